@@ -1,0 +1,64 @@
+# annul: two commands do all set-up: `make demo` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export ANNUL_HOME ?= $(CURDIR)/.annul
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check bench drill-kill drill-database tour lock clean
+
+help: ## show this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/run.done ## install annul into .venv (the command is .venv/bin/annul)
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "annul needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 demo" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/run.done: requirements/run.lock pyproject.toml | .venv/bin/python
+	@echo "annul: installing (once; hash-locked)"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/run.lock
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.done: requirements/dev.lock .venv/run.done
+	@echo "annul: installing what tests need"
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.lock
+	@touch $@
+
+demo: .venv/run.done ## start a fictional country: register, doors, credentials, four commands to try
+	@$(BIN)/annul demo
+
+test: .venv/dev.done ## run every test (under 10 minutes)
+	@ANNUL_HOME= $(BIN)/python scripts/test.py
+
+check: .venv/dev.done ## style, types, layers, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry src
+	$(BIN)/python tests/vectors/generate.py
+	@git diff --exit-code --stat -- tests/vectors
+
+bench: .venv/dev.done ## measure against peers in the same run and print ratios
+	@$(BIN)/annul bench all
+
+drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and database under load
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.kill --kills 200
+
+drill-database: .venv/dev.done ## database stopped for 60 s under load: checks go on, accounts complete afterwards
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.database --seconds 60
+
+lock: .venv/bin/python ## write requirements/*.lock anew from pyproject.toml
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header pyproject.toml requirements/build.in -o requirements/run.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --group dev pyproject.toml requirements/build.in -c requirements/run.lock -o requirements/dev.lock
+
+clean: ## remove the environment and the demo's data
+	rm -rf .venv .annul build dist

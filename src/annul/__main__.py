@@ -1,0 +1,5 @@
+"""Run annul as `python -m annul`."""
+
+from annul.cli import main
+
+main()

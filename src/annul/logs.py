@@ -1,0 +1,72 @@
+"""Structured logs: one JSON object a line on standard error, and only fields from the allow-list below.
+
+What must never happen here: a document number, a name or an image in a log line. A field that is not in `FIELDS` is dropped
+(its name is kept, its value is not), so a careless call cannot leak.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+# Field name -> what it holds. Nothing here can carry personal data.
+FIELDS = {
+    "event": "what happened, a fixed phrase",
+    "level": "debug, info, warning, error",
+    "at": "when, UTC",
+    "room": "which part speaks",
+    "worker": "worker number",
+    "pid": "process id",
+    "position": "position in the register log",
+    "window": "window number in a worker's check log",
+    "count": "how many",
+    "size_bytes": "size",
+    "took_ms": "duration",
+    "status": "HTTP status",
+    "method": "HTTP method",
+    "route": "route template, never a path with values",
+    "party": "id of the relying party, desk or issuer",
+    "code": "error code of annul.errors or answer code",
+    "where": "file, setting or JSON pointer an error is about",
+    "step": "step of a recipe",
+    "port": "TCP port",
+    "url": "address of the doors",
+    "signal": "signal that ended a process",
+    "exit_code": "exit code of a process",
+    "role": "role of a process",
+    "error": "class name of an error",
+    "stack": "stack of an unexpected error: files, lines and functions, no values",
+}
+
+
+def allow(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop every field that is not on the allow-list; name the dropped ones without their values."""
+    dropped = sorted(name for name in line if name not in FIELDS)
+    kept = {name: value for name, value in line.items() if name in FIELDS}
+    if dropped:
+        kept["dropped"] = dropped
+    return kept
+
+
+def configure(level: str = "info") -> None:
+    """Send logs of this process to standard error at `level` and above."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            allow,
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get(room: str) -> Any:
+    """Return the logger of a room."""
+    return structlog.get_logger(room=room)

@@ -1,0 +1,43 @@
+"""What annul counts, for Prometheus. Labels are codes and roles, never parties' clerks, documents or people.
+
+Worker processes share their counts through files in `<home>/run/metrics` (prometheus-client's multiprocess mode); the supervisor
+sets PROMETHEUS_MULTIPROC_DIR before they start, so import this module only inside a process that counts.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+CHECKS = Counter("annul_checks", "Checks answered, by outcome.", ["outcome"])
+REFUSED = Counter("annul_checks_refused", "Checks not answered, by error code E90-E95.", ["error"])
+WINDOWS = Counter("annul_windows", "Windows of answers made durable and signed.")
+WINDOW_SECONDS = Histogram(
+    "annul_window_seconds",
+    "Time from the first check of a window to its answers.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
+)
+REPORTS = Counter("annul_reports", "Reports accepted, by kind.", ["kind"])
+REFUSED_AFTER_SECONDS = Histogram(
+    "annul_refused_after_seconds",
+    "Time from the acceptance of a report until every check point refuses.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
+)
+REQUESTS = Counter("annul_requests", "Requests by route template, method and status.", ["route", "method", "status"])
+POSITION = Gauge("annul_position", "Register position the listings table has applied.", multiprocess_mode="max")
+TABLE_AGE_SECONDS = Gauge(
+    "annul_table_age_seconds", "Seconds since the follower last caught up with the register.", multiprocess_mode="max"
+)
+SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
+
+
+def exposition() -> bytes:
+    """Return all counts in the Prometheus text format, summed over the processes of this machine."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder and Path(folder).is_dir():
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+    return generate_latest()

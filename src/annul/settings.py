@@ -1,0 +1,102 @@
+"""The one settings object: `<home>/annul.toml`, overridden by `ANNUL_*` in the environment.
+
+Every setting is described here and in docs/operate.md; a test keeps the two the same.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from annul.errors import UnsafeSettings
+
+DEFAULT_HOME = Path(".annul")
+SETTINGS_FILE = "annul.toml"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+LogLevel = Annotated[str, Meta(pattern="^(debug|info|warning|error)$")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hold what an operator may choose; every field has a safe default.
+
+    Args:
+        home: data folder (keys, listings, logs, embedded database).
+        database_url: PostgreSQL to use (libpq URL); empty starts the embedded one under `home`.
+        host: address the doors listen on.
+        port: TCP port of the doors; 0 picks a free one.
+        workers: processes that answer checks.
+        public_url: address as clients see it, no trailing slash; audience of client assertions; empty means host and port.
+        https: doors stand behind TLS: cookies are marked Secure and HSTS is sent.
+        log_level: debug, info, warning or error.
+        provisional_hours: hours after which an unconfirmed provisional report lapses.
+        bulk_limit: documents above which a bulk event needs two officers.
+        window_ms_max: milliseconds after which a window of answers closes at the latest.
+        acknowledge_ms_max: milliseconds a report waits for the check path to refuse before it answers 503.
+        freshness_live_ms: milliseconds since the follower last caught up within which an answer is live (F0).
+        check_log_days: days the check log is kept in the index for questions by holders and parties.
+        database_pool_max: database connections of one worker.
+        metrics_public: `/metrics` answers without a credential from any address, not from loopback alone.
+    """
+
+    home: Path = DEFAULT_HOME
+    database_url: str = ""
+    host: str = "127.0.0.1"
+    port: Port = 8480
+    workers: Positive = 2
+    public_url: str = ""
+    https: bool = False
+    log_level: LogLevel = "info"
+    provisional_hours: Positive = 72
+    bulk_limit: Positive = 1000
+    window_ms_max: Positive = 5
+    acknowledge_ms_max: Positive = 5000
+    freshness_live_ms: Positive = 2000
+    check_log_days: Positive = 3653
+    database_pool_max: Positive = 4
+    metrics_public: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """Return the address clients use, without a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read the settings file, then the environment, then `overrides`; the later wins.
+
+    Raises:
+        UnsafeSettings: naming the setting and where it came from.
+    """
+    environ = os.environ if environ is None else environ
+    home = Path(str(overrides.get("home") or environ.get("ANNUL_HOME") or DEFAULT_HOME)).absolute()
+    values: dict[str, object] = {}
+    file = home / SETTINGS_FILE
+    if file.exists():
+        try:
+            values |= tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UnsafeSettings("The settings file is not TOML.", where=f"{file.name}: {error}") from None
+    known = set(Settings.__struct_fields__)
+    for name, value in environ.items():
+        field = name.removeprefix("ANNUL_").lower()
+        if name.startswith("ANNUL_") and field in known:
+            values[field] = value
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    values["home"] = str(home)
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        raise UnsafeSettings(
+            f"A setting is wrong: {error}.",
+            where=file.name if file.exists() else "environment",
+            mend="See docs/operate.md for every setting and its range.",
+        ) from None
