@@ -1,0 +1,216 @@
+"""Question and answer of a check, and the words that go with an answer.
+
+The codes themselves are in `codes` (re-exported here), the policy in `policy`. Say "no listing as of <time, position>",
+never "valid": a register of invalid documents cannot prove validity.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from annul.errors import BadInput
+from annul.records.codes import (
+    Advice,
+    BindingCode,
+    Channel,
+    Coverage,
+    ErrorCode,
+    FreshnessCode,
+    IdentityCode,
+    Outcome,
+    Purpose,
+    Realm,
+    StatusClass,
+    StatusCode,
+    advice_mask,
+    advice_of_mask,
+)
+from annul.records.document import DocumentFields
+from annul.records.policy import DECISIONS, DEFAULT_POLICY, Decision, Decisions, Policy
+
+__all__ = [
+    "DECISIONS", "DEFAULT_POLICY", "Advice", "Answer", "BindingCode", "BindingPart", "Channel", "Coverage", "Decision",
+    "Decisions", "ErrorCode", "ErrorPart", "FreshnessCode", "FreshnessPart", "Holder", "IdentityCode", "IdentityPart",
+    "Outcome", "Policy", "Purpose", "Question", "Realm", "StatusClass", "StatusCode", "StatusPart", "advice_mask",
+    "advice_of_mask", "channel_of", "decide", "purpose_of", "sentence", "sentence_key",
+]  # fmt: skip
+
+NAME_MAX = 200
+"""Characters of a holder's name; ICAO Doc 9303 visual zone names are far shorter, national registers allow more."""
+TAG_MAX = 64
+"""Characters of branch, terminal, clerk and reference."""
+
+Tag = Annotated[str, msgspec.Meta(max_length=TAG_MAX)]
+
+
+class Holder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Who the bearer says to be."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX)]
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True):
+    """One check as asked over the wire; `purpose_of` and `channel_of` turn the words into codes.
+
+    `urgent` marks an urgent need of the bearer (the urgent-need exception of the policy).
+    `min_position` asks that the answer take at least this position of the register log into account.
+    """
+
+    document: DocumentFields
+    purpose: Tag
+    channel: Tag
+    holder: Holder | None = None
+    branch: Tag = ""
+    terminal: Tag = ""
+    clerk: Tag = ""
+    reference: Tag = ""
+    min_position: Annotated[int, msgspec.Meta(ge=0)] = 0
+    urgent: bool = False
+
+
+class StatusPart(msgspec.Struct):
+    """Status axis: code (None when there is no answer), its class, and what the register covers."""
+
+    code: str | None
+    class_: str | None = msgspec.field(name="class")
+    coverage: str = Coverage.none.value
+
+
+class IdentityPart(msgspec.Struct):
+    """Identity axis."""
+
+    code: str = IdentityCode.M9.value
+
+
+class BindingPart(msgspec.Struct):
+    """Binding axis."""
+
+    code: str = BindingCode.B9.value
+
+
+class FreshnessPart(msgspec.Struct):
+    """Freshness axis: the register position and time (RFC 3339, UTC) the answer stands on."""
+
+    code: str
+    position: int
+    as_of: str
+
+
+class ErrorPart(msgspec.Struct):
+    """Why there is no answer; E00 when there is one."""
+
+    code: str = ErrorCode.E00.value
+
+
+class Answer(msgspec.Struct, omit_defaults=False, kw_only=True):
+    """One answer with its separate axes.
+
+    `opening` (hex salt) opens the receipt's commitment to the document; it stands beside the receipt and not in it, so
+    that the receipt can be handed on.
+    """
+
+    outcome: str
+    status: StatusPart
+    identity: IdentityPart
+    binding: BindingPart
+    freshness: FreshnessPart
+    advice: list[str]
+    detail: str
+    check: str
+    receipt: dict[str, Any]
+    opening: str = ""
+    error: ErrorPart = msgspec.field(default_factory=ErrorPart)
+
+
+_PURPOSES = {member.value: member for member in Purpose}
+_CHANNELS = {member.value: member for member in Channel}
+
+
+def purpose_of(text: str) -> Purpose:
+    """Return the purpose with this word; BadInput lists the words there are."""
+    try:
+        return _PURPOSES[text]
+    except KeyError:
+        raise BadInput(
+            "The purpose is not on the list.", where="/purpose", mend=f"Use one of {', '.join(_PURPOSES)}."
+        ) from None
+
+
+def channel_of(text: str) -> Channel:
+    """Return the channel with this word; BadInput lists the words there are."""
+    try:
+        return _CHANNELS[text]
+    except KeyError:
+        raise BadInput("The channel is not on the list.", where="/channel", mend="Use in_person or remote.") from None
+
+
+def decide(
+    status: StatusCode,
+    identity: IdentityCode,
+    binding: BindingCode,
+    freshness: FreshnessCode,
+    channel: Channel,
+    policy: Decisions = DECISIONS,
+    *,
+    purpose: Purpose | None = None,
+    urgent: bool = False,
+    error: ErrorCode = ErrorCode.E00,
+) -> tuple[Outcome, tuple[Advice, ...]]:
+    """Return outcome and advice for these axes. STOP beats REFER beats PASS; an error is NO_ANSWER, never PASS."""
+    decision = policy.look(status, identity, binding, freshness, channel, purpose=purpose, urgent=urgent, error=error)
+    return decision.outcome, decision.advice
+
+
+SENTENCES: dict[str, str] = {
+    "PASS": "No listing for this document as of the stated time.",
+    "PASS.V01": "No listing, but the data of this document were exposed: read the chip and compare it with the bearer.",
+    "STOP.reported": "Do not rely on this document: it has been reported.",
+    "STOP.not_in_force": "Do not rely on this document: it is no longer in force.",
+    "STOP.V01": "Do not rely on this document here: its data were exposed, so it counts only in person with its chip.",
+    "STOP.U32": "Do not rely on this document: its dates fit no document with this number.",
+    "STOP.binding": "Do not proceed: the bearer was not confirmed as the holder.",
+    "REFER.U30": "This register does not cover this kind of document: ask its issuer.",
+    "REFER.U31": "Several documents have this number: enter the date from which the card is valid.",
+    "REFER.U33": "The number does not have the form of this kind of document: read it again.",
+    "REFER.U34": "The status of this document is disputed: ask for a second document or call the issuer.",
+    "REFER.identity": "The name and the number do not belong together: ask for a second document.",
+    "REFER.binding": "The bearer could not be compared with the holder: ask for a second document.",
+    "REFER.freshness": "The copy of the register is older than allowed: ask again online.",
+    "NO_ANSWER.E90": "No answer: a source is not reachable. Do not take this for a pass; ask again.",
+    "NO_ANSWER.E91": "No answer: the quota is used up for now. Ask again later.",
+    "NO_ANSWER.E92": "No answer: the caller is not authorised.",
+    "NO_ANSWER.E93": "No answer: the agreement does not allow this purpose.",
+    "NO_ANSWER.E94": "No answer: the question could not be read. Correct it and ask again.",
+    "NO_ANSWER.E95": "No answer: it did not come in time. Do not take this for a pass; ask again.",
+}
+"""One neutral sentence per case, English. A translation is a second table with the same keys."""
+
+
+def sentence_key(
+    outcome: Outcome,
+    status: StatusCode | None,
+    *,
+    identity: IdentityCode = IdentityCode.M9,
+    binding: BindingCode = BindingCode.B9,
+    error: ErrorCode = ErrorCode.E00,
+) -> str:
+    """Return the key of the sentence for an answer: outcome, then the axis that decided, most serious first."""
+    if outcome is Outcome.NO_ANSWER or status is None:
+        return f"NO_ANSWER.{(error if error is not ErrorCode.E00 else ErrorCode.E90).value}"
+    if outcome is Outcome.PASS:
+        return "PASS.V01" if status is StatusCode.V01 else "PASS"
+    for key in (f"{outcome.value}.{status.value}", f"{outcome.value}.{status.status_class.value}"):
+        if key in SENTENCES:
+            return key
+    if binding in (BindingCode.B1, BindingCode.B2) or (outcome is Outcome.STOP):
+        return "STOP.binding"
+    if identity in (IdentityCode.M2, IdentityCode.M3):
+        return "REFER.identity"
+    return "REFER.binding" if binding is BindingCode.B3 else "REFER.freshness"
+
+
+def sentence(key: str) -> str:
+    """Return the English sentence of a key."""
+    return SENTENCES[key]

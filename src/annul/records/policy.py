@@ -1,0 +1,265 @@
+"""Counter policy as versioned data, and the one pure function that turns the axes of an answer into an outcome.
+
+The defaults follow the rules of the People's Bank for checks at the counter. A policy is plain data (JSON); a changed
+policy takes a new `version`, which every receipt carries.
+
+    outcome, advice = DECISIONS.decide(StatusCode.S10, IdentityCode.M9, BindingCode.B9, FreshnessCode.F0, Channel.remote)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from annul.errors import BadInput, UnknownVersion
+from annul.records.codes import (
+    Advice,
+    BindingCode,
+    Channel,
+    ErrorCode,
+    FreshnessCode,
+    IdentityCode,
+    Outcome,
+    Purpose,
+    StatusCode,
+    advice_mask,
+)
+
+POLICY_FORMAT = 1
+"""Version of the JSON form of a policy."""
+
+
+class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one code on one axis leads to, by channel, and the advice that goes with it.
+
+    Advice of the axes that decided the outcome is joined; advice of milder axes is dropped.
+    """
+
+    in_person: Outcome
+    remote: Outcome
+    advice: tuple[Advice, ...] = ()
+    advice_remote: tuple[Advice, ...] | None = None
+
+    def outcome(self, channel: Channel) -> Outcome:
+        """Return the outcome for this channel."""
+        return self.in_person if channel is Channel.in_person else self.remote
+
+    def steps(self, channel: Channel) -> tuple[Advice, ...]:
+        """Return the advice for this channel."""
+        if channel is Channel.remote and self.advice_remote is not None:
+            return self.advice_remote
+        return self.advice
+
+
+class UrgentNeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When advice A7 is given: the holder may be served although the document is lost or replaced.
+
+    The outcome stays STOP: the clerk decides, gives the reason, and a new card must be shown within `follow_up_days`.
+    """
+
+    statuses: tuple[StatusCode, ...]
+    channels: tuple[Channel, ...]
+    purposes: tuple[Purpose, ...]
+    identities: tuple[IdentityCode, ...]
+    bindings: tuple[BindingCode, ...]
+    follow_up_days: int
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One version of the counter policy. Every code of every axis must be named.
+
+    Attributes:
+        format: version of this JSON form.
+        version: number of the policy, 1 to 65535; stands in every receipt.
+        copy_age_max_s: age in seconds up to which a copy answers F1; older copies answer F2.
+    """
+
+    format: int = POLICY_FORMAT
+    version: int
+    name: str
+    status: dict[StatusCode, Verdict]
+    identity: dict[IdentityCode, Verdict]
+    binding: dict[BindingCode, Verdict]
+    freshness: dict[FreshnessCode, Verdict]
+    urgent_need: UrgentNeed
+    copy_age_max_s: int = 86_400
+
+    def __post_init__(self) -> None:
+        if self.format != POLICY_FORMAT:
+            raise UnknownVersion(f"This program reads policies of format {POLICY_FORMAT}.", where="/format")
+        if not 1 <= self.version <= 65535:
+            raise BadInput("A policy's version is a number from 1 to 65535.", where="/version")
+        for where, table, codes in (
+            ("/status", self.status, StatusCode),
+            ("/identity", self.identity, IdentityCode),
+            ("/binding", self.binding, BindingCode),
+            ("/freshness", self.freshness, FreshnessCode),
+        ):
+            missing = [code.value for code in codes if code not in table]
+            if missing:
+                raise BadInput(f"The policy does not say what follows from {', '.join(missing)}.", where=where)
+
+
+def policy_to_json(policy: Policy) -> bytes:
+    """Return the policy as indented JSON, keys in a fixed order."""
+    return msgspec.json.format(msgspec.json.encode(policy, order="deterministic"), indent=2) + b"\n"
+
+
+def policy_from_json(data: bytes) -> Policy:
+    """Read a policy from JSON; BadInput names the member that is wrong."""
+    try:
+        return msgspec.json.decode(data, type=Policy)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"This is not a policy: {error}") from error
+
+
+_SEVERITY = {Outcome.PASS: 0, Outcome.REFER: 1, Outcome.STOP: 2, Outcome.NO_ANSWER: 3}
+
+
+def _both(outcome: Outcome, *advice: Advice) -> Verdict:
+    return Verdict(in_person=outcome, remote=outcome, advice=advice)
+
+
+_CONTINUE, _A = (Advice.A9,), Advice
+_REPORTED = _both(Outcome.STOP, _A.A6, _A.A8)
+_DEAD = _both(Outcome.STOP, _A.A1, _A.A6)
+
+DEFAULT_POLICY = Policy(
+    version=1,
+    name="People's Bank rules for checks at the counter",
+    status={
+        StatusCode.V00: _both(Outcome.PASS, _A.A9),
+        StatusCode.V01: Verdict(
+            in_person=Outcome.PASS, remote=Outcome.STOP, advice=(_A.A2, _A.A9), advice_remote=(_A.A1, _A.A2)
+        ),
+        StatusCode.S00: _REPORTED,
+        StatusCode.S10: _REPORTED,
+        StatusCode.S11: _REPORTED,
+        StatusCode.S12: _both(Outcome.STOP, _A.A1, _A.A5),
+        StatusCode.S13: _both(Outcome.STOP, _A.A1),
+        StatusCode.I00: _DEAD,
+        StatusCode.I20: _DEAD,
+        StatusCode.I21: _both(Outcome.STOP, _A.A1),
+        StatusCode.I22: _DEAD,
+        StatusCode.I23: _both(Outcome.STOP, _A.A6, _A.A8),
+        StatusCode.I24: _both(Outcome.STOP, _A.A6, _A.A8),
+        StatusCode.I25: _both(Outcome.STOP, _A.A6, _A.A8),
+        StatusCode.U30: _both(Outcome.REFER, _A.A1, _A.A5),
+        StatusCode.U31: _both(Outcome.REFER, _A.A2),
+        StatusCode.U32: _both(Outcome.STOP, _A.A1, _A.A5),
+        StatusCode.U33: _both(Outcome.REFER, _A.A1, _A.A2),
+        StatusCode.U34: _both(Outcome.REFER, _A.A1, _A.A5),
+    },
+    identity={
+        IdentityCode.M0: _both(Outcome.PASS),
+        IdentityCode.M1: _both(Outcome.PASS, _A.A3),
+        IdentityCode.M2: _both(Outcome.REFER, _A.A1, _A.A5),
+        IdentityCode.M3: _both(Outcome.REFER, _A.A1, _A.A5),
+        IdentityCode.M9: _both(Outcome.PASS),
+    },
+    binding={
+        BindingCode.B0: _both(Outcome.PASS),
+        BindingCode.B1: _both(Outcome.STOP, _A.A8),
+        BindingCode.B2: _both(Outcome.STOP, _A.A8),
+        BindingCode.B3: _both(Outcome.REFER, _A.A1, _A.A4),
+        BindingCode.B9: _both(Outcome.PASS),
+    },
+    freshness={
+        FreshnessCode.F0: _both(Outcome.PASS),
+        FreshnessCode.F1: _both(Outcome.PASS),
+        FreshnessCode.F2: _both(Outcome.REFER, _A.A5),
+    },
+    urgent_need=UrgentNeed(
+        statuses=(StatusCode.S10, StatusCode.I20),
+        channels=(Channel.in_person,),
+        purposes=(Purpose.medical,),
+        identities=(IdentityCode.M0, IdentityCode.M1, IdentityCode.M9),
+        bindings=(BindingCode.B0, BindingCode.B9),
+        follow_up_days=30,
+    ),
+)
+
+
+class Decision(NamedTuple):
+    """An outcome with its advice in every form the answer and the receipt need."""
+
+    outcome: Outcome
+    advice: tuple[Advice, ...]
+    mask: int
+    names: tuple[str, ...]
+
+
+def decide_slowly(
+    policy: Policy,
+    status: StatusCode,
+    identity: IdentityCode,
+    binding: BindingCode,
+    freshness: FreshnessCode,
+    channel: Channel,
+    *,
+    urgent: bool = False,
+) -> Decision:
+    """Apply the policy: the worst outcome of the axes wins, with the advice of the axes that led to it.
+
+    Args:
+        urgent: the purpose is one of the policy's urgent ones, or the clerk marked the need as urgent.
+    """
+    verdicts = (policy.status[status], policy.identity[identity], policy.binding[binding], policy.freshness[freshness])
+    outcome = max((verdict.outcome(channel) for verdict in verdicts), key=_SEVERITY.__getitem__)
+    found = {step for verdict in verdicts if verdict.outcome(channel) is outcome for step in verdict.steps(channel)}
+    need = policy.urgent_need
+    if (
+        urgent
+        and outcome is Outcome.STOP
+        and status in need.statuses
+        and channel in need.channels
+        and identity in need.identities
+        and binding in need.bindings
+    ):
+        found.add(Advice.A7)
+    advice = tuple(step for step in Advice if step in found)
+    return Decision(outcome, advice, advice_mask(advice), tuple(step.value for step in advice))
+
+
+NO_ANSWER_DECISION = Decision(Outcome.NO_ANSWER, (Advice.A1, Advice.A5), advice_mask((Advice.A1, Advice.A5)), ("A1", "A5"))
+
+
+class Decisions:
+    """All decisions of one policy, worked out once: a look-up on the check path instead of a computation."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._urgent = frozenset(policy.urgent_need.purposes)
+        self._table: dict[tuple[StatusCode, IdentityCode, BindingCode, FreshnessCode, Channel, bool], Decision] = {
+            (status, identity, binding, freshness, channel, urgent): decide_slowly(
+                policy, status, identity, binding, freshness, channel, urgent=urgent
+            )
+            for status in StatusCode
+            for identity in IdentityCode
+            for binding in BindingCode
+            for freshness in FreshnessCode
+            for channel in Channel
+            for urgent in (False, True)
+        }
+
+    def look(
+        self,
+        status: StatusCode,
+        identity: IdentityCode,
+        binding: BindingCode,
+        freshness: FreshnessCode,
+        channel: Channel,
+        *,
+        purpose: Purpose | None = None,
+        urgent: bool = False,
+        error: ErrorCode = ErrorCode.E00,
+    ) -> Decision:
+        """Return the decision; an error is NO_ANSWER whatever the other axes say."""
+        if error is not ErrorCode.E00:
+            return NO_ANSWER_DECISION
+        return self._table[status, identity, binding, freshness, channel, urgent or purpose in self._urgent]
+
+
+DECISIONS = Decisions(DEFAULT_POLICY)
+"""The decisions of the default policy."""

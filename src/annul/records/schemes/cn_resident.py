@@ -1,0 +1,137 @@
+"""Resident identity card of the People's Republic of China, second generation.
+
+The citizen number (GB 11643-1999) is for life: division code of 6 digits, date of birth, sequence of 3 digits, check
+character by ISO 7064 MOD 11-2. The card is the number with the start of its validity, so one number has several cards.
+Also covered: residence permits of residents from Hong Kong, Macao and Taiwan (810000, 820000, 830000) and the permanent
+residence card of foreigners since 2023 (9, place of issue, nationality), which use the same form.
+
+Source: GB 11643-1999; GB/T 2260 (division codes, as python-stdnum carries them with abolished ones); ISO 7064.
+"""
+
+# ruff: noqa: ARG002 - a scheme has every argument of its protocol
+from __future__ import annotations
+
+import datetime
+import struct
+
+from stdnum import numdb
+from stdnum.cn import ric
+
+from annul.errors import BadInput
+from annul.records.scheme import Document, DocumentFields, day_of, malformed, plain, refuse_fields, validity
+
+AGE_MAX_YEARS = 130
+"""No holder is older; the oldest human known reached 122 years."""
+SPECIAL_DIVISIONS = ("810000", "820000", "830000")
+"""Residents from Hong Kong, Macao and Taiwan (residence permits since 2018)."""
+FOREIGNER_MARK = "9"
+"""First digit of the number of a foreigner's permanent residence card."""
+
+_PACK = struct.Struct(">QI3x")
+_DAY_BIAS = 1 << 24
+"""Added to a start of validity, so that it is positive and 0 stands for "not included"."""
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+_AGE_MAX_DAYS = AGE_MAX_YEARS * 365.25
+_CHECK = "10X98765432"
+_REREAD = "Read all 18 characters again from the card."
+_fromisoformat = datetime.date.fromisoformat
+
+
+def known_divisions() -> frozenset[str]:
+    """Return all division codes of six digits that python-stdnum knows, abolished ones included.
+
+    A number keeps the code of the place and time of its first registration, so codes of abolished counties stay good.
+    """
+    provinces = numdb.get("cn/loc").prefixes
+    codes = {
+        province + low
+        for length, province, _high, _properties, counties in provinces
+        if length == 2
+        for _, low, _, _, _ in counties
+    }
+    return frozenset(codes).union(SPECIAL_DIVISIONS)
+
+
+DIVISIONS = known_divisions()
+
+
+def check_character(body: str) -> str:
+    """Return the check character of the first 17 digits (ISO 7064 MOD 11-2)."""
+    return ric.calc_check_digit(body + "0")
+
+
+class CnResident:
+    """Scheme `cn-resident`: fields number, valid_from (the discriminator), valid_until."""
+
+    name = "cn-resident"
+    code = 1
+    discriminated = True
+
+    def parse(self, fields: DocumentFields, today_day: int) -> Document:
+        """See `Scheme.parse`."""
+        text = fields.number
+        if text is None:
+            raise BadInput("The citizen number is missing.", where="/document/number", mend="Give number.")
+        if fields.series is not None or fields.mrz is not None or fields.issuer is not None or fields.kind is not None:
+            refuse_fields(fields, "series", "mrz", "issuer", "kind")
+        body = text[:17]
+        # 2 is 13 modulo 11, so the weights 2^17 … 2 of MOD 11-2 are the digits' places in base 13 (as in python-stdnum).
+        if not (
+            len(text) == 18
+            and body.isascii()
+            and body.isdigit()
+            and text[17] == _CHECK[2 * int(body, 13) % 11]
+            and (text[:6] in DIVISIONS or text[0] == FOREIGNER_MARK)
+        ):
+            text = self._normal(text)
+        try:
+            born = _fromisoformat(text[6:14]).toordinal() - _EPOCH
+        except ValueError:
+            raise malformed("The date of birth inside the number is no date.", _REREAD) from None
+        if born > today_day:
+            raise malformed("The date of birth inside the number lies in the future.", _REREAD)
+        if today_day - born > _AGE_MAX_DAYS:
+            raise malformed(f"By its number the holder would be over {AGE_MAX_YEARS} years old.", _REREAD)
+        start: int | None
+        end: int | None
+        if fields.valid_until is None:
+            start = None if fields.valid_from is None else day_of(fields.valid_from, "/document/valid_from")
+            end = None
+        else:
+            start, end = validity(fields)
+        if start is not None and start < born:
+            raise BadInput(
+                "The card would be valid from before its holder's birth.",
+                where="/document/valid_from",
+                mend="Compare the start of validity with the back of the card.",
+            )
+        return Document("cn-resident", "CN", "resident", text, start, end)
+
+    def _normal(self, text: str) -> str:
+        """Return the normal form of a number that is not in it yet, or say precisely what is wrong."""
+        number = plain(text, "/document/number")
+        if len(number) == 15 and number.isdigit():
+            raise malformed(
+                "This is the old number of 15 digits.", "Enter the number of 18 characters from the second-generation card."
+            )
+        if len(number) != 18:
+            raise malformed("A citizen number has 18 characters.", _REREAD)
+        if not (number.isascii() and number[:17].isdigit() and number[17] in _CHECK):
+            raise malformed("A citizen number has 17 digits and then a digit or X.", _REREAD)
+        if number[17] != _CHECK[2 * int(number[:17], 13) % 11]:
+            raise malformed("The check character does not fit: at least one character was misread.", _REREAD)
+        if number[:6] not in DIVISIONS and number[0] != FOREIGNER_MARK:
+            raise malformed("The number does not begin with the code of a known place.", _REREAD)
+        return number
+
+    def coverage_name(self, document: Document) -> str:
+        """See `Scheme.coverage_name`."""
+        return "cn-resident"
+
+    def pack(self, document: Document, *, discriminator: bool) -> bytes | None:
+        """See `Scheme.pack`: 17 digits as u64, start of validity biased as u32, 3 zeros. The check follows from the digits."""
+        start = document.valid_from_day
+        return _PACK.pack(int(document.number[:17]), start + _DAY_BIAS if discriminator and start is not None else 0)
+
+
+CN_RESIDENT = CnResident()
