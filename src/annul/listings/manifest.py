@@ -1,0 +1,91 @@
+"""Keep the manifest: which segments are active, what the register covers, which snapshot of the parties is in force.
+
+One JSON file, replaced by rename. Its first line is the SHA-256 of the rest, in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from annul.errors import Corrupt, StorageFailed, UnknownVersion
+from annul.listings.table import sync_folder
+from annul.records.codes import Coverage
+
+MANIFEST_FILE = "manifest.json"
+SEGMENTS_FOLDER = "segments"
+VERSION = 1
+
+
+class ActiveSegment(msgspec.Struct, frozen=True):
+    """Name a segment in force: id of the bulk event, file in the segments folder, entries, digest of its slots."""
+
+    id: str
+    file: str
+    count: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Hold what the listings consist of beside the table."""
+
+    version: int = VERSION
+    generation: int = 0
+    segments: tuple[ActiveSegment, ...] = ()
+    coverage: dict[str, Coverage] = {}
+    parties_generation: int = 0
+    parties_sha256: str = ""
+
+    @property
+    def parties_file(self) -> str:
+        """Name the file of the parties' snapshot."""
+        return f"parties-{self.parties_generation}.bin"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check the manifest of a folder.
+
+    Raises:
+        Corrupt: it is missing or damaged.
+        UnknownVersion: it is of another version.
+    """
+    try:
+        raw = (folder / MANIFEST_FILE).read_bytes()
+    except OSError as error:
+        raise Corrupt("the manifest cannot be read", where=MANIFEST_FILE) from error
+    digest, _, body = raw.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise Corrupt("the manifest is damaged", where=MANIFEST_FILE, mend="The follower rebuilds it from the register.")
+    if msgspec.json.decode(body).get("version") != VERSION:
+        raise UnknownVersion("the manifest is of an unknown version", where=MANIFEST_FILE)
+    return msgspec.json.decode(body, type=Manifest)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest, durably."""
+    body = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1)
+    replace_file(folder / MANIFEST_FILE, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def replace_file(path: Path, raw: bytes) -> None:
+    """Write a file beside its place, make it durable, rename it into place.
+
+    Raises:
+        StorageFailed: disk full or failing; the old file is as it was.
+    """
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageFailed(
+            f"cannot write: {error.strerror}", where=str(path), mend="Free space, check the disk, and start again."
+        ) from error

@@ -1,0 +1,198 @@
+"""Load the kernels: compiled once by numba, afterwards plain machine code read from a cache file.
+
+numba writes the kernels (see `kernels.py`) but takes about half a second to import, and a worker must answer within a
+second of its start. So numba only translates: its LLVM code is turned into an object file, kept in a cache folder,
+and every later start loads that object with llvmlite alone (a few milliseconds). A kernel takes and returns 64-bit
+integers; addresses are integers too. Calls release the interpreter lock.
+
+An object file is code: a cache folder is used only when it belongs to this user (or root) and nobody else may write
+to it. When no folder will do, the code stays in memory and is compiled at every start.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+Kernel = Callable[..., int]
+"""A loaded kernel: integers (addresses, counts) in, one integer out."""
+
+_DIGEST_BYTES = 32
+_ALLOWED_EXTERNALS = ("llvm.", "memset", "memcpy", "memmove")
+
+
+class Kernels:
+    """Hold the loaded kernels of one source module as attributes."""
+
+    def __init__(self, engine: Any, names: dict[str, tuple[str, int]]) -> None:
+        self._engine = engine  # owns the machine code: must live as long as the functions
+        self._names = names
+        for name in names:
+            setattr(self, name, self.taking_bytes(name))
+
+    def taking_bytes(self, name: str, *places: int) -> Kernel:
+        """Return a kernel that takes a bytes object for its address at these places of its arguments."""
+        symbol, arity = self._names[name]
+        kinds = [ctypes.c_char_p if place in places else ctypes.c_int64 for place in range(arity)]
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(self._engine.get_function_address(symbol))
+
+    def __getattr__(self, name: str) -> Kernel:
+        raise AttributeError(f"no kernel is called {name}")
+
+
+@cache
+def load(module: str = "kernels") -> Kernels:
+    """Load the kernels of a source module of this package, compiling them when no cache has them.
+
+    Args:
+        module: `kernels` (table and segments) or `bulk_kernels` (reading and making lists).
+    """
+    sources = [Path(__file__).with_name(name).read_bytes() for name in ("words.py", f"{module}.py")]
+    machine = _machine()
+    about = [llvmlite.__version__, machine.triple, _cpu(), _features()]
+    tag = hashlib.sha256(b"\0".join([*sources, *(text.encode() for text in about)])).hexdigest()[:32]
+    name = f"annul-{module}-{tag}.o"
+    stored = _read(name)
+    if stored is None:
+        stored = _compile(module, machine)
+        _write(name, stored)
+    return _link(stored, machine)
+
+
+def warm() -> None:
+    """Compile whatever no cache has yet, so that the first start is as quick as any other."""
+    for module in ("kernels", "bulk_kernels"):
+        load(module)
+
+
+def _cpu() -> str:
+    return str(llvm.get_host_cpu_name())
+
+
+def _features() -> str:
+    return str(llvm.get_host_cpu_features().flatten())
+
+
+def _machine() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=_cpu(), features=_features(), opt=3, jit=True)
+
+
+def _compile(module: str, machine: Any) -> bytes:
+    """Translate with numba: a first line of names, a zero byte, the object file."""
+    compiled = importlib.import_module("annul.listings.words").compiled
+    functions: tuple[Any, ...] = importlib.import_module(f"annul.listings.{module}").EXPORTED
+    whole = llvm.parse_assembly("")
+    whole.triple = machine.triple
+    whole.data_layout = str(machine.target_data)
+    index: list[str] = []
+    for function in functions:
+        name, arity = function.__name__, function.__code__.co_argcount
+        kernel = compiled(function)
+        inner = kernel.native_name.removeprefix("cfunc.")
+        whole.link_in(llvm.parse_assembly(kernel.inspect_llvm()))
+        whole.link_in(llvm.parse_assembly(_entry(name, inner, arity)))
+        index.append(f"{name}:annul_{name}:{arity}")
+    for function in whole.functions:
+        if not function.is_declaration and not function.name.startswith("annul_"):
+            function.linkage = "internal"
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(whole, builder)
+    for function in whole.functions:
+        if function.is_declaration and not function.name.startswith(_ALLOWED_EXTERNALS):
+            raise RuntimeError(f"the kernels need {function.name}, which a bare object file cannot have")
+    return " ".join(index).encode() + b"\0" + bytes(machine.emit_object(whole))
+
+
+def _entry(name: str, inner: str, arity: int) -> str:
+    """Write the C entry of a kernel: numba's own function returns through a pointer and a status that is always 0."""
+    taken = ", ".join(f"i64 %a{i}" for i in range(arity))
+    given = "".join(f", i64 %a{i}" for i in range(arity))
+    kinds = ", i64" * arity
+    return f"""
+declare i32 @"{inner}"(ptr, ptr{kinds})
+define i64 @annul_{name}({taken}) {{
+  %result = alloca i64
+  %status = call i32 @"{inner}"(ptr %result, ptr null{given})
+  %value = load i64, ptr %result
+  ret i64 %value
+}}
+"""
+
+
+def _link(stored: bytes, machine: Any) -> Kernels:
+    head, _, code = stored.partition(b"\0")
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    names = {}
+    for item in head.decode().split(" "):
+        name, symbol, arity = item.rsplit(":", 2)
+        names[name] = (symbol, int(arity))
+    return Kernels(engine, names)
+
+
+def _folders() -> Iterator[Path]:
+    """Name the cache folders, best first: told by the operator, beside the code, the user's own."""
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    if told:
+        yield Path(told)
+    yield Path(__file__).parent / "__pycache__"
+    base = os.environ.get("XDG_CACHE_HOME")
+    home = os.environ.get("HOME")
+    if base or home:
+        yield (Path(base) if base else Path(str(home)) / ".cache") / "annul"
+    annul_home = os.environ.get("ANNUL_HOME")
+    if annul_home:
+        yield Path(annul_home) / "cache"
+    yield Path(tempfile.gettempdir()) / f"annul-cache-{os.getuid()}"
+
+
+def _trusted(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return folder.is_dir() and status.st_uid in (0, os.getuid()) and not status.st_mode & 0o022
+
+
+def _read(name: str) -> bytes | None:
+    for folder in _folders():
+        if not _trusted(folder):
+            continue
+        try:
+            raw = (folder / name).read_bytes()
+        except OSError:
+            continue
+        if hashlib.sha256(raw[_DIGEST_BYTES:]).digest() == raw[:_DIGEST_BYTES]:
+            return raw[_DIGEST_BYTES:]
+    return None
+
+
+def _write(name: str, code: bytes) -> None:
+    for folder in _folders():
+        try:
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not _trusted(folder):
+                continue
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".annul-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(folder / name)
+        except OSError:
+            continue
+        return
+
