@@ -1,0 +1,306 @@
+"""The follower: one process, one synchronous loop, that keeps the listings table equal to the register.
+
+Each turn: wait for a datagram (at most 50 ms), read the entries behind the table's position, put them into the table, say
+how far and as of when. When the database is away nothing is said, so the answers' freshness tells the truth. A crash
+anywhere is mended by the next start: entries are applied again, which changes nothing.
+
+What must never happen here: a position said before its entries are in the table; a table that goes on from a register
+that is shorter than what it has applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from annul import logs
+from annul.errors import AnnulError, Corrupt, SourceDown, UnsafeSettings
+from annul.listings import ListingsWriter
+from annul.proof.checkpoint import open_checkpoint
+from annul.records.codes import Coverage
+from annul.records.entry import BulkBody, Entry, EntryKind, decode
+from annul.registry import keys as key_file
+from annul.registry import parties
+from annul.registry.act import KEPT_S
+from annul.registry.keys import REGISTER_NAME, Keys
+from annul.registry.postgres import Embedded, run_folder
+from annul.registry.register import FOLLOWER_SOCKET, Register
+from annul.registry.segments import SEGMENT_FOLDER
+from annul.registry.slots import all_slots, packed, slots_of
+from annul.registry.store import Fresh, connect
+from annul.settings import Settings
+
+WAIT_S: Final = 0.05
+"""Longest wait between two turns, and so the age of a live answer."""
+ENTRIES_MAX: Final = 5_000
+"""Entries of one turn."""
+LAPSE_EVERY_S: Final = 1.0
+CLEAN_EVERY_S: Final = 3600.0
+RECONNECT_MAX_S: Final = 2.0
+CHECKPOINT_FILE: Final = Path("log") / "register" / "checkpoint"
+
+_FIRST_KINDS = {EntryKind.bulk, EntryKind.bulk_undo, EntryKind.party, EntryKind.coverage, EntryKind.rotation}
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Follow the register until `stop` is set.
+
+    Raises:
+        Corrupt, UnsafeSettings: the register is not the one the table or the sealed log was made from.
+    """
+    conninfo = settings.database_url or Embedded(settings.home).conninfo
+    keys = key_file.load(settings.home)
+    follower = Follower(conninfo, settings.home, keys, lambda: time.time_ns() // 1000,
+                        provisional_us=settings.provisional_hours * 3_600_000_000)
+    follower.run(stop)
+
+
+class Follower:
+    """Keep the listings of one home equal to its register.
+
+    Args:
+        conninfo: the register's database.
+        home: data folder.
+        keys: the key file.
+        now_us: clock, microseconds since the epoch.
+    """
+
+    def __init__(
+        self, conninfo: str, home: Path, keys: Keys, now_us: Callable[[], int], *, provisional_us: int = 72 * 3_600_000_000
+    ) -> None:
+        self._conninfo, self._home, self._keys, self._now_us = conninfo, home, keys, now_us
+        self._folder = home / "listings"
+        self._provisional_us = provisional_us
+        self._db: psycopg.Connection[TupleRow] | None = None
+        self._writer: ListingsWriter | None = None
+        self._parties_position = 0
+        self._lapse_at = self._clean_at = 0.0
+        self._log = logs.get("follower")
+
+    @property
+    def position(self) -> int:
+        """Position the table has applied."""
+        return self._writer.position if self._writer else 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set; survive restarts of the database."""
+        path = run_folder(self._home) / FOLLOWER_SOCKET
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell, asyncio.Runner() as runner:
+            bell.bind(str(path))
+            bell.settimeout(WAIT_S)
+            pause = WAIT_S
+            try:
+                while not stop.is_set():
+                    try:
+                        if self._db is None:
+                            self.open()
+                        self.turn()
+                        self._errands(runner)
+                        pause = WAIT_S
+                    except (psycopg.OperationalError, psycopg.InterfaceError, SourceDown) as error:
+                        self._log.warning("the database is away", error=type(error).__name__)
+                        self._disconnect()
+                        pause = min(pause * 2, RECONNECT_MAX_S)
+                        stop.wait(pause)
+                        continue
+                    _wait(bell)
+            finally:
+                self.close()
+                path.unlink(missing_ok=True)
+
+    def open(self) -> None:
+        """Connect, make sure that the register is the right one, and bring the listings to a state to go on from.
+
+        Raises:
+            SourceDown: the database cannot be reached.
+            Corrupt: the register is shorter than what the table applied.
+            UnsafeSettings: it is shorter than its sealed checkpoint, or its document keys are of another epoch.
+        """
+        self._db = connect(self._conninfo)
+        head = self._db.execute("SELECT next_position - 1, key_epoch FROM log_head").fetchone()
+        if head is None:
+            raise Corrupt("the register log has no head", where="log_head")
+        length, epoch = head
+        if epoch != self._keys.epoch:
+            raise UnsafeSettings(f"the register's document keys are of epoch {epoch}, the key file's of {self._keys.epoch}",
+                                 where="keys/secret.json", mend="Run annul keys rotate --resume, or restore the newest key file.")
+        self._hold_sealed(length)
+        if self._writer is None:
+            try:
+                self._writer = ListingsWriter(self._folder)
+            except Corrupt as error:
+                self._log.warning("the listings are rebuilt", code=error.code, where=error.where)
+                self._rebuild()
+        assert self._writer is not None
+        if self._writer.position > length:
+            raise Corrupt(
+                f"the register has {length} entries, but the listings have applied {self._writer.position}", where="register_log",
+                mend="The database was set back: restore the newest backup; never go on from an older one.",
+            )
+        if length and not self._writer.position:
+            self._rebuild()
+        self._publish(length)
+
+    def turn(self) -> int:
+        """Apply what is new, then say that nothing is waiting; return how many entries were applied."""
+        assert self._db is not None
+        assert self._writer is not None
+        applied = 0
+        while True:
+            as_of_us = self._now_us()
+            rows = self._db.execute("SELECT position, entry FROM register_log WHERE position > %s ORDER BY position LIMIT %s",
+                                    (self._writer.position, ENTRIES_MAX)).fetchall()
+            if not rows:
+                self._writer.heartbeat(as_of_us)
+                return applied
+            self._apply([(position, decode(bytes(entry))) for position, entry in rows], as_of_us)
+            applied += len(rows)
+
+    def close(self) -> None:
+        """Close table and connection; the table survives a restart of the machine."""
+        self._disconnect()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _apply(self, entries: list[tuple[int, Entry]], as_of_us: int) -> None:
+        """Put entries into the table in order; bulk, party and coverage entries act between the slots around them."""
+        writer = self._writer
+        assert writer is not None
+        expected = writer.position + 1
+        slots: list[tuple[bytes, int]] = []
+        for position, entry in entries:
+            if position != expected:
+                raise Corrupt(f"the register log has no entry {expected}", where="register_log", mend="Restore the newest backup.")
+            expected += 1
+            if entry.kind in _FIRST_KINDS:
+                if slots:
+                    writer.put(*packed(slots))
+                    slots = []
+                if entry.kind is EntryKind.rotation:
+                    self._rebuild()  # what follows in this turn is in the rows already
+                    return
+                self._special(position, entry)
+            else:
+                slots += slots_of(entry)
+        if slots:
+            writer.put(*packed(slots))
+        writer.set_applied(expected - 1, as_of_us)
+
+    def _special(self, position: int, entry: Entry) -> None:
+        assert self._db is not None
+        assert self._writer is not None
+        if entry.kind is EntryKind.bulk:
+            bulk_id = BulkBody.decode(entry.body).event_id.hex()
+            row = self._db.execute("SELECT file FROM bulk WHERE id = %s AND state = 'in_force'", (bulk_id,)).fetchone()
+            if row is not None:  # undone meanwhile: its entry follows
+                self._activate(bulk_id, row[0])
+        elif entry.kind is EntryKind.bulk_undo:
+            self._writer.drop_segment(BulkBody.decode(entry.body).event_id.hex())
+        elif entry.kind is EntryKind.party:
+            if position > self._parties_position:  # else the snapshot in force was read after it
+                self._writer.set_parties(parties.read_snapshot(self._db, position), position)
+                self._parties_position = position
+        else:
+            self._writer.set_coverage(self._coverage())
+
+    def _activate(self, bulk_id: str, file: str) -> None:
+        assert self._writer is not None
+        path = self._home / SEGMENT_FOLDER / file
+        self._writer.activate_segment(bulk_id, path)
+
+    def _publish(self, length: int) -> None:
+        """Make segments, coverage and parties what the register says; a crash between entry and file is mended here."""
+        assert self._db is not None
+        assert self._writer is not None
+        in_force: dict[str, str] = dict(self._db.execute("SELECT id, file FROM bulk WHERE state = 'in_force'").fetchall())
+        for segment in self._writer.segments:
+            if segment.id not in in_force:
+                self._writer.drop_segment(segment.id)
+        for bulk_id, file in in_force.items():
+            self._activate(bulk_id, file)
+        self._writer.set_coverage(self._coverage())
+        if length:
+            self._writer.set_parties(parties.read_snapshot(self._db, length), length)
+        self._parties_position = length
+
+    def _coverage(self) -> dict[str, Coverage]:
+        assert self._db is not None
+        return {name: Coverage[extent] for name, extent in self._db.execute("SELECT name, extent FROM coverage").fetchall()}
+
+    def _rebuild(self) -> None:
+        """Make the table anew from the register's rows, as of one snapshot of the database."""
+        assert self._db is not None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        as_of_us = self._now_us()
+        with self._db.transaction():
+            self._db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            head = self._db.execute("SELECT next_position - 1 FROM log_head").fetchone()
+            assert head is not None
+            self._writer = ListingsWriter.rebuild(self._folder, all_slots(self._db, as_of_us), position=head[0], as_of_us=as_of_us)
+        self._publish(head[0])
+
+    def _hold_sealed(self, length: int) -> None:
+        """Refuse a register that is shorter than what was sealed of it."""
+        path = self._home / CHECKPOINT_FILE
+        if not path.exists():
+            return
+        verifier = self._keys.register_signer().verifier
+        sealed = open_checkpoint(path.read_bytes(), [verifier], REGISTER_NAME)
+        if sealed.size > length:
+            raise UnsafeSettings(
+                f"the register has {length} entries, but {sealed.size} are sealed", where=str(CHECKPOINT_FILE),
+                mend="The database was set back: restore the newest backup; never go on from an older one.",
+            )
+
+    def _errands(self, runner: asyncio.Runner) -> None:
+        """Let provisional reports lapse and forget old idempotency keys, now and then."""
+        assert self._db is not None
+        now = time.monotonic()
+        if now >= self._lapse_at:
+            self._lapse_at = now + LAPSE_EVERY_S
+            due = self._db.execute("SELECT 1 FROM report WHERE state = 'provisional' AND lapses_at_us <= %s LIMIT 1",
+                                   (self._now_us(),)).fetchone()
+            if due is not None:
+                register = Register(Fresh(self._conninfo), self._keys, None, self._now_us, home=self._home,
+                                    provisional_us=self._provisional_us)
+                try:
+                    count = runner.run(register.lapse_due())
+                    self._log.info("provisional reports lapsed", count=count)
+                except AnnulError as error:
+                    self._log.error("provisional reports could not lapse", code=error.code, where=error.where)
+        if now >= self._clean_at:
+            self._clean_at = now + CLEAN_EVERY_S
+            self._db.execute("DELETE FROM idempotency WHERE created_at_us < %s", (self._now_us() - KEPT_S * 1_000_000,))
+            self._db.execute("DELETE FROM unlock WHERE until_us < %s", (self._now_us(),))
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._db.close()
+            self._db = None
+
+
+def _wait(bell: socket.socket) -> None:
+    """Wait for a datagram or the time to be over, then take all that are there: one turn serves them all."""
+    try:
+        bell.recv(16)
+        bell.setblocking(False)
+        while True:
+            bell.recv(16)
+    except (BlockingIOError, TimeoutError):
+        pass
+    finally:
+        bell.settimeout(WAIT_S)

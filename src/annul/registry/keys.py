@@ -1,0 +1,219 @@
+"""The key file: every secret of one annul, in one file that only its owner may read.
+
+`<home>/keys/secret.json` holds the secrets, `<home>/keys/annul.pub` the public keys as C2SP verifier keys (one a line).
+Each secret carries a checksum of its own, so that a flipped bit is detected and the spoiled secret is named.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from annul.errors import Conflict, Corrupt, NotFound, UnknownVersion, UnsafeSettings
+from annul.proof.checkpoint import Signer
+from annul.records.document import DocumentKeys
+
+VERSION = 1
+SECRET_BYTES = 32
+CHECKSUM_BYTES = 8
+
+SECRET_FILE = Path("keys") / "secret.json"
+PUBLIC_FILE = Path("keys") / "annul.pub"
+
+RECEIPTS_NAME = "annul/receipts"
+REGISTER_NAME = "annul/register"
+CHECKS_NAME = "annul/checks"
+"""Names of the signing keys, which are also the origins of the two logs (C2SP tlog-checkpoint)."""
+
+_SINGLE = ("receipts", "register", "checks", "session", "envelope")
+REALMS = ("live", "test")
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    secrets: dict[str, str]
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Hold the secrets of one annul in memory; none of them shows in its representation.
+
+    Args:
+        live: document secrets of the live realm, one per epoch, oldest first, 32 bytes each.
+        test: the same for the test realm.
+        receipts: Ed25519 seed that signs windows of answers.
+        register: Ed25519 seed that signs checkpoints of the register log.
+        checks: Ed25519 seed that signs checkpoints of the check log.
+        session: key for sessions and access tokens of the doors.
+        envelope: master key that wraps the data keys of personal details.
+        pending: document secrets (live, test) of a rotation that is not finished; empty otherwise.
+    """
+
+    live: tuple[bytes, ...] = field(repr=False)
+    test: tuple[bytes, ...] = field(repr=False)
+    receipts: bytes = field(repr=False)
+    register: bytes = field(repr=False)
+    checks: bytes = field(repr=False)
+    session: bytes = field(repr=False)
+    envelope: bytes = field(repr=False)
+    pending: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def epoch(self) -> int:
+        """Current epoch of the document keys, from 1."""
+        return len(self.live)
+
+    def documents(self, realm: str) -> DocumentKeys:
+        """Return the document keys of a realm ("live" or "test"); each realm has secrets of its own."""
+        return DocumentKeys(self.live if realm == "live" else self.test)
+
+    def public_lines(self) -> list[str]:
+        """Return the verifier keys of receipts, register log and check log. Source: C2SP signed-note."""
+        return [self.receipt_signer().vkey, self.register_signer().vkey, self.check_signer().vkey]
+
+    def receipt_signer(self) -> Signer:
+        """Return the signer of windows of answers."""
+        return Signer(RECEIPTS_NAME, self.receipts)
+
+    def register_signer(self) -> Signer:
+        """Return the signer of the register log's checkpoints."""
+        return Signer(REGISTER_NAME, self.register)
+
+    def check_signer(self) -> Signer:
+        """Return the signer of the check log's checkpoints."""
+        return Signer(CHECKS_NAME, self.checks)
+
+
+def create(home: Path) -> Keys:
+    """Make new keys and write both files; an existing key file is never overwritten.
+
+    Raises:
+        Conflict: there is a key file already.
+    """
+    path = home / SECRET_FILE
+    if path.exists():
+        raise Conflict("there is a key file already", where=str(SECRET_FILE))
+    live, test = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
+    receipts, register, checks, session, envelope = (secrets.token_bytes(SECRET_BYTES) for _ in _SINGLE)
+    keys = Keys((live,), (test,), receipts, register, checks, session, envelope)
+    save(home, keys)
+    return keys
+
+
+def load(home: Path) -> Keys:
+    """Read the key file.
+
+    Raises:
+        NotFound: there is none; `create` makes it.
+        UnsafeSettings: somebody besides the owner may read it.
+        Corrupt: it is damaged; `where` names the spoiled secret.
+        UnknownVersion: it was written by a newer annul.
+    """
+    path = home / SECRET_FILE
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("there is no key file", where=str(SECRET_FILE), mend="Run: annul setup") from None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise UnsafeSettings(
+                "the key file can be read by others than its owner", where=str(SECRET_FILE),
+                mend=f"Run: chmod 600 {SECRET_FILE}, and consider the keys known to others.",
+            )
+        raw = file.read()
+    return _decode(raw)
+
+
+def load_or_create(home: Path) -> Keys:
+    """Read the key file, or make it when this home has none yet."""
+    try:
+        return load(home)
+    except NotFound:
+        return create(home)
+
+
+def save(home: Path, keys: Keys) -> None:
+    """Write both files aside, make them durable and rename them into place.
+
+    A crash leaves the old or the new secret file, whole; the public file can be made again from it.
+    """
+    folder = (home / SECRET_FILE).parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(home / SECRET_FILE, _encode(keys), 0o600)
+    _write(home / PUBLIC_FILE, "".join(line + "\n" for line in keys.public_lines()).encode(), 0o644)
+
+
+def _named(keys: Keys) -> dict[str, bytes]:
+    named = {f"document/{realm}/{epoch}": secret for realm, epochs in (("live", keys.live), ("test", keys.test))
+             for epoch, secret in enumerate(epochs, start=1)}
+    named |= {name: getattr(keys, name) for name in _SINGLE}
+    return named | {f"pending/{realm}": secret for realm, secret in zip(REALMS, keys.pending, strict=False)}
+
+
+def _checksum(name: str, secret: bytes) -> bytes:
+    return hashlib.sha256(b"annul secret v1\0" + name.encode() + b"\0" + secret).digest()[:CHECKSUM_BYTES]
+
+
+def _encode(keys: Keys) -> bytes:
+    texts = {name: base64.b64encode(secret + _checksum(name, secret)).decode() for name, secret in _named(keys).items()}
+    whole = hashlib.sha256(msgspec.json.encode(texts, order="sorted")).hexdigest()
+    return msgspec.json.format(msgspec.json.encode(_File(VERSION, texts, whole)), indent=1) + b"\n"
+
+
+def _decode(raw: bytes) -> Keys:
+    mend = "Restore the key file from its backup."
+    try:
+        version = msgspec.json.decode(raw, type=dict[str, object]).get("version")
+        if version != VERSION:
+            raise UnknownVersion("the key file is of an unknown version", where=str(SECRET_FILE))
+        file = msgspec.json.decode(raw, type=_File)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Corrupt("the key file is damaged: it is not in its form", where=str(SECRET_FILE), mend=mend) from None
+    named: dict[str, bytes] = {}
+    for name, text in file.secrets.items():
+        try:
+            value = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            value = b""
+        secret = value[:SECRET_BYTES]
+        if len(value) != SECRET_BYTES + CHECKSUM_BYTES or value[SECRET_BYTES:] != _checksum(name, secret):
+            raise Corrupt("the key file is damaged", where=f"{SECRET_FILE}: {name}", mend=mend)
+        named[name] = secret
+    if hashlib.sha256(msgspec.json.encode(file.secrets, order="sorted")).hexdigest() != file.checksum:
+        raise Corrupt("the key file is damaged: its checksum does not fit", where=f"{SECRET_FILE}: checksum", mend=mend)
+    epochs = {realm: sum(name.startswith(f"document/{realm}/") for name in named) for realm in REALMS}
+    try:
+        live, test = (tuple(named[f"document/{realm}/{epoch}"] for epoch in range(1, epochs[realm] + 1)) for realm in REALMS)
+        receipts, register, checks, session, envelope = (named[name] for name in _SINGLE)
+    except KeyError as missing:
+        raise Corrupt("the key file lacks a secret", where=f"{SECRET_FILE}: {missing.args[0]}", mend=mend) from None
+    if not live or len(live) != len(test):
+        raise Corrupt("the key file lacks document secrets", where=str(SECRET_FILE), mend=mend)
+    pending = tuple(named[f"pending/{realm}"] for realm in REALMS if f"pending/{realm}" in named)
+    return Keys(live, test, receipts, register, checks, session, envelope, pending)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    aside = path.with_name(path.name + ".new")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

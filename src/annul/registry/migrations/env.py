@@ -1,0 +1,7 @@
+"""Alembic's environment: run the migrations on the connection that `annul.registry.store.migrate` hands in."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()

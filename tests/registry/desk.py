@@ -1,0 +1,102 @@
+"""A small real world for the check path: listings, keys, log, quota and a clock that tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from annul.listings import Listings, ListingsWriter
+from annul.proof.checkpoint import Verifier
+from annul.proof.receipt import WindowSigner
+from annul.records.check import Question
+from annul.records.codes import Coverage
+from annul.records.document import Document, DocumentFields, DocumentKeys, block, number_block, parse_document
+from annul.records.status import State
+from annul.registry.checklog import CheckLog, DiskFile, LogFile
+from annul.registry.checks import Checks
+from annul.registry.parties import Agreement, Principal
+from annul.registry.quota import Quota
+
+NOW_US = 1_790_000_000_000_000
+"""2026-09-21, a Monday."""
+SECRET = b"window signing secret of a test."
+LIVE = DocumentKeys([b"document secret of the live one."])
+TEST = DocumentKeys([b"document secret of the test one."])
+NUMBER = "11010519491231002X"
+PURPOSES = frozenset({"account-opening", "medical", "credit"})
+
+
+class Desk:
+    """Hold the parts; `ask` asks as a bank whose agreement allows exact reasons."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.now = NOW_US
+        self.writer = ListingsWriter(home / "listings")
+        self.writer.set_coverage(
+            {
+                "cn-resident": Coverage.whole_life,
+                "ru-internal": Coverage.listing_only,
+                "icao-9303/UTO/P": Coverage.whole_life,
+            }
+        )
+        self.writer.set_applied(7, self.now)
+        self.listings = Listings(home / "listings")
+        self.signer = WindowSigner(SECRET)
+        self.verifier: Verifier = self.signer.verifier
+        self.bank = principal("bank")
+        self.open: list[tuple[Checks, CheckLog, Quota]] = []
+
+    def put(self, document: Document, value: int, *, keys: DocumentKeys = LIVE, number: int = 0) -> None:
+        """List a document, and its number when `number` is given."""
+        self.writer.put_one(keys.blind(block(document)), value)
+        if number:
+            self.writer.put_one(keys.blind(number_block(document)), number)
+
+    def checks(
+        self, worker: int = 0, *, open_file: Callable[[Path], LogFile] = DiskFile, **options: Any
+    ) -> Checks:
+        """Open the ask path of a worker."""
+        log = CheckLog(self.home / "checks", worker, open_file=open_file)
+        quota = Quota(self.home / "quota", worker)
+        keys = {"live": LIVE, "test": TEST}
+        checks = Checks(
+            self.listings, keys, log, self.signer, quota, now_us=lambda: self.now, **options
+        )
+        self.open.append((checks, log, quota))
+        return checks
+
+    async def close(self) -> None:
+        """Stop every worker that was opened."""
+        for checks, log, quota in self.open:
+            await checks.close()
+            log.close()
+            quota.close()
+        self.open.clear()
+
+
+def principal(name: str, *, realm: str = "live", reasons: bool = True, **limits: int) -> Principal:
+    """Make a relying party."""
+    agreement = Agreement(purposes=PURPOSES, reasons_allowed=reasons, **limits)
+    return Principal(name, name.title(), "relying_party", realm, agreement, f"key-{name}-{realm}")  # type: ignore[arg-type]
+
+
+def card(valid_from: str | None = "2016-10-06", valid_until: str | None = None, number: str = NUMBER) -> DocumentFields:
+    """Name a Chinese resident card."""
+    return DocumentFields(scheme="cn-resident", number=number, valid_from=valid_from, valid_until=valid_until)
+
+
+def question(fields: DocumentFields | None = None, **more: Any) -> Question:
+    """Ask about a document, by default the usual card, for opening an account in person."""
+    return Question(
+        document=fields or card(), purpose=more.pop("purpose", "account-opening"), channel=more.pop("channel", "in_person"), **more
+    )
+
+
+def parsed(fields: DocumentFields | None = None) -> Document:
+    """Read a document."""
+    return parse_document(fields or card())
+
+
+__all__ = ["DocumentFields", "LIVE", "NOW_US", "NUMBER", "PURPOSES", "TEST", "Desk", "State", "card", "parsed", "principal", "question"]
