@@ -1,0 +1,241 @@
+"""Stand in front of every other door: POST /v1/checks and /v1/checks/batch as a bare ASGI callable, all else passed on.
+
+One request passes: who asks (one dictionary look-up of the SHA-256 of the bearer) -> read the body within its limit -> decode
+-> `Checks.ask` -> the bytes it gave. The framework behind costs more than a whole check, so it is not on this path.
+
+What must never happen here: a body, a bearer or a document number in a log line, an answer to a caller who is not known.
+
+Source: RFC 6750 section 2.1; draft-ietf-httpapi-ratelimit-headers-10; RFC 9457.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul import logs, metrics
+from annul.errors import AnnulError, Forbidden, NotAuthorised, TimedOut, TooLarge
+from annul.records.check import Question
+from annul.registry.checks import BATCH_MAX, Answered, Checks
+from annul.registry.parties import Principal
+from annul.web.problem import bad_input, problem_of
+from annul.web.routes import CHECK_ROLES
+
+if TYPE_CHECKING:
+    from annul.registry.quota import Allowance
+    from annul.web.office import Office
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CHECK_PATH: Final = "/v1/checks"
+BATCH_PATH: Final = "/v1/checks/batch"
+CHECK_BYTES_MAX: Final = 1 << 20
+"""Largest body of one check; a full one is under 2 KiB."""
+BATCH_BYTES_MAX: Final = 8 << 20
+"""Largest body of a batch: 10,000 checks with every field of usual length."""
+BODY_TIMEOUT_S: Final = 30
+"""Seconds a client may take to send its body; slower is cut off."""
+TOKENS_MAX: Final = 10_000
+"""Remembered access tokens; beyond it all are verified again."""
+COUNT_EVERY_S: Final = 1.0
+"""Requests are counted here and given to the metrics together."""
+
+_log = logs.get("checkpath")
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a batch; each check is decoded by itself, so that a bad one spoils no other."""
+
+    checks: list[msgspec.Raw]
+
+
+class _GoneError(Exception):
+    """The client went away."""
+
+
+class CheckPath:
+    """Answer checks; hand everything else to `behind`.
+
+    Args:
+        office: the assembled parts; `checks` must be there.
+        behind: the ASGI application of all other routes.
+    """
+
+    def __init__(self, office: Office, behind: ASGIApp) -> None:
+        from annul.web.oauth import AccessTokens
+
+        if office.checks is None:
+            raise ValueError("this process has no check path")
+        self._checks: Checks = office.checks
+        self._parties = office.parties
+        self._now_us = office.now_us
+        self._behind = behind
+        self._access_tokens = AccessTokens(office)
+        self._tokens: dict[bytes, tuple[Principal, int]] = {}
+        self._tokens_of: object = None  # the snapshot they were verified under
+        self._paths = {CHECK_PATH: self._one, BATCH_PATH: self._many}
+        self._decode = msgspec.json.Decoder(Question).decode
+        self._decode_batch = msgspec.json.Decoder(Batch).decode
+        self._counts: dict[tuple[str, int], int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if (
+            scope["type"] != "http"
+            or scope["method"] != "POST"
+            or (answer := self._paths.get(scope["path"])) is None
+        ):
+            await self._behind(scope, receive, send)
+            return
+        try:
+            status, headers, body = await answer(scope, receive)
+        except _GoneError:
+            return
+        except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
+            status, headers, body = self._problem(scope["path"], error)
+        if not self._counts:
+            asyncio.get_running_loop().call_later(COUNT_EVERY_S, self._give_counts)
+        key = scope["path"], status
+        self._counts[key] = self._counts.get(key, 0) + 1
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _one(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        principal = self._admit(scope["headers"])
+        message = await receive()
+        raw = message.get("body", b"")
+        if message.get("more_body") or len(raw) > CHECK_BYTES_MAX or message["type"] != "http.request":
+            raw = await _whole_body(message, receive, CHECK_BYTES_MAX)
+        question = self._decode(raw)
+        answered = await self._checks.ask(principal, question)
+        return 200, self._headers(self._checks.allowance(principal)), answered.body
+
+    async def _many(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        principal = self._admit(scope["headers"])
+        raw = await _whole_body(await receive(), receive, BATCH_BYTES_MAX)
+        parts = self._decode_batch(raw).checks
+        if len(parts) > BATCH_MAX:
+            raise TooLarge(
+                f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches."
+            )
+        questions: list[Question | AnnulError] = []
+        for index, part in enumerate(parts):
+            try:
+                questions.append(self._decode(part))
+            except msgspec.MsgspecError as error:
+                questions.append(bad_input(error, f"/checks/{index}"))
+        answers: list[Answered] = await self._checks.ask_many(principal, questions)
+        body = b'{"answers":[%b]}' % b",".join([each.body for each in answers])
+        return 200, self._headers(self._checks.allowance(principal)), body
+
+    def _admit(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+        """Say who asks.
+
+        Raises:
+            NotAuthorised: no bearer, or one that is unknown, revoked or expired.
+            Forbidden: the role may not ask checks.
+        """
+        for name, value in headers:
+            if name == b"authorization":
+                if value[:7].lower() == b"bearer ":
+                    break
+                raise NotAuthorised("The Authorization header is not of the form `Bearer KEY`.")
+        else:
+            raise NotAuthorised("There is no Authorization header.")
+        token = value[7:].strip()
+        hashed = hashlib.sha256(token).digest()
+        snapshot = self._parties.snapshot
+        principal = snapshot.by_token.get(hashed)
+        if principal is None:
+            principal = self._of_access_token(token, hashed, snapshot)
+        if principal.expires_at_us and principal.expires_at_us <= self._now_us():
+            raise NotAuthorised("The credential is unknown, revoked or expired.")
+        if principal.role not in CHECK_ROLES:
+            raise Forbidden("This role does not ask checks.", mend="Use a relying party's credential.")
+        return principal
+
+    def _of_access_token(self, token: bytes, hashed: bytes, snapshot: object) -> Principal:
+        """Verify an OAuth access token, once per snapshot of the parties."""
+        if token.count(b".") != 2:
+            raise NotAuthorised(
+                "The credential is unknown, revoked or expired.", mend="Ask the operator for a new key."
+            )
+        if snapshot is not self._tokens_of or len(self._tokens) >= TOKENS_MAX:
+            self._tokens = {}
+            self._tokens_of = snapshot
+        known = self._tokens.get(hashed)
+        if known is None:
+            client_id, ends_at_s = self._access_tokens.read(token.decode("ascii", "replace"))
+            known = self._tokens[hashed] = self._parties.principal_of_client(client_id), ends_at_s * 1_000_000
+        principal, ends_at_us = known
+        if ends_at_us <= self._now_us():
+            raise NotAuthorised("The access token has expired.", mend="Ask for a new one at /v1/oauth/token.")
+        return principal
+
+    def _headers(self, allowance: Allowance) -> list[tuple[bytes, bytes]]:
+        return [
+            _JSON,
+            _NO_STORE,
+            _NOSNIFF,
+            (b"ratelimit-policy", allowance.policy),
+            (b"ratelimit", allowance.remaining(self._now_us())),
+        ]
+
+    def _problem(self, path: str, error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        made = problem_of(error)
+        if made.status >= 500:
+            stack = [
+                f"{frame.name} {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+                for frame in traceback.extract_tb(error.__traceback__)
+            ]
+            _log.error("check failed", error=type(error).__name__, code=made.code, route=path, stack=stack)
+        metrics.REFUSED.labels(str(made.members.get("error", "E90"))).inc()
+        headers = [(name.encode(), value.encode()) for name, value in made.headers.items()]
+        return made.status, [*headers, _NOSNIFF], made.body
+
+    def _give_counts(self) -> None:
+        counts, self._counts = self._counts, {}
+        for (path, status), count in counts.items():
+            metrics.REQUESTS.labels(path, "POST", str(status)).inc(count)
+
+
+async def _whole_body(message: Message, receive: Receive, bytes_max: int) -> bytes:
+    """Read the rest of a body.
+
+    Raises:
+        TooLarge: it is larger than `bytes_max`; the rest is not read.
+        TimedOut: it did not arrive in time.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while True:
+                if message["type"] != "http.request":
+                    raise _GoneError
+                part = message.get("body", b"")
+                size += len(part)
+                if size > bytes_max:
+                    raise TooLarge(
+                        f"The body is larger than {bytes_max} bytes.",
+                        mend="Send less in one request, in several batches.",
+                    )
+                parts.append(part)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+                message = await receive()
+    except TimeoutError:
+        raise TimedOut("The body did not arrive in time.") from None

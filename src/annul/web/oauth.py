@@ -1,0 +1,256 @@
+"""Issue and read access tokens: OAuth 2.0 client credentials, the client proving itself with a signed assertion.
+
+    POST /v1/oauth/token   grant_type=client_credentials
+                           client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+                           client_assertion=<JWT signed with the client's private key>
+
+The assertion is accepted by these steps, in this order: 1 it is a JWT of an allowed algorithm; 2 `iss` equals `sub` and names
+a client with registered keys; 3 the signature holds under one of them; 4 `aud` is this server; 5 it has not expired, is not
+from the future and does not live longer than five minutes; 6 its `jti` was not used before (on any worker).
+
+The access token is a JWT (typ `at+jwt`, Ed25519) of ten minutes. It names the client only: what the client may do is looked up
+at each request, so a client that is closed is refused at once.
+
+Source: RFC 6749 sections 4.4 and 5, RFC 7523, RFC 7521, RFC 8414, RFC 8725, RFC 9068, RFC 9864.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey
+from joserfc.util import urlsafe_b64encode
+from nacl.signing import SigningKey
+
+from annul.errors import AnnulError, NotAuthorised
+from annul.web.call import Call, Reply
+
+if TYPE_CHECKING:
+    from annul.registry.parties import Principal
+    from annul.web.office import Office
+
+TOKEN_SECONDS: Final = 600
+"""Life of an access token. Source: RFC 9068 asks for short lives; ten minutes costs one token request per 10 minutes."""
+
+ASSERTION_SECONDS_MAX: Final = 300
+"""Longest life of a client assertion, and so the time its `jti` is remembered."""
+
+LEEWAY_SECONDS: Final = 10
+"""Clock difference that is forgiven."""
+
+JTI_MAX: Final = 128
+ASSERTION_MAX: Final = 4096
+ALGORITHMS: Final = ("Ed25519", "ES256")
+"""Signature algorithms of assertions. Symmetric ones and `none` are never read. Source: RFC 8725 section 3.1."""
+
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+TOKEN_PATH: Final = "/v1/oauth/token"  # noqa: S105 - an address
+_TYP: Final = "at+jwt"
+
+
+class TokenRequest(msgspec.Struct):
+    """Form of the token request. Unknown fields are ignored, as RFC 6749 section 3.2 asks."""
+
+    grant_type: str
+    client_assertion_type: str
+    client_assertion: str
+    client_id: str = ""
+    scope: str = ""
+
+
+class TokenAnswer(msgspec.Struct):
+    """Answer of the token endpoint."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+
+
+class ServerMetadata(msgspec.Struct):
+    """What a client needs to know of this authorisation server. Source: RFC 8414 section 2."""
+
+    issuer: str
+    token_endpoint: str
+    grant_types_supported: list[str]
+    response_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    token_endpoint_auth_signing_alg_values_supported: list[str]
+
+
+class Refused(Exception):
+    """The token request is refused with an OAuth error code and one sentence."""
+
+    def __init__(self, error: str, description: str, status: int = 400) -> None:
+        super().__init__(description)
+        self.error, self.description, self.status = error, description, status
+
+
+def derived_key(office: Office, label: bytes) -> bytes:
+    """Derive 32 bytes for one use of the doors from the session key of the key file."""
+    return hmac.digest(office.keys.session, b"annul web v1\0" + label, "sha256")
+
+
+class AccessTokens:
+    """Issue access tokens and read them back; the key is derived, so that every worker has the same one."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        seed = derived_key(office, b"access tokens")
+        public = bytes(SigningKey(seed).verify_key)
+        self._key = OKPKey.import_key(
+            {"kty": "OKP", "crv": "Ed25519", "x": _b64(public), "d": _b64(seed)}, {"alg": "Ed25519", "use": "sig"}
+        )
+
+    def issue(self, client_id: str) -> str:
+        """Return a fresh access token of this client."""
+        now = self._office.now_us() // 1_000_000
+        base = self._office.settings.base_url
+        claims = {
+            "iss": base, "aud": base, "sub": client_id, "client_id": client_id,
+            "iat": now, "exp": now + TOKEN_SECONDS, "jti": secrets.token_urlsafe(16),
+        }  # fmt: skip
+        return jwt.encode({"alg": "Ed25519", "typ": _TYP}, claims, self._key, algorithms=["Ed25519"])
+
+    def read(self, token: str) -> tuple[str, int]:
+        """Return (client id, end of life in seconds since the epoch) of a good access token.
+
+        Raises:
+            NotAuthorised: not ours, changed, or expired.
+        """
+        try:
+            read = jwt.decode(token, self._key, algorithms=["Ed25519"])
+            claims = jwt.JWTClaimsRegistry(
+                now=self._office.now_us() // 1_000_000,
+                exp={"essential": True},
+                sub={"essential": True},
+                aud={"essential": True, "value": self._office.settings.base_url},
+            )
+            if read.header.get("typ") != _TYP:
+                raise NotAuthorised("The access token is not one of this register.")
+            claims.validate(read.claims)
+        except (JoseError, ValueError):
+            raise NotAuthorised(
+                "The access token is not valid, or has expired.", mend="Ask for a new one at /v1/oauth/token."
+            ) from None
+        return str(read.claims["sub"]), int(read.claims["exp"])
+
+    def principal(self, token: str) -> Principal:
+        """Return the caller behind an access token, as the present snapshot of parties knows it.
+
+        Raises:
+            NotAuthorised: the token is not good, or its client is closed.
+        """
+        client_id, until_s = self.read(token)
+        principal = self._office.parties.principal_of_client(client_id)
+        return msgspec.structs.replace(principal, expires_at_us=until_s * 1_000_000)
+
+
+def _b64(data: bytes) -> str:
+    return urlsafe_b64encode(data).decode()
+
+
+async def token(office: Office, call: Call) -> Any:
+    """Answer `POST /v1/oauth/token`; errors have the form of RFC 6749 section 5.2."""
+    try:
+        client_id = await _authenticate(office, call.body)
+    except Refused as refused:
+        headers = {"cache-control": "no-store", "pragma": "no-cache"}
+        if refused.status == 401:
+            headers["www-authenticate"] = 'Bearer realm="annul"'
+        body = msgspec.json.encode({"error": refused.error, "error_description": refused.description})
+        return Reply(body, "application/json", refused.status, headers)
+    return TokenAnswer(AccessTokens(office).issue(client_id), "Bearer", TOKEN_SECONDS)
+
+
+async def _authenticate(office: Office, form: TokenRequest) -> str:
+    if form.grant_type != "client_credentials":
+        raise Refused("unsupported_grant_type", "Use grant_type=client_credentials.")
+    if form.client_assertion_type != ASSERTION_TYPE:
+        raise Refused("invalid_request", f"Use client_assertion_type={ASSERTION_TYPE}.")
+    if not 1 <= len(form.client_assertion) <= ASSERTION_MAX:
+        raise Refused("invalid_request", "The client_assertion is empty or too long.")
+    if form.scope:
+        raise Refused("invalid_scope", "There are no scopes: the agreement says what a client may do.")
+    claims = _verified(office, form.client_assertion)
+    client_id = str(claims["sub"])
+    if form.client_id and form.client_id != client_id:
+        raise Refused("invalid_client", "The client_id is not that of the assertion.", 401)
+    try:
+        await office.parties.use_assertion(client_id, str(claims["jti"]), int(claims["exp"] + LEEWAY_SECONDS) * 1_000_000)
+    except AnnulError as error:
+        if error.code in ("conflict", "not-authorised"):
+            raise Refused("invalid_client", "The assertion was used before: make a new one with its own jti.", 401) from None
+        raise
+    return client_id
+
+
+def _verified(office: Office, assertion: str) -> dict[str, Any]:
+    """Return the claims of an assertion that passed steps 1 to 5."""
+    bad = Refused("invalid_client", "The assertion does not prove this client.", 401)
+    try:
+        unread = jws.extract_compact(assertion.encode("ascii"))
+        subject = msgspec.json.decode(unread.payload or b"", type=dict[str, Any]).get("sub")
+        algorithm = unread.headers().get("alg")
+    except (JoseError, ValueError, msgspec.MsgspecError):
+        raise Refused("invalid_client", "The assertion is not a signed JWT.", 401) from None
+    if algorithm not in ALGORITHMS:
+        raise Refused("invalid_client", f"Sign the assertion with one of {', '.join(ALGORITHMS)}.", 401)
+    if not isinstance(subject, str) or not 1 <= len(subject) <= 24:
+        raise bad
+    try:
+        jwks = office.parties.client_keys(subject)
+    except AnnulError:
+        raise bad from None
+    claims = _signed_claims(assertion, jwks, str(algorithm))
+    if claims is None:
+        raise bad
+    now = office.now_us() // 1_000_000
+    base = office.settings.base_url
+    registry = jwt.JWTClaimsRegistry(
+        now=now,
+        leeway=LEEWAY_SECONDS,
+        iss={"essential": True, "value": subject},
+        sub={"essential": True, "value": subject},
+        aud={"essential": True, "values": [base, base + TOKEN_PATH]},
+        exp={"essential": True},
+        jti={"essential": True},
+    )
+    try:
+        registry.validate(claims)
+    except JoseError:
+        raise Refused("invalid_client", "Check iss, sub, aud, exp, nbf, iat and jti of the assertion.", 401) from None
+    if claims["exp"] > now + ASSERTION_SECONDS_MAX + LEEWAY_SECONDS or len(claims["jti"]) > JTI_MAX:
+        raise Refused("invalid_client", f"The assertion must end within {ASSERTION_SECONDS_MAX} seconds.", 401)
+    return claims
+
+
+def _signed_claims(assertion: str, jwks: list[dict[str, Any]], algorithm: str) -> dict[str, Any] | None:
+    """Return the claims when one of the client's keys signed them with the key's own algorithm, else None."""
+    for jwk in jwks:
+        kind = {"OKP": "Ed25519", "EC": "ES256"}.get(str(jwk.get("kty")))
+        if kind != algorithm:
+            continue
+        try:
+            key = OKPKey.import_key(jwk) if kind == "Ed25519" else ECKey.import_key(jwk)
+            return jwt.decode(assertion, key, algorithms=[algorithm]).claims
+        except (JoseError, ValueError):
+            continue
+    return None
+
+
+async def metadata(office: Office, _call: Call) -> ServerMetadata:
+    """Answer `GET /.well-known/oauth-authorization-server`."""
+    base = office.settings.base_url
+    return ServerMetadata(
+        issuer=base,
+        token_endpoint=base + TOKEN_PATH,
+        grant_types_supported=["client_credentials"],
+        response_types_supported=[],
+        token_endpoint_auth_methods_supported=["private_key_jwt"],
+        token_endpoint_auth_signing_alg_values_supported=list(ALGORITHMS),
+    )

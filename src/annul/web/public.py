@@ -1,0 +1,204 @@
+"""What everybody may see: the first page, keys, a receipt's proof, health, counts, and what a problem means."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul import __version__, metrics
+from annul.errors import AnnulError, BadInput, Forbidden, NotFound, VerificationFailed
+from annul.proof import receipt as receipts
+from annul.proof.checkpoint import Verifier
+from annul.web import pages, words
+from annul.web.call import Call, Reply
+from annul.web.problem import PROBLEMS
+
+if TYPE_CHECKING:
+    from annul.web.office import Office
+
+RECEIPT_BYTES_MAX: Final = 16 * 1024
+"""Longest receipt that is read; a receipt of a window of 65,536 leaves has under 2 KiB."""
+
+
+class PublicKey(msgspec.Struct):
+    """One public key: `vkey` is the C2SP verifier key (name+id+base64)."""
+
+    name: str
+    use: str
+    vkey: str
+
+
+class PublicKeys(msgspec.Struct):
+    """All public keys of this register; receipts and logs verify with these alone."""
+
+    keys: list[PublicKey]
+
+
+class ReceiptQuestion(msgspec.Struct, forbid_unknown_fields=True):
+    """A receipt to verify, as it stood in the answer."""
+
+    receipt: dict[str, Any]
+
+
+class Proved(msgspec.Struct):
+    """A receipt that holds: every step of the recipe passed, and `says` is what it proves, in words."""
+
+    proved: bool
+    says: dict[str, Any]
+
+
+class Alive(msgspec.Struct):
+    """The process answers."""
+
+    alive: bool
+    version: str
+
+
+class Readiness(msgspec.Struct):
+    """Whether checks can be answered; `missing` names what is not there, each with its next step."""
+
+    ready: bool
+    missing: list[str]
+    position: int
+
+
+_USES: Final = {"annul/receipts": "receipts", "annul/register": "register log", "annul/checks": "check log"}
+
+
+async def start(office: Office, call: Call) -> Reply:
+    """Show the first page: one sentence and three doors."""
+    return pages.render(call.request, "start.html", hours=office.settings.provisional_hours)
+
+
+async def problem(_office: Office, call: Call) -> Reply:
+    """Explain one kind of problem to a developer who followed its `type`."""
+    kind = PROBLEMS.get(call.path["code"])
+    if kind is None:
+        raise NotFound("There is no such problem.")
+    translate = pages.words(call.request).gettext
+    return pages.render(
+        call.request, "problem.html", title=translate(kind.title), detail="", mend=translate(kind.mend) if kind.mend else "",
+        code=call.path["code"], error=kind.error or "", http=kind.status,
+    )  # fmt: skip
+
+
+async def keys(office: Office, _call: Call) -> PublicKeys:
+    """Answer the public keys."""
+    lines = office.keys.public_lines()
+    named = [(line.partition("+")[0], line) for line in lines]
+    return PublicKeys([PublicKey(name, _USES.get(name, name), line) for name, line in named])
+
+
+def _verify(office: Office, receipt: dict[str, Any]) -> dict[str, Any]:
+    """Run the numbered recipe over a receipt and say what it proves.
+
+    Raises:
+        VerificationFailed: with the failing step.
+    """
+    verifier = Verifier.parse(office.keys.receipt_signer().vkey)
+    receipts.verify(receipt, verifier)
+    return receipts.explain(receipt)
+
+
+async def verify_receipt(office: Office, call: Call) -> Proved:
+    """Verify a receipt with the register's public key alone."""
+    return Proved(True, _verify(office, call.body.receipt))
+
+
+async def receipt_page(_office: Office, call: Call) -> Reply:
+    """Show the box for a receipt."""
+    return pages.render(call.request, "receipt.html", proved=False, failed="", step=0, receipt="")
+
+
+class ReceiptForm(msgspec.Struct, forbid_unknown_fields=True):
+    """Form of the receipt page."""
+
+    receipt: str
+
+
+async def receipt_answer(office: Office, call: Call) -> Reply:
+    """Show whether a pasted receipt is proved; the seal appears only then."""
+    text = call.body.receipt.strip()
+    translate = pages.words(call.request).gettext
+    try:
+        pasted = _pasted(text)
+        says = _verify(office, pasted)
+    except AnnulError as error:
+        step = error.step if isinstance(error, VerificationFailed) else 0
+        failed = translate(error.message)
+        return pages.render(call.request, "receipt.html", status=422, proved=False, failed=failed, step=step, receipt=text)
+    details = [(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else value) for name, value in says.items()]
+    return pages.render(
+        call.request, "receipt.html", proved=True, failed="", step=0, receipt="", outcome=says["outcome"],
+        facts=_facts(says, translate), details=details,
+    )  # fmt: skip
+
+
+def _facts(says: dict[str, Any], translate: Any) -> list[tuple[str, str]]:
+    """Say the main facts of a verified receipt in the words of the screens."""
+    codes = " ".join(says[axis] for axis in ("status", "identity", "binding", "freshness") if says[axis])
+    shown = {
+        "answer": f"{translate(words.WORDS[says['outcome']])} ({codes})",
+        "reason": translate(words.CLASSES.get(says["status_class"], "")),
+        "checked_at": says["checked_at"].replace("T", " ").replace("Z", " UTC"),
+        "party": says["party"],
+        "purpose": f"{translate(words.PURPOSES[says['purpose']])}, {translate(words.CHANNELS[says['channel']])}",
+        "next": " ".join(translate(words.NEXT[step]) for step in says["advice"]),
+        "as_of": says["as_of"].replace("T", " ").replace("Z", " UTC") + f" (#{says['position']})",
+        "check": says["check"],
+    }
+    return [(translate(words.FACTS[name]), text) for name, text in shown.items() if text]
+
+
+def _pasted(text: str) -> dict[str, Any]:
+    """Read a receipt, or a whole answer that holds one."""
+    try:
+        read = msgspec.json.decode(text.encode(), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError):
+        raise BadInput("This is not a receipt: it is not one JSON object, from the first brace to the last.") from None
+    inner = read.get("receipt")
+    return inner if isinstance(inner, dict) else read
+
+
+async def healthz(_office: Office, _call: Call) -> Alive:
+    """Say that the process answers."""
+    return Alive(True, __version__)
+
+
+async def readyz(office: Office, _call: Call) -> Any:
+    """Say whether checks can be answered, and what is missing if not."""
+    listings = office.listings
+    listings.refresh()
+    missing = []
+    age_ms = (office.now_us() - listings.as_of_us) // 1000
+    if age_ms > office.settings.freshness_live_ms:
+        missing.append(f"follower: the table is {age_ms} ms behind; see `annul doctor`")
+    if office.checks is None:
+        missing.append("check path: this process does not answer checks")
+    state = Readiness(not missing, missing, listings.position)
+    if missing:
+        return Reply(msgspec.json.encode(state), "application/json", 503, {"retry-after": "1"})
+    return state
+
+
+async def exposition(office: Office, call: Call) -> Reply:
+    """Answer the counts in the Prometheus text format, to this machine or to all as the operator chose."""
+    if not office.settings.metrics_public and not _from_here(call):
+        mend = "The operator sets ANNUL_METRICS_PUBLIC=true to change that."
+        raise Forbidden("Counts are shown to this machine only.", mend=mend)
+    metrics.POSITION.set(office.listings.position)
+    metrics.TABLE_AGE_SECONDS.set(max(0.0, (office.now_us() - office.listings.as_of_us) / 1e6))
+    return Reply(metrics.exposition(), "text/plain; version=0.0.4; charset=utf-8")
+
+
+def _from_here(call: Call) -> bool:
+    """Tell whether the caller is this machine itself, and not a proxy on it that passes somebody else on."""
+    client = call.request.client
+    if client is None or "x-forwarded-for" in call.request.headers or "forwarded" in call.request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(client.host).is_loopback
+    except ValueError:
+        return False

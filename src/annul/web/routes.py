@@ -1,0 +1,154 @@
+"""The route table: every address, who may call it, what it reads and answers. The only place where this is declared.
+
+A test walks every role over every line. A line without `who` does not exist: the field has no default.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul.records.check import Answer, Question
+from annul.web import api, counter, ledger, oauth, openapi, pages, public, wire
+from annul.web.call import ROLES, Call, Reply, Route
+
+if TYPE_CHECKING:
+    from annul.web.office import Office
+
+CHECK_ROLES: Final = frozenset(ROLES)
+"""Who may ask a check: every role, if its agreement says so; without an agreement the check path refuses (E92)."""
+
+OFFICERS: Final = frozenset({"issuer", "police"})
+DESKS: Final = frozenset({"issuer", "police", "supervisor"})
+SUPERVISOR: Final = frozenset({"supervisor"})
+ISSUER: Final = frozenset({"issuer"})
+BULK: Final = frozenset({"issuer", "supervisor"})
+
+REPORT_ID: Final = "r_[0-9a-f]{24}"
+CHECK_ID: Final = "[0-9a-f]{32}"
+PARTY_ID: Final = "[a-z0-9][a-z0-9-]{0,23}"
+KEY_ID: Final = "[0-9a-f]{16}"
+BULK_ID: Final = "[0-9a-f]{32}"
+LOG: Final = "register|checks"
+TILE: Final = r"(?:[0-9]|[1-5][0-9]|6[0-3])/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
+BUNDLE: Final = r"(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
+CODE: Final = "[a-z-]{1,40}"
+
+DOCUMENT: Final = ("malformed-number", "ambiguous-document")
+WRITE: Final = ("conflict", "transition-refused", "not-yet-effective", "not-found")
+
+
+@cache
+def _openapi(base_url: str) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(openapi.document(ROUTES, base_url)), indent=1)
+
+
+async def openapi_json(office: Office, _call: Call) -> Reply:
+    """Answer this table as an OpenAPI document."""
+    return Reply(_openapi(office.settings.base_url), "application/json", headers={"cache-control": "public, max-age=300"})
+
+
+def _get(path: str, who: Any, handler: Any, summary: str, **more: Any) -> Route:
+    return Route(method="GET", path=path, who=who, handler=handler, summary=summary, **more)
+
+
+def _post(path: str, who: Any, handler: Any, summary: str, body: Any, returns: Any, **more: Any) -> Route:
+    return Route(method="POST", path=path, who=who, handler=handler, summary=summary, body=body, returns=returns, **more)
+
+
+def _write(path: str, who: Any, handler: Any, summary: str, body: Any, returns: Any, **more: Any) -> Route:
+    """Declare a route that changes a document's life: it takes an Idempotency-Key and can refuse by rule."""
+    problems = (*WRITE, *more.pop("problems", ()))
+    return _post(path, who, handler, summary, body, returns, write=True, problems=problems, **more)
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    # -- checks; the first two are served by the check path in front
+    _post("/v1/checks", CHECK_ROLES, None, "Ask whether a document must not be relied on", Question, Answer, tag="checks",
+          problems=("purpose-not-allowed", "over-quota", "storage-failed", "timed-out")),
+    _post("/v1/checks/batch", CHECK_ROLES, None, "Ask up to 10,000 checks at once", wire.Questions, wire.Answers, tag="checks",
+          problems=("over-quota", "storage-failed", "timed-out")),
+    _get("/v1/checks", CHECK_ROLES, ledger.own_checks, "List your own checks, newest first", query=wire.Page,
+         returns=ledger.ChecksPage, tag="checks"),
+    _get("/v1/checks/{check}", CHECK_ROLES, ledger.own_check, "Look one of your own checks up", returns=ledger.CheckShown,
+         patterns={"check": CHECK_ID}, tag="checks"),
+    # -- reports
+    _write("/v1/reports", OFFICERS, api.report, "Report a document lost, stolen or found", wire.Report, wire.ReportAccepted,
+           status=201, problems=DOCUMENT, tag="reports"),
+    _get("/v1/reports/{id}", DESKS, api.report_state, "Look a report up", returns=wire.ReportState,
+         patterns={"id": REPORT_ID}, tag="reports"),
+    _write("/v1/reports/{id}/confirm", OFFICERS, api.confirm, "Confirm a provisional report", wire.Confirm,
+           wire.ReportAccepted, patterns={"id": REPORT_ID}, tag="reports"),
+    _write("/v1/reports/{id}/lift", OFFICERS, api.lift, "Lift a report: the holder has the document again", wire.Lift,
+           wire.ReportAccepted, patterns={"id": REPORT_ID}, tag="reports"),
+    _write("/v1/reports/{id}/withdraw", OFFICERS, api.withdraw, "Withdraw a provisional report", wire.Withdraw,
+           wire.ReportAccepted, patterns={"id": REPORT_ID}, tag="reports"),
+    # -- documents and persons
+    _write("/v1/documents", OFFICERS, api.feed, "Record an event of a document's life (issuer's feed)", wire.FeedEvent,
+           wire.Written, status=201, problems=(*DOCUMENT, "forbidden"), tag="documents"),
+    _post("/v1/documents/status", DESKS, ledger.status, "Ask what a document's status was at a time, as known at a time",
+          wire.StatusQuestion, ledger.StatusAnswer, problems=(*DOCUMENT, "not-found"), tag="documents"),
+    _post("/v1/documents/checks", DESKS, ledger.checks_of_document, "Ask who asked about a document", wire.ChecksQuestion,
+          ledger.ChecksPage, problems=(*DOCUMENT, "not-found"), tag="documents"),
+    _write("/v1/persons/death", ISSUER, api.death, "Record a death: all documents of the person are cancelled", wire.Death,
+           wire.Written, status=201, tag="documents"),
+    _write("/v1/disputes", DESKS, api.dispute, "Open or close a dispute about a status", wire.Dispute, wire.Written,
+           status=201, problems=DOCUMENT, tag="documents"),
+    # -- bulk events
+    _get("/v1/bulk", BULK, ledger.bulk_events, "List bulk events", returns=ledger.BulkList, tag="bulk"),
+    _get("/v1/bulk/{id}", BULK, ledger.bulk_event, "Look a bulk event up, with its samples", returns=ledger.BulkShown,
+         patterns={"id": BULK_ID}, tag="bulk"),
+    _write("/v1/bulk/{id}/confirm", BULK, ledger.bulk_confirm, "Put a staged bulk event in force, as the second officer",
+           wire.BulkAct, ledger.BulkShown, patterns={"id": BULK_ID}, tag="bulk"),
+    _write("/v1/bulk/{id}/undo", BULK, ledger.bulk_undo, "Take a bulk event back as one event", wire.BulkAct,
+           ledger.BulkShown, patterns={"id": BULK_ID}, tag="bulk"),
+    _post("/v1/bulk/{id}/discard", BULK, ledger.bulk_discard, "Drop a staged bulk event", None, ledger.BulkShown,
+          patterns={"id": BULK_ID}, problems=("conflict", "not-found"), tag="bulk"),
+    # -- logs and keys
+    _get("/v1/log/{log}/checkpoint", "public", ledger.checkpoint, "Read the signed checkpoint of a log (C2SP tlog-checkpoint)",
+         media="text/plain; charset=utf-8", patterns={"log": LOG}, problems=("not-found",), tag="logs"),
+    _get("/v1/log/{log}/tile/entries/{path:path}", SUPERVISOR, ledger.bundle, "Read an entry bundle (C2SP tlog-tiles)",
+         media="application/octet-stream", patterns={"log": LOG, "path": BUNDLE}, tag="logs"),
+    _get("/v1/log/{log}/tile/{path:path}", "public", ledger.tile, "Read a hash tile (C2SP tlog-tiles)",
+         media="application/octet-stream", patterns={"log": LOG, "path": TILE}, tag="logs"),
+    _get("/v1/log/{log}/proof", "public", ledger.proof, "Prove that an entry is in a log", query=wire.LeafQuery,
+         returns=ledger.InclusionProof, patterns={"log": LOG}, tag="logs"),
+    _get("/v1/keys", "public", public.keys, "Read the public keys", returns=public.PublicKeys, tag="receipts"),
+    _post("/v1/receipts/verify", "public", public.verify_receipt, "Verify a receipt", public.ReceiptQuestion, public.Proved,
+          problems=("verification-failed", "unknown-version"), tag="receipts"),
+    # -- credentials
+    _post(oauth.TOKEN_PATH, "public", oauth.token, "Get an access token (client credentials, private_key_jwt)",
+          oauth.TokenRequest, oauth.TokenAnswer, form=True, tag="credentials"),
+    _get("/.well-known/oauth-authorization-server", "public", oauth.metadata, "Read the authorisation server's metadata",
+         returns=oauth.ServerMetadata, tag="credentials"),
+    _get("/v1/parties", SUPERVISOR, api.parties, "List parties and their keys", returns=wire.PartiesShown, tag="parties"),
+    _write("/v1/parties", SUPERVISOR, api.create_party, "Record a new party", wire.NewParty, wire.PartyChanged, status=201,
+           tag="parties"),
+    _post("/v1/parties/{id}/keys", SUPERVISOR, api.issue_key, "Issue an API key; its token is told once", wire.NewKey,
+          wire.KeyIssued, status=201, problems=("not-found",), patterns={"id": PARTY_ID}, tag="parties"),
+    _write("/v1/parties/{id}/client-keys", SUPERVISOR, api.client_keys, "Replace the public keys of a party's OAuth client",
+           wire.ClientKeys, wire.PartyChanged, patterns={"id": PARTY_ID}, tag="parties"),
+    _write("/v1/keys/{key}/revoke", SUPERVISOR, api.revoke_key, "Revoke an API key for ever", None, wire.PartyChanged,
+           patterns={"key": KEY_ID}, tag="parties"),
+    # -- operation
+    _get("/healthz", "public", public.healthz, "Does the process answer", returns=public.Alive, tag="operation"),
+    _get("/readyz", "public", public.readyz, "Can checks be answered, and what is missing if not", returns=public.Readiness,
+         problems=("source-down",), tag="operation"),
+    _get("/metrics", "public", public.exposition, "Read the counts (Prometheus text format)", problems=("forbidden",),
+         media="text/plain; version=0.0.4; charset=utf-8", tag="operation"),
+    _get("/openapi.json", "public", openapi_json, "Read this document", tag="operation"),
+    # -- pages for people
+    _get("/", "public", public.start, "First page", page=True, media=pages.HTML),
+    _get("/static/{name}", "public", pages.static_file, "Static file", page=True, patterns={"name": r"[a-z]+\.(?:css|svg)"}),
+    _get("/problems/{code}", "public", public.problem, "What a problem means", page=True, patterns={"code": CODE}),
+    _get("/receipts/verify", "public", public.receipt_page, "Check a receipt", page=True, media=pages.HTML),
+    _post("/receipts/verify", "public", public.receipt_answer, "Check a receipt", public.ReceiptForm, None, form=True,
+          page=True, body_bytes_max=public.RECEIPT_BYTES_MAX * 3),
+    _get("/counter", "counter", counter.counter, "The clerk's page", page=True, media=pages.HTML),
+    _post("/counter", "counter", counter.check, "Check a document", counter.CheckForm, None, form=True, page=True),
+    _get("/counter/sign-in", "public", counter.sign_in_page, "Sign in", page=True, media=pages.HTML),
+    _post("/counter/sign-in", "public", counter.sign_in, "Sign in", counter.SignIn, None, form=True, page=True),
+    _post("/counter/sign-out", "counter", counter.sign_out, "Sign out", counter.SignOut, None, form=True, page=True),
+)

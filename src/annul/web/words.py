@@ -1,0 +1,67 @@
+"""The words people read for the codes of an answer; each text is marked for the catalogue and translated where it is shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _(text: str) -> str:
+    """Mark a text for the catalogue; it is translated where it is shown."""
+    return text
+
+
+WORDS: Final = {"PASS": _("PASS"), "REFER": _("REFER"), "STOP": _("STOP"), "NO_ANSWER": _("NO ANSWER")}
+
+NEXT: Final = {
+    "A1": _("Ask for a second document."),
+    "A2": _("Read the chip."),
+    "A3": _("Compare the face with the picture."),
+    "A4": _("Compare a fingerprint."),
+    "A5": _("Call the issuer."),
+    "A6": _("Keep the document, if the law lets you."),
+    "A7": _("In urgent need you may go on; note by when the new card must be shown."),
+    "A8": _("Tell the police."),
+    "A9": _("Go on, and compare the face with the picture."),
+}
+
+CLASSES: Final = {
+    "reported": _("Reported by the holder"),
+    "not_in_force": _("No longer in force"),
+    "no_listing": _("No listing"),
+}
+
+KINDS: Final = (
+    ("", _("Recognise it by the number")),
+    ("cn-resident", _("Resident identity card (China)")),
+    ("icao-9303/P", _("Passport")),
+    ("icao-9303/ID", _("Identity card with lines at its foot")),
+    ("ru-internal", _("Internal passport (Russia)")),
+)
+
+PURPOSES: Final = {
+    "account-opening": _("Open an account"),
+    "account-servicing": _("Serve an account"),
+    "payment": _("Payment"),
+    "credit": _("Credit"),
+    "sim-registration": _("Register a SIM card"),
+    "hotel-check-in": _("Hotel check-in"),
+    "travel": _("Travel"),
+    "employment": _("Employment"),
+    "medical": _("Medical care"),
+    "public-service": _("Public service"),
+    "law-enforcement": _("Law enforcement"),
+    "other-by-law": _("Another purpose named by law"),
+}
+
+CHANNELS: Final = {"in_person": _("in person"), "remote": _("at a distance")}
+
+FACTS: Final = {
+    "check": _("Check"),
+    "checked_at": _("Asked at"),
+    "party": _("Asked by"),
+    "purpose": _("Purpose"),
+    "answer": _("Answer"),
+    "reason": _("Reason"),
+    "next": _("Next step given"),
+    "as_of": _("Register as of"),
+}

@@ -1,0 +1,160 @@
+"""A whole register behind real doors: database, follower, sealer, one worker on a free port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from annul import logs
+from annul.app import open_office
+from annul.errors import AnnulError
+from annul.listings import Listings
+from annul.records.codes import Coverage, Purpose
+from annul.registry import follower
+from annul.registry import keys as key_file
+from annul.registry.act import Act
+from annul.registry.parties import Agreement
+from annul.settings import Settings
+from annul.web.doors import create_web
+from annul.web.office import Office
+
+WAIT_S = 30
+OFFICE = Act("setup")
+ROLES = {"bank": "relying_party", "issuer": "issuer", "police": "police", "supervisor": "supervisor", "second": "supervisor"}
+
+
+class House:
+    """One running register; `keys` has a live credential of each party, `test_keys` one of the test realm."""
+
+    def __init__(self, conninfo: str, home: Path) -> None:
+        key_file.create(home)
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.settings = Settings(home=home, database_url=conninfo, port=self.door.getsockname()[1], workers=1)
+        self.url = self.settings.base_url
+        self.keys: dict[str, str] = {}
+        self.test_keys: dict[str, str] = {}
+        self.stop = threading.Event()
+        self.office: Office
+        self.loop = asyncio.new_event_loop()
+        self.started = threading.Event()
+        self.failed: BaseException | None = None
+        self._numbers = itertools.count(100_000)
+        self.threads = [
+            threading.Thread(target=follower.run, args=(self.settings, self.stop), daemon=True),
+            threading.Thread(target=lambda: None, daemon=True),
+            threading.Thread(target=self._serve, daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Start everything and make the parties."""
+        self.threads[0].start()
+        _until(lambda: _opens(self.settings.home / "listings"))
+        for thread in self.threads[1:]:
+            thread.start()
+        assert self.started.wait(WAIT_S)
+        if self.failed:
+            raise self.failed
+        self.run(self._parties())
+        self.http = httpx.Client(base_url=self.url, timeout=WAIT_S)
+        _until(lambda: self.http.get("/readyz").status_code == 200)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._work())
+
+    async def _work(self) -> None:
+        try:
+            async with open_office(self.settings, self.settings.database_url, worker=0) as office:
+                self.office = office
+                doors = create_web(office)
+                self.server = uvicorn.Server(uvicorn.Config(doors, lifespan="off", log_config=None, server_header=False))
+                self.started.set()
+                await self.server.serve(sockets=[self.door])
+        except BaseException as error:
+            self.failed = error
+            self.started.set()
+            raise
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine in the worker's loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_S)
+
+    async def _parties(self) -> None:
+        parties = self.office.parties
+        everything = Agreement(purposes=frozenset(item.value for item in Purpose), reasons_allowed=True)
+        position = 0
+        for name, role in ROLES.items():
+            agreement = everything if role == "relying_party" else None
+            await parties.create(OFFICE, name, name.title(), role, agreement=agreement)  # type: ignore[arg-type]
+            live = await parties.issue_key(OFFICE, name, realm="live")
+            test = await parties.issue_key(OFFICE, name, realm="test")
+            self.keys[name], self.test_keys[name], position = live.token, test.token, test.position
+        for name, extent in (("ru-internal", Coverage.listing_only), ("cn-resident", Coverage.listing_only)):
+            position = (await parties.set_coverage(OFFICE, name, extent)).position
+        assert await self.office.listings.reached(position, WAIT_S)
+
+    def passport(self) -> dict[str, str]:
+        """Name a Russian internal passport nobody has named before."""
+        return {"scheme": "ru-internal", "series": "4509", "number": str(next(self._numbers))}
+
+    def call(self, method: str, path: str, who: str | None = None, **more: Any) -> httpx.Response:
+        """Send a request as one of the parties."""
+        headers = {"authorization": f"Bearer {self.keys[who]}"} if who else {}
+        return self.http.request(method, path, headers=headers | more.pop("headers", {}), **more)
+
+    def ask(self, document: dict[str, Any], who: str = "bank", **more: Any) -> dict[str, Any]:
+        """Ask a check and return the answer."""
+        question = {"document": document, "purpose": "account-opening", "channel": "in_person"} | more
+        answer = self.call("POST", "/v1/checks", who, json=question)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def report(self, document: dict[str, Any], *, proof: str = "in_person", kind: str = "lost") -> dict[str, Any]:
+        """Report a document and return the acknowledgement."""
+        answer = self.call("POST", "/v1/reports", "police", json={"document": document, "kind": kind, "proof": proof})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.http.close()
+        self.server.should_exit = True
+        self.threads[2].join(WAIT_S)
+        self.stop.set()
+        for thread in self.threads[:2]:
+            thread.join(WAIT_S)
+
+
+def _opens(folder: Path) -> bool:
+    try:
+        Listings(folder)
+    except AnnulError:
+        return False
+    return True
+
+
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not done():
+        assert time.monotonic() < deadline, "the house did not get ready"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def house(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One running register for all tests of the doors; each test uses documents of its own."""
+    logs.configure("error")
+    made = House(make_database(), tmp_path_factory.mktemp("house"))
+    made.start()
+    yield made
+    made.close()

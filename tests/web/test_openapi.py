@@ -1,0 +1,79 @@
+"""The OpenAPI document is true: generated requests find no 5xx, no undocumented status, no answer outside its schema."""
+
+from __future__ import annotations
+
+import re
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import CHECKS
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    ignored_auth,
+    missing_required_header,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from annul.web import openapi
+from annul.web.problem import PROBLEMS
+from annul.web.routes import ROUTES
+from tests.web.conftest import House
+
+DOCUMENT = openapi.document(ROUTES, "http://127.0.0.1")
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+CALLERS = {"relying_party": "bank", "issuer": "issuer", "police": "police", "supervisor": "supervisor"}
+WHO = {(route.method, re.sub(":path}", "}", route.path)): route.who for route in ROUTES}
+EXAMPLES = 20
+HELD = [
+    CHECKS.get_one("not_a_server_error"), status_code_conformance, content_type_conformance, response_headers_conformance,
+    response_schema_conformance, negative_data_rejection, ignored_auth, missing_required_header, unsupported_method,
+]  # fmt: skip
+"""Not held: that every body of the schema is accepted. A number with a wrong check digit fits the schema and is refused."""
+
+
+@SCHEMA.parametrize()
+@hypothesis.settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
+def test_generated_requests_find_no_server_error_and_no_lie(case: schemathesis.Case, house: House) -> None:
+    """Good and bad requests for every operation, as somebody who may call it."""
+    who = WHO[case.operation.method.upper(), case.path]
+    headers = {}
+    if isinstance(who, frozenset):
+        name = "bank" if "relying_party" in who else CALLERS[sorted(who)[0]]
+        headers["authorization"] = f"Bearer {house.test_keys[name]}"
+    case.call_and_validate(base_url=house.url, headers=headers, checks=HELD)
+
+
+def test_every_route_for_programs_is_described() -> None:
+    """No operation is missing, and none is described that does not exist."""
+    described = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert described == {(route.method, re.sub(":path}", "}", route.path)) for route in ROUTES if not route.page}
+
+
+def test_every_operation_says_who_may_call() -> None:
+    """Public operations have empty security, all others a bearer."""
+    for route in ROUTES:
+        if not route.page:
+            operation = DOCUMENT["paths"][re.sub(":path}", "}", route.path)][route.method.lower()]
+            assert operation["security"] == ([] if route.who == "public" else [{"key": []}, {"oauth": []}])
+            assert operation["summary"]
+            assert operation["tags"] != [""]
+
+
+def test_the_document_served_is_this_one(house: House) -> None:
+    """`/openapi.json` is what is tested here, but for the address."""
+    served = house.call("GET", "/openapi.json").json()
+    assert served["servers"] == [{"url": house.url}]
+    assert served["paths"] == DOCUMENT["paths"]
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_every_problem_has_a_page_that_explains_it(house: House, code: str) -> None:
+    """The `type` of a problem leads somewhere."""
+    page = house.call("GET", f"/problems/{code}")
+    assert page.status_code == 200
+    assert PROBLEMS[code].title.replace("'", "&#39;") in page.text
