@@ -22,6 +22,7 @@ setup: .venv/run.done ## install annul into .venv (the command is .venv/bin/annu
 	@echo "annul: installing (once; hash-locked)"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/run.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m annul.listings.native
 	@touch $@
 
 .venv/dev.done: requirements/dev.lock .venv/run.done

@@ -1,0 +1,474 @@
+"""Join the parts: the only place that knows all rooms.
+
+`serve` is the supervisor of one machine. It starts the database (unless a URL names one), the follower, the sealer and the
+workers as processes of their own, starts again what dies, and stops them in the order that loses nothing: workers first
+(they answer what they accepted), then the follower, then the sealer (it seals the last windows), the database last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from annul import logs
+from annul.errors import AnnulError, Conflict, UnsafeSettings
+from annul.settings import Settings, load
+
+if TYPE_CHECKING:
+    from annul.web.office import Office
+
+PORTS_TRIED_MAX = 50  # when the wanted port is busy and another will do
+STOP_GRACE_S = 20  # a role that has not stopped by then is killed: what it owes is on disk
+READY_WAIT_S = 120
+RESTART_PAUSE_S = 0.05  # first pause before a role that died starts again; doubles up to the maximum
+RESTART_PAUSE_MAX_S = 2.0
+STEADY_S = 5.0  # a role that lived so long is started again without delay
+HOUR_US = 3_600_000_000
+_PR_SET_PDEATHSIG = 1
+
+
+def now_us() -> int:
+    """Return the time in microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000
+
+
+# -- the supervisor ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Role:
+    """Keep one child process running."""
+
+    name: str
+    arguments: list[str]
+    descriptors: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause_s: float = RESTART_PAUSE_S
+    start_at: float = 0.0  # monotonic time of the next start while down
+
+    def start(self, environment: dict[str, str]) -> None:
+        """Start the process; it is told to stop when the supervisor dies."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "annul.app", *self.arguments],
+            env=environment,
+            pass_fds=self.descriptors,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which keeps the order
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one C call, no locks
+        )
+        self.started_at = time.monotonic()
+
+    def died(self, now: float) -> None:
+        """Note an unexpected end and when to start again."""
+        steady = now - self.started_at >= STEADY_S
+        self.pause_s = RESTART_PAUSE_S if steady else min(self.pause_s * 2, RESTART_PAUSE_MAX_S)
+        self.start_at = now if steady else now + self.pause_s
+        self.process = None
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class Supervisor:
+    """Run all roles of one machine until told to stop.
+
+    Args:
+        settings: as loaded; `port` 0 or `any_port` picks a free one.
+        any_port: take the next free port when the wanted one is busy.
+        ready: called once with the address when the doors answer.
+    """
+
+    settings: Settings
+    any_port: bool = False
+    ready: Callable[[str], None] | None = None
+    roles: list[Role] = field(default_factory=list)
+    stopping: bool = False
+
+    def run(self) -> None:
+        """Start everything, keep it running, stop on SIGTERM or SIGINT.
+
+        Raises:
+            UnsafeSettings: annul refuses to run like this.
+            Conflict: another annul runs on this home.
+        """
+        log = logs.get("app")
+        with _only_one(self.settings.home), _listen(self.settings, any_port=self.any_port) as door, _database(self.settings) as db:
+            host, port = door.getsockname()[:2]
+            settings = msgspec.structs.replace(self.settings, port=port, host=str(host), database_url=db.conninfo)
+            environment = _environment(settings)
+            url = settings.base_url
+            workers = [
+                Role(f"worker-{n}", ["worker", str(n), str(door.fileno())], (door.fileno(),)) for n in range(settings.workers)
+            ]
+            self.roles = [Role("follower", ["follower"]), Role("sealer", ["sealer"]), *workers]
+            self._write_state(url, db)
+            old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+            try:
+                for role in self.roles:
+                    role.start(environment)
+                self._write_state(url, db)
+                announcer = threading.Thread(target=self._announce, args=(url,), daemon=True)
+                announcer.start()
+                log.info("started", url=url, port=port, count=len(workers))
+                self._watch(environment, url, db)
+            finally:
+                self._stop_all(log)
+                for number, handler in old.items():
+                    signal.signal(number, handler)
+                _state_file(self.settings.home).unlink(missing_ok=True)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self.stopping = True
+
+    def _announce(self, url: str) -> None:
+        deadline = time.monotonic() + READY_WAIT_S
+        while time.monotonic() < deadline and not self.stopping:
+            if is_ready(url):
+                if self.ready is not None:
+                    self.ready(url)
+                return
+            time.sleep(0.05)
+
+    def _watch(self, environment: dict[str, str], url: str, db: Database) -> None:
+        log = logs.get("app")
+        while not self.stopping:
+            now = time.monotonic()
+            changed = db.revive()
+            for role in self.roles:
+                if role.process is None and now >= role.start_at:
+                    role.start(environment)
+                    changed = True
+                elif role.process is not None and (code := role.process.poll()) is not None:
+                    log.warning("role ended, starting it again", role=role.name, exit_code=code)
+                    role.died(now)
+                    changed = True
+            if changed:
+                self._write_state(url, db)
+            self._wait_for_an_end(0.25)
+
+    def _wait_for_an_end(self, longest_s: float) -> None:
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
+            for role in self.roles:
+                if role.process is None:
+                    longest_s = min(longest_s, max(0.0, role.start_at - time.monotonic()))
+                elif role.process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        descriptor = os.pidfd_open(role.process.pid)
+                        stack.callback(os.close, descriptor)
+                        selector.register(descriptor, selectors.EVENT_READ)
+            selector.select(longest_s)
+
+    def _stop_all(self, log: Any) -> None:
+        self.stopping = True
+        for names in (("worker",), ("follower",), ("sealer",)):
+            running = [role for role in self.roles if role.name.startswith(names) and role.process is not None]
+            for role in running:
+                assert role.process is not None
+                role.process.terminate()
+            for role in running:
+                assert role.process is not None
+                try:
+                    role.process.wait(STOP_GRACE_S)
+                except subprocess.TimeoutExpired:
+                    log.warning("role did not stop in time, killed", role=role.name)
+                    role.process.kill()
+                    role.process.wait()
+
+    def _write_state(self, url: str, db: Database) -> None:
+        pids = {role.name: role.process.pid for role in self.roles if role.process is not None}
+        state = {"url": url, "pid": os.getpid(), "roles": pids | db.pids()}
+        file = _state_file(self.settings.home)
+        temporary = file.with_suffix(".new")
+        temporary.write_text(json.dumps(state), encoding="utf-8")
+        temporary.replace(file)
+
+
+def serve(settings: Settings, *, any_port: bool = False, ready: Callable[[str], None] | None = None) -> None:
+    """Run annul in the foreground until SIGTERM or SIGINT; see `Supervisor`."""
+    Supervisor(settings, any_port=any_port, ready=ready).run()
+
+
+def running(home: Path) -> dict[str, Any] | None:
+    """Return {"url", "pid", "roles"} of the annul that runs on `home`, None when none does."""
+    try:
+        state: dict[str, Any] = json.loads(_state_file(home).read_text(encoding="utf-8"))
+        os.kill(state["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return state
+
+
+def is_ready(url: str) -> bool:
+    """Tell whether the doors at `url` answer that everything they need is there."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _state_file(home: Path) -> Path:
+    return home / "run" / "annul.json"
+
+
+@contextlib.contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    folder = home / "run"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "annul.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(
+                "Another annul already runs on this data folder.", where="ANNUL_HOME", mend="Stop it, or name another folder."
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _listen(settings: Settings, *, any_port: bool) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    wanted = [settings.port, *(settings.port + n for n in range(1, PORTS_TRIED_MAX) if any_port and settings.port), 0]
+    with socket.socket(family, socket.SOCK_STREAM) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for port in wanted if any_port else wanted[:1]:
+            try:
+                door.bind((settings.host, port))
+                break
+            except OverflowError:
+                continue
+            except OSError as error:
+                if not any_port:
+                    raise UnsafeSettings(
+                        f"The address cannot be listened on: {error.strerror}.",
+                        where=f"{settings.host}:{port}",
+                        mend="Choose another with ANNUL_PORT or ANNUL_HOST, or 0 for any free port.",
+                    ) from None
+        door.listen(2048)
+        door.set_inheritable(True)
+        yield door
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    metrics = settings.home / "run" / "metrics"
+    metrics.mkdir(parents=True, exist_ok=True)
+    for old in metrics.glob("*.db"):
+        old.unlink()
+    values = {f"ANNUL_{name.upper()}": _text(getattr(settings, name)) for name in settings.__struct_fields__}
+    return os.environ | values | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# -- the database ------------------------------------------------------------------------------------------------------------
+
+
+class Database:
+    """Give the connection string of the register's database, and run the embedded server when no URL names another."""
+
+    def __init__(self, settings: Settings) -> None:
+        from annul.registry.postgres import Embedded
+
+        self.embedded = None if settings.database_url else Embedded(settings.home)
+        self.conninfo = self.embedded.conninfo if self.embedded else settings.database_url
+        self._restarts = 0
+
+    def revive(self) -> bool:
+        """Return whether the embedded server was started again since the last call (its own watcher does that)."""
+        if self.embedded is None or self.embedded.restarts == self._restarts:
+            return False
+        self._restarts = self.embedded.restarts
+        return True
+
+    def pids(self) -> dict[str, int]:
+        """Return the process id of the embedded server by its role, nothing for a database elsewhere."""
+        pid = self.embedded.pid if self.embedded else None
+        return {} if pid is None else {"database": pid}
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    from annul.registry.store import migrate
+
+    with contextlib.ExitStack() as stack:
+        database = Database(settings)
+        if database.embedded is not None:
+            stack.enter_context(database.embedded)
+            database.conninfo = database.embedded.conninfo
+        migrate(database.conninfo)
+        yield database
+
+
+@contextlib.contextmanager
+def open_database(settings: Settings) -> Iterator[str]:
+    """Lend the connection string of a migrated database: the running one, or one started for as long as it is needed."""
+    from annul.registry.postgres import Embedded
+
+    if not settings.database_url and running(settings.home) is not None:
+        yield Embedded(settings.home).conninfo
+        return
+    with _database(settings) as database:
+        yield database.conninfo
+
+
+# -- one process's parts -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def open_office(settings: Settings, conninfo: str, *, worker: int | None = None) -> AsyncIterator[Office]:
+    """Assemble the parts of one process.
+
+    Args:
+        settings: as loaded.
+        conninfo: the register's database.
+        worker: number of the worker, whose check log this process then owns; None for commands, which answer no checks.
+    """
+    from annul.listings.listings import Listings
+    from annul.proof.receipt import WindowSigner
+    from annul.registry import keys as key_file
+    from annul.registry.accounts import Accounts
+    from annul.registry.bulk import Bulk
+    from annul.registry.checklog import CheckLog
+    from annul.registry.checks import Checks
+    from annul.registry.parties import Parties
+    from annul.registry.quota import Quota
+    from annul.registry.register import Register
+    from annul.registry.store import open_pool
+    from annul.web.office import Office
+
+    home = settings.home
+    keys = key_file.load_or_create(home)
+    async with contextlib.AsyncExitStack() as stack:
+        listings = Listings(home / "listings")
+        pool = await open_pool(conninfo, size_max=settings.database_pool_max)
+        stack.push_async_callback(pool.close)
+        checks = None
+        if worker is not None:
+            quota = Quota(home / "run" / "quota", worker)
+            stack.callback(quota.close)
+            log = CheckLog(home / "checks", worker)
+            stack.callback(log.close)
+            documents = {realm: keys.documents(realm) for realm in key_file.REALMS}
+            checks = Checks(
+                listings,
+                documents,
+                log,
+                WindowSigner(keys.receipts),
+                quota,
+                now_us=now_us,
+                live_ms=settings.freshness_live_ms,
+                window_ms_max=settings.window_ms_max,
+            )
+            stack.push_async_callback(checks.close)
+        yield Office(
+            settings=settings,
+            keys=keys,
+            listings=listings,
+            pool=pool,
+            register=Register(
+                pool,
+                keys,
+                listings,
+                now_us,
+                home=home,
+                provisional_us=settings.provisional_hours * HOUR_US,
+                acknowledge_s=settings.acknowledge_ms_max / 1000,
+            ),
+            bulk=Bulk(
+                pool,
+                keys,
+                home,
+                now_us,
+                limit=settings.bulk_limit,
+                listings=listings,
+                acknowledge_s=settings.acknowledge_ms_max / 1000,
+            ),
+            parties=Parties(pool, listings, now_us),
+            accounts=Accounts(pool, home, keys, now_us),
+            checks=checks,
+            now_us=now_us,
+        )
+
+
+async def work(settings: Settings, worker: int, door: socket.socket) -> None:
+    """Answer requests on `door` until SIGTERM; what was accepted is answered first."""
+    import uvicorn
+
+    from annul.web.doors import create_web
+
+    async with open_office(settings, settings.database_url, worker=worker) as office:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_web(office),
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=10,
+                backlog=2048,
+            )
+        )
+        await server.serve(sockets=[door])
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role as a child of the supervisor: `follower`, `sealer`, `worker N DESCRIPTOR`."""
+    settings = load()
+    logs.configure(settings.log_level)
+    role = arguments[0]
+    log = logs.get(role)
+    try:
+        if role == "worker":
+            import uvloop
+
+            door = socket.socket(fileno=int(arguments[2]))
+            uvloop.run(work(settings, int(arguments[1]), door))
+            return 0
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        if role == "follower":
+            from annul.registry import follower
+
+            follower.run(settings, stop)
+        else:
+            from annul.registry import sealer
+
+            sealer.run(settings, stop)
+    except AnnulError as error:
+        log.error("stopped", code=error.code, where=error.where, error=error.message)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""The command `annul`: everything the API can do, and what an operator does on the machine itself.
+
+Exit codes: 0 done, 1 refused or not verified, 2 wrong usage, 3 not reachable; `annul check` exits 0 PASS, 10 REFER, 11 STOP,
+12 NO_ANSWER. Every command takes `--json`. Errors say what and where in one line and the next step in another, on standard
+error. This is the only place that raises SystemExit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import typer
+
+COMMANDS: Final = {
+    "demo": "running:demo",
+    "serve": "running:serve",
+    "setup": "running:setup",
+    "check": "checking:check",
+    "checks": "checking:checks_app",
+    "receipt": "checking:receipt_app",
+    "report": "desk:report_app",
+    "document": "desk:document_app",
+    "person": "desk:person_app",
+    "dispute": "desk:dispute_app",
+    "import": "lists:import_list",
+    "bulk": "lists:bulk_app",
+    "generate": "lists:generate",
+    "log": "proving:log_app",
+    "keys": "proving:keys_app",
+    "party": "parties:party_app",
+    "doctor": "running:doctor",
+    "bench": "running:bench",
+    "openapi": "running:openapi",
+    "version": "running:version",
+}
+"""Command or group -> where it is. Only what is called is loaded, so that commands start quickly."""
+
+
+def make_app(only: str | None = None) -> typer.Typer:
+    """Put the commands together: all, or the one that is called."""
+    import typer
+
+    app = typer.Typer(
+        name="annul",
+        help="The open register of identity documents that no longer count.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def _annul() -> None:
+        pass  # keeps `annul NAME` a subcommand even when only one is loaded
+
+    for name in [only] if only in COMMANDS else COMMANDS:
+        module, _, member = COMMANDS[name].partition(":")
+        found = getattr(import_module(f"annul.cli.{module}"), member)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        elif name == "bench":
+            app.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(found)
+        else:
+            app.command(name)(found)
+    return app
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    from annul.cli.frame import exit_of, say_error
+    from annul.errors import AnnulError
+
+    name = arguments[0] if arguments else None
+    try:
+        make_app(name)(arguments, prog_name="annul")
+    except AnnulError as error:
+        say_error(error, as_json="--json" in arguments)
+        return exit_of(error, checking=name == "check")
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except Exception as unexpected:  # noqa: BLE001 - the door: nobody is shown a stack who did not ask for it
+        if os.environ.get("ANNUL_DEBUG"):
+            raise
+        print(f"annul: something failed on our side ({type(unexpected).__name__}).", file=sys.stderr)
+        print("  Run it again with ANNUL_DEBUG=1 to see where, and report that.", file=sys.stderr)
+        return 1
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else int(bool(left.code))
+    return 0
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    raise SystemExit(run(sys.argv[1:]))

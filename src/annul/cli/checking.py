@@ -1,0 +1,255 @@
+"""Commands of those who ask: check, checks, receipt."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from annul.cli.frame import Exit, Named, Show, Where, fancy, folder_of, print_pairs, takes_groups
+from annul.errors import BadInput, VerificationFailed
+
+if TYPE_CHECKING:
+    from annul.client import Answer
+
+OUTCOME_EXITS: Final = {
+    "PASS": Exit.DONE, "REFER": Exit.REFER, "STOP": Exit.STOP, "NO_ANSWER": Exit.NO_ANSWER,
+}  # fmt: skip
+LOOKS: Final = {
+    "PASS": ("✔", "white on #0b6e4f"),
+    "REFER": ("❚❚", "#8a5300 on #fff4e0"),
+    "STOP": ("⬣", "white on #a4161a"),
+    "NO_ANSWER": ("⁄⁄", "white on #44505e"),
+}
+"""Icon and colours of each outcome: tick, pause bars, octagon, broken link."""
+ADVICE: Final = {
+    "A1": "Ask for a second document.",
+    "A2": "Read the chip.",
+    "A3": "Compare the face.",
+    "A4": "Compare the fingerprint.",
+    "A5": "Call the issuer.",
+    "A6": "Retain the document if the law allows it.",
+    "A7": "Urgent need: an exception is possible, with a follow-up date.",
+    "A8": "Report it to the police.",
+    "A9": "Continue.",
+}
+"""The next step of each advice code."""
+STATUS_WORDS: Final = {
+    "V00": "no listing", "V01": "data compromised", "S00": "reported", "S10": "reported lost", "S11": "reported stolen",
+    "S12": "provisionally reported", "S13": "locked by its owner", "I00": "no longer in force", "I20": "superseded",
+    "I21": "expired", "I22": "cancelled", "I23": "revoked", "I24": "stolen blank or never issued",
+    "I25": "surrendered or destroyed", "U30": "not covered by this register", "U31": "several documents have this number",
+    "U32": "fits no document of this number", "U33": "malformed number", "U34": "status disputed",
+}  # fmt: skip
+FRESHNESS_WORDS: Final = {"F0": "live", "F1": "from a recent copy", "F2": "from an old copy"}
+
+
+@takes_groups
+def check(
+    named: Named,
+    where: Where,
+    show: Show,
+    purpose: Annotated[str, typer.Option(help="Why the check is made; must be within the agreement.")] = "account-opening",
+    channel: Annotated[str, typer.Option(help="in_person or remote.")] = "in_person",
+    name: Annotated[str | None, typer.Option(help="Holder's name, as the bearer says.")] = None,
+    branch: Annotated[str, typer.Option(help="Branch that asks.")] = "",
+    terminal: Annotated[str, typer.Option(help="Terminal that asks.")] = "",
+    clerk: Annotated[str, typer.Option(help="Clerk who asks.")] = "",
+    reference: Annotated[str, typer.Option(help="The asker's own reference.")] = "",
+    min_position: Annotated[int, typer.Option(min=0, help="Wait until the register log has this position.")] = 0,
+    urgent: Annotated[bool, typer.Option("--urgent", help="The bearer has an urgent need.")] = False,
+    receipt: Annotated[Path | None, typer.Option(help="Save the receipt in this file.")] = None,
+    answer_file: Annotated[Path | None, typer.Option("--answer", help="Save the whole answer in this file.")] = None,
+) -> int:
+    """Ask whether a document must not be relied on.
+
+    Exit code: 0 PASS, 10 REFER, 11 STOP, 12 NO_ANSWER; 3 when the server cannot be reached.
+    """
+    question: dict[str, Any] = {
+        "document": named.fields(where.folder), "purpose": purpose, "channel": channel, "branch": branch, "terminal": terminal,
+        "clerk": clerk, "reference": reference, "min_position": min_position, "urgent": urgent,
+    }  # fmt: skip
+    if name:
+        question["holder"] = {"name": name}
+    with where.client("bank") as annul:
+        answer = annul.ask_question({member: value for member, value in question.items() if value not in ("", 0, False)})
+    if receipt:
+        _save(receipt, answer.receipt)
+    if answer_file:
+        _save(answer_file, answer)
+    show.result(answer, lambda: _show_answer(answer, receipt))
+    return OUTCOME_EXITS.get(answer.outcome, Exit.NO_ANSWER)
+
+
+def _save(file: Path, value: Any) -> None:
+    import msgspec
+
+    try:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+    except OSError as error:
+        raise BadInput(f"The file cannot be written: {error.strerror}.", where=str(file)) from None
+
+
+def _show_answer(answer: Answer, receipt: Path | None) -> None:
+    icon, colours = LOOKS.get(answer.outcome, LOOKS["NO_ANSWER"])
+    word = answer.outcome.replace("_", " ")
+    steps = [ADVICE.get(code, code) for code in answer.advice]
+    code = answer.status.code or answer.error.code
+    facts = [
+        ("Status", f"{code}  {STATUS_WORDS.get(code, '')}".rstrip()),
+        ("Freshness", f"{answer.freshness.code}  {FRESHNESS_WORDS.get(answer.freshness.code, '')}, position "
+                      f"{answer.freshness.position}, as of {answer.freshness.as_of}"),
+        ("Check", answer.check),
+        ("Receipt", f"saved in {receipt}" if receipt else ""),
+    ]  # fmt: skip
+    if fancy():
+        from rich.console import Console, Group
+        from rich.padding import Padding
+        from rich.text import Text
+
+        banner = Text(f"\n   {icon}   {word}\n", style=f"bold {colours}")
+        banner.append(f"   {answer.detail}   \n", style=colours)
+        console = Console()
+        console.print(Padding(Group(banner), 0, style=colours))
+    else:
+        print(f"{icon}  {word}  {answer.detail}")
+    for step in steps:
+        print(f"Next: {step}")
+    print_pairs(facts)
+
+
+# -- checks ------------------------------------------------------------------------------------------------------------------
+
+checks_app = typer.Typer(no_args_is_help=True, help="Look at checks that were made.")
+_COLUMNS: Final = {
+    "checked_at": "time", "party": "party", "purpose": "purpose", "outcome": "outcome", "status": "status", "check": "check",
+}  # fmt: skip
+
+Limit = Annotated[int, typer.Option(min=1, max=500, help="At most this many.")]
+
+
+@checks_app.command("list")
+@takes_groups
+def checks_list(where: Where, show: Show, limit: Limit = 20) -> None:
+    """List your own checks, newest first."""
+    with where.client("bank") as annul:
+        page = annul.connection.get("/v1/checks", {"limit": limit})
+    show.table(page["checks"], _COLUMNS, empty="No checks yet. They appear here a second after they were made.")
+
+
+@checks_app.command("show")
+@takes_groups
+def checks_show(
+    where: Where,
+    show: Show,
+    check_id: Annotated[str, typer.Argument(metavar="CHECK", help="Id of the check, as the answer gave it.")],
+    receipt: Annotated[Path | None, typer.Option(help="Save the receipt in this file.")] = None,
+) -> None:
+    """Show one of your own checks with its receipt."""
+    with where.client("bank") as annul:
+        found = annul.connection.get(f"/v1/checks/{check_id}")
+    if receipt:
+        _save(receipt, found["receipt"])
+    show.result(found, lambda: print_pairs((name, value) for name, value in found.items() if name not in ("receipt", "opening")))
+
+
+@checks_app.command("about")
+@takes_groups
+def checks_about(
+    named: Named,
+    where: Where,
+    show: Show,
+    case: Annotated[str, typer.Option(help="Case reference; the look-up itself is accounted for.")],
+    limit: Limit = 100,
+) -> None:
+    """List who asked about a document (supervisor, issuer, police)."""
+    body = {"document": named.fields(where.folder), "case": case, "limit": limit}
+    with where.client("supervisor") as annul:
+        page = annul.connection.post("/v1/documents/checks", body)
+    show.table(page["checks"], _COLUMNS, empty="Nobody has asked about this document.")
+
+
+# -- receipts ----------------------------------------------------------------------------------------------------------------
+
+receipt_app = typer.Typer(no_args_is_help=True, help="Read and verify receipts, offline.")
+
+ReceiptFile = Annotated[str, typer.Argument(metavar="FILE", help="Receipt or whole answer; - for standard input.")]
+
+
+@receipt_app.command("show")
+@takes_groups
+def receipt_show(show: Show, file: ReceiptFile) -> None:
+    """Say in words what a receipt states. This proves nothing: see verify."""
+    from annul.client.receipts import parts_of
+    from annul.proof.receipt import explain
+
+    words = explain(parts_of(_read(file))[0])
+    show.result({"verified": False} | words, lambda: _show_words(words, verified=False))
+
+
+@receipt_app.command("verify")
+@takes_groups
+def receipt_verify(
+    show: Show,
+    file: ReceiptFile,
+    key: Annotated[
+        str | None, typer.Option(help="File of public keys to trust, or one verifier key; else keys/annul.pub of the home.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")] = None,
+) -> int:
+    """Verify a receipt with the public key alone, no network; say who asked what, when, and the answer.
+
+    Exit code: 0 verified, 1 refused; then the failing step of the recipe is named.
+    """
+    from annul.client import TrustedKeys, verify_receipt
+
+    if key and "+" in key and not Path(key).exists():
+        keys = TrustedKeys.parse(key)
+    else:
+        keys = TrustedKeys.read(Path(key) if key else folder_of(home) / "keys" / "annul.pub")
+    data = _read(file)
+    try:
+        words = verify_receipt(data, keys)
+    except VerificationFailed as failed:
+        if show.json_wanted:
+            show.result({"verified": False, "step": failed.step, "where": failed.where, "message": failed.message}, "")
+        else:
+            place = f" ({failed.where})" if failed.where else ""
+            print(f"✖  REFUSED  Step {failed.step} of the recipe failed: {failed.message}{place}")
+            if failed.mend:
+                print(f"   {failed.mend}")
+        return Exit.REFUSED
+    show.result({"verified": True} | words, lambda: _show_words(words, verified=True))
+    return Exit.DONE
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise BadInput(f"The file cannot be read: {error.strerror}.", where=file) from None
+
+
+def _show_words(words: dict[str, Any], *, verified: bool) -> None:
+    if verified:
+        print("✔  VERIFIED  This answer was given and signed as follows.")
+    code = words["status"] or words["error"]
+    print_pairs(
+        (
+            ("Asked by", words["party"] + (" (test data)" if words["realm"] == "test" else "")),
+            ("When", words["checked_at"]),
+            ("Purpose", f"{words['purpose']}, {words['channel']}"),
+            ("Document", f"scheme {words['scheme']}; the receipt commits to it and does not name it"),
+            ("Answer", f"{words['outcome']}  {code}  {STATUS_WORDS.get(code, '')}".rstrip()),
+            ("Advice", words["advice"]),
+            ("Register", f"position {words['position']}, as of {words['as_of']} ({words['freshness']})"),
+            ("Coverage", words["coverage"]),
+            ("Policy", f"version {words['policy_version']}"),
+            ("Window", f"worker {words['worker']}, window {words['window']}, answer {words['index'] + 1} of "
+                       f"{words['answers_in_window']}, closed {words['closed_at']}"),
+            ("Key", words["key"]),
+            ("Check", words["check"]),
+        )
+    )  # fmt: skip

@@ -1,0 +1,326 @@
+"""Commands for lists: import them, look at, confirm and undo bulk events, generate lists of a fictional country."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from annul.cli.frame import Exit, Home, Show, Where, print_columns, print_pairs, read_demo, takes_groups
+from annul.errors import BadInput, NotFound
+
+if TYPE_CHECKING:
+    from annul.listings.bulk import ImportReport
+    from annul.registry.bulk import Bulk, BulkView
+    from annul.registry.parties import Party
+
+FORMATS: Final = {"ru-passports": "russian", "interchange": "interchange"}
+GENERATED: Final = ("interchange-csv", "interchange-ndjson", "interchange-parquet", "ru-passports")
+OFFICER_ROLES: Final = ("issuer", "supervisor")
+
+
+# -- import ------------------------------------------------------------------------------------------------------------------
+
+
+@takes_groups
+def import_list(
+    home: Home,
+    show: Show,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .bz2, .ndjson or .parquet.")],
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="ru-passports (PASSP_SERIES,PASSP_NUMBER) or interchange; else told by the file."),
+    ] = None,
+    state: Annotated[str, typer.Option(help="What a ru-passports list says of its documents: revoked, superseded …")] = "revoked",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
+    officer: Annotated[str, typer.Option("--as", metavar="WHO", help="Officer who imports: id, or name in demo.json.")] = "issuer",
+    second: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Second officer, who confirms at once; else `annul bulk confirm` later.")
+    ] = None,
+    happened_at: Annotated[str | None, typer.Option("--happened-at", metavar="TIME", help="Since when it is so; else now.")] = None,
+    evidence: Annotated[str, typer.Option(help="Reference of the list.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="Import into the test data.")] = False,
+) -> int:
+    """Import a list as one bulk event, on the register's own machine.
+
+    Bad lines are left out and reported by cause. An interrupted import of the same file goes on where it stopped. Above
+    the limit (1,000 documents) the event comes into force only when a second officer confirms it; one command undoes it.
+    """
+    import asyncio
+
+    kind = _format_of(file, form)
+    listed = _state_of(state) if kind == "russian" else None
+    moment = _moment(happened_at)
+    with _bulk(home) as (bulk, people):
+        act = _act(people(officer, home), test)
+        with _bytes_bar(f"Reading {file.name}", file) as progress:
+            if dry_run:
+                report = asyncio.run(bulk.try_run(act, file, format=kind, state=listed, progress=progress))
+                show.result(_report_json(report), lambda: _show_report(report))
+                return Exit.DONE
+            made = asyncio.run(
+                bulk.stage(act, file, format=kind, state=listed, happened_at_us=moment, evidence=evidence, progress=progress)
+            )
+        if second is not None or not made.two_officers:
+            confirming = _act(people(second or officer, home), test)
+            made = asyncio.run(bulk.confirm(confirming, made.id, evidence=evidence))
+    show.result(made, lambda: _show_event(made))
+    return Exit.DONE
+
+
+def _format_of(file: Path, form: str | None) -> Any:
+    if form is not None:
+        if form not in FORMATS:
+            raise BadInput(f"There is no format {form!r}.", where="--format", mend=f"Use one of {', '.join(FORMATS)}.")
+        return FORMATS[form]
+    if file.suffix == ".bz2":
+        return "russian"
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(64)
+    except OSError as error:
+        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
+    return "russian" if head.lstrip(b"\xef\xbb\xbf").upper().startswith(b"PASSP_SERIES") else "interchange"
+
+
+def _state_of(word: str) -> Any:
+    from annul.records.status import State
+
+    try:
+        return State[word]
+    except KeyError:
+        words = ", ".join(state.name for state in State if state)
+        raise BadInput(f"There is no state {word!r}.", where="--state", mend=f"Use one of {words}.") from None
+
+
+def _moment(text: str | None) -> int:
+    if text is None:
+        return time.time_ns() // 1000
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput("The time cannot be read.", where="--happened-at", mend="Write it like 2026-11-23T14:03:22Z.") from None
+    if at.tzinfo is None:
+        raise BadInput("The time has no zone.", where="--happened-at", mend="End it with Z or an offset such as +03:00.")
+    return round(at.timestamp() * 1_000_000)
+
+
+People = Callable[[str, Home], "Party"]
+
+
+@contextlib.contextmanager
+def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
+    """Lend the register's bulk events and a way to find officers by id or demo name."""
+    import asyncio
+
+    from annul import app
+    from annul.listings.listings import Listings
+    from annul.registry import keys as key_file
+    from annul.registry.bulk import Bulk
+    from annul.registry.parties import Parties
+    from annul.registry.store import Fresh
+
+    settings = home.settings()
+    keys = key_file.load(settings.home)
+    with app.open_database(settings) as conninfo, contextlib.ExitStack() as stack:
+        waits = app.running(settings.home) is not None  # otherwise the follower takes it up at the next start
+        listings = Listings(settings.home / "listings") if waits else None
+        if listings is not None:
+            stack.callback(listings.close)
+        connections = Fresh(conninfo)
+        known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
+        yield (
+            Bulk(connections, keys, settings.home, app.now_us, limit=settings.bulk_limit, listings=listings),
+            lambda name, where: _officer(known, name, where),
+        )
+
+
+class _Nothing:
+    parties_generation = 0
+
+    def parties(self) -> tuple[int, bytes]:
+        return 0, b""
+
+
+def _officer(known: Any, name: str, home: Home) -> Party:
+    ids = {name}
+    with contextlib.suppress(Exception):
+        ids.add(read_demo(home.folder)["credentials"][name]["id"])
+    for party in known:
+        if party.id in ids and party.active and party.role in OFFICER_ROLES:
+            found: Party = party
+            return found
+    raise NotFound(
+        f"There is no officer {name!r}.", where="--as, --second", mend="Name an active issuer or supervisor; see `annul party list`."
+    )
+
+
+def _act(officer: Party, test: bool) -> Any:
+    from annul.registry.act import Act
+
+    return Act(officer.id, "test" if test else "live")
+
+
+@contextlib.contextmanager
+def _bytes_bar(what: str, file: Path) -> Iterator[Callable[[int, int, int], None]]:
+    from annul.cli.progress import progress
+
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
+    with progress(what, size, "bytes") as advance:
+        before = 0
+
+        def moved(done: int, _total: int, _lines: int) -> None:
+            nonlocal before
+            advance(done - before)
+            before = done
+
+        yield moved
+
+
+def _report_json(report: ImportReport) -> dict[str, Any]:
+    return {
+        "dry_run": True, "lines": report.lines, "good": report.good, "passed_over": report.passed_over,
+        "bad_count": report.bad_count, "bad": report.bad,
+    }  # fmt: skip
+
+
+def _show_report(report: ImportReport) -> None:
+    print(f"✔  READ  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
+    print_pairs((("List nothing (current)", f"{report.passed_over:,}" if report.passed_over else ""),))
+    _show_causes(report.bad)
+
+
+def _show_causes(bad: dict[str, Any]) -> None:
+    if bad:
+        rows = [[cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)] for cause, found in bad.items()]
+        print_columns(rows, ["bad lines", "how many", "first of them"])
+
+
+def _show_event(event: BulkView) -> None:
+    words = {"staged": "STAGED", "in_force": "IN FORCE", "discarded": "DISCARDED", "undone": "UNDONE"}
+    print(f"✔  {words[event.state]}  {event.document_count:,} documents, listed as {', '.join(event.listed)}.")
+    print_pairs(
+        (
+            ("Bulk event", event.id), ("Lines read", f"{event.lines:,}"), ("Evidence", event.evidence),
+            ("Staged by", event.staged_by), ("Confirmed by", event.confirmed_by), ("Position", event.position),
+            ("Known here", ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in event.hits.items())),
+        )
+    )  # fmt: skip
+    if event.hits.get("current", 0):
+        print(f"!  {event.hits['current']:,} of them are in force by this register: is the list right?")
+    _show_causes(event.bad)
+    if event.state == "staged":
+        print(f"Next: annul bulk show {event.id}, then another officer: annul bulk confirm {event.id} --evidence …")
+    elif event.state == "in_force":
+        print(f"Undo: annul bulk undo {event.id} --evidence …")
+
+
+# -- bulk events over the API ------------------------------------------------------------------------------------------------
+
+bulk_app = typer.Typer(no_args_is_help=True, help="Bulk events: look at them, confirm or undo them.")
+
+BulkId = Annotated[str, typer.Argument(metavar="EVENT", help="Id of the bulk event.")]
+BulkEvidence = Annotated[str, typer.Option(help="Reference of the decision.")]
+
+
+@bulk_app.command("list")
+@takes_groups
+def bulk_list(where: Where, show: Show) -> None:
+    """List bulk events, newest first."""
+    with where.client("issuer") as annul:
+        events = annul.connection.get("/v1/bulk")["bulk"]
+    columns = {
+        "id": "id", "state": "state", "document_count": "documents", "listed": "listed as", "staged_by": "staged by",
+        "confirmed_by": "confirmed by", "evidence": "evidence",
+    }  # fmt: skip
+    show.table(events, columns, empty="No bulk events. They appear here after `annul import`.")
+
+
+@bulk_app.command("show")
+@takes_groups
+def bulk_show(where: Where, show: Show, event: BulkId) -> None:
+    """Show a bulk event with its samples."""
+    with where.client("issuer") as annul:
+        found = annul.connection.get(f"/v1/bulk/{event}")
+    show.result(found, lambda: _show_found(found))
+
+
+@bulk_app.command("confirm")
+@takes_groups
+def bulk_confirm(where: Where, show: Show, event: BulkId, evidence: BulkEvidence) -> None:
+    """Put a staged bulk event in force, as the second officer."""
+    with where.client("second_officer") as annul:
+        found = annul.connection.write(f"/v1/bulk/{event}/confirm", {"evidence": evidence})
+    show.result(found, lambda: _show_found(found))
+
+
+@bulk_app.command("undo")
+@takes_groups
+def bulk_undo(where: Where, show: Show, event: BulkId, evidence: BulkEvidence) -> None:
+    """Take a bulk event back as one event: one log entry, all its documents."""
+    with where.client("issuer") as annul:
+        found = annul.connection.write(f"/v1/bulk/{event}/undo", {"evidence": evidence})
+    show.result(found, lambda: _show_found(found))
+
+
+def _show_found(event: dict[str, Any]) -> None:
+    samples = event.get("samples") or []
+    print_pairs((name, value) for name, value in event.items() if name not in ("samples", "bad"))
+    for cause, found in (event.get("bad") or {}).items():
+        print(f"Bad lines: {cause}: {found['count']:,}")
+    if samples:
+        rows = [[sample["key"], sample["listed"], sample["known"] or "not known"] for sample in samples]
+        print_columns(rows, ["sample (start of its key)", "listed as", "this register says"])
+
+
+# -- generate ----------------------------------------------------------------------------------------------------------------
+
+
+@takes_groups
+def generate(
+    show: Show,
+    documents: Annotated[int, typer.Option(min=1, max=200_000_000, help="How many documents (lines).")] = 1000,
+    form: Annotated[str, typer.Option("--format", help=f"{', '.join(GENERATED)}.")] = "interchange-csv",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and day give the same file.")] = 1,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="The country's today (YYYY-MM-DD); else today.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")] = None,
+) -> None:
+    """Generate documents of the fictional country as a stream: names nobody, passes every check digit."""
+    from annul.cli.progress import progress
+    from annul.demo.country import Country
+    from annul.demo.interchange import FORMATS as WRITABLE
+    from annul.demo.interchange import write
+
+    if form not in WRITABLE:
+        raise BadInput(f"There is no format {form!r}.", where="--format", mend=f"Use one of {', '.join(WRITABLE)}.")
+    if output is None and (sys.stdout.isatty() and form == "interchange-parquet"):
+        raise BadInput("Parquet is not for a terminal.", where="--output", mend="Name a file.")
+    country = Country(seed, _day(as_of))
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(output.open("wb")) if output else sys.stdout.buffer
+        except OSError as error:
+            raise BadInput(f"The file cannot be written: {error.strerror}.", where=str(output)) from None
+        advance = stack.enter_context(progress("Generating", documents, "documents"))
+        written = write(country, documents, form, file, advance)
+    if output is not None:
+        show.result({"file": str(output), "documents": written}, f"✔  WRITTEN  {written:,} documents to {output}.")
+
+
+def _day(text: str | None) -> int:
+    from datetime import date
+
+    try:
+        day = date.fromisoformat(text) if text else date.today()
+    except ValueError:
+        raise BadInput("The date cannot be read.", where="--as-of", mend="Write it like 2026-11-23.") from None
+    return (day - date(1970, 1, 1)).days

@@ -1,0 +1,336 @@
+"""Commands of the operator: demo, serve, setup, doctor, bench, openapi, version."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from annul.cli.frame import Exit, Home, Show, folder_of, takes_groups
+from annul.errors import AnnulError, Conflict, UnsafeSettings
+
+if TYPE_CHECKING:
+    from annul.demo.record import DemoRecord
+    from annul.settings import Settings
+
+HOLDERS: Final = 100_000
+DOCUMENTS_PER_HOLDER: Final = 1.47
+"""What the generator gives, for the progress bar."""
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")
+]
+Port = Annotated[int | None, typer.Option(envvar="ANNUL_PORT", help="TCP port; else the setting (8480).")]
+
+
+# -- demo --------------------------------------------------------------------------------------------------------------------
+
+
+@takes_groups
+def demo(
+    show: Show,
+    home: HomeOption = None,
+    port: Port = None,
+    holders: Annotated[int, typer.Option(min=100, max=10_000_000, help="Persons of the fictional country.")] = HOLDERS,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same country.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that answer; else the setting.")] = None,
+) -> int:
+    """Start a fictional country: register, doors, credentials, four commands to try. Stays until Ctrl-C.
+
+    The first start fills the data folder; later ones use what is there.
+    """
+    from annul import app
+    from annul.demo.record import DemoRecord
+    from annul.settings import load
+
+    settings = load(home=folder_of(home), port=port, workers=workers, log_level=os.environ.get("ANNUL_LOG_LEVEL", "warning"))
+    record = DemoRecord.read(settings.home)
+    found = app.running(settings.home)
+    if found is not None:
+        if record is None:
+            raise Conflict("An annul that is no demo runs on this data folder.", where=str(settings.home), mend="Name another --home.")
+        show.result({"url": found["url"], "running": True}, f"The demo runs already, at {found['url']}.")
+        if not show.json_wanted:
+            print(_screen(record, settings, found["url"]))
+        return Exit.DONE
+    if record is None or not record.credentials:
+        record = _fill(settings, holders, record.seed if record else seed)
+    return _run(settings, record, show)
+
+
+def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
+    """Fill an empty home; what an interrupted start left is gone on with."""
+    import asyncio
+    import time
+
+    from annul import app
+    from annul.cli.progress import progress
+    from annul.demo.country import DAY_US, Country
+    from annul.demo.record import DemoRecord
+    from annul.demo.seeding import load_country, make_offices
+    from annul.registry import keys as key_file
+    from annul.registry.parties import Parties
+    from annul.registry.store import Fresh, connect
+
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    begun = DemoRecord.read(settings.home)
+    print(f"Setting the demo up in {settings.home}", file=sys.stderr)
+    with app.open_database(settings) as conninfo:
+        with connect(conninfo) as db:
+            entries = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
+        empty = entries is None or entries[0] == 0
+        if not empty and begun is None:
+            raise Conflict(
+                "This data folder holds a register that no demo made.", where=str(settings.home), mend="Name another --home."
+            )
+        record = begun or DemoRecord(url="", credentials={}, seed=seed, holders=holders)
+        record.write(settings.home)
+        keys = key_file.load_or_create(settings.home)
+        if empty:
+            country = Country(seed, time.time_ns() // 1000 // DAY_US)
+            with progress("Loading the fictional country", round(holders * DOCUMENTS_PER_HOLDER), "documents") as advance:
+                record.documents = load_country(conninfo, keys, country, holders, advance)
+        record.credentials = asyncio.run(make_offices(Parties(Fresh(conninfo), _NothingPublished(), app.now_us)))
+        record.write(settings.home)
+    return record
+
+
+class _NothingPublished:
+    """Stand for the published credentials where nobody has to be authenticated yet."""
+
+    parties_generation = 0
+
+    def parties(self) -> tuple[int, bytes]:
+        """Return no snapshot."""
+        return 0, b""
+
+
+def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
+    from annul import app
+
+    failures: list[AnnulError] = []
+
+    def ready(url: str) -> None:
+        """Bring the samples up to date, write demo.json, and show the screen."""
+        try:
+            _keep_samples(record, url)
+            record.url = url
+            record.write(settings.home)
+        except AnnulError as error:
+            failures.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)  # the supervisor stops everything in order
+            return
+        if not url.endswith(f":{settings.port}") and settings.port:
+            print(f"Port {settings.port} is busy; using another.", file=sys.stderr)
+        if show.json_wanted:
+            print(json.dumps({"url": url, "demo": str(settings.home / "demo.json")}), flush=True)
+        else:
+            print(_screen(record, settings, url), flush=True)
+
+    print("Starting …", file=sys.stderr, flush=True)
+    app.serve(settings, any_port=True, ready=ready)
+    if failures:
+        raise failures[0]
+    print("Stopped. Everything is on disk; the next start goes on from here.", file=sys.stderr)
+    return Exit.DONE
+
+
+def _keep_samples(record: DemoRecord, url: str) -> None:
+    from annul.client import Client
+    from annul.demo import samples
+    from annul.demo.samples import Desks
+
+    for place, (realm_key, kept) in enumerate((("key", record.samples), ("test_key", record.test_samples))):
+        offices = [record.credentials[name][realm_key] for name in ("bank", "issuer", "police")]
+        desks = Desks(*(Client(url, key) for key in offices))
+        known = {code: sample["document"] for code, sample in kept.items()}
+        if place == 0 and record.attempt:
+            known[samples.TRY] = record.attempt["document"]
+        made, record.births[place] = samples.keep(desks, known, record.births[place])
+        attempt = made.pop(samples.TRY)
+        if place == 0:
+            record.attempt = {"document": attempt}
+        kept.clear()
+        kept.update({code: {"document": fields} for code, fields in made.items()})
+
+
+def _screen(record: DemoRecord, settings: Settings, url: str) -> str:
+    """Return what the demo shows when it is ready."""
+    command = _command(settings.home)
+    question = {"document": record.attempt["document"], "purpose": "account-opening", "channel": "in_person"}
+    bank = record.credentials["bank"]["key"]
+    shown = [(name, record.credentials[name]) for name in ("bank", "police", "issuer", "supervisor")]
+    keys = "\n".join(f"    {name:<11} {office['key']}" for name, office in shown)
+    curl = (
+        f"curl -s {url}/v1/checks -H 'Authorization: Bearer {bank}' \\\n"
+        f"         -H 'Content-Type: application/json' -d '{json.dumps(question)}'"
+    )
+    return f"""
+annul is ready.
+
+  Address      {url}   (for the clerk: {url}/counter)
+  Country      {record.holders:,} holders, {record.documents:,} documents, seed {record.seed}
+  Credentials  (more, and a sample document for every status code, in {settings.home / "demo.json"})
+{keys}
+
+  Try, in another terminal:
+
+    1. Ask about a card: PASS.
+       {command} check --sample try --receipt receipt.json
+
+    2. The same by curl.
+       {curl}
+
+    3. Report it lost. Then ask again: STOP.
+       {command} report lost --sample try
+       {command} check --sample try
+
+    4. Verify the receipt, offline.
+       {command} receipt verify receipt.json
+
+  Ctrl-C stops everything; nothing is lost.
+"""
+
+
+def _command(home: Path) -> str:
+    """Return how the user calls annul: as it was called, with ANNUL_HOME where it is not the default."""
+    called = Path(sys.argv[0])
+    name = "annul"
+    if called.name == "annul" and called.is_absolute() and called.is_relative_to(Path.cwd()):
+        name = str(called.relative_to(Path.cwd()))
+    elif called.name == "annul":
+        name = sys.argv[0]
+    return name if home == folder_of(None) else f"ANNUL_HOME={shlex.quote(str(home))} {name}"
+
+
+# -- serve, setup ------------------------------------------------------------------------------------------------------------
+
+
+@takes_groups
+def serve(home: Home, show: Show, port: Port = None) -> int:
+    """Run annul in the foreground: database, follower, sealer, workers. Stops on SIGTERM or Ctrl-C."""
+    from annul import app
+    from annul.registry import keys as key_file
+
+    settings = home.settings(port=port)
+    key_file.load(settings.home)
+
+    def ready(url: str) -> None:
+        show.result({"url": url}, f"annul answers at {url}")
+        sys.stdout.flush()
+
+    app.serve(settings, ready=ready)
+    return Exit.DONE
+
+
+@takes_groups
+def setup(
+    home: Home,
+    show: Show,
+    supervisor: Annotated[str, typer.Option(help="Id of the first supervisor.")] = "supervisor",
+    name: Annotated[str, typer.Option(help="The supervisor's name.")] = "Supervisor",
+) -> int:
+    """Prepare a data folder: keys, database, and a first supervisor, whose key is shown this once."""
+    import asyncio
+
+    from annul import app
+    from annul.registry import keys as key_file
+    from annul.registry.act import Act
+    from annul.registry.parties import Parties
+    from annul.registry.store import Fresh
+
+    settings = home.settings()
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key_file.load_or_create(settings.home)
+
+    async def first(conninfo: str) -> str:
+        parties = Parties(Fresh(conninfo), _NothingPublished(), app.now_us)
+        if any(party.role == "supervisor" and party.active for party in await parties.list()):
+            return ""
+        await parties.create(Act("operator"), supervisor, name, "supervisor")
+        return (await parties.issue_key(Act("operator"), supervisor, label="setup")).token
+
+    with app.open_database(settings) as conninfo:
+        token = asyncio.run(first(conninfo))
+    made = {"home": str(settings.home), "public_keys": str(settings.home / "keys" / "annul.pub"), "supervisor_key": token or None}
+    lines = [
+        f"✔  READY  {settings.home}",
+        "   Back up keys/secret.json now, apart from everything else: without it no document can be found again.",
+        f"   Supervisor's key, shown this once: {token}" if token else "   There is a supervisor already.",
+        "   Next: annul serve, then annul party add …",
+    ]
+    show.result(made, "\n".join(lines))
+    return Exit.DONE
+
+
+# -- doctor, bench, openapi, version -----------------------------------------------------------------------------------------
+
+
+@takes_groups
+def doctor(home: Home, show: Show) -> int:
+    """Look for what is wrong, and say how to mend it: settings, keys, database, table, logs, disk, clock.
+
+    Exit code: 0 all well, 1 something is wrong.
+    """
+    from annul.cli.doctor import examine
+
+    findings = list(examine(home.folder))
+    if show.json_wanted:
+        show.result([finding.as_dict() for finding in findings], "")
+    else:
+        marks = {"well": "✔", "warning": "!", "wrong": "✖"}
+        for finding in findings:
+            print(f"{marks[finding.verdict]}  {finding.what}: {finding.message}")
+            if finding.mend:
+                print(f"     {finding.mend}")
+    return Exit.REFUSED if any(finding.verdict == "wrong" for finding in findings) else Exit.DONE
+
+
+def bench(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="all, check, listings, receipts, import, report …")] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")] = False,
+) -> None:
+    """Measure against peers in the same run and print ratios. Options of a measurement follow its name."""
+    from annul.bench import run
+
+    code = run(what, [*context.args, *(["--json"] if as_json else [])])
+    if code:
+        raise typer.Exit(int(code))
+
+
+@takes_groups
+def openapi(
+    show: Show,
+    url: Annotated[str, typer.Option(help="Address to name in the document.")] = "http://127.0.0.1:8480",
+    file: Annotated[Path | None, typer.Option("--output", help="Write it here instead of standard output.")] = None,
+) -> None:
+    """Print the OpenAPI 3.1 document of the HTTP API."""
+    import msgspec
+
+    from annul.web.openapi import document
+    from annul.web.routes import ROUTES
+
+    text = msgspec.json.format(msgspec.json.encode(document(ROUTES, url)), indent=1).decode()
+    if file is None:
+        print(text)
+        return
+    try:
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UnsafeSettings(f"The file cannot be written: {error.strerror}.", where=str(file)) from None
+    show.result({"file": str(file)}, f"Written to {file}.")
+
+
+@takes_groups
+def version(show: Show) -> None:
+    """Print the version of annul."""
+    from annul import __version__
+
+    show.result({"version": __version__}, f"annul {__version__}")

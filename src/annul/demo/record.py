@@ -1,0 +1,67 @@
+"""The file demo.json: address, credentials and samples of a running demo, readable by its owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from annul.errors import BadInput
+
+FILE: Final = "demo.json"
+
+
+@dataclass(slots=True)
+class DemoRecord:
+    """Hold what demo.json holds.
+
+    Args:
+        url: address of the doors.
+        credentials: name -> {"key", "test_key", "id", "role", "name"}.
+        samples: status code -> {"document": fields}; the same for test keys in `test_samples`.
+        attempt: the document of the commands to try ("try" in the file).
+        births: where the makers of samples go on, live and test.
+        seed: seed of the country.
+        holders, documents: how large it is.
+    """
+
+    url: str
+    credentials: dict[str, dict[str, str]]
+    samples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    test_samples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attempt: dict[str, Any] = field(default_factory=dict)
+    births: list[int] = field(default_factory=lambda: [0, 0])
+    seed: int = 0
+    holders: int = 0
+    documents: int = 0
+
+    @classmethod
+    def read(cls, home: Path) -> DemoRecord | None:
+        """Read the file of a home; None when there is none.
+
+        Raises:
+            BadInput: it is damaged.
+        """
+        try:
+            value = json.loads((home / FILE).read_text(encoding="utf-8"))
+            value["attempt"] = value.pop("try", {})
+            return cls(**value)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, AttributeError):
+            raise BadInput("The demo's file is damaged.", where=FILE, mend="Start anew with `annul demo --anew`.") from None
+
+    def write(self, home: Path) -> None:
+        """Write the file aside and rename it into place, mode 0600."""
+        value = {name: getattr(self, name) for name in self.__slots__ if name != "attempt"}
+        value["try"] = self.attempt
+        aside = home / f"{FILE}.new"
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o600)
+            json.dump(value, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(descriptor)
+        aside.replace(home / FILE)

@@ -1,0 +1,69 @@
+"""Kill annul's processes at random moments under load; nothing acknowledged may be missing, nothing may be doubled.
+
+    python -m tests.drills.kill --kills 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.drills.load import Acknowledged, load, roles_of, running_annul
+from tests.world import check_everything, settled
+
+
+async def drill(home: Path, demo: dict[str, object], kills: int, *, seed: int, pause_s: float) -> tuple[Acknowledged, Counter[str]]:
+    """Kill `kills` processes, chosen at random, one after the other, while the load goes on."""
+    dice = random.Random(seed)
+    stop = asyncio.Event()
+    under_load = asyncio.create_task(load(demo, stop, seed=seed))
+    killed: Counter[str] = Counter()
+    while sum(killed.values()) < kills:
+        await asyncio.sleep(dice.uniform(0.2, 2) * pause_s)
+        roles = roles_of(home)["roles"]
+        kind = dice.choice(["worker", "follower", "sealer", "database"])  # every kind as often as the others
+        name = dice.choice([name for name in roles if name.startswith(kind)] or ["follower"])
+        with contextlib.suppress(ProcessLookupError, KeyError):
+            os.kill(roles[name], signal.SIGKILL)
+            killed[kind] += 1
+            print(f"\r{sum(killed.values())}/{kills} killed", end="", file=sys.stderr, flush=True)
+    await asyncio.sleep(2)
+    stop.set()
+    done = await under_load
+    print(file=sys.stderr)
+    return done, killed
+
+
+def main() -> int:
+    """Run the drill and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--pause", type=float, default=0.5, help="mean seconds between two kills")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="annul-drill-") as folder:
+        home = Path(folder)
+        started = time.monotonic()
+        with running_annul(home) as demo:
+            done, killed = asyncio.run(drill(home, demo, given.kills, seed=given.seed, pause_s=given.pause))
+            settled(home)
+            findings = check_everything(home, reports=done.reports, documents=done.documents, answers=done.answers)
+        print(f"killed: {dict(killed)} in {time.monotonic() - started:.0f} s")
+        print(f"acknowledged: {len(done.reports)} reports, {len(done.answers)} checks; {done.failed_count} requests had to be repeated")
+        for wrong in [*done.wrong, *findings]:
+            print(f"WRONG: {wrong}")
+        print("nothing lost, nothing doubled" if not done.wrong and not findings else "the drill FAILED")
+        return 1 if done.wrong or findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The world a test leaves behind, checked as a whole: `check_everything` after every scenario and drill.
+
+It replays the register log from its first entry with rules of its own (a dictionary, no table, no SQL rows) and compares:
+rows of documents, slots of the listings table, both sealed logs, the check log, the index of checks, every receipt handed out,
+every report acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+
+from annul.errors import AnnulError
+from annul.listings import Listings
+from annul.listings.values import FLAGS_SHIFT, MANY, NUMBER
+from annul.proof import receipt as receipts
+from annul.records.codes import Realm
+from annul.records.document import DocumentFields, block, parse_document
+from annul.records.entry import Entry, EntryKind, decode
+from annul.records.status import State, state_of
+from annul.registry import keys as key_file
+from annul.registry.checklog import read_windows, worker_folder, workers
+from annul.registry.postgres import Embedded
+from annul.registry.sealer import verify_logs
+from annul.registry.slots import value_of
+
+SETTLE_WAIT_S = 60
+
+
+def settled(home: Path, conninfo: str | None = None) -> None:
+    """Wait until table, seals and index have caught up with what was acknowledged; the followers do it within a second."""
+    deadline = time.monotonic() + SETTLE_WAIT_S
+    behind = ["everything"]
+    while behind and time.monotonic() < deadline:
+        try:
+            behind = _behind(home, conninfo or Embedded(home).conninfo)
+        except (psycopg.Error, AnnulError, OSError) as error:
+            behind = [type(error).__name__]
+        if behind:
+            time.sleep(0.1)
+    assert not behind, f"not caught up after {SETTLE_WAIT_S} s: {', '.join(behind)}"
+
+
+def _behind(home: Path, conninfo: str) -> list[str]:
+    with psycopg.connect(conninfo) as db:
+        length = _one(db, "SELECT next_position - 1 FROM log_head")
+        indexed = dict(db.execute("SELECT worker, next_window FROM check_cursor").fetchall())
+    behind = [] if Listings(home / "listings").position == length else ["listings"]
+    for worker in workers(home / "checks"):
+        count = sum(1 for _ in read_windows(worker_folder(home / "checks", worker)))
+        if indexed.get(worker, 0) != count:
+            behind.append(f"index of worker {worker}")
+    for log, size in (("register", length), ("checks", sum(indexed.values()))):
+        checkpoint = (home / "log" / log / "checkpoint").read_text().splitlines()
+        if int(checkpoint[1]) != size:
+            behind.append(f"{log} log")
+    return behind
+
+
+def check_everything(
+    home: Path,
+    *,
+    conninfo: str | None = None,
+    reports: Mapping[str, Mapping[str, Any]] | None = None,
+    documents: Mapping[str, Mapping[str, Any]] | None = None,
+    answers: Sequence[Mapping[str, Any]] = (),
+) -> list[str]:
+    """Return every contradiction found; none is the only good answer.
+
+    Args:
+        home: data folder, at rest or running and settled.
+        conninfo: the register's database; the embedded one of `home` otherwise.
+        reports: Idempotency-Key -> acknowledged answer of POST /v1/reports.
+        documents: Idempotency-Key -> document fields of that report.
+        answers: whole answers of checks as they were received.
+    """
+    keys = key_file.load(home)
+    listings = Listings(home / "listings")
+    with psycopg.connect(conninfo or Embedded(home).conninfo) as db:
+        entries = [(position, decode(bytes(raw))) for position, raw in db.execute("SELECT position, entry FROM register_log ORDER BY 1")]
+        findings = _positions(db, [position for position, _ in entries])
+        standing = _replay(entries)
+        findings += _rows(db, standing)
+        findings += _slots(listings, entries, standing)
+        findings += _accounts(db, home)
+        findings += _reports(db, keys, listings, reports or {}, documents or {})
+    findings += _seals(home, conninfo)
+    findings += _receipts(home, keys, answers)
+    return findings
+
+
+def _one(db: psycopg.Connection[Any], sql: str) -> int:
+    row = db.execute(sql).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _positions(db: psycopg.Connection[Any], positions: list[int]) -> list[str]:
+    length = _one(db, "SELECT next_position - 1 FROM log_head")
+    dense = positions == list(range(1, length + 1))
+    return [] if dense else [f"positions are not dense: {len(positions)} entries, head says {length}"]
+
+
+def _replay(entries: list[tuple[int, Entry]]) -> dict[tuple[Realm, bytes], Entry]:
+    """Return the last entry of each document."""
+    return {(entry.realm, entry.document_key): entry for _, entry in entries if entry.kind is EntryKind.document}
+
+
+def _rows(db: psycopg.Connection[Any], standing: dict[tuple[Realm, bytes], Entry]) -> list[str]:
+    findings = []
+    rows = db.execute("SELECT realm, document_key, standing, disputed, overrides_bulk FROM document").fetchall()
+    seen = set()
+    for realm, key, stands, disputed, overrides in rows:
+        name = (Realm.test if realm else Realm.live, bytes(key))
+        seen.add(name)
+        entry = standing.get(name)
+        if entry is None:
+            findings.append("a document's row has no entry in the log")
+        elif (entry.standing, entry.disputed, entry.overrides_bulk) != (stands, disputed, overrides):
+            findings.append(f"row says {state_of(stands).name}, log says {state_of(entry.standing).name}")
+    if missing := len(standing.keys() - seen):
+        findings.append(f"{missing} documents of the log have no row")
+    return findings
+
+
+def _slots(listings: Listings, entries: list[tuple[int, Entry]], standing: dict[tuple[Realm, bytes], Entry]) -> list[str]:
+    if listings.position != len(entries):
+        return [f"the table is at position {listings.position}, the register at {len(entries)}"]
+    expected = {
+        key: value_of(entry.standing, disputed=entry.disputed, overrides_bulk=entry.overrides_bulk, expiry_day=entry.valid_until_day)
+        for (_, key), entry in standing.items()
+    }
+    numbers: dict[bytes, set[bytes]] = {}
+    for (_, key), entry in standing.items():
+        if entry.number_key:
+            numbers.setdefault(entry.number_key, set()).add(key)
+    found = listings.lookup(b"".join(expected))
+    wrong = sum(int(got) != want for got, want in zip(found, expected.values(), strict=True))
+    findings = [f"{wrong} slots of documents differ from the log"] if wrong else []
+    found = listings.lookup(b"".join(numbers))
+    wrong = 0
+    for got, sharing in zip(found, numbers.values(), strict=True):
+        if len(sharing) > 1:
+            wrong += int(got) & 0xFF != MANY
+        else:
+            (key,) = sharing
+            wrong += int(got) != (expected[key] | NUMBER << FLAGS_SHIFT if expected[key] else 0)
+    return findings + ([f"{wrong} slots of numbers differ from the log"] if wrong else [])
+
+
+def _accounts(db: psycopg.Connection[Any], home: Path) -> list[str]:
+    findings = []
+    indexed = {bytes(row[0]).hex() for row in db.execute("SELECT check_id FROM check_index")}
+    count = _one(db, "SELECT count(*) FROM check_index")
+    logged = [
+        receipts.check_id(leaf)
+        for worker in workers(home / "checks")
+        for window in read_windows(worker_folder(home / "checks", worker))
+        for leaf in window.leaves
+    ]
+    if len(logged) != len(set(logged)):
+        findings.append("a check stands twice in the check log")
+    if count != len(logged) or indexed != set(logged):
+        findings.append(f"the index has {count} checks, the check log {len(logged)}")
+    return findings
+
+
+def _reports(
+    db: psycopg.Connection[Any],
+    keys: key_file.Keys,
+    listings: Listings,
+    reports: Mapping[str, Mapping[str, Any]],
+    documents: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    found = {row[0]: row[1] for row in db.execute("SELECT id, position FROM report")}
+    findings = []
+    for key, answer in reports.items():
+        if found.get(answer["report"]) != answer["position"]:
+            findings.append(f"acknowledged report {answer['report']} at position {answer['position']} is not in the register")
+        document = parse_document(msgspec.convert(documents[key], DocumentFields))
+        value = int(listings.lookup(keys.documents("live").blind(block(document)))[0])
+        if value & 0xFF not in {state.value + 1 for state in (State.reported_lost, State.reported_stolen)}:
+            findings.append(f"acknowledged report {answer['report']}: the table does not refuse")
+    identities = [answer["report"] for answer in reports.values()]
+    if len(identities) != len(set(identities)):
+        findings.append("two Idempotency-Keys share a report")
+    return findings
+
+
+def _seals(home: Path, conninfo: str | None) -> list[str]:
+    try:
+        for _ in verify_logs(home, conninfo or Embedded(home).conninfo):
+            pass
+    except AnnulError as error:
+        return [f"logs do not verify: {error}"]
+    return []
+
+
+def _receipts(home: Path, keys: key_file.Keys, answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    logged = {
+        receipts.check_id(leaf)
+        for worker in workers(home / "checks")
+        for window in read_windows(worker_folder(home / "checks", worker))
+        for leaf in window.leaves
+    }
+    findings = []
+    verifier = keys.receipt_signer().verifier
+    for answer in answers:
+        try:
+            verified = receipts.verify(answer["receipt"], verifier)
+        except AnnulError as error:
+            findings.append(f"receipt of check {answer['check']} does not verify: {error}")
+            continue
+        if verified.receipt.check != answer["check"]:
+            findings.append(f"check {answer['check']} has the receipt of another")
+        if answer["check"] not in logged:
+            findings.append(f"answered check {answer['check']} is not in the check log")
+    return findings
