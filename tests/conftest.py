@@ -17,7 +17,7 @@ import pytest
 from annul.registry import store
 from annul.registry.postgres import DATABASE, Embedded
 
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 _numbers = itertools.count(1)
 
 

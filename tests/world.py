@@ -82,14 +82,15 @@ def check_everything(
     keys = key_file.load(home)
     listings = Listings(home / "listings")
     with psycopg.connect(conninfo or Embedded(home).conninfo) as db:
-        entries = [(position, decode(bytes(raw))) for position, raw in db.execute("SELECT position, entry FROM register_log ORDER BY 1")]
+        rows = db.execute("SELECT position, entry FROM register_log ORDER BY position")
+        entries = [(position, decode(bytes(raw))) for position, raw in rows]
         findings = _positions(db, [position for position, _ in entries])
         standing = _replay(entries)
         findings += _rows(db, standing)
         findings += _slots(listings, entries, standing)
         findings += _accounts(db, home)
         findings += _reports(db, keys, listings, reports or {}, documents or {})
-    findings += _seals(home, conninfo)
+        findings += _seals(home, keys, db)
     findings += _receipts(home, keys, answers)
     return findings
 
@@ -132,7 +133,9 @@ def _slots(listings: Listings, entries: list[tuple[int, Entry]], standing: dict[
     if listings.position != len(entries):
         return [f"the table is at position {listings.position}, the register at {len(entries)}"]
     expected = {
-        key: value_of(entry.standing, disputed=entry.disputed, overrides_bulk=entry.overrides_bulk, expiry_day=entry.valid_until_day)
+        key: value_of(
+            entry.standing, disputed=entry.disputed, overrides_bulk=entry.overrides_bulk, expiry_day=entry.valid_until_day
+        )
         for (_, key), entry in standing.items()
     }
     numbers: dict[bytes, set[bytes]] = {}
@@ -192,9 +195,10 @@ def _reports(
     return findings
 
 
-def _seals(home: Path, conninfo: str | None) -> list[str]:
+def _seals(home: Path, keys: key_file.Keys, db: psycopg.Connection[Any]) -> list[str]:
+    verifiers = [signer.verifier for signer in (keys.receipt_signer(), keys.register_signer(), keys.check_signer())]
     try:
-        for _ in verify_logs(home, conninfo or Embedded(home).conninfo):
+        for _ in verify_logs(home, verifiers, db):
             pass
     except AnnulError as error:
         return [f"logs do not verify: {error}"]

@@ -311,6 +311,8 @@ class Database:
 
 @contextlib.contextmanager
 def _database(settings: Settings) -> Iterator[Database]:
+    from annul.registry import keys as key_file
+    from annul.registry.rotation import settle
     from annul.registry.store import migrate
 
     with contextlib.ExitStack() as stack:
@@ -319,6 +321,8 @@ def _database(settings: Settings) -> Iterator[Database]:
             stack.enter_context(database.embedded)
             database.conninfo = database.embedded.conninfo
         migrate(database.conninfo)
+        key_file.load_or_create(settings.home)
+        settle(database.conninfo, settings.home)
         yield database
 
 
@@ -360,7 +364,7 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
     from annul.web.office import Office
 
     home = settings.home
-    keys = key_file.load_or_create(home)
+    keys = key_file.load(home)
     async with contextlib.AsyncExitStack() as stack:
         listings = Listings(home / "listings")
         pool = await open_pool(conninfo, size_max=settings.database_pool_max)

@@ -60,7 +60,7 @@ def _wait_until_ready(home: Path, process: subprocess.Popen[bytes]) -> dict[str,
         with contextlib.suppress(OSError, ValueError, KeyError, httpx.HTTPError):
             url = roles_of(home)["url"]
             demo: dict[str, Any] = json.loads((home / "demo.json").read_text())
-            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+            if demo["samples"] and httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
                 return demo | {"url": url}
         time.sleep(0.1)
     raise RuntimeError(f"annul is not ready:\n{(home / 'annul.out').read_text()[-3000:]}")

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annul.errors import BadInput, Corrupt, StorageFailed
-from annul.listings import bulk_kernels, kernels, pack, russian_list, table, unpack, values
 from annul.listings import bulk as bulk_module
+from annul.listings import bulk_kernels, kernels, pack, russian_list, table, unpack, values
 from annul.listings.bulk import Chunk, ImportReport, fingerprint, import_list, try_list
 from annul.listings.interchange import interchange_list
 from annul.listings.russian_list import CAUSES, made_list
@@ -204,20 +204,23 @@ def test_another_file_starts_over_and_a_damaged_checkpoint_is_named(tmp_path: Pa
         read(path, target)
 
 
+PASSPORT = {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": "L898902C3", "valid_until": "2030-04-15"}
+CARD = {"scheme": "cn-resident", "number": "11010519491231002X"}
+RUSSIAN = {"scheme": "ru-internal", "series": "4509", "number": "123457", "state": "revoked"}
 ROWS = [
-    {"scheme": "ru-internal", "series": "4509", "number": "123456", "state": "revoked"},
-    {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": "L898902C3", "valid_until": "2030-04-15", "state": "reported_stolen", "reason": "report_stolen", "happened_at": "2026-01-31T12:00:00Z"},
+    RUSSIAN | {"number": "123456"},
+    PASSPORT | {"state": "reported_stolen", "reason": "report_stolen", "happened_at": "2026-01-31T12:00:00Z"},
     {"scheme": "generic", "issuer": "X", "kind": "pass", "number": "Ab 12", "state": "I20"},
-    {"scheme": "cn-resident", "number": "11010519491231002X", "valid_from": "2016-10-06", "valid_until": "long-term", "state": "reported_lost"},
+    CARD | {"valid_from": "2016-10-06", "valid_until": "long-term", "state": "reported_lost"},
     {"scheme": "generic", "issuer": "X", "kind": "pass", "number": "77", "state": "current"},
-    {"scheme": "ru-internal", "series": "4509", "number": "12345", "state": "revoked"},
+    RUSSIAN | {"number": "12345"},
     {"scheme": "nowhere", "number": "1", "state": "revoked"},
-    {"scheme": "ru-internal", "series": "4509", "number": "123457", "state": "dead"},
-    {"scheme": "cn-resident", "number": "11010519491231002X", "state": "reported_lost"},
-    {"scheme": "ru-internal", "series": "4509", "number": "123457", "state": "revoked", "happened_at": "yesterday"},
-    {"scheme": "ru-internal", "series": "4509", "number": "123457", "state": "revoked", "reason": "because"},
+    RUSSIAN | {"state": "dead"},
+    CARD | {"state": "reported_lost"},
+    RUSSIAN | {"happened_at": "yesterday"},
+    RUSSIAN | {"reason": "because"},
     {"number": "123457", "state": "revoked"},
-]  # fmt: skip
+]
 NAMES = ["scheme", "issuer", "kind", "series", "number", "valid_from", "valid_until", "state", "reason", "happened_at"]
 
 
@@ -226,7 +229,8 @@ def written(folder: Path, ending: str, rows: list[dict[str, str]]) -> Path:
     path = folder / f"list.{ending}"
     if ending == "csv":
         out = io.StringIO()
-        writer = csv.DictWriter(out, NAMES, lineterminator="\r\n", quoting=csv.QUOTE_ALL if len(rows) % 2 else csv.QUOTE_MINIMAL)
+        quoting = csv.QUOTE_ALL if len(rows) % 2 else csv.QUOTE_MINIMAL
+        writer = csv.DictWriter(out, NAMES, lineterminator="\r\n", quoting=quoting)
         writer.writeheader()
         writer.writerows(rows)
         path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")

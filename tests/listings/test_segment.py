@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from annul.errors import Conflict, Corrupt, StorageFailed, UnknownVersion
 from annul.listings import Batch, Listings, ListingsWriter, build, pack, pack_many, unpack
-from annul.listings.segment import LOAD, Segment
+from annul.listings.segment import LOAD, Segment, rekey
 from annul.listings.values import COMPROMISED, DISPUTED, MANY, NUMBER, OVERRIDES_BULK, WHOLE_LIFE, severity_table
+from annul.records.document import DocumentKeys
 from annul.records.status import SEVERITY, State
 from tests.listings.test_table import BOOT_A, flip, full, keys, scrub_all
 
@@ -69,7 +70,8 @@ def test_a_segment_takes_at_most_24_bytes_an_entry_also_of_a_list_full_of_duplic
     assert info.count == 20_000
     assert info.byte_count <= 24 * info.count + 3 * 65_536
     assert (Segment(info.path).lookup(keys(0, 20_000)) == pack(State.revoked)).all()
-    once = build([Batch(keys(10_000, 20_000), pack(State.revoked)), Batch(keys(0, 10_000), pack(State.revoked))], tmp_path / "b.seg")
+    halves = [Batch(keys(10_000, 20_000), pack(State.revoked)), Batch(keys(0, 10_000), pack(State.revoked))]
+    once = build(halves, tmp_path / "b.seg")
     assert once.sha256 == info.sha256
     assert LOAD == 0.85
 
@@ -194,6 +196,22 @@ def test_a_flipped_bit_in_a_segment_is_found_and_named(tmp_path: Path) -> None:
         Listings(tmp_path, boot=BOOT_A)
 
 
+def test_a_rebuild_never_leaves_out_a_damaged_segment(tmp_path: Path) -> None:
+    """A bulk list that cannot be read is named; answering without it would be an invented answer."""
+    with ListingsWriter(tmp_path) as writer:
+        activated(tmp_path, writer, "bulk-1", Batch(keys(0, 10), pack(State.revoked)))
+    home = tmp_path / "segments" / "bulk-1.seg"
+    flip(home, 20)
+    for segments in (None, {"bulk-1": home}):
+        with pytest.raises(Corrupt, match=r"bulk-1\.seg"):
+            ListingsWriter.rebuild(tmp_path, segments=segments)
+    flip(home, 20)
+    with ListingsWriter.rebuild(tmp_path, segments={"bulk-1": home}):
+        assert Listings(tmp_path).lookup(keys(0, 10)).all()
+    with ListingsWriter.rebuild(tmp_path, segments={}):
+        assert not Listings(tmp_path).lookup(keys(0, 10)).any()
+
+
 def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
     """A segment of a later version is not read as if it were of this one."""
     build([Batch(keys(0, 3), 9)], tmp_path / "s.seg")
@@ -218,9 +236,21 @@ def file_size_limit(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("limit", [4_096, 70_001, 300_000, 390_001])
 def test_a_full_disk_while_building_leaves_nothing_half_published(tmp_path: Path, limit: int) -> None:
     """The write that fails (spill or segment, after a short write) is a clear error; no segment appears."""
-    with file_size_limit(limit), pytest.raises(StorageFailed, match="cannot write|no more bytes"):
+    with file_size_limit(limit), pytest.raises(StorageFailed, match=r"cannot write|no more bytes"):
         build([Batch(keys(0, 20_000), 9)], tmp_path / "s.seg", memory_bytes=1 << 20)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_moves_to_the_next_key_epoch_without_any_number(tmp_path: Path) -> None:
+    """Re-keyed slots are found under the advanced keys, values and number slots unchanged; old keys find nothing."""
+    old = b"".join(keys(n, n + 1)[:11] + bytes(5) for n in range(500))
+    build([Batch(keys(0, 500), pack(State.revoked, 9), keys(600, 1_100))], tmp_path / "a.seg", memory_bytes=1)
+    advance = DocumentKeys([bytes(32), bytes(31) + b"x"])
+    info = rekey(tmp_path / "a.seg", tmp_path / "b.seg", lambda part: advance.advance(part, 1), memory_bytes=1)
+    segment = Segment(tmp_path / "b.seg")
+    assert info.count == 1_000
+    assert (segment.lookup(advance.advance(old, 1)) == pack(State.revoked, 9)).all()
+    assert not segment.lookup(old).any()
 
 
 def test_severity_ranks_follow_the_records() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,48 @@ def test_after_a_restart_of_the_machine_an_open_table_is_refused_and_rebuilt(tmp
     writer.close()
 
 
+def test_readers_see_nothing_of_a_rebuild_before_it_is_complete(tmp_path: Path) -> None:
+    """While the new table is filled (and grows), and when that fails, a reader answers from the old one."""
+    with ListingsWriter(tmp_path) as writer:
+        writer.put(keys(0, 100), full(100, LOST))
+        writer.set_applied(9, 90)
+    reader = Listings(tmp_path)
+
+    def batches(broken: bool) -> Iterator[tuple[bytes, np.ndarray]]:
+        for first in range(0, 10_000, 1_000):
+            yield keys(first, first + 1_000), full(1_000, 7)
+            assert (reader.lookup(keys(0, 100)) == LOST).all()
+            assert reader.position == 9
+        if broken:
+            raise StorageFailed("the register went away")
+
+    with pytest.raises(StorageFailed):
+        ListingsWriter.rebuild(tmp_path, batches(True), position=20, as_of_us=200)
+    assert (Listings(tmp_path).lookup(keys(0, 100)) == LOST).all()
+    with ListingsWriter.rebuild(tmp_path, batches(False), position=20, as_of_us=200):
+        assert (reader.lookup(keys(0, 10_000)) == 7).all()
+        assert (reader.position, reader.as_of_us) == (20, 200)
+    assert len(list(tmp_path.glob("table-*"))) == 1
+
+
+@pytest.mark.parametrize("damaged", ["control", "manifest.json", "table"])
+def test_whatever_is_damaged_a_rebuild_mends_it_for_readers_that_are_up(tmp_path: Path, damaged: str) -> None:
+    """Control page, manifest or table damaged: the writer refuses by name, a rebuild serves all readers again."""
+    with ListingsWriter(tmp_path) as writer:
+        writer.put(keys(0, 100), full(100, LOST))
+    reader = Listings(tmp_path)
+    path = next(tmp_path.glob(f"{damaged}*"))
+    flip(path, 2)
+    with pytest.raises(Corrupt):
+        ListingsWriter(tmp_path)
+    coverage = {"ru-internal": Coverage.listing_only}
+    batches = [(keys(0, 50), full(50, 9))]
+    with ListingsWriter.rebuild(tmp_path, batches, position=3, as_of_us=4, segments={}, coverage=coverage):
+        for fresh in (reader, Listings(tmp_path)):
+            assert fresh.lookup(keys(0, 60)).tolist() == [9] * 50 + [0] * 10
+            assert fresh.coverage("ru-internal") is Coverage.listing_only
+
+
 def test_a_cleanly_closed_table_survives_a_restart_of_the_machine(tmp_path: Path) -> None:
     """A clean close is durable and says so."""
     with ListingsWriter(tmp_path, boot=BOOT_A) as writer:
@@ -302,6 +345,16 @@ def test_a_flipped_bit_is_found_and_named(tmp_path: Path) -> None:
     flip(tmp_path / CONTROL_FILE, 2)
     with pytest.raises(Corrupt, match="control"):
         Listings(tmp_path, boot=BOOT_A)
+
+
+def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
+    """Writer and reader say which file is gone."""
+    ListingsWriter(tmp_path).close()
+    (path,) = tmp_path.glob("table-*.slots")
+    path.unlink()
+    for attempt in (ListingsWriter, Listings):
+        with pytest.raises(Corrupt, match=path.name):
+            attempt(tmp_path)
 
 
 def test_scrub_is_quiet_while_the_writer_writes(tmp_path: Path) -> None:

@@ -251,8 +251,10 @@ def test_a_signed_leaf_of_a_later_version_is_refused() -> None:
 
 
 def test_a_signed_statement_of_a_later_version_is_refused() -> None:
-    """Step 4; so is one that covers no answer."""
-    for statement in (b"\x02" + RECEIPT.statement[1:], pack_statement(Statement(1, 1, 0, 1, NO_STATEMENT, NO_STATEMENT))):
+    """Step 4; so is one that covers no answer, or was closed after the year 9999."""
+    empty = pack_statement(Statement(1, 1, 0, 1, NO_STATEMENT, NO_STATEMENT))
+    never = pack_statement(Statement(1, 1, 1, 2**63, NO_STATEMENT, NO_STATEMENT))
+    for statement in (b"\x02" + RECEIPT.statement[1:], empty, never):
         signature = SIGNER.signer.sign(SIGNED_PREFIX + statement)
         assert step_of(msgspec.structs.replace(RECEIPT, statement=statement, signature=signature)) == 4
 
@@ -354,7 +356,7 @@ def test_lengths_are_those_of_the_format() -> None:
     """docs/formats/receipt.md: 128 and 87 bytes."""
     assert (LEAF_BYTES, STATEMENT_BYTES) == (128, 87)
     assert parse_leaf(pack_leaf(LEAF)) == LEAF
-    statement = Statement(65535, 2**64 - 1, 2**32 - 1, 2**64 - 1, b"p" * 32, b"r" * 32)
+    statement = Statement(65535, 2**64 - 1, 2**32 - 1, 2**57, b"p" * 32, b"r" * 32)
     assert parse_statement(pack_statement(statement)) == statement
     for parse, data in ((parse_leaf, bytes(127)), (parse_statement, bytes(88))):
         with pytest.raises(VerificationFailed):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from annul.errors import BadInput
 from annul.records.document import (
+    KEPT_BYTES,
     Document,
     DocumentFields,
     DocumentKeys,
@@ -116,6 +117,17 @@ def test_rotation_rekeys_what_is_stored_without_any_number() -> None:
     for wrong in (3, -1):
         with pytest.raises(ValueError, match="epoch"):
             both.advance(blocks, wrong)
+
+
+def test_what_a_listing_keeps_of_a_key_is_enough_to_rekey_it() -> None:
+    """A slot has the first 11 bytes of a key only: with zeros behind, it advances to the same key."""
+    blocks = bytes(range(16)) * 3 + bytes(range(16, 32))
+    first, both = DocumentKeys([SECRET]), DocumentKeys([SECRET, SECOND])
+    old = first.blind(blocks)
+    kept = b"".join(old[at : at + KEPT_BYTES] + bytes(16 - KEPT_BYTES) for at in range(0, len(old), 16))
+    assert both.advance(kept, 1) == both.advance(old, 1) == both.blind(blocks)
+    assert both.advance(kept[:16], 1) == both.blind(blocks[:16])
+    assert len({first.blind(bytes(11) + bytes((n,)) * 5) for n in range(256)}) == 256
 
 
 def test_blinding_is_aes_256_and_xor() -> None:

@@ -53,7 +53,7 @@ def test_a_list_is_one_entry_and_undone_by_one(world: World, tmp_path: Path) -> 
     """Staged: nothing is listed. Confirmed: everything is. Undone: nothing again."""
 
     async def go() -> BulkView:
-        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 500))
+        _, staged = await stage(world, listed(tmp_path / "l.csv", 0, 500))
         assert (staged.state, staged.document_count, staged.two_officers, staged.lines) == ("staged", 500, False, 502)
         assert sum(cause.count for cause in staged.bad.values()) == 1
         assert staged.samples
@@ -173,8 +173,12 @@ def test_what_a_list_said_when(world: World, tmp_path: Path) -> None:
         async def state(at: int, known_at: int) -> str:
             return (await world.register.status_at(POLICE, russian(1), at, known_at, case="c")).state
 
-        assert [await state(before, before), await state(before, during), await state(during, after), await state(after, after)] == [
-            "current", "revoked", "current", "current"]
+        assert [
+            await state(before, before),
+            await state(before, during),
+            await state(during, after),
+            await state(after, after),
+        ] == ["current", "revoked", "current", "current"]
         assert await state(during, during) == "revoked"  # fmt: skip
         lines = await world.register.history(POLICE, russian(1), case="c")
         assert [line.event for line in lines] == ["bulk_list", "bulk_undo"]

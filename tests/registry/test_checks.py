@@ -288,7 +288,7 @@ def test_the_receipt_opens_to_the_document_and_the_context(tmp_path: Path) -> No
 
 numbers = st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=20)
 documents = st.one_of(
-    st.builds(DocumentFields, scheme=st.just("generic"), issuer=st.sampled_from(["AB", "城市"]), kind=numbers, number=numbers),
+    st.builds(DocumentFields, scheme=st.just("generic"), issuer=st.sampled_from(["ABC", "OFFICE-1"]), kind=st.just("PASS"), number=numbers),
     st.builds(
         DocumentFields,
         scheme=st.just("ru-internal"),
@@ -297,7 +297,7 @@ documents = st.one_of(
     ),
     st.builds(card, st.sampled_from([None, "2016-10-06", "2020-01-01"]), st.sampled_from([None, "long-term"])),
 )
-tags = st.text(max_size=64)
+tags = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=64)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -500,7 +500,7 @@ def test_a_graceful_stop_answers_what_was_accepted(tmp_path: Path) -> None:
         asks = [asyncio.ensure_future(checks.ask(desk.bank, question())) for _ in range(50)]
         await asyncio.sleep(0)
         await desk.close()
-        assert all((await ask).answer.outcome for ask in asks)
+        assert [answered.answer.status.code for answered in await asyncio.gather(*asks)] == ["U30"] * 50
         with pytest.raises(AnnulError):
             await checks.ask(desk.bank, question())
 

@@ -57,10 +57,11 @@ def table(world: World) -> list[int]:
     return Listings(world.home / "listings").lookup(keys.blind(blocks)).tolist()
 
 
+KINDS = ["issue", "lost", "stolen", "weak", "found", "lock", "unlock"]
+KINDS += ["revoke_fraud", "dispute_open", "surrender", "compromise", "death"]
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["issue", "lost", "stolen", "weak", "found", "lock", "unlock", "revoke_fraud", "dispute_open", "surrender",
-                         "compromise", "death"]),
+        st.sampled_from(KINDS),
         st.integers(0, len(DOCUMENTS) - 1),
     ), min_size=1, max_size=14,
 )  # fmt: skip
@@ -73,7 +74,14 @@ async def act_on(world: World, action: str, number: int) -> None:
         if action == "issue":
             await register.issue(ISSUER, document, happened_at_us=START_US)
         elif action in ("lost", "stolen", "found"):
-            await register.report(POLICE, document, action, happened_at_us=START_US, proof=STRONG)  # type: ignore[arg-type]
+            await register.report(
+                POLICE,
+                document,
+                action,
+                happened_at_us=START_US,
+                proof=STRONG,  # type: ignore[arg-type]
+                by_holder=number % 2 == 0,
+            )
         elif action == "weak":
             await register.report(POLICE, document, "lost", happened_at_us=START_US, proof=WEAK)
         elif action == "death":
@@ -209,8 +217,9 @@ def test_a_report_is_acknowledged_when_every_reader_refuses(world: World) -> Non
         key = world.keys.documents("live").blind(block(PASSPORTS[0]))
 
         async def go() -> None:
-            register = Register(Fresh(world.conninfo), world.keys, listings, lambda: time.time_ns() // 1000, home=world.home,
-                                provisional_us=1)
+            register = Register(
+                Fresh(world.conninfo), world.keys, listings, lambda: time.time_ns() // 1000, home=world.home, provisional_us=1
+            )
             told = await register.report(POLICE, PASSPORTS[0], "lost", happened_at_us=START_US, proof=STRONG)
             assert all(reader.lookup(key)[0] for reader in readers)
             assert all(reader.position >= told.position for reader in readers)
@@ -242,7 +251,9 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed(memory_folder:
                 act = Act("police-1", idempotency=Idempotency.of("police-1", f"{lane}-{n}", b"x"))
                 while True:
                     try:
-                        told = await register.report(act, passport(f"R{lane}{n:04d}"), "lost", happened_at_us=START_US, proof=STRONG)
+                        told = await register.report(
+                            act, passport(f"R{lane}{n:04d}"), "lost", happened_at_us=START_US, proof=STRONG
+                        )
                     except AnnulError:
                         await asyncio.sleep(0.02)
                         continue
@@ -257,7 +268,7 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed(memory_folder:
             for _ in range(3):
                 await asyncio.sleep(0.05 + chance.random() * 0.1)
                 if server.pid:
-                        os.kill(server.pid, signal.SIGKILL)
+                    os.kill(server.pid, signal.SIGKILL)
             await asyncio.gather(*lanes)
             await pool.close()
 

@@ -72,9 +72,12 @@ def test_positions_are_dense_under_concurrent_writers(world: World) -> None:
     async def story() -> None:
         pool = await open_pool(world.conninfo, size_max=8)
         register = Register(pool, world.keys, None, world.clock, home=world.home)
-        await asyncio.gather(*(
-            register.report(POLICE, passport(f"L{n:07d}"), "stolen", happened_at_us=START_US, proof=STRONG) for n in range(40)
-        ))
+        await asyncio.gather(
+            *(
+                register.report(POLICE, passport(f"L{n:07d}"), "stolen", happened_at_us=START_US, proof=STRONG)
+                for n in range(40)
+            )
+        )
         await pool.close()
 
     run(story)
@@ -136,7 +139,8 @@ def test_a_second_weak_report_keeps_the_document_suspended_until_it_lapses_too(w
         first = await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=WEAK)
         world.clock.us += DAY_US
         second = await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=WEAK)
-        assert first.lapses_at_us and second.lapses_at_us
+        assert first.lapses_at_us
+        assert second.lapses_at_us
         world.clock.us = first.lapses_at_us
         await world.register.lapse_due()
         assert (await world.register.status_at(POLICE, passport(), world.clock(), world.clock(), case="c")).state == "suspended"
@@ -184,9 +188,42 @@ def test_a_lost_document_is_lifted_only_in_person_and_stays_in_history(world: Wo
         with pytest.raises(TransitionRefused) as refused:
             await world.register.lift(POLICE, passport(), happened_at_us=START_US, proof=Proof.online_strong)
         assert refused.value.extra["rule"] == 6
-        lifted = await world.register.report(POLICE, passport(), "found", happened_at_us=START_US, proof=STRONG)
+        lifted = await world.register.report(POLICE, passport(), "found", happened_at_us=START_US, proof=STRONG, by_holder=True)
         assert lifted.state == "current"
         assert (await world.register.view(told.id, "live")).state == "lifted"
+
+    run(story)
+
+
+def test_a_found_document_is_held_and_returned_but_its_loss_stays(world: World) -> None:
+    """Rule 7: handed in by a finder it is held; weak proof only suspends; returned, a lost one stays dead (rule 6)."""
+
+    async def story() -> None:
+        weak = await world.register.report(POLICE, passport("FOUND0001"), "found", happened_at_us=START_US, proof=WEAK)
+        assert weak.state == "suspended"
+        held = await world.register.confirm(POLICE, weak.id, proof=STRONG)
+        assert held.state == "found_held"
+        back = await world.register.change(POLICE, passport("FOUND0001"), Event.return_to_holder, happened_at_us=START_US)
+        assert back.state == "current"
+        await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG)
+        found = await world.register.report(POLICE, passport(), "found", happened_at_us=START_US, proof=STRONG)
+        assert found.state == "reported_lost"
+        await world.register.change(POLICE, passport(), Event.return_to_holder, happened_at_us=START_US, proof=STRONG)
+        with pytest.raises(TransitionRefused):
+            await world.register.lift(POLICE, passport(), happened_at_us=START_US, proof=STRONG)
+
+    run(story)
+
+
+def test_a_found_document_that_was_replaced_is_recorded_only(world: World) -> None:
+    """It stays superseded; the hand-in is an entry and a report."""
+
+    async def story() -> None:
+        await world.register.issue(ISSUER, passport(), happened_at_us=START_US)
+        await world.register.replace(ISSUER, passport(), passport("NEW000001"), happened_at_us=START_US)
+        found = await world.register.report(POLICE, passport(), "found", happened_at_us=START_US, proof=STRONG)
+        assert (found.state, found.changed) == ("superseded", False)
+        assert (await world.register.view(found.id, "live")).state == "recorded"
 
     run(story)
 
@@ -238,8 +275,10 @@ def test_death_reaches_all_documents_of_the_person_and_no_other(world: World) ->
         told = await world.register.death(ISSUER, person, happened_at_us=START_US)
         assert told.documents == 2
         now = world.clock()
-        states = [(await world.register.status_at(POLICE, document, now, now, case="c")).state
-                  for document in (card(), passport(), passport("OTHER0001"))]
+        states = [
+            (await world.register.status_at(POLICE, document, now, now, case="c")).state
+            for document in (card(), passport(), passport("OTHER0001"))
+        ]
         assert states == ["cancelled", "cancelled", "current"]
         with pytest.raises(TransitionRefused):
             await world.register.issue(ISSUER, passport("NEW000001"), happened_at_us=START_US, person_number=person)
@@ -290,9 +329,9 @@ def test_the_same_key_gives_the_same_answer_once(world: World) -> None:
     async def story() -> list[Recorded]:
         pool = await open_pool(world.conninfo, size_max=5)
         register = Register(pool, world.keys, None, world.clock, home=world.home)
-        told = await asyncio.gather(*(
-            register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG) for _ in range(10)
-        ))
+        told = await asyncio.gather(
+            *(register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG) for _ in range(10))
+        )
         other = Act("police-1", idempotency=Idempotency.of("police-1", "k-1", b"/v1/reports", b"{ }"))
         with pytest.raises(IdempotencyMismatch):
             await register.report(other, passport(), "lost", happened_at_us=START_US, proof=STRONG)
@@ -303,6 +342,22 @@ def test_the_same_key_gives_the_same_answer_once(world: World) -> None:
     assert len({(one.id, one.position) for one in told}) == 1
     assert sum(not one.replayed for one in told) == 1
     assert len(entries(world)) == 1
+
+
+def test_a_key_of_the_test_realm_never_replays_a_live_answer(world: World) -> None:
+    """The same key and body under a test credential is another request."""
+    same = Idempotency.of("p", "k", b"x")
+
+    async def story() -> None:
+        live, test = [
+            await world.register.report(
+                Act("p", realm=realm, idempotency=same), passport(), "lost", happened_at_us=START_US, proof=STRONG
+            )
+            for realm in ("live", "test")
+        ]
+        assert (live.position, test.position, test.replayed) == (1, 2, False)
+
+    run(story)
 
 
 def test_a_refused_write_leaves_no_trace(world: World) -> None:
@@ -316,6 +371,33 @@ def test_a_refused_write_leaves_no_trace(world: World) -> None:
             await world.register.report(act, passport(), "lost", happened_at_us=START_US + DAY_US, proof=STRONG)
         told = await world.register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG)
         assert told.position == 1
+
+    run(story)
+
+
+def test_a_text_the_database_cannot_hold_is_bad_input(world: World) -> None:
+    """U+0000 in a reference is refused and leaves nothing."""
+
+    async def story() -> None:
+        with pytest.raises(BadInput):
+            await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG, evidence="a\0b")
+
+    run(story)
+    assert not entries(world)
+
+
+def test_a_document_found_out_after_its_holders_death_is_cancelled(world: World) -> None:
+    """Rule 3 reaches documents the register hears of later: reported or not, the dead holder's card is not in force."""
+
+    async def story() -> None:
+        await world.register.issue(ISSUER, card(), happened_at_us=START_US)
+        await world.register.death(ISSUER, card().number, happened_at_us=START_US)
+        told = await world.register.report(
+            POLICE, card("2006-10-06", "2016-10-06"), "lost", happened_at_us=START_US, proof=STRONG
+        )
+        assert told.state == "reported_lost"
+        found = await world.register.status_at(POLICE, card("2006-10-06"), world.clock(), world.clock(), case="c")
+        assert "cancelled" in found.facts
 
     run(story)
 
@@ -412,7 +494,9 @@ def test_an_owner_lock_opens_for_one_purpose_until_a_time(world: World) -> None:
         with pytest.raises(TransitionRefused):
             await world.register.unlock_for(POLICE, card(), Purpose.credit, world.clock() + HOUR_US, proof=Proof.online_strong)
         await world.register.change(POLICE, card(), Event.owner_lock, happened_at_us=START_US, proof=Proof.online)
-        told = await world.register.unlock_for(POLICE, card(), Purpose.credit, world.clock() + HOUR_US, proof=Proof.online_strong)
+        told = await world.register.unlock_for(
+            POLICE, card(), Purpose.credit, world.clock() + HOUR_US, proof=Proof.online_strong
+        )
         assert told.state == "owner_locked"
 
     run(story)
@@ -449,8 +533,12 @@ def test_a_terminal_error_is_corrected_by_two_officers(world: World) -> None:
         with pytest.raises(TransitionRefused):
             await world.register.correct(ISSUER, passport(), State.revoked, happened_at_us=START_US)
         with pytest.raises(BadInput):
-            await world.register.correct(ISSUER, passport(), State.revoked, happened_at_us=START_US, second_officer=ISSUER.author)
-        told = await world.register.correct(ISSUER, passport(), State.revoked, happened_at_us=START_US, second_officer="registry-2")
+            await world.register.correct(
+                ISSUER, passport(), State.revoked, happened_at_us=START_US, second_officer=ISSUER.author
+            )
+        told = await world.register.correct(
+            ISSUER, passport(), State.revoked, happened_at_us=START_US, second_officer="registry-2"
+        )
         assert told.state == "current"
 
     run(story)
@@ -465,8 +553,8 @@ def test_the_test_realm_never_touches_live_documents(world: World) -> None:
         now = world.clock()
         assert (await world.register.status_at(test, passport(), now, now, case="c")).state == "reported_lost"
         assert (await world.register.status_at(POLICE, passport(), now, now, case="c")).state == "current"
+        (view,) = await world.register.reports(test, passport())
         with pytest.raises(NotFound):
-            (view,) = await world.register.reports(test, passport())
             await world.register.view(view.id, "live")
 
     run(story)

@@ -20,7 +20,8 @@ from annul.app import open_office
 from annul.errors import AnnulError
 from annul.listings import Listings
 from annul.records.codes import Coverage, Purpose
-from annul.registry import follower
+from annul.records.status import State
+from annul.registry import follower, sealer
 from annul.registry import keys as key_file
 from annul.registry.act import Act
 from annul.registry.parties import Agreement
@@ -51,7 +52,7 @@ class House:
         self._numbers = itertools.count(100_000)
         self.threads = [
             threading.Thread(target=follower.run, args=(self.settings, self.stop), daemon=True),
-            threading.Thread(target=lambda: None, daemon=True),
+            threading.Thread(target=sealer.run, args=(self.settings, self.stop), daemon=True),
             threading.Thread(target=self._serve, daemon=True),
         ]
 
@@ -124,6 +125,13 @@ class House:
         answer = self.call("POST", "/v1/reports", "police", json={"document": document, "kind": kind, "proof": proof})
         assert answer.status_code == 201, answer.text
         return answer.json()
+
+    async def stage(self, file: Path) -> str:
+        """Stage a list of revoked Russian passports and return the event's id."""
+        happened = self.office.now_us()
+        act = Act("issuer")
+        view = await self.office.bulk.stage(act, file, format="russian", state=State.revoked, happened_at_us=happened)
+        return view.id
 
     def close(self) -> None:
         """Stop everything."""

@@ -8,9 +8,9 @@ import hypothesis
 import pytest
 import schemathesis
 from schemathesis.checks import CHECKS
+from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
-    ignored_auth,
     missing_required_header,
     negative_data_rejection,
     response_headers_conformance,
@@ -25,15 +25,18 @@ from annul.web.routes import ROUTES
 from tests.web.conftest import House
 
 DOCUMENT = openapi.document(ROUTES, "http://127.0.0.1")
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+REFUSALS = ["400", "401", "403", "404", "405", "409", "413", "415", "422", "429"]
+CONFIG = SchemathesisConfig.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 CALLERS = {"relying_party": "bank", "issuer": "issuer", "police": "police", "supervisor": "supervisor"}
 WHO = {(route.method, re.sub(":path}", "}", route.path)): route.who for route in ROUTES}
-EXAMPLES = 20
+EXAMPLES = 10
 HELD = [
     CHECKS.get_one("not_a_server_error"), status_code_conformance, content_type_conformance, response_headers_conformance,
-    response_schema_conformance, negative_data_rejection, ignored_auth, missing_required_header, unsupported_method,
+    response_schema_conformance, negative_data_rejection, missing_required_header, unsupported_method,
 ]  # fmt: skip
-"""Not held: that every body of the schema is accepted. A number with a wrong check digit fits the schema and is refused."""
+"""Not held here: that every body of the schema is accepted (a number with a wrong check digit fits the schema and is refused),
+and that operations need a credential (test_roles walks the whole matrix)."""
 
 
 @SCHEMA.parametrize()
@@ -45,7 +48,10 @@ def test_generated_requests_find_no_server_error_and_no_lie(case: schemathesis.C
     if isinstance(who, frozenset):
         name = "bank" if "relying_party" in who else CALLERS[sorted(who)[0]]
         headers["authorization"] = f"Bearer {house.test_keys[name]}"
-    case.call_and_validate(base_url=house.url, headers=headers, checks=HELD)
+    checks = list(HELD)
+    if case.path == "/v1/checks/batch":
+        checks.remove(negative_data_rejection)  # a check that cannot be read is a NO_ANSWER in its place, not a refusal of all
+    case.call_and_validate(base_url=house.url, headers=headers, checks=checks)
 
 
 def test_every_route_for_programs_is_described() -> None:

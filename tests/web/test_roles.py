@@ -68,7 +68,9 @@ def test_public_routes_ask_nobody(house: House, route: Route) -> None:
 
 
 @pytest.mark.parametrize("who", [frozenset(), frozenset({"nobody"}), "everybody", None])
-def test_a_route_that_does_not_say_who_may_call_it_stops_the_start(house: House, who: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_that_does_not_say_who_may_call_it_stops_the_start(
+    house: House, who: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty set, an unknown role or a made-up word is no declaration."""
 
     async def handler(_office: object, _call: object) -> None:

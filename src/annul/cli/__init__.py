@@ -72,19 +72,20 @@ def make_app(only: str | None = None) -> typer.Typer:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
-    from annul.cli.frame import exit_of, say_error
+    from annul.cli.frame import Exit, exit_of, say_error
     from annul.errors import AnnulError
 
     name = arguments[0] if arguments else None
     try:
         make_app(name)(arguments, prog_name="annul")
     except AnnulError as error:
-        say_error(error, as_json="--json" in arguments)
-        return exit_of(error, checking=name == "check")
+        code = exit_of(error, checking=name == "check")
+        say_error(error, as_json="--json" in arguments, no_answer=code == Exit.NO_ANSWER)
+        return code
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
-    except Exception as unexpected:  # noqa: BLE001 - the door: nobody is shown a stack who did not ask for it
+    except Exception as unexpected:
         if os.environ.get("ANNUL_DEBUG"):
             raise
         print(f"annul: something failed on our side ({type(unexpected).__name__}).", file=sys.stderr)

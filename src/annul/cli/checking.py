@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from annul.cli.frame import Exit, Named, Show, Where, fancy, folder_of, print_pairs, takes_groups
-from annul.errors import BadInput, VerificationFailed
+from annul.cli.frame import Exit, Named, Show, Where, exit_of, fancy, folder_of, print_pairs, takes_groups
+from annul.errors import AnnulError, BadInput, VerificationFailed
 
 if TYPE_CHECKING:
     from annul.client import Answer
@@ -74,7 +74,12 @@ def check(
     if name:
         question["holder"] = {"name": name}
     with where.client("bank") as annul:
-        answer = annul.ask_question({member: value for member, value in question.items() if value not in ("", 0, False)})
+        try:
+            answer = annul.ask_question({member: value for member, value in question.items() if value not in ("", 0, False)})
+        except AnnulError as error:
+            if exit_of(error, checking=True) == Exit.NO_ANSWER and not show.json_wanted:
+                print(f"{LOOKS['NO_ANSWER'][0]}  NO ANSWER  Do not take this for a pass.")
+            raise
     if receipt:
         _save(receipt, answer.receipt)
     if answer_file:
@@ -152,7 +157,9 @@ def checks_show(
         found = annul.connection.get(f"/v1/checks/{check_id}")
     if receipt:
         _save(receipt, found["receipt"])
-    show.result(found, lambda: print_pairs((name, value) for name, value in found.items() if name not in ("receipt", "opening")))
+    show.result(
+        found, lambda: print_pairs((name, value) for name, value in found.items() if name not in ("receipt", "opening"))
+    )
 
 
 @checks_app.command("about")
@@ -197,7 +204,9 @@ def receipt_verify(
     key: Annotated[
         str | None, typer.Option(help="File of public keys to trust, or one verifier key; else keys/annul.pub of the home.")
     ] = None,
-    home: Annotated[Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")] = None,
+    home: Annotated[
+        Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")
+    ] = None,
 ) -> int:
     """Verify a receipt with the public key alone, no network; say who asked what, when, and the answer.
 

@@ -214,7 +214,9 @@ def document_replace(
     named: Named,
     where: Where,
     show: Show,
-    old: Annotated[str, typer.Option("--old", metavar="FILE|SAMPLE", help="The old document: JSON file, - or a sample's code.")],
+    old: Annotated[
+        str, typer.Option("--old", metavar="FILE|SAMPLE", help="The old document: JSON file, - or a sample's code.")
+    ],
     person: Person = None,
     happened_at: Happened = None,
     evidence: Evidence = "",

@@ -1,8 +1,8 @@
 """What every command shares: options in groups, where the server is, how a document is named, how results and errors look.
 
 A command is a function that takes groups (`Show`, `Where`, `Named`) beside options of its own; `takes_groups` spreads the
-groups into options. It returns None or its exit code, which `takes_groups` hands on. Heavy libraries are imported where they are used, so that
-`annul --help` and `annul check` start quickly.
+groups into options. It returns None or its exit code, which `takes_groups` hands on. Heavy libraries are imported where
+they are used, so that `annul --help` and `annul check` start quickly.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ class Home:
 
     home: Annotated[
         Path | None,
-        typer.Option(
-            "--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION
-        ),
+        typer.Option("--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION),
     ] = None
 
     @property
@@ -138,7 +136,7 @@ class Home:
         """Return the data folder."""
         return folder_of(self.home)
 
-    def settings(self, **overrides: object) -> Settings:
+    def settings(self, **overrides: Any) -> Settings:
         """Load the settings of this home."""
         from annul.settings import load
 
@@ -173,9 +171,7 @@ class Where:
     ] = None
     home: Annotated[
         Path | None,
-        typer.Option(
-            "--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION
-        ),
+        typer.Option("--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION),
     ] = None
 
     @property
@@ -217,9 +213,7 @@ class Server:
     ] = None
     home: Annotated[
         Path | None,
-        typer.Option(
-            "--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION
-        ),
+        typer.Option("--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION),
     ] = None
 
     @property
@@ -271,9 +265,9 @@ DOCUMENT: Final = "Document"
 class Named:
     """Name a document: by its fields, by a file, or by a sample of the demo."""
 
-    scheme: Annotated[
-        str, typer.Option(help="cn-resident, icao-9303, ru-internal or generic.", rich_help_panel=DOCUMENT)
-    ] = "cn-resident"
+    scheme: Annotated[str, typer.Option(help="cn-resident, icao-9303, ru-internal or generic.", rich_help_panel=DOCUMENT)] = (
+        "cn-resident"
+    )
     number: Annotated[
         str | None,
         typer.Option(
@@ -281,20 +275,28 @@ class Named:
             rich_help_panel=DOCUMENT,
         ),
     ] = None
-    valid_from: Annotated[str | None, typer.Option(metavar="DATE", help="First day of validity.", rich_help_panel=DOCUMENT)] = None
+    valid_from: Annotated[str | None, typer.Option(metavar="DATE", help="First day of validity.", rich_help_panel=DOCUMENT)] = (
+        None
+    )
     valid_until: Annotated[
         str | None, typer.Option(metavar="DATE", help="Last day of validity, or long-term.", rich_help_panel=DOCUMENT)
     ] = None
-    issuer: Annotated[str | None, typer.Option(help="Issuing state or body (icao-9303, generic).", rich_help_panel=DOCUMENT)] = None
+    issuer: Annotated[
+        str | None, typer.Option(help="Issuing state or body (icao-9303, generic).", rich_help_panel=DOCUMENT)
+    ] = None
     kind: Annotated[str | None, typer.Option(help="P, ID … (icao-9303, generic).", rich_help_panel=DOCUMENT)] = None
     series: Annotated[str | None, typer.Option(help="Series (ru-internal).", rich_help_panel=DOCUMENT)] = None
     document: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="JSON file with the fields of the document, - for standard input.", rich_help_panel=DOCUMENT),
+        typer.Option(
+            metavar="FILE", help="JSON file with the fields of the document, - for standard input.", rich_help_panel=DOCUMENT
+        ),
     ] = None
     sample: Annotated[
         str | None,
-        typer.Option(metavar="CODE", help="Document of the demo that answers this code, such as V00.", rich_help_panel=DOCUMENT),
+        typer.Option(
+            metavar="CODE", help="Document of the demo that answers this code, such as V00.", rich_help_panel=DOCUMENT
+        ),
     ] = None
 
     def fields(self, folder: Path) -> dict[str, Any]:
@@ -417,11 +419,12 @@ def fancy() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
 
 
-def say_error(error: AnnulError, *, as_json: bool) -> None:
+def say_error(error: AnnulError, *, as_json: bool, no_answer: bool = False) -> None:
     """Print an error: what and where in one line, the next step in another; as JSON on standard output when wanted."""
     if as_json:
         members = {"code": error.code, "message": error.message, "where": error.where, "mend": error.mend}
-        print_json({"error": {name: value for name, value in members.items() if value}})
+        told: dict[str, Any] = {"error": {name: value for name, value in members.items() if value}}
+        print_json(({"outcome": "NO_ANSWER"} if no_answer else {}) | told)
     place = f" ({error.where})" if error.where else ""
     red, plain = ("\033[1;31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
     print(f"{red}annul:{plain} {error.message}{place}", file=sys.stderr)

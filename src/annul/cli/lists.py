@@ -37,13 +37,19 @@ def import_list(
         str | None,
         typer.Option("--format", help="ru-passports (PASSP_SERIES,PASSP_NUMBER) or interchange; else told by the file."),
     ] = None,
-    state: Annotated[str, typer.Option(help="What a ru-passports list says of its documents: revoked, superseded …")] = "revoked",
+    state: Annotated[
+        str, typer.Option(help="What a ru-passports list says of its documents: revoked, superseded …")
+    ] = "revoked",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
-    officer: Annotated[str, typer.Option("--as", metavar="WHO", help="Officer who imports: id, or name in demo.json.")] = "issuer",
+    officer: Annotated[
+        str, typer.Option("--as", metavar="WHO", help="Officer who imports: id, or name in demo.json.")
+    ] = "issuer",
     second: Annotated[
         str | None, typer.Option(metavar="WHO", help="Second officer, who confirms at once; else `annul bulk confirm` later.")
     ] = None,
-    happened_at: Annotated[str | None, typer.Option("--happened-at", metavar="TIME", help="Since when it is so; else now.")] = None,
+    happened_at: Annotated[
+        str | None, typer.Option("--happened-at", metavar="TIME", help="Since when it is so; else now.")
+    ] = None,
     evidence: Annotated[str, typer.Option(help="Reference of the list.")] = "",
     test: Annotated[bool, typer.Option("--test", help="Import into the test data.")] = False,
 ) -> int:
@@ -128,11 +134,9 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
 
     settings = home.settings()
     keys = key_file.load(settings.home)
-    with app.open_database(settings) as conninfo, contextlib.ExitStack() as stack:
+    with app.open_database(settings) as conninfo:
         waits = app.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         listings = Listings(settings.home / "listings") if waits else None
-        if listings is not None:
-            stack.callback(listings.close)
         connections = Fresh(conninfo)
         known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
         yield (
@@ -157,7 +161,9 @@ def _officer(known: Any, name: str, home: Home) -> Party:
             found: Party = party
             return found
     raise NotFound(
-        f"There is no officer {name!r}.", where="--as, --second", mend="Name an active issuer or supervisor; see `annul party list`."
+        f"There is no officer {name!r}.",
+        where="--as, --second",
+        mend="Name an active issuer or supervisor; see `annul party list`.",
     )
 
 
@@ -201,7 +207,9 @@ def _show_report(report: ImportReport) -> None:
 
 def _show_causes(bad: dict[str, Any]) -> None:
     if bad:
-        rows = [[cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)] for cause, found in bad.items()]
+        rows = [
+            [cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)] for cause, found in bad.items()
+        ]
         print_columns(rows, ["bad lines", "how many", "first of them"])
 
 
@@ -274,6 +282,7 @@ def bulk_undo(where: Where, show: Show, event: BulkId, evidence: BulkEvidence) -
 
 def _show_found(event: dict[str, Any]) -> None:
     samples = event.get("samples") or []
+    print(f"✔  {event['state'].replace('_', ' ').upper()}  {event['document_count']:,} documents.")
     print_pairs((name, value) for name, value in event.items() if name not in ("samples", "bad"))
     for cause, found in (event.get("bad") or {}).items():
         print(f"Bad lines: {cause}: {found['count']:,}")
@@ -291,7 +300,9 @@ def generate(
     documents: Annotated[int, typer.Option(min=1, max=200_000_000, help="How many documents (lines).")] = 1000,
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(GENERATED)}.")] = "interchange-csv",
     seed: Annotated[int, typer.Option(min=0, help="The same seed and day give the same file.")] = 1,
-    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="The country's today (YYYY-MM-DD); else today.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="DATE", help="The country's today (YYYY-MM-DD); else today.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.")] = None,
 ) -> None:
     """Generate documents of the fictional country as a stream: names nobody, passes every check digit."""

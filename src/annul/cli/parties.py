@@ -26,7 +26,14 @@ def party_list(where: Where, show: Show) -> None:
     if show.json_wanted:
         show.result(parties, "")
         return
-    columns = {"id": "id", "role": "role", "name": "name", "active": "active", "working_keys": "keys", "purposes": "may ask for"}
+    columns = {
+        "id": "id",
+        "role": "role",
+        "name": "name",
+        "active": "active",
+        "working_keys": "keys",
+        "purposes": "may ask for",
+    }
     show.table(rows, columns, empty="No parties yet. Make one with `annul party add`.")
 
 
@@ -111,5 +118,7 @@ def key_client(
     if not isinstance(keys, list):
         raise BadInput("The file is not a JSON Web Key Set.", where=file, mend='It looks like {"keys": [ … ]}.')
     with where.client("supervisor") as annul:
-        changed = annul.connection.write(f"/v1/parties/{party}/client-keys", {"keys": keys, "realm": "test" if test else "live"})
+        changed = annul.connection.write(
+            f"/v1/parties/{party}/client-keys", {"keys": keys, "realm": "test" if test else "live"}
+        )
     show.result(changed, f"✔  RECORDED  {len(keys)} public keys of {party} at position {changed['position']}.")

@@ -14,6 +14,8 @@ from annul.cli.frame import Exit, Home, Server, Show, print_pairs, takes_groups
 from annul.errors import BadInput, Corrupt, NotFound, VerificationFailed
 
 LOGS: Final = ("register", "checks")
+OPERATOR: Final = "operator"
+"""Author of what is done on the machine itself."""
 
 log_app = typer.Typer(no_args_is_help=True, help="The two sealed logs: register and checks.")
 KeyFile = Annotated[Path | None, typer.Option("--key", help="File of public keys to trust; else keys/annul.pub of the home.")]
@@ -38,7 +40,9 @@ def _note(folder: Path, log: str) -> bytes:
         return (folder / "log" / log / "checkpoint").read_bytes()
     except OSError:
         raise NotFound(
-            f"The log {log} has no checkpoint yet.", where=str(folder / "log" / log), mend="Start annul; it seals within a second."
+            f"The log {log} has no checkpoint yet.",
+            where=str(folder / "log" / log),
+            mend="Start annul; it seals within a second.",
         ) from None
 
 
@@ -106,13 +110,13 @@ def _verify(folder: Path, verifiers: list[Any], database: Any, steps: dict[str, 
     with contextlib.ExitStack() as bars:
         advance: Callable[[int], None] | None = None
         for told in verify_logs(folder, verifiers, database):
-            if told.what not in steps:
+            if told.part not in steps:
                 bars.close()
-                advance = bars.enter_context(progress(f"Verifying: {told.what}", told.total or None, "entries"))
-                steps[told.what] = 0
+                advance = bars.enter_context(progress(f"Verifying: {told.part}", told.total or None, "entries"))
+                steps[told.part] = 0
             if advance is not None:
-                advance(told.done - steps[told.what])
-            steps[told.what] = told.done
+                advance(told.done - steps[told.part])
+            steps[told.part] = told.done
 
 
 def _show_verified(steps: dict[str, int], failed: dict[str, Any] | None, files_only: bool) -> None:
@@ -148,7 +152,8 @@ def log_prove(
     mark = "✔  PROVED" if holds else "✖  REFUSED"
     word = "is" if holds else "is not"
     show.result(
-        {"proved": holds} | proof, f"{mark}  Entry {index} {word} in the log {name} of {sealed.size:,} entries ({len(path)} hashes)."
+        {"proved": holds} | proof,
+        f"{mark}  Entry {index} {word} in the log {name} of {sealed.size:,} entries ({len(path)} hashes).",
     )
     return Exit.DONE if holds else Exit.REFUSED
 
@@ -179,6 +184,7 @@ def keys_show(where: Server, show: Show) -> None:
 def keys_rotate(home: Home, show: Show) -> None:
     """Rotate the document keys: everything stored is re-keyed without any number. annul must be stopped."""
     from annul import app
+    from annul.cli.progress import progress
     from annul.errors import Conflict
     from annul.registry.keys import load
     from annul.registry.rotation import rotate
@@ -187,6 +193,14 @@ def keys_rotate(home: Home, show: Show) -> None:
     if app.running(settings.home) is not None:
         raise Conflict("annul runs on this data folder.", where=str(settings.home), mend="Stop it first.")
     with app.open_database(settings) as conninfo:
-        rotate(conninfo, settings.home, app.now_us)
+        with progress("Re-keying", None, "documents") as advance:
+            before = 0
+
+            def moved(done: int, _total: int) -> None:
+                nonlocal before
+                advance(done - before)
+                before = done
+
+            rotate(conninfo, settings.home, app.now_us, author=OPERATOR, progress=moved)
     epoch = load(settings.home).epoch
     show.result({"epoch": epoch}, f"✔  ROTATED  Document keys are at epoch {epoch}. Back up keys/secret.json now.")

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,9 +23,7 @@ HOLDERS: Final = 100_000
 DOCUMENTS_PER_HOLDER: Final = 1.47
 """What the generator gives, for the progress bar."""
 
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")
-]
+HomeOption = Annotated[Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")]
 Port = Annotated[int | None, typer.Option(envvar="ANNUL_PORT", help="TCP port; else the setting (8480).")]
 
 
@@ -54,7 +52,9 @@ def demo(
     found = app.running(settings.home)
     if found is not None:
         if record is None:
-            raise Conflict("An annul that is no demo runs on this data folder.", where=str(settings.home), mend="Name another --home.")
+            raise Conflict(
+                "An annul that is no demo runs on this data folder.", where=str(settings.home), mend="Name another --home."
+            )
         show.result({"url": found["url"], "running": True}, f"The demo runs already, at {found['url']}.")
         if not show.json_wanted:
             print(_screen(record, settings, found["url"]))
@@ -112,7 +112,7 @@ class _NothingPublished:
 
 
 def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
-    from annul import app
+    from annul import app, logs
 
     failures: list[AnnulError] = []
 
@@ -133,6 +133,7 @@ def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
         else:
             print(_screen(record, settings, url), flush=True)
 
+    logs.configure(settings.log_level)
     print("Starting …", file=sys.stderr, flush=True)
     app.serve(settings, any_port=True, ready=ready)
     if failures:
@@ -215,10 +216,11 @@ def _command(home: Path) -> str:
 @takes_groups
 def serve(home: Home, show: Show, port: Port = None) -> int:
     """Run annul in the foreground: database, follower, sealer, workers. Stops on SIGTERM or Ctrl-C."""
-    from annul import app
+    from annul import app, logs
     from annul.registry import keys as key_file
 
     settings = home.settings(port=port)
+    logs.configure(settings.log_level)
     key_file.load(settings.home)
 
     def ready(url: str) -> None:
@@ -258,7 +260,11 @@ def setup(
 
     with app.open_database(settings) as conninfo:
         token = asyncio.run(first(conninfo))
-    made = {"home": str(settings.home), "public_keys": str(settings.home / "keys" / "annul.pub"), "supervisor_key": token or None}
+    made = {
+        "home": str(settings.home),
+        "public_keys": str(settings.home / "keys" / "annul.pub"),
+        "supervisor_key": token or None,
+    }
     lines = [
         f"✔  READY  {settings.home}",
         "   Back up keys/secret.json now, apart from everything else: without it no document can be found again.",

@@ -83,7 +83,9 @@ class Connection:
         headers = {"user-agent": "annul-client"} | ({"authorization": f"Bearer {key}"} if key else {})
         self._sleep = sleep
         try:
-            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False)
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
+            )
         except (httpx.InvalidURL, ValueError):
             raise errors.BadInput("The address cannot be read.", where="url", mend="Write http://HOST:PORT.") from None
 

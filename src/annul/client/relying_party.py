@@ -126,7 +126,9 @@ class Client:
         answers: _Answers = self.connection.post("/v1/checks/batch", {"checks": batch}, to=_Answers)
         return answers.answers
 
-    def report(self, document: DocumentLike, kind: str, *, proof: str, idempotency_key: str | None = None, **more: Any) -> Report:
+    def report(
+        self, document: DocumentLike, kind: str, *, proof: str, idempotency_key: str | None = None, **more: Any
+    ) -> Report:
         """Report a document lost, stolen or found; returns when check points refuse it.
 
         Args:

@@ -79,9 +79,8 @@ class Happening(IntEnum):
     blank_stolen = 13
 
 
-EVENTS: Final = tuple(
-    Event.confirm if name.startswith("confirm") else Event(name) for name in Happening.__members__
-)
+_EVENT_OF: Final = {event.value: event for event in Event}
+EVENTS: Final = tuple(_EVENT_OF["confirm" if name.startswith("confirm") else name] for name in Happening.__members__)
 PROOFS: Final = tuple(Proof)
 """Weakest first; a batch holds places in this list."""
 _PROOF_SHARES: Final = np.cumsum([0.05, 0.10, 0.35, 0.25])
@@ -138,7 +137,15 @@ class Batch:
         """Return the first `count` documents."""
         kept = self.events.row < count
         events = Events(*(getattr(self.events, name)[kept] for name in Events.__slots__))
-        return Batch(*(getattr(self, name)[:count] for name in Batch.__slots__[:-1]), events)
+        return Batch(
+            self.scheme[:count],
+            self.kind[:count],
+            self.number[:count],
+            self.valid_from_day[:count],
+            self.valid_until_day[:count],
+            self.holder[:count],
+            events,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +249,13 @@ class Country:
         numbers_text = numbers.personal_numbers(division, birth_day, order)
         numbers_text[~resident] = b""
         return Persons(
-            holder, resident, man, birth_day, self._death_days(rng, birth_day), numbers_text, rng.integers(0, 1 << 64, count, np.uint64)
+            holder,
+            resident,
+            man,
+            birth_day,
+            self._death_days(rng, birth_day),
+            numbers_text,
+            rng.integers(0, 1 << 64, count, np.uint64),
         )
 
     def _birth_days(self, rng: np.random.Generator, younger: Bools) -> Int64s:
@@ -291,7 +304,9 @@ class _Lives:
     def resident_cards(self, persons: Persons, who: Int64s) -> None:
         """Draw the resident cards of the persons at positions `who`, one after the other through their lives."""
         birth = persons.birth_day[who]
-        first = np.maximum(birth + (16 * YEAR_DAYS + self.rng.integers(0, 200, len(who))).astype(np.int64), SECOND_GENERATION_DAY)
+        first = np.maximum(
+            birth + (16 * YEAR_DAYS + self.rng.integers(0, 200, len(who))).astype(np.int64), SECOND_GENERATION_DAY
+        )
         first += np.where(first == SECOND_GENERATION_DAY, self.rng.integers(0, 4 * 365, len(who)), 0)
         as_child = (birth > SECOND_GENERATION_DAY) & ((self.rng.random(len(who)) < 0.5) | (first >= self.as_of_day - 3))
         first = np.where(as_child, birth + self.rng.integers(30, 400, len(who)), first)
@@ -340,9 +355,7 @@ class _Lives:
 
     # -- one line of documents, each replacing the one before ---------------------------------------------------------------
 
-    def _line(
-        self, persons: Persons, who: Int64s, first: Int64s, scheme: SchemeNo, kind: int, salt: int | None
-    ) -> None:
+    def _line(self, persons: Persons, who: Int64s, first: Int64s, scheme: SchemeNo, kind: int, salt: int | None) -> None:
         issued = first
         for step in range(15):
             alive = (issued < self.as_of_day) & (issued < persons.death_day[who])
@@ -395,7 +408,9 @@ class _Lives:
         self._event(row, _all(count, Happening.replace), replaced_us, replaced_us, desk, replaced)
         dead = kept & (death < self.as_of_day - 40) & ~replaced & (~is_lost | (lost < death - 60))
         death_us = death * DAY_US + 9 * 3_600_000_000
-        self._event(row, _all(count, Happening.cancel_death), death_us, death_us + rng.integers(1, 30, count) * DAY_US, desk, dead)
+        self._event(
+            row, _all(count, Happening.cancel_death), death_us, death_us + rng.integers(1, 30, count) * DAY_US, desk, dead
+        )
         self._rarities(row, kept & ~is_lost & ~replaced & ~dead & (until > self.as_of_day), issued_us)
         going_on = following < NEVER
         return who[going_on], np.maximum(following, issued + 1)[going_on]
@@ -447,12 +462,16 @@ class _Lives:
     # -- columns -------------------------------------------------------------------------------------------------------------
 
     def _add(
-        self, scheme: SchemeNo, kind: int, number: npt.NDArray[np.bytes_], valid_from: Int64s, valid_until: Int64s, holder: Int64s
+        self,
+        scheme: SchemeNo,
+        kind: int,
+        number: npt.NDArray[np.bytes_],
+        valid_from: Int64s,
+        valid_until: Int64s,
+        holder: Int64s,
     ) -> None:
         count = len(number)
-        self.columns.append(
-            (_all(count, scheme), _all(count, kind), number.astype("S18"), valid_from, valid_until, holder)
-        )
+        self.columns.append((_all(count, scheme), _all(count, kind), number.astype("S18"), valid_from, valid_until, holder))
         self.count += count
 
     def _event(

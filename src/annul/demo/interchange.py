@@ -1,6 +1,6 @@
 """Write the fictional country as files that `annul import` reads: a stream, whatever its size.
 
-Interchange format, version 1 (docs/formats/interchange.md): one document a line with the columns COLUMNS, all of them text,
+Interchange format, version 1 (docs/formats/listings.md): one document a line with the columns COLUMNS, all of them text,
 empty when not given. Times are RFC 3339 in UTC. Also the form of the Russian list of invalid passports, malformed lines
 included, for imports of the size of the real one.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annul.demo import numbers
-from annul.demo.country import EVENTS, KINDS, LONG_TERM_DAY, SCHEME_NAMES, Batch, Country, SchemeNo
+from annul.demo.country import DAY_US, EVENTS, KINDS, LONG_TERM_DAY, SCHEME_NAMES, Batch, Country, SchemeNo
 from annul.demo.lives import standings, states
 from annul.errors import BadInput
 from annul.records.status import State
@@ -71,24 +71,23 @@ def write(country: Country, count: int, form: str, file: IO[bytes], progress: Pr
 def batch_columns(batch: Batch, day: int) -> list[Texts]:
     """Return the columns of a batch in the order of COLUMNS, n texts each."""
     _, last = standings(batch.events, len(batch))
-    state_names = np.array([state.name for state in State])
-    reasons = np.array([event.value for event in EVENTS])
     final = np.searchsorted(batch.events.row, np.arange(len(batch)), side="right") - 1
-    what = batch.events.what[final]
-    in_force = states(batch, last, day)
+    state = states(batch, last, day)
+    over = state == State.expired  # by the calendar, not by an event
+    reason = np.where(over, "", np.array([event.value for event in EVENTS])[batch.events.what[final]])
+    since = np.where(over, (batch.valid_until_day + 1) * DAY_US, batch.events.happened_us[final]).astype("datetime64[us]")
     series, number = _series_and_number(batch)
-    icao = batch.scheme == SchemeNo.ICAO_9303
     return [
         np.array(SCHEME_NAMES)[batch.scheme].tolist(),
-        np.where(icao, "UTO", "").tolist(),
+        np.where(batch.scheme == SchemeNo.ICAO_9303, "UTO", "").tolist(),
         np.array(KINDS)[batch.kind].tolist(),
         series,
         number,
         dates(batch.valid_from_day),
         dates(batch.valid_until_day),
-        state_names[in_force].tolist(),
-        reasons[what].tolist(),
-        [f"{text}Z" for text in np.datetime_as_string(batch.events.happened_us[final].astype("datetime64[us]"), unit="ms").tolist()],
+        np.array([state.name for state in State])[state].tolist(),
+        reason.tolist(),
+        [f"{text}Z" for text in np.datetime_as_string(since, unit="ms").tolist()],
     ]
 
 

@@ -36,11 +36,56 @@ _GIVEN_WOMEN: Final = (
     "蓓 Bei,春 Chun,丹 Dan,芳 Fang,芬 Fen,桂 Gui,红 Hong,慧 Hui,佳 Jia,娟 Juan,兰 Lan,丽 Li,莉 Li,莲 Lian,玲 Ling,梅 Mei,"
     "美 Mei,娜 Na,妮 Ni,萍 Ping,琴 Qin,蓉 Rong,淑 Shu,婷 Ting,霞 Xia,香 Xiang,雪 Xue,燕 Yan,艳 Yan,莹 Ying,媛 Yuan,珍 Zhen"
 )
-_UTO_FIRST: Final = "A,Be,Ca,Da,E,Fe,Ga,Ha,I,Jo,Ka,Le,Ma,Na,O,Pe,Ra,Sa,Te,U,Va,We,Xe,Yo,Ze".split(",")
-_UTO_MIDDLE: Final = "bel,cor,den,fin,gar,hal,jan,kel,lin,mar,nor,pel,ris,sel,tan,ven,wil,zor".split(",")
-_UTO_MEN: Final = "o,us,in,ar,ek,on".split(",")
-_UTO_WOMEN: Final = "a,ia,e,ine,is,ya".split(",")
-_UTO_SURNAME_END: Final = "berg,dale,er,ford,holm,ius,lund,mann,ovic,son,stad,wick".split(",")
+_UTO_FIRST: Final = [
+    "A",
+    "Be",
+    "Ca",
+    "Da",
+    "E",
+    "Fe",
+    "Ga",
+    "Ha",
+    "I",
+    "Jo",
+    "Ka",
+    "Le",
+    "Ma",
+    "Na",
+    "O",
+    "Pe",
+    "Ra",
+    "Sa",
+    "Te",
+    "U",
+    "Va",
+    "We",
+    "Xe",
+    "Yo",
+    "Ze",
+]
+_UTO_MIDDLE: Final = [
+    "bel",
+    "cor",
+    "den",
+    "fin",
+    "gar",
+    "hal",
+    "jan",
+    "kel",
+    "lin",
+    "mar",
+    "nor",
+    "pel",
+    "ris",
+    "sel",
+    "tan",
+    "ven",
+    "wil",
+    "zor",
+]
+_UTO_MEN: Final = ["o", "us", "in", "ar", "ek", "on"]
+_UTO_WOMEN: Final = ["a", "ia", "e", "ine", "is", "ya"]
+_UTO_SURNAME_END: Final = ["berg", "dale", "er", "ford", "holm", "ius", "lund", "mann", "ovic", "son", "stad", "wick"]
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:

@@ -26,12 +26,9 @@ _GB_11643_WEIGHTS: Final = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5,
 _GB_11643_CHARACTERS: Final = np.frombuffer(b"10X98765432", np.uint8)
 _UTO_NUMBERS: Final = 2_000_000_000
 _UTO_LETTERS: Final = np.frombuffer(b"CFGHJKLMNPRTVWXYZBDE", np.uint8)
-_RU_REGIONS: Final = np.array(
-    [*range(1, 6), 7, 8, *range(10, 13), 14, 15, *range(17, 21), 22, *range(24, 30), *range(32, 35), *range(36, 39)]
-    + [40, 41, 42, *range(44, 48), 49, 50, *range(52, 55), *range(56, 59), 60, 61, 63, *range(65, 72), 73, 75, 78]
-    + [*range(79, 87), *range(88, 100)],
-    np.int64,
-)
+_RU_NOT_REGIONS: Final = frozenset({6, 9, 13, 16, 21, 23, 30, 31, 35, 39, 43, 48, 51, 55, 59, 62, 64, 72, 74, 76, 77, 87})
+_RU_REGIONS: Final = np.array(sorted(set(range(1, 100)) - _RU_NOT_REGIONS), np.int64)
+"""First two digits of a series: the region; some numbers were never given to one."""
 _RU_YEARS: Final = 27  # 1997 (97) to 2023 (23)
 _RU_SERIALS: Final = 999_999
 _TIMES_MIXED: Final = 0x9E37_79B9_7F4A_7C15

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from annul.demo.country import (
     BATCH_PERSONS,
-    DAY_US,
     EVENTS,
     KINDS,
     PROOFS,
@@ -74,7 +73,7 @@ OFFICES: Final = (
     ),
     Office(
         "police", POLICE, "Police desk, Market Square", "police", "Police of Utopia",
-        Agreement(frozenset({Purpose.law_enforcement}), frozenset({Channel.in_person.value}), per_second=50, reasons_allowed=True),
+        Agreement(frozenset({Purpose.law_enforcement}), _CHANNELS, per_second=50, reasons_allowed=True),
     ),
     Office("issuer", ISSUER, "Civil registry", "issuer", "Ministry of the Interior"),
     Office("second_officer", "civil-registry-2", "Civil registry, second officer", "issuer", "Ministry of the Interior"),
@@ -109,9 +108,7 @@ async def make_offices(parties: Parties) -> dict[str, dict[str, str]]:
     return credentials
 
 
-def load_country(
-    conninfo: str, keys: Keys, country: Country, holders: int, progress: Progress = lambda _count: None
-) -> int:
+def load_country(conninfo: str, keys: Keys, country: Country, holders: int, progress: Progress = lambda _count: None) -> int:
     """Load the country's documents into an empty register; return how many there are.
 
     Args:
@@ -135,9 +132,7 @@ def load_country(
     return count
 
 
-def part_of(
-    persons: Persons, batch: Batch, keys: DocumentKeys, first_id: int = 1
-) -> tuple[list[Row], list[LoadedEntry]]:
+def part_of(persons: Persons, batch: Batch, keys: DocumentKeys, first_id: int = 1) -> tuple[list[Row], list[LoadedEntry]]:
     """Turn one part of the country into rows (the first with id `first_id`) and entries."""
     after, last = standings(batch.events, len(batch))
     rows = _rows(persons, batch, keys, last, first_id)
@@ -221,9 +216,7 @@ def _close_report(entries: list[LoadedEntry], open_reports: dict[int, int], row:
         entries[place] = LoadedEntry(row, old.recorded_at_us, old.entry, closed)
 
 
-def _rows(
-    persons: Persons, batch: Batch, keys: DocumentKeys, last: npt.NDArray[np.uint32], first_id: int
-) -> list[Row]:
+def _rows(persons: Persons, batch: Batch, keys: DocumentKeys, last: npt.NDArray[np.uint32], first_id: int) -> list[Row]:
     documents = documents_of(batch)
     place_of = persons.holder[0] if len(persons) else 0
     holders = [None if holder < 0 else holder - place_of for holder in batch.holder.tolist()]
@@ -274,7 +267,7 @@ def documents_of(batch: Batch) -> list[Document]:
 def _followers(batch: Batch) -> npt.NDArray[np.int64]:
     """Return the place of the document that came after each in the holder's hand, -1 when there is none: shape (n,)."""
     order = np.lexsort((batch.valid_from_day, batch.kind, batch.scheme, batch.holder))
-    line = np.stack((batch.holder, batch.scheme, batch.kind))[:, order]
+    line = np.stack((batch.holder, batch.scheme.astype(np.int64), batch.kind.astype(np.int64)))[:, order]
     same = (line[:, 1:] == line[:, :-1]).all(axis=0) & (line[0, 1:] >= 0)
     followers = np.full(len(batch), -1, np.int64)
     followers[order[:-1][same]] = order[1:][same]

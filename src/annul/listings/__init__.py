@@ -17,9 +17,10 @@ Example:
     <State.reported_lost: 9>
 """
 
-from annul.listings.listings import Listings, ListingsWriter, ScrubSlice
+from annul.listings.listings import Listings, ScrubSlice
 from annul.listings.segment import Batch, SegmentInfo, build
 from annul.listings.values import Value, pack, pack_many, pack_unlock, unpack
+from annul.listings.writer import ListingsWriter
 
 __all__ = [
     "Batch",

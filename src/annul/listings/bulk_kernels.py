@@ -3,8 +3,6 @@
 Only `native.py` imports this file, and only when no cache holds its machine code.
 """
 
-# ruff: noqa: PLR0917 - a kernel takes addresses and counts, nothing that could be bundled
-
 from __future__ import annotations
 
 from typing import Any

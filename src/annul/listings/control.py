@@ -75,13 +75,19 @@ class Control:
 
     @classmethod
     def create(cls, folder: Path) -> Control:
-        """Make the page of a new folder; it appears under its name complete."""
+        """Make the page of a new folder; mend a damaged one in its place, where readers have it mapped."""
+        path = folder / CONTROL_FILE
         temporary = folder / "control.part"
         try:
-            with temporary.open("w+b") as file:
-                reserve(file.fileno(), PAGE, temporary)
-                file.write(_MAGIC.to_bytes(8, "little"))
-            temporary.replace(folder / CONTROL_FILE)
+            if path.exists():
+                with path.open("r+b") as file:
+                    file.truncate(PAGE)
+                    file.write(_MAGIC.to_bytes(8, "little"))
+            else:
+                with temporary.open("w+b") as file:
+                    reserve(file.fileno(), PAGE, temporary)
+                    file.write(_MAGIC.to_bytes(8, "little"))
+                temporary.replace(path)
         except OSError as error:
             raise StorageFailed(
                 f"cannot make the control page: {error.strerror}", where=str(folder), mend="See that it can be written."

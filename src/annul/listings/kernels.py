@@ -2,14 +2,12 @@
 
 Only `native.py` imports this file, and only when no cache holds its machine code. Kernels see addresses and 64-bit
 integers. A slot is two little-endian words: word 0 = key bits 0..63; word 1 = key bits 64..87 << 40 | value (40 bits).
-Word 1 = 0 means empty; bit 39 of word 1 marks a slot whose value is 0 ("no entry any more"). A key's home is
-floor(word 0 * lines / 2**64), the first slot of a cache line of four: keys come out of a keyed block cipher, so they are uniform, and homes keep the order
-of word 0, so that growing and sealing are sequential passes.
+Word 1 = 0 means empty; bit 39 of word 1 marks a slot whose value is 0 ("no entry any more"). The search for a key begins
+at line floor(word 0 * lines / 2**64), a line being four slots (64 bytes, what memory delivers at once). Keys come out of
+a keyed block cipher, so they are uniform, and homes keep the order of word 0: growing and sealing are sequential passes.
 
-Loads and stores of slots are atomic with acquire and release order: a reader that sees word 1 sees word 0.
+Loads and stores of shared slots are atomic with acquire and release order: a reader that sees word 1 sees word 0.
 """
-
-# ruff: noqa: PLR0917 - a kernel takes addresses and counts, nothing that could be bundled
 
 from __future__ import annotations
 

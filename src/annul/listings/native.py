@@ -187,11 +187,11 @@ def _write(name: str, code: bytes) -> None:
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
             if not _trusted(folder):
                 continue
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".annul-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(folder / name)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".annul-") as private:
+                made = Path(private) / name
+                made.write_bytes(hashlib.sha256(code).digest() + code)
+                made.chmod(0o644)
+                made.replace(folder / name)
         except OSError:
             continue
         return

@@ -19,7 +19,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,14 @@ import numpy.typing as npt
 from annul.errors import Corrupt, StorageFailed, UnknownVersion
 from annul.listings import native
 from annul.listings.table import BLOCK_SLOTS, PAGE, SLOT_BYTES, Words, address_of, map_file, sync_folder, words_of
-from annul.listings.values import severity_table
+from annul.listings.values import VALUE_BITS, severity_table
 
 LOAD = 0.85
 """Entries for each home slot: 16 / 0.85 = 18.8 bytes for a listed document."""
 LOAD_MIN = 0.70
 """A segment emptier than this (many duplicates) is written once more."""
 BUCKETS = 256
+_PART_SLOTS = 1 << 20
 MEMORY_BYTES = 512 << 20
 """Memory for building, unless told otherwise."""
 
@@ -123,6 +124,16 @@ class Segment:
             self.address, self.home_count, self.slot_count, address_of(source), len(out), address_of(out)
         )
         return out
+
+    def batches(self) -> Iterator[Batch]:
+        """Give all entries back: keys with the 40 bits that a slot does not keep as zeros, values as they are."""
+        for first in range(0, self.slot_count, _PART_SLOTS):
+            slots = self._words[PAGE // 8 + first * 2 : PAGE // 8 + min(first + _PART_SLOTS, self.slot_count) * 2]
+            used = slots.reshape(-1, 2)[slots[1::2] != 0]
+            keys = np.empty_like(used)
+            keys[:, 0] = used[:, 0]
+            keys[:, 1] = used[:, 1] >> np.uint64(VALUE_BITS)
+            yield Batch(keys.tobytes(), used[:, 1] & np.uint64((1 << VALUE_BITS) - 1))
 
     @property
     def info(self) -> SegmentInfo:
@@ -325,6 +336,29 @@ def build(
                     stack.callback(numbers.close)
                 numbers.add(batch.number_keys, batch.values, batch.keys)
         return seal(documents, path, numbers=numbers, progress=progress)
+
+
+def rekey(
+    source: Path,
+    target: Path,
+    advance: Callable[[bytes], bytes],
+    *,
+    memory_bytes: int = MEMORY_BYTES,
+    progress: Progress | None = None,
+) -> SegmentInfo:
+    """Build a segment of the next key epoch from one of this epoch.
+
+    Args:
+        advance: makes new keys of old ones; gets keys of 16 bytes whose last 5 are zero (a slot keeps 11).
+
+    Raises:
+        Corrupt: the source is not what was sealed.
+        StorageFailed: disk full or failing; nothing is left under `target`.
+    """
+    old = Segment(source)
+    old.check_digest()
+    renewed = (Batch(advance(batch.keys), batch.values) for batch in old.batches() if batch.keys)
+    return build(renewed, target, memory_bytes=memory_bytes, progress=progress)
 
 
 def seal(

@@ -98,7 +98,10 @@ class Table:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path = path
         self._kernels = native.load()
-        self._map = map_file(path, writable=writable)
+        try:
+            self._map = map_file(path, writable=writable)
+        except (OSError, ValueError) as error:
+            raise Corrupt("the table file cannot be read", where=path.name) from error
         if len(self._map) < PAGE:
             raise Corrupt("the table is shorter than its header", where=path.name)
         magic, slot_count, generation, check = _HEADER.unpack_from(self._map)

@@ -167,7 +167,7 @@ def parse_statement(data: bytes) -> Statement:
     """Read a statement.
 
     Raises:
-        VerificationFailed: step 4, wrong length, unknown version or an impossible count.
+        VerificationFailed: step 4, wrong length, unknown version, an impossible count or time.
     """
     if len(data) != STATEMENT_BYTES:
         raise VerificationFailed(f"A statement has {STATEMENT_BYTES} bytes.", step=4, where="statement")
@@ -177,6 +177,8 @@ def parse_statement(data: bytes) -> Statement:
     statement = Statement(*fields)
     if statement.count < 1:
         raise VerificationFailed("The statement covers no answer.", step=4, where="statement")
+    if statement.closed_at_us > _TIME_MAX_US:
+        raise VerificationFailed("The statement has a time outside the calendar.", step=4, where="statement")
     return statement
 
 

@@ -219,10 +219,15 @@ def verify_tree(read: Read, size: int, expected_root: bytes, progress: Callable[
         VerificationFailed: step 5, all files fit each other but not the checkpoint.
     """
     reader = TileReader(read, size)
+
+    def fresh(level: int, index: int) -> bytes:
+        # A reader keeps its tiles; a whole log would not fit into memory.
+        return TileReader(read, size).tile(level, index)
+
     below: list[bytes] = []
     for index in range(-(-size // WIDTH)):
         hashes = [leaf_hash(entry) for entry in reader.bundle(index)]
-        if b"".join(hashes) != TileReader(read, size).tile(0, index):
+        if b"".join(hashes) != fresh(0, index):
             raise Corrupt(
                 "The entries do not fit the hashes of their tile.",
                 where=f"{reader.path_of(None, index)} or {reader.path_of(0, index)}",
@@ -237,7 +242,7 @@ def verify_tree(read: Read, size: int, expected_root: bytes, progress: Callable[
         above: list[bytes] = []
         for index in range(-(-len(below) // WIDTH)):
             hashes = below[index * WIDTH : (index + 1) * WIDTH]
-            if b"".join(hashes) != TileReader(read, size).tile(level, index):
+            if b"".join(hashes) != fresh(level, index):
                 raise Corrupt(
                     "A tile does not fit the tiles below it.",
                     where=reader.path_of(level, index),
@@ -440,7 +445,7 @@ def _write_durable(files: dict[Path, bytes]) -> None:
     handles = []
     try:
         for target, data in files.items():
-            handles.append(os.open(_beside(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
+            handles.append(os.open(_beside(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
             view = memoryview(data)
             while view:
                 view = view[os.write(handles[-1], view) :]

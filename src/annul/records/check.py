@@ -69,6 +69,12 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     min_position: Annotated[int, msgspec.Meta(ge=0)] = 0
     urgent: bool = False
 
+    def __post_init__(self) -> None:
+        texts = self.branch + self.terminal + self.clerk + self.reference
+        if not texts.isprintable() and any(character < " " or character == "\x7f" for character in texts):
+            # A ValueError here is a ValidationError of the decoder. U+0000 could not be stored, the others forge log lines.
+            raise ValueError("branch, terminal, clerk and reference have no control characters")
+
 
 class StatusPart(msgspec.Struct):
     """Status axis: code (None when there is no answer), its class, and what the register covers."""

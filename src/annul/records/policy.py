@@ -226,22 +226,12 @@ NO_ANSWER_DECISION = Decision(Outcome.NO_ANSWER, (Advice.A1, Advice.A5), advice_
 
 
 class Decisions:
-    """All decisions of one policy, worked out once: a look-up on the check path instead of a computation."""
+    """The decisions of one policy, each worked out once: a look-up on the check path instead of a computation."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._urgent = frozenset(policy.urgent_need.purposes)
-        self._table: dict[tuple[StatusCode, IdentityCode, BindingCode, FreshnessCode, Channel, bool], Decision] = {
-            (status, identity, binding, freshness, channel, urgent): decide_slowly(
-                policy, status, identity, binding, freshness, channel, urgent=urgent
-            )
-            for status in StatusCode
-            for identity in IdentityCode
-            for binding in BindingCode
-            for freshness in FreshnessCode
-            for channel in Channel
-            for urgent in (False, True)
-        }
+        self._table: dict[tuple[StatusCode, IdentityCode, BindingCode, FreshnessCode, Channel, bool], Decision] = {}
 
     def look(
         self,
@@ -258,7 +248,12 @@ class Decisions:
         """Return the decision; an error is NO_ANSWER whatever the other axes say."""
         if error is not ErrorCode.E00:
             return NO_ANSWER_DECISION
-        return self._table[status, identity, binding, freshness, channel, urgent or purpose in self._urgent]
+        case = (status, identity, binding, freshness, channel, urgent or purpose in self._urgent)
+        decision = self._table.get(case)
+        if decision is None:
+            # The codes are closed lists, so the table stays below some 6,000 rows.
+            decision = self._table[case] = decide_slowly(self.policy, *case[:5], urgent=case[5])
+        return decision
 
 
 DECISIONS = Decisions(DEFAULT_POLICY)

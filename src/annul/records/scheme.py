@@ -141,6 +141,8 @@ def plain(text: str, where: str) -> str:
     """
     if len(text) > FIELD_MAX:
         raise TooLarge(f"The field is longer than {FIELD_MAX} characters.", where=where, mend="Enter the number only.")
+    if text.isascii() and text.isalnum():
+        return text.upper()
     out = []
     for character in unicodedata.normalize("NFKC", text):
         if character in _DASHES or character.isspace():

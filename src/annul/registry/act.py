@@ -77,6 +77,11 @@ class Act:
         return Realm[self.realm]
 
 
+def _whose(act: Act) -> str:
+    """Return whose key it is: the same key in the other realm is another one."""
+    return f"{act.realm}/{act.idempotency.principal}" if act.idempotency else ""
+
+
 async def replay(write: Write, act: Act, kind: type[Answer]) -> Answer | None:
     """Return the stored answer when this request was carried out before, None when it is new.
 
@@ -85,13 +90,17 @@ async def replay(write: Write, act: Act, kind: type[Answer]) -> Answer | None:
     """
     if act.idempotency is None:
         return None
-    row = await write.one("SELECT request_hash, response FROM idempotency WHERE principal = %s AND key = %s",
-                          act.idempotency.principal, act.idempotency.key)
+    row = await write.one(
+        "SELECT request_hash, response FROM idempotency WHERE principal = %s AND key = %s",
+        _whose(act),
+        act.idempotency.key,
+    )
     if row is None:
         return None
     if bytes(row[0]) != act.idempotency.request_hash:
         raise IdempotencyMismatch(
-            "this Idempotency-Key was used before with another request", where="Idempotency-Key",
+            "this Idempotency-Key was used before with another request",
+            where="Idempotency-Key",
             mend="Choose a new key for a new request.",
         )
     return msgspec.json.decode(row[1], type=kind)
@@ -102,5 +111,9 @@ async def remember(write: Write, act: Act, answer: msgspec.Struct) -> None:
     if act.idempotency is not None:
         await write.run(
             "INSERT INTO idempotency (principal, key, request_hash, response, created_at_us) VALUES (%s, %s, %s, %s, %s)",
-            act.idempotency.principal, act.idempotency.key, act.idempotency.request_hash, msgspec.json.encode(answer),
-            write.recorded_at_us)
+            _whose(act),
+            act.idempotency.key,
+            act.idempotency.request_hash,
+            msgspec.json.encode(answer),
+            write.recorded_at_us,
+        )

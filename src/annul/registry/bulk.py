@@ -34,8 +34,9 @@ from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
 from annul.registry.act import Act, remember, replay
 from annul.registry.documents import COLUMNS, Row, record
+from annul.registry.effect import Effect, Effective
 from annul.registry.keys import Keys
-from annul.registry.register import HAPPENED_AHEAD_MAX_US, Effect, Effective, hold_epoch
+from annul.registry.register import HAPPENED_AHEAD_MAX_US
 from annul.registry.segments import SEGMENT_FOLDER, Segments
 from annul.registry.store import Connection, Connections, Write, reading, writing
 
@@ -139,7 +140,7 @@ class Bulk:
         self._effect = Effect(home, listings, acknowledge_s)
 
     async def try_run(
-        self, act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None
+        self, _act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None
     ) -> ImportReport:
         """Read a list and say what is good and what is bad in it; nothing is kept."""
         reader = await self._reader(file, format, state)
@@ -179,12 +180,24 @@ class Bulk:
         target = self._home / STAGING_FOLDER / f"{source}.seg"
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         report = await asyncio.to_thread(
-            import_list, reader, target, blind=self._keys.documents(act.realm).blind, source=source,
-            total_bytes=file.stat().st_size, memory_bytes=memory_bytes, progress=progress, sealing=sealing)
+            import_list,
+            reader,
+            target,
+            blind=self._keys.documents(act.realm).blind,
+            source=source,
+            total_bytes=file.stat().st_size,
+            memory_bytes=memory_bytes,
+            progress=progress,
+            sealing=sealing,
+        )
         if not report.listed:
             target.unlink(missing_ok=True)
-            raise BadInput("the list names no document", where=file.name, mend="See the causes of its bad lines.",
-                           bad={cause: found.count for cause, found in report.bad.items()})
+            raise BadInput(
+                "the list names no document",
+                where=file.name,
+                mend="See the causes of its bad lines.",
+                bad={cause: found.count for cause, found in report.bad.items()},
+            )
         bulk_id = secrets.token_hex(16)
         name = f"{bulk_id}.seg"
         await asyncio.to_thread(_move, target, self._home / SEGMENT_FOLDER / name)
@@ -196,12 +209,23 @@ class Bulk:
             samples = await _samples(db, act.realm_code, segment)
         summary = _Summary(report.listed > self._limit, hits, samples, report.lines, report.bad)
         async with writing(self._connections, self._now_us()) as write:
-            hold_epoch(write, self._keys)
+            self._keys.hold_epoch(write.key_epoch)
             await write.run(
-                "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, evidence, "
-                "summary, staged_by, staged_at_us) VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                bulk_id, act.realm_code, listed, report.listed, bytes.fromhex(report.sha256), name, write.key_epoch,
-                happened_at_us, evidence, msgspec.json.encode(summary), act.author, write.recorded_at_us)
+                "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, "
+                "evidence, summary, staged_by, staged_at_us) VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                bulk_id,
+                act.realm_code,
+                listed,
+                report.listed,
+                bytes.fromhex(report.sha256),
+                name,
+                write.key_epoch,
+                happened_at_us,
+                evidence,
+                msgspec.json.encode(summary),
+                act.author,
+                write.recorded_at_us,
+            )
         return await self.view(act, bulk_id)
 
     async def confirm(self, act: Act, bulk_id: str, *, evidence: str = "") -> BulkView:
@@ -217,19 +241,40 @@ class Bulk:
         await asyncio.to_thread(segment.check_digest)
 
         async def body(write: Write) -> int:
-            row = await write.one("SELECT staged_by, document_count, listed, happened_at_us, evidence, summary, key_epoch FROM bulk "
-                                  "WHERE id = %s AND realm = %s AND state = 'staged'", bulk_id, act.realm_code)
+            row = await write.one(
+                "SELECT staged_by, document_count, listed, happened_at_us, evidence, summary, key_epoch FROM bulk "
+                "WHERE id = %s AND realm = %s AND state = 'staged'",
+                bulk_id,
+                act.realm_code,
+            )
             if row is None:
                 raise Conflict("the bulk event is not staged: it was confirmed or discarded before")
             staged_by, count, listed, happened, reference, summary, epoch = row
             if epoch != write.key_epoch:
                 raise Conflict("the list was staged under older document keys", mend="Import it again.")
             if msgspec.json.decode(summary, type=_Summary).two_officers and staged_by == act.author:
-                raise Forbidden("a list of this size needs a second officer", mend="Another officer than the one who staged it confirms.")
-            position = write.append(self._entry(write, act, EntryKind.bulk, Event.bulk_list, happened, evidence or reference,
-                                                BulkBody(bytes.fromhex(bulk_id), bytes.fromhex(sha256), count, listed)))
-            await write.run("UPDATE bulk SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, position = %s "
-                            "WHERE id = %s AND state = 'staged'", act.author, write.recorded_at_us, position, bulk_id)
+                raise Forbidden(
+                    "a list of this size needs a second officer", mend="Another officer than the one who staged it confirms."
+                )
+            position = write.append(
+                self._entry(
+                    write,
+                    act,
+                    EntryKind.bulk,
+                    Event.bulk_list,
+                    happened,
+                    evidence or reference,
+                    BulkBody(bytes.fromhex(bulk_id), bytes.fromhex(sha256), count, listed),
+                )
+            )
+            await write.run(
+                "UPDATE bulk SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, position = %s "
+                "WHERE id = %s AND state = 'staged'",
+                act.author,
+                write.recorded_at_us,
+                position,
+                bulk_id,
+            )
             # Documents with a row that speaks for itself do not ask segments any more: tell them what this one says.
             async for row_, bit in self._overriding(write.db, act.realm_code, segment):
                 after = replace(row_, standing=row_.standing | bit, bulk_standing=row_.bulk_standing | (bit & ~row_.standing))
@@ -252,22 +297,47 @@ class Bulk:
         segment = self._segments.segment(file, sha256)
 
         async def body(write: Write) -> int:
-            row = await write.one("SELECT document_count, listed FROM bulk WHERE id = %s AND realm = %s AND state = 'in_force'",
-                                  bulk_id, act.realm_code)
+            row = await write.one(
+                "SELECT document_count, listed FROM bulk WHERE id = %s AND realm = %s AND state = 'in_force'",
+                bulk_id,
+                act.realm_code,
+            )
             if row is None:
                 raise Conflict("the bulk event is not in force")
-            position = write.append(self._entry(write, act, EntryKind.bulk_undo, Event.bulk_undo, write.recorded_at_us, evidence,
-                                                BulkBody(bytes.fromhex(bulk_id), bytes.fromhex(sha256), row[0], row[1])))
-            await write.run("UPDATE bulk SET state = 'undone', undone_by = %s, undone_at_us = %s, undone_position = %s WHERE id = %s "
-                            "AND state = 'in_force'", act.author, write.recorded_at_us, position, bulk_id)
+            position = write.append(
+                self._entry(
+                    write,
+                    act,
+                    EntryKind.bulk_undo,
+                    Event.bulk_undo,
+                    write.recorded_at_us,
+                    evidence,
+                    BulkBody(bytes.fromhex(bulk_id), bytes.fromhex(sha256), row[0], row[1]),
+                )
+            )
+            await write.run(
+                "UPDATE bulk SET state = 'undone', undone_by = %s, undone_at_us = %s, undone_position = %s WHERE id = %s "
+                "AND state = 'in_force'",
+                act.author,
+                write.recorded_at_us,
+                position,
+                bulk_id,
+            )
             async for row_, bit in self._overriding(write.db, act.realm_code, segment):
                 for other in await self._segments.listed(write.db, row_.realm, row_.document_key):
                     bit &= ~other.bit
                 gone = bit & row_.bulk_standing
                 if gone:
                     after = replace(row_, standing=row_.standing & ~gone, bulk_standing=row_.bulk_standing & ~gone)
-                    await record(write, act, row_, after, Event.bulk_undo, happened_at_us=write.recorded_at_us,
-                                 evidence=f"bulk {bulk_id}")
+                    await record(
+                        write,
+                        act,
+                        row_,
+                        after,
+                        Event.bulk_undo,
+                        happened_at_us=write.recorded_at_us,
+                        evidence=f"bulk {bulk_id}",
+                    )
             return write.position
 
         return await self._write(act, bulk_id, body)
@@ -275,8 +345,11 @@ class Bulk:
     async def discard(self, act: Act, bulk_id: str) -> BulkView:
         """Drop a staged event that shall not come into force, with its segment."""
         async with writing(self._connections, self._now_us()) as write:
-            row = await write.one("UPDATE bulk SET state = 'discarded' WHERE id = %s AND realm = %s AND state = 'staged' "
-                                  "RETURNING file", bulk_id, act.realm_code)
+            row = await write.one(
+                "UPDATE bulk SET state = 'discarded' WHERE id = %s AND realm = %s AND state = 'staged' RETURNING file",
+                bulk_id,
+                act.realm_code,
+            )
             if row is None:
                 raise Conflict("the bulk event is not staged")
         (self._home / SEGMENT_FOLDER / row[0]).unlink(missing_ok=True)
@@ -298,7 +371,7 @@ class Bulk:
 
     async def _write(self, act: Act, bulk_id: str, body: Callable[[Write], Any]) -> BulkView:
         async with writing(self._connections, self._now_us()) as write:
-            hold_epoch(write, self._keys)
+            self._keys.hold_epoch(write.key_epoch)
             done = await replay(write, act, _Done)
             replayed = done is not None
             if done is None:
@@ -310,15 +383,26 @@ class Bulk:
     def _entry(
         self, write: Write, act: Act, kind: EntryKind, event: Event, happened_at_us: int, evidence: str, body: BulkBody
     ) -> Entry:
-        return Entry(kind=kind, realm=act.code, recorded_at_us=write.recorded_at_us, happened_at_us=happened_at_us,
-                     author=act.author, reason=event, evidence=evidence, key_epoch=write.key_epoch, body=body.encode())
+        return Entry(
+            kind=kind,
+            realm=act.code,
+            recorded_at_us=write.recorded_at_us,
+            happened_at_us=happened_at_us,
+            author=act.author,
+            reason=event,
+            evidence=evidence,
+            key_epoch=write.key_epoch,
+            body=body.encode(),
+        )
 
     async def _reader(self, file: Path, format: Format, state: State | None) -> Any:
         if not file.is_file():
             raise BadInput("there is no such file", where=file.name)
         if format == "russian":
             if state is None or state is State.current:
-                raise BadInput("this format does not say what it lists", where="/state", mend="Name the state, such as revoked.")
+                raise BadInput(
+                    "this format does not say what it lists", where="/state", mend="Name the state, such as revoked."
+                )
             return russian_list(file, pack(state))
         if format != "interchange":
             raise BadInput("the format is russian or interchange", where="/format")
@@ -343,8 +427,10 @@ class Bulk:
         """Yield the rows that override segments and are in this one, with what it lists them as."""
         last = 0
         while True:
-            found = await db.execute(f"SELECT {COLUMNS} FROM document WHERE realm = %s AND overrides_bulk AND id > %s "
-                                     "ORDER BY id LIMIT %s", (realm, last, ROWS_AT_ONCE))
+            found = await db.execute(
+                f"SELECT {COLUMNS} FROM document WHERE realm = %s AND overrides_bulk AND id > %s ORDER BY id LIMIT %s",
+                (realm, last, ROWS_AT_ONCE),
+            )
             rows = [Row(*row) for row in await found.fetchall()]
             if not rows:
                 return
@@ -372,8 +458,9 @@ def _view(row: tuple[Any, ...]) -> BulkView:
 
 
 async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:
-    row = await (await db.execute("SELECT file, sha256, state FROM bulk WHERE id = %s AND realm = %s",
-                                  (bulk_id, act.realm_code))).fetchone()
+    row = await (
+        await db.execute("SELECT file, sha256, state FROM bulk WHERE id = %s AND realm = %s", (bulk_id, act.realm_code))
+    ).fetchone()
     if row is None:
         raise NotFound("there is no such bulk event")
     if row[2] == "discarded":
@@ -406,9 +493,12 @@ async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]
         if not word0 or state is None:
             continue
         key = word0.to_bytes(8, "little") + (word1 >> 40).to_bytes(3, "little")
-        row = await (await db.execute(
-            "SELECT standing FROM document WHERE realm = %s AND document_key >= %s AND document_key <= %s",
-            (realm, key.ljust(16, b"\0"), key.ljust(16, b"\xff")))).fetchone()
+        row = await (
+            await db.execute(
+                "SELECT standing FROM document WHERE realm = %s AND document_key >= %s AND document_key <= %s",
+                (realm, key.ljust(16, b"\0"), key.ljust(16, b"\xff")),
+            )
+        ).fetchone()
         sample = Sample(key[:4].hex(), state.name, state_of(row[0]).name if row else None)
         if sample not in samples:
             samples.append(sample)

@@ -54,6 +54,7 @@ from annul.records.document import (
     DocumentFields,
     DocumentKeys,
     block,
+    canonical,
     number_block,
     parse_document,
     scheme_code,
@@ -73,7 +74,7 @@ from annul.registry.answers import (
     rfc3339,
     unlocked,
 )
-from annul.registry.checklog import PRIVATE_FIXED, CheckLog, encode_window, pack_context
+from annul.registry.checklog import PRIVATE_FIXED, SHORT, CheckLog, encode_window, pack_context
 from annul.registry.parties import Principal
 from annul.registry.quota import Allowance, Quota
 
@@ -394,8 +395,11 @@ class Checks:
         if beginning is None:
             if len(self._beginnings) >= BEGINNINGS_MAX:
                 self._beginnings.clear()
-            beginning = self._beginnings[kind] = pack_context(*kind)
-        return beginning + pack_context(document.number, "" if start is None else str(start))
+            rest = len(document.number.encode()) + 4 + (0 if start is None else len(str(start)))
+            beginning = self._beginnings[kind] = canonical(document)[:-rest]
+        number = document.number.encode()
+        day = b"" if start is None else b"%d" % start
+        return b"".join((beginning, SHORT[len(number)], number, SHORT[len(day)], day))
 
     async def _reach(self, position: int) -> None:
         if position > AHEAD_MAX or not await self._listings.reached(position, POSITION_WAIT_MAX_S):
@@ -512,7 +516,7 @@ class Checks:
                 starts[test]
                 + told.leaf
                 + _sha256(_DOCUMENT + salt + identity).digest()
-                + _sha256(_CONTEXT + salt + context + len(holder).to_bytes(2, "big") + holder).digest()
+                + _sha256(_CONTEXT + salt + context + SHORT[len(holder)] + holder).digest()
             )
             privates.append(_private(key, number_key, salt, epochs[test], told.status) + context)
             tellings.append(told)

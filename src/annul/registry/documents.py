@@ -99,22 +99,26 @@ async def find(db: Connection, document: Document, keys: DocumentKeys, realm: in
         if rows:
             return rows[0]
     key = keys.blind(block(document))
-    found = await (await db.execute(
-        f"SELECT {COLUMNS} FROM document WHERE realm = %s AND document_key = %s", (realm, key))).fetchone()
+    found = await (
+        await db.execute(f"SELECT {COLUMNS} FROM document WHERE realm = %s AND document_key = %s", (realm, key))
+    ).fetchone()
     return None if found is None else _row(found)
 
 
 async def by_number(db: Connection, realm: int, number_key: bytes) -> list[Row]:
     """Return all documents of one number, oldest first."""
-    rows = await db.execute(f"SELECT {COLUMNS} FROM document WHERE realm = %s AND number_key = %s "
-                            "ORDER BY valid_from_day NULLS FIRST, id", (realm, number_key))
+    rows = await db.execute(
+        f"SELECT {COLUMNS} FROM document WHERE realm = %s AND number_key = %s ORDER BY valid_from_day NULLS FIRST, id",
+        (realm, number_key),
+    )
     return [_row(row) for row in await rows.fetchall()]
 
 
 async def by_person(db: Connection, realm: int, person_key: bytes) -> list[Row]:
     """Return all documents of one person, of all schemes."""
-    rows = await db.execute(f"SELECT {COLUMNS} FROM document WHERE realm = %s AND person_key = %s ORDER BY id",
-                            (realm, person_key))
+    rows = await db.execute(
+        f"SELECT {COLUMNS} FROM document WHERE realm = %s AND person_key = %s ORDER BY id", (realm, person_key)
+    )
     return [_row(row) for row in await rows.fetchall()]
 
 
@@ -130,8 +134,9 @@ async def count_of_number(db: Connection, row: Row) -> int:
     """Return how many documents have this document's number; 1 for schemes that do not share numbers."""
     if row.number_key is None:
         return 1
-    found = await (await db.execute("SELECT count(*) FROM document WHERE realm = %s AND number_key = %s",
-                                    (row.realm, row.number_key))).fetchone()
+    found = await (
+        await db.execute("SELECT count(*) FROM document WHERE realm = %s AND number_key = %s", (row.realm, row.number_key))
+    ).fetchone()
     return int(found[0]) if found else 0
 
 
@@ -145,9 +150,21 @@ async def add(write: Write, row: Row) -> Row:
         "INSERT INTO document (realm, document_key, number_key, person_key, coverage, kind, valid_from_day, valid_until_day, "
         "standing, disputed, overrides_bulk, custody_broken, replaced_by, bulk_standing) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
-        row.realm, row.document_key, row.number_key, row.person_key, row.coverage, row.kind, row.valid_from_day,
-        row.valid_until_day, row.standing, row.disputed, row.overrides_bulk, row.custody_broken, row.replaced_by,
-        row.bulk_standing)
+        row.realm,
+        row.document_key,
+        row.number_key,
+        row.person_key,
+        row.coverage,
+        row.kind,
+        row.valid_from_day,
+        row.valid_until_day,
+        row.standing,
+        row.disputed,
+        row.overrides_bulk,
+        row.custody_broken,
+        row.replaced_by,
+        row.bulk_standing,
+    )
     if found is None:
         raise Conflict("the document is in the register already")
     return replace(row, id=found[0])
@@ -165,9 +182,21 @@ async def move(write: Write, old: Row, new: Row) -> None:
         "UPDATE document SET person_key = %s, valid_until_day = %s, standing = %s, disputed = %s, overrides_bulk = %s, "
         "custody_broken = %s, replaced_by = %s, bulk_standing = %s WHERE id = %s AND standing = %s AND disputed = %s "
         "AND custody_broken = %s AND bulk_standing = %s AND replaced_by IS NOT DISTINCT FROM %s",
-        new.person_key, new.valid_until_day, new.standing, new.disputed, new.overrides_bulk, new.custody_broken,
-        new.replaced_by, new.bulk_standing,
-        old.id, old.standing, old.disputed, old.custody_broken, old.bulk_standing, old.replaced_by)
+        new.person_key,
+        new.valid_until_day,
+        new.standing,
+        new.disputed,
+        new.overrides_bulk,
+        new.custody_broken,
+        new.replaced_by,
+        new.bulk_standing,
+        old.id,
+        old.standing,
+        old.disputed,
+        old.custody_broken,
+        old.bulk_standing,
+        old.replaced_by,
+    )
     if moved != 1:
         raise Conflict("the document changed meanwhile", mend="Look at its state and try again.")
 

@@ -24,16 +24,17 @@ from psycopg.rows import TupleRow
 
 from annul import logs
 from annul.errors import AnnulError, Corrupt, SourceDown, UnsafeSettings
-from annul.listings import ListingsWriter
+from annul.listings import Listings, ListingsWriter
 from annul.proof.checkpoint import open_checkpoint
 from annul.records.codes import Coverage
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
 from annul.registry import keys as key_file
 from annul.registry import parties
 from annul.registry.act import KEPT_S
+from annul.registry.effect import FOLLOWER_SOCKET
 from annul.registry.keys import REGISTER_NAME, Keys
 from annul.registry.postgres import Embedded, run_folder
-from annul.registry.register import FOLLOWER_SOCKET, Register
+from annul.registry.register import Register
 from annul.registry.segments import SEGMENT_FOLDER
 from annul.registry.slots import all_slots, packed, slots_of
 from annul.registry.store import Fresh, connect
@@ -46,8 +47,11 @@ ENTRIES_MAX: Final = 5_000
 LAPSE_EVERY_S: Final = 1.0
 CLEAN_EVERY_S: Final = 3600.0
 RECONNECT_MAX_S: Final = 2.0
+ORPHAN_AGE_S: Final = 24 * 3600.0
+"""Age after which a segment that no event names counts as left over; a list is staged within minutes."""
 CHECKPOINT_FILE: Final = Path("log") / "register" / "checkpoint"
 
+_RESTORE: Final = "Restore the file from the newest backup, or import the list again."
 _FIRST_KINDS = {EntryKind.bulk, EntryKind.bulk_undo, EntryKind.party, EntryKind.coverage, EntryKind.rotation}
 
 
@@ -59,8 +63,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """
     conninfo = settings.database_url or Embedded(settings.home).conninfo
     keys = key_file.load(settings.home)
-    follower = Follower(conninfo, settings.home, keys, lambda: time.time_ns() // 1000,
-                        provisional_us=settings.provisional_hours * 3_600_000_000)
+    follower = Follower(
+        conninfo, settings.home, keys, lambda: time.time_ns() // 1000, provisional_us=settings.provisional_hours * 3_600_000_000
+    )
     follower.run(stop)
 
 
@@ -131,24 +136,17 @@ class Follower:
         if head is None:
             raise Corrupt("the register log has no head", where="log_head")
         length, epoch = head
-        if epoch != self._keys.epoch:
-            raise UnsafeSettings(f"the register's document keys are of epoch {epoch}, the key file's of {self._keys.epoch}",
-                                 where="keys/secret.json", mend="Run annul keys rotate --resume, or restore the newest key file.")
+        self._keys.hold_epoch(epoch)
         self._hold_sealed(length)
         if self._writer is None:
-            try:
-                self._writer = ListingsWriter(self._folder)
-            except Corrupt as error:
-                self._log.warning("the listings are rebuilt", code=error.code, where=error.where)
-                self._rebuild()
+            self._take_over()
         assert self._writer is not None
         if self._writer.position > length:
             raise Corrupt(
-                f"the register has {length} entries, but the listings have applied {self._writer.position}", where="register_log",
+                f"the register has {length} entries, but the listings have applied {self._writer.position}",
+                where="register_log",
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )
-        if length and not self._writer.position:
-            self._rebuild()
         self._publish(length)
 
     def turn(self) -> int:
@@ -158,8 +156,10 @@ class Follower:
         applied = 0
         while True:
             as_of_us = self._now_us()
-            rows = self._db.execute("SELECT position, entry FROM register_log WHERE position > %s ORDER BY position LIMIT %s",
-                                    (self._writer.position, ENTRIES_MAX)).fetchall()
+            rows = self._db.execute(
+                "SELECT position, entry FROM register_log WHERE position > %s ORDER BY position LIMIT %s",
+                (self._writer.position, ENTRIES_MAX),
+            ).fetchall()
             if not rows:
                 self._writer.heartbeat(as_of_us)
                 return applied
@@ -181,7 +181,9 @@ class Follower:
         slots: list[tuple[bytes, int]] = []
         for position, entry in entries:
             if position != expected:
-                raise Corrupt(f"the register log has no entry {expected}", where="register_log", mend="Restore the newest backup.")
+                raise Corrupt(
+                    f"the register log has no entry {expected}", where="register_log", mend="Restore the newest backup."
+                )
             expected += 1
             if entry.kind in _FIRST_KINDS:
                 if slots:
@@ -200,13 +202,19 @@ class Follower:
     def _special(self, position: int, entry: Entry) -> None:
         assert self._db is not None
         assert self._writer is not None
-        if entry.kind is EntryKind.bulk:
+        if entry.kind in (EntryKind.bulk, EntryKind.bulk_undo):
             bulk_id = BulkBody.decode(entry.body).event_id.hex()
-            row = self._db.execute("SELECT file FROM bulk WHERE id = %s AND state = 'in_force'", (bulk_id,)).fetchone()
-            if row is not None:  # undone meanwhile: its entry follows
-                self._activate(bulk_id, row[0])
-        elif entry.kind is EntryKind.bulk_undo:
-            self._writer.drop_segment(BulkBody.decode(entry.body).event_id.hex())
+            row = self._db.execute("SELECT file FROM bulk WHERE id = %s", (bulk_id,)).fetchone()
+            if row is None:
+                raise Corrupt(
+                    "the register log names a bulk event that the register does not have", where=f"position {position}"
+                )
+            segment_id = Path(row[0]).stem
+            in_force = self._in_force()
+            if segment_id in in_force:
+                self._activate(segment_id, *in_force[segment_id])
+            else:  # undone, perhaps by an entry that follows
+                self._writer.drop_segment(segment_id)
         elif entry.kind is EntryKind.party:
             if position > self._parties_position:  # else the snapshot in force was read after it
                 self._writer.set_parties(parties.read_snapshot(self._db, position), position)
@@ -214,21 +222,37 @@ class Follower:
         else:
             self._writer.set_coverage(self._coverage())
 
-    def _activate(self, bulk_id: str, file: str) -> None:
+    def _take_over(self) -> None:
+        """Open the listings; make them from the register's rows when there are none, or none that can be trusted."""
+        try:
+            Listings(self._folder)
+            self._writer = ListingsWriter(self._folder)
+        except (SourceDown, Corrupt) as error:
+            self._log.warning("the listings are made from the register", code=error.code, where=error.where)
+            self._rebuild()
+
+    def _in_force(self) -> dict[str, tuple[Path, str]]:
+        """Return the segments in force: id -> (file, digest). The id is the file's name, which a rotation changes."""
+        assert self._db is not None
+        rows = self._db.execute("SELECT file, sha256 FROM bulk WHERE state = 'in_force' ORDER BY position").fetchall()
+        return {Path(file).stem: (self._home / SEGMENT_FOLDER / file, bytes(sha256).hex()) for file, sha256 in rows}
+
+    def _activate(self, segment_id: str, path: Path, sha256: str) -> None:
         assert self._writer is not None
-        path = self._home / SEGMENT_FOLDER / file
-        self._writer.activate_segment(bulk_id, path)
+        if self._writer.activate_segment(segment_id, path).sha256 != sha256:
+            self._writer.drop_segment(segment_id)
+            raise Corrupt("the segment of a bulk event is not the one that was confirmed", where=path.name, mend=_RESTORE)
 
     def _publish(self, length: int) -> None:
         """Make segments, coverage and parties what the register says; a crash between entry and file is mended here."""
         assert self._db is not None
         assert self._writer is not None
-        in_force: dict[str, str] = dict(self._db.execute("SELECT id, file FROM bulk WHERE state = 'in_force'").fetchall())
+        in_force = self._in_force()
         for segment in self._writer.segments:
             if segment.id not in in_force:
                 self._writer.drop_segment(segment.id)
-        for bulk_id, file in in_force.items():
-            self._activate(bulk_id, file)
+        for segment_id, (path, sha256) in in_force.items():
+            self._activate(segment_id, path, sha256)
         self._writer.set_coverage(self._coverage())
         if length:
             self._writer.set_parties(parties.read_snapshot(self._db, length), length)
@@ -249,7 +273,14 @@ class Follower:
             self._db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             head = self._db.execute("SELECT next_position - 1 FROM log_head").fetchone()
             assert head is not None
-            self._writer = ListingsWriter.rebuild(self._folder, all_slots(self._db, as_of_us), position=head[0], as_of_us=as_of_us)
+            self._writer = ListingsWriter.rebuild(
+                self._folder,
+                all_slots(self._db, as_of_us),
+                position=head[0],
+                as_of_us=as_of_us,
+                segments={segment_id: path for segment_id, (path, _) in self._in_force().items()},
+                coverage=self._coverage(),
+            )
         self._publish(head[0])
 
     def _hold_sealed(self, length: int) -> None:
@@ -261,7 +292,8 @@ class Follower:
         sealed = open_checkpoint(path.read_bytes(), [verifier], REGISTER_NAME)
         if sealed.size > length:
             raise UnsafeSettings(
-                f"the register has {length} entries, but {sealed.size} are sealed", where=str(CHECKPOINT_FILE),
+                f"the register has {length} entries, but {sealed.size} are sealed",
+                where=str(CHECKPOINT_FILE),
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )
 
@@ -271,11 +303,13 @@ class Follower:
         now = time.monotonic()
         if now >= self._lapse_at:
             self._lapse_at = now + LAPSE_EVERY_S
-            due = self._db.execute("SELECT 1 FROM report WHERE state = 'provisional' AND lapses_at_us <= %s LIMIT 1",
-                                   (self._now_us(),)).fetchone()
+            due = self._db.execute(
+                "SELECT 1 FROM report WHERE state = 'provisional' AND lapses_at_us <= %s LIMIT 1", (self._now_us(),)
+            ).fetchone()
             if due is not None:
-                register = Register(Fresh(self._conninfo), self._keys, None, self._now_us, home=self._home,
-                                    provisional_us=self._provisional_us)
+                register = Register(
+                    Fresh(self._conninfo), self._keys, None, self._now_us, home=self._home, provisional_us=self._provisional_us
+                )
                 try:
                     count = runner.run(register.lapse_due())
                     self._log.info("provisional reports lapsed", count=count)
@@ -284,7 +318,16 @@ class Follower:
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_EVERY_S
             self._db.execute("DELETE FROM idempotency WHERE created_at_us < %s", (self._now_us() - KEPT_S * 1_000_000,))
+            self._sweep()
             self._db.execute("DELETE FROM unlock WHERE until_us < %s", (self._now_us(),))
+
+    def _sweep(self) -> None:
+        """Remove segments that no bulk event names: of imports cut off before their event, of epochs gone by."""
+        assert self._db is not None
+        named = {file for (file,) in self._db.execute("SELECT file FROM bulk WHERE state <> 'discarded'").fetchall()}
+        for path in (self._home / SEGMENT_FOLDER).glob("*.seg"):
+            if path.name not in named and time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
+                path.unlink(missing_ok=True)
 
     def _disconnect(self) -> None:
         if self._db is not None:

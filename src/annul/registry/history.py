@@ -16,7 +16,7 @@ from annul.records.document import Document, DocumentKeys, block
 from annul.records.entry import decode
 from annul.records.status import Event, facts_of, standing_on, state_of
 from annul.registry import documents
-from annul.registry.segments import Segments
+from annul.registry.segments import Listed, Segments
 from annul.registry.store import Connection
 
 _DAY_US = 86_400 * 1_000_000
@@ -92,23 +92,34 @@ async def status_at(
         AmbiguousDocument: several documents have this number.
     """
     row = await documents.find(db, document, keys, realm)
-    key = row.document_key if row else keys.blind(block(document))
     changes: list[_Change] = []
     standing = 0
     if row is not None:
-        for position, body in await (await db.execute(
-            "SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))).fetchall():
+        for position, body in await (
+            await db.execute("SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))
+        ).fetchall():
             entry = decode(bytes(body))
             gone = standing & ~entry.standing
             denied = entry.reason in (Event.correct, Event.bulk_undo)
-            changes.append(_Change(entry.happened_at_us, entry.recorded_at_us, position, entry.standing & ~standing,
-                                   0 if denied else gone, gone if denied else 0, entry.disputed))
+            changes.append(
+                _Change(
+                    entry.happened_at_us,
+                    entry.recorded_at_us,
+                    position,
+                    entry.standing & ~standing,
+                    0 if denied else gone,
+                    gone if denied else 0,
+                    entry.disputed,
+                )
+            )
             standing = entry.standing
-    for listed in await segments.listed(db, realm, key, undone=True):
+    for listed in await _listed(db, segments, keys, document, realm, row):
         if listed.undone_at_us is None or listed.undone_at_us > known_at_us:
             changes.append(_Change(listed.happened_at_us, listed.confirmed_at_us, 0, listed.bit))
-    changes = sorted((change for change in changes if change.recorded_at_us <= known_at_us),
-                     key=lambda change: (change.recorded_at_us, change.position))
+    changes = sorted(
+        (change for change in changes if change.recorded_at_us <= known_at_us),
+        key=lambda change: (change.recorded_at_us, change.position),
+    )
     for place, change in enumerate(changes):
         for earlier in changes[:place] if change.never else ():
             earlier.came &= ~change.never
@@ -123,35 +134,75 @@ async def status_at(
     return StatusAt(state_of(facts).name, [fact.name for fact in facts_of(facts)], disputed, position)
 
 
-async def lines(
-    db: Connection, segments: Segments, keys: DocumentKeys, document: Document, realm: int
-) -> list[Line]:
+async def _listed(
+    db: Connection, segments: Segments, keys: DocumentKeys, document: Document, realm: int, row: documents.Row | None
+) -> list[Listed]:
+    """Return what all bulk events said about a document, undone ones included."""
+    key = row.document_key if row is not None else keys.blind(block(document))
+    return await segments.listed(db, realm, key, undone=True)
+
+
+async def lines(db: Connection, segments: Segments, keys: DocumentKeys, document: Document, realm: int) -> list[Line]:
     """Return every entry about a document and the bulk events that list it, in the order of their recording.
 
     Raises:
         NotFound: the register knows nothing of it.
     """
     row = await documents.find(db, document, keys, realm)
-    key = row.document_key if row else keys.blind(block(document))
     told = []
     if row is not None:
-        for position, body in await (await db.execute(
-            "SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))).fetchall():
+        for position, body in await (
+            await db.execute("SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))
+        ).fetchall():
             entry = decode(bytes(body))
-            told.append(Line(position, entry.recorded_at_us, entry.happened_at_us, entry.author,
-                             entry.reason.value if entry.reason else entry.kind.value,
-                             entry.proof.value if entry.proof else None, entry.evidence,
-                             state_of(entry.standing).name, entry.disputed))
-    for listed in await segments.listed(db, realm, key, undone=True):
-        found = await (await db.execute("SELECT position, confirmed_by, undone_position, undone_by, evidence FROM bulk WHERE id = %s",
-                                        (listed.bulk_id,))).fetchone()
+            told.append(
+                Line(
+                    position,
+                    entry.recorded_at_us,
+                    entry.happened_at_us,
+                    entry.author,
+                    entry.reason.value if entry.reason else entry.kind.value,
+                    entry.proof.value if entry.proof else None,
+                    entry.evidence,
+                    state_of(entry.standing).name,
+                    entry.disputed,
+                )
+            )
+    for listed in await _listed(db, segments, keys, document, realm, row):
+        found = await (
+            await db.execute(
+                "SELECT position, confirmed_by, undone_position, undone_by, evidence FROM bulk WHERE id = %s", (listed.bulk_id,)
+            )
+        ).fetchone()
         if found is None:
             continue
-        told.append(Line(found[0], listed.confirmed_at_us, listed.happened_at_us, found[1], Event.bulk_list.value, None,
-                         found[4], state_of(listed.bit).name, False))
+        told.append(
+            Line(
+                found[0],
+                listed.confirmed_at_us,
+                listed.happened_at_us,
+                found[1],
+                Event.bulk_list.value,
+                None,
+                found[4],
+                state_of(listed.bit).name,
+                False,
+            )
+        )
         if listed.undone_at_us is not None:
-            told.append(Line(found[2], listed.undone_at_us, listed.undone_at_us, found[3], Event.bulk_undo.value, None,
-                             f"bulk {listed.bulk_id}", state_of(0).name, False))
+            told.append(
+                Line(
+                    found[2],
+                    listed.undone_at_us,
+                    listed.undone_at_us,
+                    found[3],
+                    Event.bulk_undo.value,
+                    None,
+                    f"bulk {listed.bulk_id}",
+                    state_of(0).name,
+                    False,
+                )
+            )
     if not told:
         raise NotFound("the register knows nothing of this document", where="/document")
     return sorted(told, key=lambda line: line.position)

@@ -76,6 +76,19 @@ class Keys:
         """Return the document keys of a realm ("live" or "test"); each realm has secrets of its own."""
         return DocumentKeys(self.live if realm == "live" else self.test)
 
+    def hold_epoch(self, epoch: int) -> None:
+        """Refuse to work with document keys of another epoch than the register's.
+
+        Raises:
+            UnsafeSettings: a rotation was carried out since this process started, or the key file is an old one.
+        """
+        if epoch != self.epoch:
+            raise UnsafeSettings(
+                f"the register's document keys are of epoch {epoch}, those here of {self.epoch}",
+                where=str(SECRET_FILE),
+                mend="Restart annul; if that does not help, restore the newest key file.",
+            )
+
     def public_lines(self) -> list[str]:
         """Return the verifier keys of receipts, register log and check log. Source: C2SP signed-note."""
         return [self.receipt_signer().vkey, self.register_signer().vkey, self.check_signer().vkey]
@@ -127,7 +140,8 @@ def load(home: Path) -> Keys:
         found = os.fstat(descriptor)
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise UnsafeSettings(
-                "the key file can be read by others than its owner", where=str(SECRET_FILE),
+                "the key file can be read by others than its owner",
+                where=str(SECRET_FILE),
                 mend=f"Run: chmod 600 {SECRET_FILE}, and consider the keys known to others.",
             )
         raw = file.read()
@@ -154,8 +168,11 @@ def save(home: Path, keys: Keys) -> None:
 
 
 def _named(keys: Keys) -> dict[str, bytes]:
-    named = {f"document/{realm}/{epoch}": secret for realm, epochs in (("live", keys.live), ("test", keys.test))
-             for epoch, secret in enumerate(epochs, start=1)}
+    named = {
+        f"document/{realm}/{epoch}": secret
+        for realm, epochs in (("live", keys.live), ("test", keys.test))
+        for epoch, secret in enumerate(epochs, start=1)
+    }
     named |= {name: getattr(keys, name) for name in _SINGLE}
     return named | {f"pending/{realm}": secret for realm, secret in zip(REALMS, keys.pending, strict=False)}
 

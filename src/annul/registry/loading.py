@@ -59,6 +59,9 @@ class LoadedReport:
     lapses_at_us: int | None = None
 
 
+_reported = attrgetter("event", "proof", "author", "evidence", "happened_at_us", "recorded_at_us", "state", "lapses_at_us")
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedEntry:
     """One log entry to load.
@@ -141,11 +144,8 @@ class Loading:
                     copy.write_row((self._seq, entry.recorded_at_us, document_id, entry.entry))
                     self._latest_us = max(self._latest_us, entry.recorded_at_us)
                     if entry.report is not None:
-                        told = entry.report
-                        reports.append((
-                            self._seq, told.id, rows[entry.row].realm, document_id, told.event, told.proof, told.author, told.evidence,
-                            told.happened_at_us, told.recorded_at_us, told.state, told.lapses_at_us,
-                        ))  # fmt: skip
+                        where = (self._seq, entry.report.id, rows[entry.row].realm, document_id)
+                        reports.append((*where, *_reported(entry.report)))
             with self._db.cursor().copy("COPY staged_report FROM STDIN") as copy:
                 for report in reports:
                     copy.write_row(report)

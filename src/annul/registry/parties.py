@@ -242,11 +242,15 @@ class Parties:
         """
         now = self._now_us()
         if not jti or len(jti) > 255 or expires_at_us > now + ASSERTION_LIFETIME_MAX_US:
-            raise NotAuthorised("the client assertion has no usable jti, or lives longer than an hour", where="client_assertion")
+            raise NotAuthorised(
+                "the client assertion has no usable jti, or lives longer than an hour", where="client_assertion"
+            )
         async with reading(self._connections) as db:
             await db.execute("DELETE FROM used_assertion WHERE expires_at_us < %s", (now,))
-            used = await db.execute("INSERT INTO used_assertion (client_id, jti, expires_at_us) VALUES (%s, %s, %s) "
-                                    "ON CONFLICT DO NOTHING", (client_id, jti, expires_at_us))
+            used = await db.execute(
+                "INSERT INTO used_assertion (client_id, jti, expires_at_us) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (client_id, jti, expires_at_us),
+            )
             if used.rowcount != 1:
                 raise NotAuthorised("the client assertion was used before", where="client_assertion", mend="Make a new one.")
 
@@ -254,15 +258,32 @@ class Parties:
         """Return all principals with their keys, by id."""
         async with reading(self._connections) as db:
             keys: dict[str, list[KeyInfo]] = {}
-            for row in await (await db.execute(
-                "SELECT principal_id, id, realm, label, created_at_us, expires_at_us, revoked_at_us FROM api_key "
-                "ORDER BY created_at_us, id")).fetchall():
+            for row in await (
+                await db.execute(
+                    "SELECT principal_id, id, realm, label, created_at_us, expires_at_us, revoked_at_us FROM api_key "
+                    "ORDER BY created_at_us, id"
+                )
+            ).fetchall():
                 keys.setdefault(row[0], []).append(KeyInfo(row[1], _REALM_NAMES[row[2]], *row[3:]))
-            rows = await (await db.execute(
-                "SELECT id, name, role, organisation, agreement, active, jwks, position FROM principal ORDER BY id")).fetchall()
-        return [Party(id, name, role, organisation, _agreement(agreement), active, keys.get(id, []),
-                      len(msgspec.json.decode(jwks)), position)
-                for id, name, role, organisation, agreement, active, jwks, position in rows]
+            rows = await (
+                await db.execute(
+                    "SELECT id, name, role, organisation, agreement, active, jwks, position FROM principal ORDER BY id"
+                )
+            ).fetchall()
+        return [
+            Party(
+                id,
+                name,
+                role,
+                organisation,
+                _agreement(agreement),
+                active,
+                keys.get(id, []),
+                len(msgspec.json.decode(jwks)),
+                position,
+            )
+            for id, name, role, organisation, agreement, active, jwks, position in rows
+        ]
 
     async def create(
         self, act: Act, id: str, name: str, role: Role, *, organisation: str = "", agreement: Agreement | None = None
@@ -284,8 +305,14 @@ class Parties:
         async def change(write: Write) -> str:
             made = await write.run(
                 "INSERT INTO principal (id, name, role, organisation, agreement, position) VALUES (%s, %s, %s, %s, %s, %s) "
-                "ON CONFLICT DO NOTHING", id, name, role, organisation, agreement and msgspec.json.encode(agreement),
-                write.position + 1)
+                "ON CONFLICT DO NOTHING",
+                id,
+                name,
+                role,
+                organisation,
+                agreement and msgspec.json.encode(agreement),
+                write.position + 1,
+            )
             if made != 1:
                 raise Conflict("there is a principal with this id already", where="/id")
             return f"create {id}"
@@ -297,8 +324,13 @@ class Parties:
         _hold_agreement(agreement)
 
         async def change(write: Write) -> str:
-            await _touch(write, "UPDATE principal SET agreement = %s, position = %s WHERE id = %s",
-                         agreement and msgspec.json.encode(agreement), write.position + 1, id)
+            await _touch(
+                write,
+                "UPDATE principal SET agreement = %s, position = %s WHERE id = %s",
+                agreement and msgspec.json.encode(agreement),
+                write.position + 1,
+                id,
+            )
             return f"agreement {id}"
 
         return await self._change(act, change)
@@ -322,11 +354,19 @@ class Parties:
             raise BadInput(f"a client has at most {CLIENT_KEYS_MAX} keys", where="/keys")
         for place, jwk in enumerate(jwks):
             if {"d", "p", "q", "k"} & set(jwk) or jwk.get("kty") not in ("EC", "OKP", "RSA"):
-                raise BadInput("a client key must be a public EC, OKP or RSA key without its private part", where=f"/keys/{place}")
+                raise BadInput(
+                    "a client key must be a public EC, OKP or RSA key without its private part", where=f"/keys/{place}"
+                )
 
         async def change(write: Write) -> str:
-            await _touch(write, "UPDATE principal SET jwks = %s, client_realm = %s, position = %s WHERE id = %s",
-                         msgspec.json.encode(jwks), REALM_CODES[realm], write.position + 1, id)
+            await _touch(
+                write,
+                "UPDATE principal SET jwks = %s, client_realm = %s, position = %s WHERE id = %s",
+                msgspec.json.encode(jwks),
+                REALM_CODES[realm],
+                write.position + 1,
+                id,
+            )
             return f"client-keys {id}"
 
         return await self._change(act, change)
@@ -343,9 +383,17 @@ class Parties:
 
         async def change(write: Write) -> str:
             await _touch(write, "UPDATE principal SET position = %s WHERE id = %s", write.position + 1, principal_id)
-            await write.run("INSERT INTO api_key (id, principal_id, realm, label, token_hash, created_at_us, expires_at_us) "
-                            "VALUES (%s, %s, %s, %s, %s, %s, %s)", key_id, principal_id, REALM_CODES[realm], label[:64],
-                            hashlib.sha256(token.encode()).digest(), write.recorded_at_us, expires_at_us)
+            await write.run(
+                "INSERT INTO api_key (id, principal_id, realm, label, token_hash, created_at_us, expires_at_us) "
+                "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                key_id,
+                principal_id,
+                REALM_CODES[realm],
+                label[:64],
+                hashlib.sha256(token.encode()).digest(),
+                write.recorded_at_us,
+                expires_at_us,
+            )
             return f"key-issued {principal_id} {key_id}"
 
         changed = await self._change(Act(act.author, act.realm), change)
@@ -355,8 +403,12 @@ class Parties:
         """Revoke an API key for ever; NotFound when there is none that works."""
 
         async def change(write: Write) -> str:
-            await _touch(write, "UPDATE api_key SET revoked_at_us = %s WHERE id = %s AND revoked_at_us IS NULL",
-                         write.recorded_at_us, key_id)
+            await _touch(
+                write,
+                "UPDATE api_key SET revoked_at_us = %s WHERE id = %s AND revoked_at_us IS NULL",
+                write.recorded_at_us,
+                key_id,
+            )
             return f"key-revoked {key_id}"
 
         return await self._change(act, change)
@@ -376,12 +428,24 @@ class Parties:
             if extent is Coverage.none:
                 await write.run("DELETE FROM coverage WHERE name = %s", name)
             else:
-                await write.run("INSERT INTO coverage (name, extent, position) VALUES (%s, %s, %s) ON CONFLICT (name) "
-                                "DO UPDATE SET extent = excluded.extent, position = excluded.position",
-                                name, extent.value, write.position + 1)
-            position = write.append(Entry(kind=EntryKind.coverage, realm=act.code, recorded_at_us=write.recorded_at_us,
-                                          happened_at_us=write.recorded_at_us, author=act.author, evidence="",
-                                          body=bytes([extent.octet]) + name.encode()))
+                await write.run(
+                    "INSERT INTO coverage (name, extent, position) VALUES (%s, %s, %s) ON CONFLICT (name) "
+                    "DO UPDATE SET extent = excluded.extent, position = excluded.position",
+                    name,
+                    extent.value,
+                    write.position + 1,
+                )
+            position = write.append(
+                Entry(
+                    kind=EntryKind.coverage,
+                    realm=act.code,
+                    recorded_at_us=write.recorded_at_us,
+                    happened_at_us=write.recorded_at_us,
+                    author=act.author,
+                    evidence="",
+                    body=bytes([extent.octet]) + name.encode(),
+                )
+            )
             await remember(write, act, Changed(position))
         return Changed(position)
 
@@ -393,16 +457,26 @@ class Parties:
             evidence = await change(write)
             rows = await write.all(_PRINCIPALS), await write.all(_KEYS)
             digest = hashlib.sha256(_encode(write.position + 1, *rows)).digest()
-            position = write.append(Entry(kind=EntryKind.party, realm=act.code, recorded_at_us=write.recorded_at_us,
-                                          happened_at_us=write.recorded_at_us, author=act.author, evidence=evidence,
-                                          body=digest))
+            position = write.append(
+                Entry(
+                    kind=EntryKind.party,
+                    realm=act.code,
+                    recorded_at_us=write.recorded_at_us,
+                    happened_at_us=write.recorded_at_us,
+                    author=act.author,
+                    evidence=evidence,
+                    body=digest,
+                )
+            )
             await remember(write, act, Changed(position))
         return Changed(position)
 
 
 _PRINCIPALS = "SELECT id, name, role, organisation, agreement, client_realm, jwks FROM principal WHERE active ORDER BY id"
-_KEYS = ("SELECT k.id, principal_id, realm, token_hash, expires_at_us FROM api_key k JOIN principal p ON p.id = principal_id "
-         "WHERE active AND revoked_at_us IS NULL ORDER BY k.id")
+_KEYS = (
+    "SELECT k.id, principal_id, realm, token_hash, expires_at_us FROM api_key k JOIN principal p ON p.id = principal_id "
+    "WHERE active AND revoked_at_us IS NULL ORDER BY k.id"
+)
 
 
 def read_snapshot(db: psycopg.Connection[Any], position: int) -> bytes:
@@ -411,9 +485,13 @@ def read_snapshot(db: psycopg.Connection[Any], position: int) -> bytes:
 
 
 def _encode(position: int, principals: Sequence[tuple[Any, ...]], keys: Sequence[tuple[Any, ...]]) -> bytes:
-    parties = [_Party(id, name, role, organisation, _agreement(agreement), realm, msgspec.json.decode(jwks))
-               for id, name, role, organisation, agreement, realm, jwks in principals]
-    return msgspec.msgpack.encode(_Snapshot(SNAPSHOT_VERSION, position, parties, [_Key(*row) for row in keys]), order="deterministic")
+    parties = [
+        _Party(id, name, role, organisation, _agreement(agreement), realm, msgspec.json.decode(jwks))
+        for id, name, role, organisation, agreement, realm, jwks in principals
+    ]
+    return msgspec.msgpack.encode(
+        _Snapshot(SNAPSHOT_VERSION, position, parties, [_Key(*row) for row in keys]), order="deterministic"
+    )
 
 
 def _agreement(raw: bytes | None) -> Agreement | None:
@@ -424,8 +502,11 @@ def _hold_agreement(agreement: Agreement | None) -> None:
     for member, allowed in (("purposes", Purpose), ("channels", Channel)):
         unknown = set(getattr(agreement, member, ())) - {code.value for code in allowed}
         if unknown:
-            raise BadInput(f"the agreement names unknown {member}", where=f"/agreement/{member}",
-                           mend=f"Use some of {', '.join(code.value for code in allowed)}.")
+            raise BadInput(
+                f"the agreement names unknown {member}",
+                where=f"/agreement/{member}",
+                mend=f"Use some of {', '.join(code.value for code in allowed)}.",
+            )
 
 
 async def _touch(write: Write, sql: str, *values: Any) -> None:
@@ -434,4 +515,6 @@ async def _touch(write: Write, sql: str, *values: Any) -> None:
 
 
 def _principal(party: _Party, realm: int, key_id: str, expires_at_us: int) -> Principal:
-    return Principal(party.id, party.name, party.role, _REALM_NAMES[realm], party.agreement, key_id, party.organisation, expires_at_us)
+    return Principal(
+        party.id, party.name, party.role, _REALM_NAMES[realm], party.agreement, key_id, party.organisation, expires_at_us
+    )

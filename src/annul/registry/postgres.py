@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,10 @@ class Embedded:
         """Connection string for libpq; the password is read from the pass file and is not part of it."""
         folder = run_folder(self.home)
         passfile = self.folder / "passfile"
-        quoted = {key: str(value).replace("\\", "\\\\").replace("'", "\\'") for key, value in
-                  {"host": folder, "user": USER, "dbname": DATABASE, "passfile": passfile}.items()}
+        quoted = {
+            key: str(value).replace("\\", "\\\\").replace("'", "\\'")
+            for key, value in {"host": folder, "user": USER, "dbname": DATABASE, "passfile": passfile}.items()
+        }
         return " ".join(f"{key}='{value}'" for key, value in quoted.items())
 
     @property
@@ -226,38 +229,57 @@ class Embedded:
         _write_private(passfile, f"*:*:*:{USER}:{password}\n")
         pwfile = self.folder / "password.new"
         _write_private(pwfile, password + "\n")
-        command = [str(binaries() / "initdb"), "-D", str(unfinished), "-U", USER, f"--pwfile={pwfile}",
-                   "--auth=scram-sha-256", "--data-checksums", "--encoding=UTF8",
-                   "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        command = [
+            str(binaries() / "initdb"),
+            "-D",
+            str(unfinished),
+            "-U",
+            USER,
+            f"--pwfile={pwfile}",
+            "--auth=scram-sha-256",
+            "--data-checksums",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+        ]
         try:
             self._give_away(self.folder, pwfile)
-            made = subprocess.run([*self._prefix(), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  env=_environment(), check=False, **self._as_user())
+            made = subprocess.run(
+                [*self._prefix(), *command],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                check=False,
+                **self._as_user(),
+            )
             if made.returncode != 0:
-                raise SourceDown(
-                    "initdb failed: " + made.stdout.decode(errors="replace")[-500:].strip(), where=str(unfinished)
-                )
+                raise SourceDown("initdb failed: " + made.stdout.decode(errors="replace")[-500:].strip(), where=str(unfinished))
             unfinished.rename(self.data)
         finally:
             pwfile.unlink(missing_ok=True)
 
     def _check_cluster(self) -> None:
-        control = subprocess.run([str(binaries() / "pg_controldata"), "-D", str(self.data)], capture_output=True,
-                                 env=_environment(), check=False)
+        control = subprocess.run(
+            [str(binaries() / "pg_controldata"), "-D", str(self.data)], capture_output=True, env=_environment(), check=False
+        )
         for line in control.stdout.decode(errors="replace").splitlines():
             name, _, value = line.partition(":")
             if name == "Data page checksum version" and value.strip() == "0":
                 raise UnsafeSettings(
-                    "the database has no data checksums: a flipped bit would not be noticed", where=str(self.data),
+                    "the database has no data checksums: a flipped bit would not be noticed",
+                    where=str(self.data),
                     mend="Run pg_checksums --enable on it while it is stopped.",
                 )
         made_by = (self.data / "PG_VERSION").read_text().strip()
-        version = subprocess.run([str(binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True,
-                                 env=_environment()).stdout
+        version = subprocess.run(
+            [str(binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True, env=_environment()
+        ).stdout
         if f" {made_by}." not in version:
             raise UnsafeSettings(
                 f"the database was made by PostgreSQL {made_by}, the installed one is {version.split()[-1]}",
-                where=str(self.data), mend="Install the package version it was made with, dump, and load into the new one.",
+                where=str(self.data),
+                mend="Install the package version it was made with, dump, and load into the new one.",
             )
 
     def _spawn(self) -> None:
@@ -273,8 +295,15 @@ class Embedded:
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # A session of its own: Ctrl-C at the terminal must reach the supervisor first, the database last.
-            self._server = subprocess.Popen([*self._prefix(), *command], stdin=subprocess.DEVNULL, stdout=descriptor,
-                                            stderr=descriptor, env=_environment(), start_new_session=True, **self._as_user())
+            self._server = subprocess.Popen(
+                [*self._prefix(), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                env=_environment(),
+                start_new_session=True,
+                **self._as_user(),
+            )
         finally:
             os.close(descriptor)
 
@@ -298,8 +327,11 @@ class Embedded:
             while self._is_our_server(pid) and time.monotonic() < deadline:
                 time.sleep(0.02)
         if self._is_our_server(pid):
-            raise SourceDown(f"an old database server (process {pid}) does not stop", where=str(self.data),
-                             mend="End that process, then start again.")
+            raise SourceDown(
+                f"an old database server (process {pid}) does not stop",
+                where=str(self.data),
+                mend="End that process, then start again.",
+            )
         pid_file.unlink(missing_ok=True)
 
     def _is_our_server(self, pid: int) -> bool:
@@ -307,7 +339,7 @@ class Embedded:
         try:
             if (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return False
-            return Path(os.readlink(process / "cwd")) == self.data and b"postgres" in (process / "cmdline").read_bytes()
+            return (process / "cwd").readlink() == self.data and b"postgres" in (process / "cmdline").read_bytes()
         except OSError:
             return False
 
@@ -321,8 +353,10 @@ class Embedded:
                 self._make_database()
                 return
             if time.monotonic() > deadline:
-                raise SourceDown(f"the database does not answer within {START_TIMEOUT_S:.0f} s: " + self._log_end(),
-                                 where=str(self.folder / "server.log"))
+                raise SourceDown(
+                    f"the database does not answer within {START_TIMEOUT_S:.0f} s: " + self._log_end(),
+                    where=str(self.folder / "server.log"),
+                )
             time.sleep(0.03)
 
     def _make_database(self) -> None:
@@ -388,17 +422,11 @@ class Embedded:
             os.chown(path, as_user["user"], as_user["group"])
 
 
+@cache
 def _can_unshare() -> bool:
-    global _unshare_works
-    if _unshare_works is None:
-        tool = shutil.which("unshare")
-        _unshare_works = tool is not None and subprocess.run(
-            [tool, "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "true"], stderr=subprocess.DEVNULL, check=False
-        ).returncode == 0
-    return _unshare_works
-
-
-_unshare_works: bool | None = None
+    tool = shutil.which("unshare")
+    command = [str(tool), "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "true"]
+    return tool is not None and subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _environment() -> dict[str, str]:

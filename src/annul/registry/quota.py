@@ -75,9 +75,10 @@ class Allowance:
         second = now_us // 1_000_000
         if second != self._second:
             self._roll(second)
-        left = min(
-            self.per_second - self._own - self._others, self.per_day - self._day_own - self._day_others
-        )
+        left = self._left()
+        if left * 2 <= self.per_second or left < wanted:  # it gets narrow: look at what the others admitted meanwhile
+            self._read_others()
+            left = self._left()
         granted = wanted if left >= wanted else max(0, left)
         if not self._is_dirty:
             self._is_dirty = True
@@ -115,6 +116,11 @@ class Allowance:
         cells[at + 2] = self._day
         self._is_dirty = False
         self._read_others()
+
+    def _left(self) -> int:
+        left = self.per_second - self._own - self._others
+        day = self.per_day - self._day_own - self._day_others
+        return left if left < day else day
 
     def _roll(self, second: int) -> None:
         """Begin a new second (and perhaps day), from this worker's own cell if it was restarted within it."""

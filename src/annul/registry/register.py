@@ -12,36 +12,33 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 
-from annul.errors import BadInput, Conflict, NotFound, NotYetEffective, TransitionRefused, UnsafeSettings
+from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
 from annul.records.codes import Purpose
 from annul.records.document import Document, DocumentKeys, block, number_block, person_block
 from annul.records.entry import EVIDENCE_MAX, NO_DETAIL, Entry, EntryKind, UnlockBody
-from annul.records.status import Event, Proof, State, next_status, state_of
-from annul.registry import documents, personal
+from annul.records.status import Event, Proof, State, state_of
+from annul.registry import documents, personal, reports
 from annul.registry import history as past
 from annul.registry.act import Act, remember, replay
 from annul.registry.documents import Row, new_row, record
+from annul.registry.effect import ACKNOWLEDGE_S, Effect, Effective
+from annul.registry.history import ReportView
 from annul.registry.keys import Keys
 from annul.registry.personal import Reporter
-from annul.registry.postgres import run_folder
-from annul.registry.segments import Segments
+from annul.registry.segments import Listed, Segments
 from annul.registry.slots import MINUTE_US
+from annul.registry.steps import CHANGES, LISTING, is_strong, reported, step, takes_no_more
 from annul.registry.store import REALM_CODES, Connections, Write, reading, writing
 
 PROVISIONAL_US: Final = 72 * 3600 * 1_000_000
 """Default life of a provisional report. Source: domain, section 3, rule 5."""
-
-ACKNOWLEDGE_S: Final = 5.0
-"""Longest wait for the listings table before a write answers that it is not yet effective."""
 
 HAPPENED_AHEAD_MAX_US: Final = 5 * 60 * 1_000_000
 """How far ahead of our clock a reporter's clock may be."""
@@ -50,27 +47,10 @@ UNLOCK_MAX_US: Final = 24 * 3600 * 1_000_000
 """Longest timed unlock: who needs longer unlocks and locks again."""
 
 LAPSE_BATCH: Final = 200
-FOLLOWER_SOCKET: Final = "follower.sock"
 
 ReportKind = Literal["lost", "stolen", "found"]
 _FACTS: Final = {Event.report_lost: State.reported_lost, Event.report_stolen: State.reported_stolen}
-_REPORTS: Final = {"lost": Event.report_lost, "stolen": Event.report_stolen}
-
-_LISTING: Final = frozenset({
-    Event.cancel_nationality, Event.cancel_data, Event.revoke_error, Event.revoke_fraud, Event.revoke_misuse, Event.compromise,
-    Event.blank_stolen, Event.surrender, Event.destroy, Event.owner_lock,
-})  # fmt: skip
-"""Events that add a fact; on a document of a listing-only kind they make its first entry."""
-
-CHANGES: Final = _LISTING | {Event.return_to_holder, Event.owner_unlock, Event.dispute_open, Event.dispute_close}
-"""Events that `Register.change` records."""
-
-
-class Effective(Protocol):
-    """Tell when the check path has an entry: what annul.listings.Listings offers."""
-
-    async def reached(self, position: int, timeout_s: float) -> bool:
-        """Wait until the table has applied a position; False when it has not in time."""
+_REPORTS: Final = {"lost": Event.report_lost, "stolen": Event.report_stolen, "found": Event.report_found}
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,18 +121,23 @@ class Register:
         proof: Proof,
         evidence: str = "",
         reporter: Reporter | None = None,
+        by_holder: bool = False,
     ) -> Recorded:
-        """Record that a document was lost, stolen, or found again by its holder (which is `lift`).
+        """Record that a document was lost, stolen or found.
 
         Weak proof (phone, online) suspends until confirmed or lapsed. A report that adds nothing, because the document is
         dead already, is recorded and changes nothing.
+
+        Args:
+            by_holder: with `found`: its holder has the document again (that is `lift`, rule 6). Otherwise a finder hands it
+                in (rule 7): it is held, and from then on others have had it.
 
         Raises:
             AmbiguousDocument: several documents have this number.
             NotFound: the issuer provides whole lives and has not issued this document.
             TransitionRefused: a found document may not be lifted; the rule is named.
         """
-        if kind == "found":
+        if kind == "found" and by_holder:
             return await self.lift(act, document, happened_at_us=happened_at_us, proof=proof, evidence=evidence)
         event = _REPORTS.get(kind)
         if event is None:
@@ -160,27 +145,42 @@ class Register:
 
         async def body(write: Write) -> Recorded:
             row = await self._meant(write, act, document)
-            destroyed = row.standing & State.destroyed.bit
-            after = row if destroyed else _step(row, event, proof=proof)
-            # From a theft on somebody else may have the document: it is never lifted again (rule 6).
-            after = replace(after, custody_broken=row.custody_broken or event is Event.report_stolen)
-            provisional = not destroyed and not proof.is_strong and bool(after.standing & State.suspended.bit)
-            in_force = not destroyed and proof.is_strong
+            dead = takes_no_more(row, event)
+            after = row if dead else reported(row, event, proof)
+            provisional = not dead and not is_strong(event, proof) and bool(after.standing & State.suspended.bit)
+            in_force = not dead and is_strong(event, proof)
             state = "provisional" if provisional else "in_force" if in_force else "recorded"
             report_id = "r_" + secrets.token_hex(12)
-            sealed = await _seal(write, reporter, report_id, self._keys.envelope)
-            position = await record(write, act, row, after, event, proof=proof, happened_at_us=happened_at_us,
-                                    evidence=evidence, detail_hash=sealed or NO_DETAIL)
+            sealed = await reports.seal(write, reporter, report_id, self._keys.envelope)
+            position = await record(
+                write,
+                act,
+                row,
+                after,
+                event,
+                proof=proof,
+                happened_at_us=happened_at_us,
+                evidence=evidence,
+                detail_hash=sealed or NO_DETAIL,
+            )
             if in_force:
-                await _settle(write, "recorded", [row.id])
+                await reports.settle(write, "recorded", [row.id])
             lapses_at_us = write.recorded_at_us + self._provisional_us if provisional else None
-            await write.run(
-                "INSERT INTO report (id, realm, document_id, event, proof, author, evidence, happened_at_us, recorded_at_us, "
-                "position, state, lapses_at_us, detail_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                report_id, row.realm, row.id, event.value, proof.value, act.author, evidence, happened_at_us,
-                write.recorded_at_us, position, state, lapses_at_us, report_id if sealed else None)
-            return Recorded(position=position, state=_word(after), id=report_id, changed=after.standing != row.standing,
-                            lapses_at_us=lapses_at_us)
+            await reports.add(
+                write,
+                row,
+                ReportView(
+                    report_id, event.value, proof.value, act.author, evidence, happened_at_us, write.recorded_at_us, position,
+                    state, lapses_at_us, sealed is not None,
+                ),
+            )  # fmt: skip
+            return Recorded(
+                position=position,
+                state=_word(after),
+                id=report_id,
+                changed=after.standing != row.standing,
+                lapses_at_us=lapses_at_us,
+            )
 
         return await self._write(act, happened_at_us, evidence, body)
 
@@ -190,12 +190,29 @@ class Register:
         """Turn a provisional report into a full one on strong proof."""
 
         async def body(write: Write) -> Recorded:
-            row, event, happened = await _provisional(write, act, report_id)
-            after = _step(row, Event.confirm, proof=proof, fact=_FACTS[event])
-            position = await record(write, act, row, after, Event.confirm, proof=proof,
-                                    happened_at_us=happened if happened_at_us is None else happened_at_us, evidence=evidence)
+            row, event, happened = await reports.provisional(write, act, report_id)
+            if event is Event.report_found:
+                if not is_strong(event, proof):
+                    raise TransitionRefused(
+                        "the proof is too weak to confirm that a found document is held",
+                        rule=5,
+                        mend="Confirm it when the document was handed in.",
+                    )
+                after = reported(row, event, proof)
+            else:
+                after = step(row, Event.confirm, proof=proof, fact=_FACTS[event])
+            position = await record(
+                write,
+                act,
+                row,
+                after,
+                Event.confirm,
+                proof=proof,
+                happened_at_us=happened if happened_at_us is None else happened_at_us,
+                evidence=evidence,
+            )
             await write.run("UPDATE report SET state = 'in_force', lapses_at_us = NULL WHERE id = %s", report_id)
-            await _settle(write, "recorded", [row.id])
+            await reports.settle(write, "recorded", [row.id])
             return Recorded(position=position, state=_word(after), id=report_id)
 
         return await self._write(act, happened_at_us, evidence, body)
@@ -209,35 +226,50 @@ class Register:
         count = 0
         while True:
             async with reading(self._connections) as db:
-                due = await (await db.execute(
-                    "SELECT id, realm FROM report WHERE state = 'provisional' AND lapses_at_us <= %s "
-                    "ORDER BY lapses_at_us LIMIT %s", (self._now_us(), LAPSE_BATCH))).fetchall()
+                due = await (
+                    await db.execute(
+                        "SELECT id, realm FROM report WHERE state = 'provisional' AND lapses_at_us <= %s "
+                        "ORDER BY lapses_at_us LIMIT %s",
+                        (self._now_us(), LAPSE_BATCH),
+                    )
+                ).fetchall()
+            lapsed = 0
             for report_id, realm in due:
                 with contextlib.suppress(Conflict, NotFound):  # confirmed or withdrawn meanwhile
                     await self._end_provisional(Act("annul", "test" if realm else "live"), report_id, Event.lapse, "lapsed")
-                    count += 1
-            if len(due) < LAPSE_BATCH:
+                    lapsed += 1
+            count += lapsed
+            if len(due) < LAPSE_BATCH or not lapsed:
                 return count
 
     async def _end_provisional(
         self, act: Act, report_id: str, event: Event, state: str, *, proof: Proof | None = None, evidence: str = ""
     ) -> Recorded:
         async def body(write: Write) -> Recorded:
-            row, _, _ = await _provisional(write, act, report_id)
-            others = await write.one("SELECT 1 FROM report WHERE document_id = %s AND state = 'provisional' AND id <> %s LIMIT 1",
-                                     row.id, report_id)
-            after = _step(row, event, proof=proof)
+            row, _, _ = await reports.provisional(write, act, report_id)
+            others = await write.one(
+                "SELECT 1 FROM report WHERE document_id = %s AND state = 'provisional' AND id <> %s LIMIT 1", row.id, report_id
+            )
+            after = step(row, event, proof=proof)
             if others:
                 after = row
-            position = await record(write, act, row, after, event, proof=proof, happened_at_us=write.recorded_at_us,
-                                    evidence=evidence)
+            position = await record(
+                write, act, row, after, event, proof=proof, happened_at_us=write.recorded_at_us, evidence=evidence
+            )
             await write.run("UPDATE report SET state = %s, lapses_at_us = NULL WHERE id = %s", state, report_id)
             return Recorded(position=position, state=_word(after), id=report_id, changed=after != row)
 
         return await self._write(act, None, evidence, body)
 
     async def lift(
-        self, act: Act, document: Document, *, happened_at_us: int, proof: Proof, evidence: str = "", custody_broken: bool = False
+        self,
+        act: Act,
+        document: Document,
+        *,
+        happened_at_us: int,
+        proof: Proof,
+        evidence: str = "",
+        custody_broken: bool = False,
     ) -> Recorded:
         """Lift a report: the holder has the document again.
 
@@ -298,17 +330,30 @@ class Register:
 
         async def body(write: Write) -> Recorded:
             row = await self._known(write, act, document)
-            after = replace(_step(row, Event.correct, proof=proof, fact=fact, second_officer=bool(second_officer)),
-                            disputed=False)
+            after = replace(
+                step(row, Event.correct, proof=proof, fact=fact, second_officer=bool(second_officer)), disputed=False
+            )
             if fact in (State.reported_lost, State.reported_stolen):
                 after = replace(after, custody_broken=row.custody_broken and bool(after.standing & _CUSTODY))
-            position = await record(write, act, row, after, Event.correct, proof=proof, happened_at_us=happened_at_us,
-                                    evidence=evidence, body=second_officer.encode())
+            position = await record(
+                write,
+                act,
+                row,
+                after,
+                Event.correct,
+                proof=proof,
+                happened_at_us=happened_at_us,
+                evidence=evidence,
+                body=second_officer.encode(),
+            )
             events = [event.value for event, stands in _FACTS.items() if not after.standing & stands.bit]
-            await write.run("UPDATE report SET state = 'lifted' WHERE document_id = %s AND state = 'in_force' AND event = ANY(%s)",
-                            row.id, events)
+            await write.run(
+                "UPDATE report SET state = 'lifted' WHERE document_id = %s AND state = 'in_force' AND event = ANY(%s)",
+                row.id,
+                events,
+            )
             if not after.standing & State.suspended.bit:
-                await _settle(write, "lifted", [row.id])
+                await reports.settle(write, "lifted", [row.id])
             return Recorded(position=position, state=_word(after))
 
         return await self._write(act, happened_at_us, evidence, body)
@@ -341,26 +386,40 @@ class Register:
             fresh = new_row(document, self._documents[act.realm], act.realm_code, person_number)
             if fresh.number_key is not None and document.valid_from_day is None:
                 raise BadInput("an issue must say when the document's validity starts", where="/document/valid_from")
-            await _hold_alive(write, fresh)
+            if await _died(write, fresh):
+                raise TransitionRefused(
+                    "the holder is recorded as dead, so nothing is issued",
+                    rule=3,
+                    mend="Make sure that this is the right person.",
+                )
             elders = [await self._known(write, act, elder) for elder in replaces]
             row = await documents.find(write.db, document, self._documents[act.realm], act.realm_code)
             row = await self._merged(write, act, row or await documents.add(write, fresh))
-            after = replace(_step(row, Event.issue), person_key=fresh.person_key or row.person_key,
-                            valid_until_day=fresh.valid_until_day or row.valid_until_day)
+            after = replace(
+                step(row, Event.issue),
+                person_key=fresh.person_key or row.person_key,
+                valid_until_day=fresh.valid_until_day or row.valid_until_day,
+            )
             if fresh.number_key is not None:
                 day = fresh.valid_from_day or 0
-                siblings = [sibling for sibling in await documents.by_number(write.db, act.realm_code, fresh.number_key)
-                            if sibling.id != row.id]
+                siblings = [
+                    sibling
+                    for sibling in await documents.by_number(write.db, act.realm_code, fresh.number_key)
+                    if sibling.id != row.id
+                ]
                 elders += [sibling for sibling in siblings if (sibling.valid_from_day or 0) < day]
-                younger = [sibling for sibling in siblings
-                           if (sibling.valid_from_day or 0) > day and sibling.standing & State.current.bit]
+                younger = [
+                    sibling
+                    for sibling in siblings
+                    if (sibling.valid_from_day or 0) > day and sibling.standing & State.current.bit
+                ]
                 if younger:  # an issue that is told late: its successor is known already
-                    after = replace(_step(after, Event.supersede), replaced_by=younger[0].id)
+                    after = replace(step(after, Event.supersede), replaced_by=younger[0].id)
             position = await record(write, act, row, after, Event.issue, happened_at_us=happened_at_us, evidence=evidence)
             touched = 0
             for elder in {elder.id: elder for elder in elders if elder.id != row.id and elder.replaced_by is None}.values():
                 old = await self._merged(write, act, elder)
-                new = replace(_step(old, Event.supersede), replaced_by=row.id)
+                new = replace(step(old, Event.supersede), replaced_by=row.id)
                 position = await record(write, act, old, new, Event.supersede, happened_at_us=happened_at_us, evidence=evidence)
                 touched += 1
             return Recorded(position=position, state=_word(after), documents=1 + touched)
@@ -378,8 +437,9 @@ class Register:
         evidence: str = "",
     ) -> Recorded:
         """Record that a new document was issued in place of an old one; one transaction."""
-        return await self.issue(act, new, happened_at_us=happened_at_us, person_number=person_number, replaces=(old,),
-                                evidence=evidence)
+        return await self.issue(
+            act, new, happened_at_us=happened_at_us, person_number=person_number, replaces=(old,), evidence=evidence
+        )
 
     async def change(
         self,
@@ -399,18 +459,22 @@ class Register:
             NotFound: the document is not known, and the event does not list it.
         """
         if event not in CHANGES:
-            raise BadInput("this event is recorded in another way", where="/event",
-                           mend=f"Use one of {', '.join(sorted(change.value for change in CHANGES))}.")
+            raise BadInput(
+                "this event is recorded in another way",
+                where="/event",
+                mend=f"Use one of {', '.join(sorted(change.value for change in CHANGES))}.",
+            )
 
         async def body(write: Write) -> Recorded:
-            row = await self._meant(write, act, document, new_ok=event in _LISTING, blank=event is Event.blank_stolen)
-            after = _step(row, event, proof=proof)
+            row = await self._meant(write, act, document, new_ok=event in LISTING, blank=event is Event.blank_stolen)
+            after = step(row, event, proof=proof)
             if event in (Event.dispute_open, Event.dispute_close):
                 after = replace(after, disputed=event is Event.dispute_open)
             if event is Event.surrender:  # a finder had it
                 after = replace(after, custody_broken=True)
-            position = await record(write, act, row, after, event, proof=proof, happened_at_us=happened_at_us,
-                                    evidence=evidence)
+            position = await record(
+                write, act, row, after, event, proof=proof, happened_at_us=happened_at_us, evidence=evidence
+            )
             if event in (Event.owner_lock, Event.owner_unlock):
                 await write.run("DELETE FROM unlock WHERE document_id = %s", row.id)
             if event is Event.revoke_error:  # a replacement issued in error is none
@@ -435,13 +499,28 @@ class Register:
 
         async def body(write: Write) -> Recorded:
             row = await self._known(write, act, document)
-            _step(row, Event.owner_unlock, proof=proof)  # the same rule says who may open the lock
-            position = await record(write, act, row, row, Event.owner_unlock, kind=EntryKind.unlock, proof=proof,
-                                    happened_at_us=write.recorded_at_us, evidence=evidence,
-                                    body=UnlockBody(purpose, until_us).encode())
-            await write.run("INSERT INTO unlock (document_id, purpose, until_us, position) VALUES (%s, %s, %s, %s) "
-                            "ON CONFLICT (document_id, purpose) DO UPDATE SET until_us = excluded.until_us, "
-                            "position = excluded.position", row.id, purpose.octet, until_us, position)
+            step(row, Event.owner_unlock, proof=proof)  # the same rule says who may open the lock
+            position = await record(
+                write,
+                act,
+                row,
+                row,
+                Event.owner_unlock,
+                kind=EntryKind.unlock,
+                proof=proof,
+                happened_at_us=write.recorded_at_us,
+                evidence=evidence,
+                body=UnlockBody(purpose, until_us).encode(),
+            )
+            await write.run(
+                "INSERT INTO unlock (document_id, purpose, until_us, position) VALUES (%s, %s, %s, %s) "
+                "ON CONFLICT (document_id, purpose) DO UPDATE SET until_us = excluded.until_us, "
+                "position = excluded.position",
+                row.id,
+                purpose.octet,
+                until_us,
+                position,
+            )
             return Recorded(position=position, state=_word(row), changed=False)
 
         return await self._write(act, None, evidence, body)
@@ -461,10 +540,22 @@ class Register:
             position = 0
             for row in rows:
                 merged = await self._merged(write, act, row)
-                position = await record(write, act, merged, _step(merged, Event.cancel_death), Event.cancel_death,
-                                        happened_at_us=happened_at_us, evidence=evidence)
-            await write.run("INSERT INTO person (realm, person_key, died_at_us, position) VALUES (%s, %s, %s, %s) "
-                            "ON CONFLICT DO NOTHING", act.realm_code, person_key, happened_at_us, position)
+                position = await record(
+                    write,
+                    act,
+                    merged,
+                    step(merged, Event.cancel_death),
+                    Event.cancel_death,
+                    happened_at_us=happened_at_us,
+                    evidence=evidence,
+                )
+            await write.run(
+                "INSERT INTO person (realm, person_key, died_at_us, position) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                act.realm_code,
+                person_key,
+                happened_at_us,
+                position,
+            )
             return Recorded(position=position, state=State.cancelled.name, documents=len(rows))
 
         return await self._write(act, happened_at_us, evidence, body)
@@ -478,8 +569,9 @@ class Register:
             NotFound: no details were given, or they were erased.
         """
         async with reading(self._connections) as db:
-            found = await (await db.execute("SELECT ciphertext, wrapped_key FROM sealed_detail WHERE id = %s",
-                                            (report_id,))).fetchone()
+            found = await (
+                await db.execute("SELECT ciphertext, wrapped_key FROM sealed_detail WHERE id = %s", (report_id,))
+            ).fetchone()
         if found is None or found[1] is None:
             raise NotFound("there are no personal details, or they were erased")
         return personal.unseal(bytes(found[0]), bytes(found[1]), report_id, self._keys.envelope)
@@ -488,13 +580,25 @@ class Register:
         """Destroy the key of a report's personal details and append an erasure entry; the log stays verifiable."""
 
         async def body(write: Write) -> Recorded:
-            found = await write.one("UPDATE sealed_detail SET wrapped_key = NULL, erased_position = %s "
-                                    "WHERE id = %s AND wrapped_key IS NOT NULL RETURNING hash", write.position + 1, report_id)
+            found = await write.one(
+                "UPDATE sealed_detail SET wrapped_key = NULL, erased_position = %s "
+                "WHERE id = %s AND wrapped_key IS NOT NULL RETURNING hash",
+                write.position + 1,
+                report_id,
+            )
             if found is None:
                 raise NotFound("there are no personal details, or they were erased before")
-            position = write.append(Entry(kind=EntryKind.erasure, realm=act.code, recorded_at_us=write.recorded_at_us,
-                                          happened_at_us=write.recorded_at_us, author=act.author, evidence=evidence,
-                                          detail_hash=bytes(found[0])))
+            position = write.append(
+                Entry(
+                    kind=EntryKind.erasure,
+                    realm=act.code,
+                    recorded_at_us=write.recorded_at_us,
+                    happened_at_us=write.recorded_at_us,
+                    author=act.author,
+                    evidence=evidence,
+                    detail_hash=bytes(found[0]),
+                )
+            )
             return Recorded(position=position, state="erased", id=report_id, changed=False, documents=0)
 
         return await self._write(act, None, evidence, body)
@@ -509,8 +613,9 @@ class Register:
         """
         await self._account(act, document, case, b"the status of a document was looked up")
         async with reading(self._connections) as db:
-            return await past.status_at(db, self._segments, self._documents[act.realm], document, act.realm_code,
-                                           at_us, known_at_us)
+            return await past.status_at(
+                db, self._segments, self._documents[act.realm], document, act.realm_code, at_us, known_at_us
+            )
 
     async def history(self, act: Act, document: Document, *, case: str) -> list[past.Line]:
         """Return every entry about a document, oldest first; NotFound when there is none. The look-up is entered first."""
@@ -530,12 +635,21 @@ class Register:
         keys = self._documents[act.realm]
         named = document.has_discriminator or not document.discriminated
         async with writing(self._connections, self._now_us()) as write:
-            hold_epoch(write, self._keys)
-            write.append(Entry(
-                kind=EntryKind.note, realm=act.code, recorded_at_us=write.recorded_at_us, happened_at_us=write.recorded_at_us,
-                author=act.author, evidence=case, key_epoch=write.key_epoch, body=what,
-                document_key=keys.blind(block(document)) if named else b"",
-                number_key=keys.blind(number_block(document)) if document.discriminated else b""))
+            self._keys.hold_epoch(write.key_epoch)
+            write.append(
+                Entry(
+                    kind=EntryKind.note,
+                    realm=act.code,
+                    recorded_at_us=write.recorded_at_us,
+                    happened_at_us=write.recorded_at_us,
+                    author=act.author,
+                    evidence=case,
+                    key_epoch=write.key_epoch,
+                    body=what,
+                    document_key=keys.blind(block(document)) if named else b"",
+                    number_key=keys.blind(number_block(document)) if document.discriminated else b"",
+                )
+            )
 
     async def reports(self, act: Act, document: Document) -> list[past.ReportView]:
         """Return the reports on a document, oldest first."""
@@ -553,7 +667,7 @@ class Register:
         if len(evidence.encode()) > EVIDENCE_MAX:
             raise BadInput(f"an evidence reference has at most {EVIDENCE_MAX} bytes", where="/evidence")
         async with writing(self._connections, now) as write:
-            hold_epoch(write, self._keys)
+            self._keys.hold_epoch(write.key_epoch)
             recorded = await replay(write, act, Recorded)
             if recorded is None:
                 recorded = await body(write)
@@ -564,9 +678,7 @@ class Register:
         waited_us = await self._effect.wait(recorded.position)
         return msgspec.structs.replace(recorded, effective_after_us=waited_us)
 
-    async def _meant(
-        self, write: Write, act: Act, document: Document, *, new_ok: bool = True, blank: bool = False
-    ) -> Row:
+    async def _meant(self, write: Write, act: Act, document: Document, *, new_ok: bool = True, blank: bool = False) -> Row:
         """Return the row that is meant; a document known from its listing alone gets its row now.
 
         Raises:
@@ -577,53 +689,47 @@ class Register:
         row = await documents.find(write.db, document, keys, act.realm_code)
         if row is None:
             fresh = new_row(document, keys, act.realm_code)
-            if not await self._segments.listed(write.db, act.realm_code, fresh.document_key):
+            listed = await self._segments.listed(write.db, act.realm_code, fresh.document_key)
+            if not listed:
                 extent = await write.one("SELECT extent FROM coverage WHERE name = %s", document.coverage_name)
                 if not new_ok or (extent is not None and extent[0] == "whole_life" and not blank):
-                    raise NotFound("the register knows no such document", where="/document",
-                                   mend="Compare the number and the dates with the document.")
-            await _hold_alive(write, fresh)
-            row = await documents.add(write, fresh)
+                    raise NotFound(
+                        "the register knows no such document",
+                        where="/document",
+                        mend="Compare the number and the dates with the document.",
+                    )
+            if await _died(write, fresh):
+                fresh = replace(fresh, standing=State.cancelled.bit)
+            return await self._merged(write, act, await documents.add(write, fresh), listed)
         return await self._merged(write, act, row)
 
     async def _known(self, write: Write, act: Act, document: Document) -> Row:
         return await self._meant(write, act, document, new_ok=False)
 
-    async def _merged(self, write: Write, act: Act, row: Row) -> Row:
+    async def _merged(self, write: Write, act: Act, row: Row, listed: list[Listed] | None = None) -> Row:
         """Take what bulk events say about a document into its row, so that single events decide from everything."""
-        listed = [] if row.overrides_bulk else await self._segments.listed(write.db, row.realm, row.document_key)
+        if row.overrides_bulk:
+            return row
+        if listed is None:
+            listed = await self._segments.listed(write.db, row.realm, row.document_key)
         if not listed:
             return row
         bits = 0
         for one in listed:
             bits |= one.bit
         merged = replace(row, standing=row.standing | bits, overrides_bulk=True, bulk_standing=bits & ~row.standing)
-        await record(write, act, row, merged, Event.bulk_list, happened_at_us=listed[0].happened_at_us,
-                     evidence=f"bulk {listed[0].bulk_id}")
+        await record(
+            write,
+            act,
+            row,
+            merged,
+            Event.bulk_list,
+            happened_at_us=listed[0].happened_at_us,
+            evidence=f"bulk {listed[0].bulk_id}",
+        )
         return merged
 
 
-def _step(
-    row: Row, event: Event, *, proof: Proof | None = None, fact: State | None = None, second_officer: bool = False
-) -> Row:
-    """Return the row after an event: rules judge everything that stands, bulk facts are told apart from single ones.
-
-    A fact that a single event states as well no longer hangs on the bulk event, so that undoing that leaves it.
-    """
-
-    def after(standing: int) -> int:
-        return next_status(standing, event, proof=proof or Proof.in_person, fact=fact, custody_broken=row.custody_broken,
-                           replaced=row.replaced_by is not None, second_officer=second_officer)
-
-    standing = after(row.standing)
-    bulk = row.bulk_standing & standing
-    if bulk and event in _ADDING:
-        own = after(row.standing & ~row.bulk_standing)
-        standing, bulk = standing | own, bulk & ~own
-    return replace(row, standing=standing, bulk_standing=bulk)
-
-
-_ADDING: Final = _LISTING | {Event.report_lost, Event.report_stolen, Event.issue, Event.supersede, Event.cancel_death}
 _CUSTODY: Final = State.reported_stolen.bit | State.found_held.bit
 
 
@@ -631,88 +737,25 @@ def _word(row: Row) -> str:
     return state_of(row.standing).name
 
 
-def hold_epoch(write: Write, keys: Keys) -> None:
-    """Refuse to write with document keys of another epoch than the register's.
-
-    Raises:
-        UnsafeSettings: a rotation was carried out since this process started, or the key file is an old one.
-    """
-    if write.key_epoch != keys.epoch:
-        raise UnsafeSettings(f"the register's document keys are of epoch {write.key_epoch}, this process has {keys.epoch}",
-                             where="keys/secret.json", mend="Restart annul; if that does not help, restore the newest key file.")
-
-
-async def _hold_alive(write: Write, row: Row) -> None:
-    if row.person_key is not None and await write.one(
+async def _died(write: Write, row: Row) -> bool:
+    """Tell whether the holder of a document is recorded as dead."""
+    return row.person_key is not None and None is not await write.one(
         "SELECT 1 FROM person WHERE realm = %s AND person_key = %s", row.realm, row.person_key
-    ):
-        raise TransitionRefused("the holder is recorded as dead, so no document is added", rule=3,
-                                mend="Make sure that this is the right person.")
-
-
-async def _provisional(write: Write, act: Act, report_id: str) -> tuple[Row, Event, int]:
-    found = await write.one("SELECT document_id, event, happened_at_us, state FROM report WHERE id = %s AND realm = %s",
-                            report_id, act.realm_code)
-    if found is None:
-        raise NotFound("there is no such report")
-    if found[3] != "provisional":
-        raise Conflict(f"the report is not provisional: it is {found[3]}")
-    return await documents.by_id(write.db, found[0]), Event[found[1]], found[2]
-
-
-async def _settle(write: Write, state: str, ids: list[int]) -> None:
-    """End the provisional reports of documents whose suspension has ended by something stronger."""
-    await write.run("UPDATE report SET state = %s, lapses_at_us = NULL WHERE document_id = ANY(%s) AND state = 'provisional'",
-                    state, ids)
+    )
 
 
 async def _lift(
-    write: Write, act: Act, row: Row, happened_at_us: int, proof: Proof, evidence: str, custody_broken: bool, report_id: str = ""
+    write: Write,
+    act: Act,
+    row: Row,
+    happened_at_us: int,
+    proof: Proof,
+    evidence: str,
+    custody_broken: bool,
+    report_id: str = "",
 ) -> Recorded:
     broken = replace(row, custody_broken=row.custody_broken or custody_broken)
-    after = _step(broken, Event.lift, proof=proof)
+    after = step(broken, Event.lift, proof=proof)
     position = await record(write, act, row, after, Event.lift, proof=proof, happened_at_us=happened_at_us, evidence=evidence)
-    await write.run("UPDATE report SET state = 'lifted', lapses_at_us = NULL "
-                    "WHERE document_id = %s AND state IN ('provisional', 'in_force')", row.id)
+    await reports.lift(write, row.id)
     return Recorded(position=position, state=_word(after), id=report_id)
-
-
-async def _seal(write: Write, reporter: Reporter | None, report_id: str, master: bytes) -> bytes | None:
-    if reporter is None:
-        return None
-    sealed = personal.seal(reporter, report_id, master)
-    await write.run("INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",
-                    report_id, sealed.ciphertext, sealed.hash, sealed.wrapped_key)
-    return sealed.hash
-
-
-class Effect:
-    """Wake the follower after a commit and wait until the table has the entry.
-
-    The datagram is a courtesy: the follower wakes by itself every 50 ms, so a lost one costs no more than that.
-    """
-
-    def __init__(self, home: Path, listings: Effective | None, timeout_s: float) -> None:
-        self._listings = listings
-        self._timeout_s = timeout_s
-        self._path = str(run_folder(home) / FOLLOWER_SOCKET)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-
-    async def wait(self, position: int) -> int:
-        """Return the microseconds until the table had the position; 0 without a table to wait for.
-
-        Raises:
-            NotYetEffective: it has not in time; the entry stands and takes effect when the follower is back.
-        """
-        with contextlib.suppress(OSError):  # nobody listens
-            self._socket.sendto(b"\x01", self._path)
-        if self._listings is None:
-            return 0
-        begun = time.perf_counter_ns()
-        if not await self._listings.reached(position, self._timeout_s):
-            raise NotYetEffective(
-                "the change is recorded, but the check points have not taken it up yet",
-                mend="Ask again with the same Idempotency-Key.", position=position,
-            )
-        return (time.perf_counter_ns() - begun) // 1000

@@ -49,8 +49,11 @@ class Segments:
                 raise Corrupt("the segment of a bulk event is missing", where=file, mend="Restore it from the backup.")
             segment = Segment(path)
             if segment.sha256 != sha256:
-                raise Corrupt("the segment of a bulk event is not the one that was confirmed", where=file,
-                              mend="Restore it from the backup.")
+                raise Corrupt(
+                    "the segment of a bulk event is not the one that was confirmed",
+                    where=file,
+                    mend="Restore it from the backup.",
+                )
             self._open[file, sha256] = segment
         return segment
 
@@ -63,9 +66,13 @@ class Segments:
 
     async def listed(self, db: Connection, realm: int, key: bytes, *, undone: bool = False) -> list[Listed]:
         """Return what the bulk events in force (with `undone`: also those undone since) say about a document."""
-        rows = await (await db.execute(
-            "SELECT id, file, sha256, happened_at_us, confirmed_at_us, undone_at_us FROM bulk "
-            "WHERE realm = %s AND (state = 'in_force' OR (%s AND state = 'undone')) ORDER BY position", (realm, undone))).fetchall()
+        rows = await (
+            await db.execute(
+                "SELECT id, file, sha256, happened_at_us, confirmed_at_us, undone_at_us FROM bulk "
+                "WHERE realm = %s AND (state = 'in_force' OR (%s AND state = 'undone')) ORDER BY position",
+                (realm, undone),
+            )
+        ).fetchall()
         found = []
         for bulk_id, file, sha256, happened, confirmed, undone_at in rows:
             (bit,) = self.bits(file, bytes(sha256).hex(), [key])

@@ -12,7 +12,17 @@ import numpy.typing as npt
 import psycopg
 from psycopg.rows import TupleRow
 
-from annul.listings.values import COMPROMISED, DISPUTED, FLAGS_SHIFT, NUMBER, OVERRIDES_BULK, WHOLE_LIFE, pack, pack_many, pack_unlock
+from annul.listings.values import (
+    COMPROMISED,
+    DISPUTED,
+    FLAGS_SHIFT,
+    NUMBER,
+    OVERRIDES_BULK,
+    WHOLE_LIFE,
+    pack,
+    pack_many,
+    pack_unlock,
+)
 from annul.records.codes import Purpose
 from annul.records.document import unlock_key
 from annul.records.entry import Entry, EntryKind, UnlockBody
@@ -52,8 +62,9 @@ def slots_of(entry: Entry) -> list[tuple[bytes, int]]:
         return [(unlock_key(entry.document_key, unlock.purpose.octet), pack_unlock(unlock.until_us // MINUTE_US))]
     if entry.kind is not EntryKind.document:
         return []
-    value = value_of(entry.standing, disputed=entry.disputed, overrides_bulk=entry.overrides_bulk,
-                     expiry_day=entry.valid_until_day)
+    value = value_of(
+        entry.standing, disputed=entry.disputed, overrides_bulk=entry.overrides_bulk, expiry_day=entry.valid_until_day
+    )
     slots = [(entry.document_key, value)]
     if entry.number_key:
         slots.append((entry.number_key, number_value(value, entry.number_count, entry.standing)))
@@ -73,7 +84,9 @@ SELECT document_key, number_key, standing, disputed, overrides_bulk, coalesce(va
        bit_or(standing) OVER (PARTITION BY realm, number_key)
 FROM document
 """
-_UNLOCKS = "SELECT document_key, purpose, until_us FROM unlock JOIN document ON document.id = unlock.document_id WHERE until_us > %s"
+_UNLOCKS = (
+    "SELECT document_key, purpose, until_us FROM unlock JOIN document ON document.id = unlock.document_id WHERE until_us > %s"
+)
 
 
 def all_slots(db: psycopg.Connection[TupleRow], now_us: int) -> Iterator[tuple[bytes, Words]]:
@@ -92,7 +105,9 @@ def all_slots(db: psycopg.Connection[TupleRow], now_us: int) -> Iterator[tuple[b
                     if slot:
                         slots.append((number_key, slot))
             yield packed(slots)
-    unlocks = [(unlock_key(key, purpose), pack_unlock(until // MINUTE_US))
-               for key, purpose, until in db.execute(_UNLOCKS, (now_us,)).fetchall()]
+    unlocks = [
+        (unlock_key(key, purpose), pack_unlock(until // MINUTE_US))
+        for key, purpose, until in db.execute(_UNLOCKS, (now_us,)).fetchall()
+    ]
     if unlocks:
         yield packed(unlocks)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from annul.errors import Corrupt, SourceDown, StorageFailed, UnsafeSettings
+from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSettings
 from annul.records.entry import Entry, encode
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -68,8 +68,14 @@ def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
 async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
     """Open a pool that reconnects by itself; a database that is down does not stop it from opening."""
     pool = AsyncConnectionPool(
-        conninfo, min_size=1, max_size=size_max, open=False, timeout=POOL_TIMEOUT_S, reconnect_timeout=60,
-        check=AsyncConnectionPool.check_connection, kwargs={"options": _SESSION, "connect_timeout": 5},
+        conninfo,
+        min_size=1,
+        max_size=size_max,
+        open=False,
+        timeout=POOL_TIMEOUT_S,
+        reconnect_timeout=60,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"options": _SESSION, "connect_timeout": 5},
     )
     await pool.open(wait=False)
     return pool
@@ -115,14 +121,15 @@ def check_safe(db: psycopg.Connection[TupleRow]) -> None:
         if row is None or row[0] != "on":
             raise UnsafeSettings(
                 f"the database runs with {name} = off: acknowledged reports would be lost in a crash",
-                where=name, mend=f"Set {name} = on in postgresql.conf and restart it.",
+                where=name,
+                mend=f"Set {name} = on in postgresql.conf and restart it.",
             )
 
 
 def down(error: Exception) -> SourceDown | StorageFailed:
     """Turn a driver's error into ours; the driver's text may hold keys and is not passed on."""
     state = getattr(error, "sqlstate", None) or ""
-    if state.startswith("53") and state != "53300" or state.startswith("58"):
+    if (state.startswith("53") and state != "53300") or state.startswith("58"):
         return StorageFailed(f"the register's database could not write ({state})", mend="Look at its disk and its log.")
     return SourceDown(
         "the register's database cannot be reached", mend="Try again with the same Idempotency-Key; see annul doctor."
@@ -188,7 +195,11 @@ class Write:
             return
         moved = await self.one(
             "UPDATE log_head SET next_position = next_position + %s, recorded_at_us = %s WHERE next_position = %s "
-            "RETURNING next_position", len(self._rows), self.recorded_at_us, self._first)
+            "RETURNING next_position",
+            len(self._rows),
+            self.recorded_at_us,
+            self._first,
+        )
         if moved is None:
             raise Corrupt("the head of the register log moved under a lock", where="log_head")
         async with self.db.cursor() as cursor:
@@ -205,15 +216,20 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
     Raises:
         SourceDown: the database cannot be reached.
         StorageFailed: the database could not write.
+        BadInput: a text holds U+0000.
     """
     try:
         async with connections.connection() as db, db.transaction():
-            head = await (await db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE")).fetchone()
+            head = await (
+                await db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE")
+            ).fetchone()
             if head is None:
                 raise Corrupt("the register log has no head", where="log_head")
             write = Write(db, head[0], max(now_us, head[1]), head[2])
             yield write
             await write.flush()
+    except psycopg.DataError as error:
+        raise BadInput("a text holds a character that cannot be stored", mend="Leave control characters out.") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
         raise down(error) from error
 

@@ -18,6 +18,7 @@ from annul.records.document import parse_document
 from annul.records.status import Event, Proof
 from annul.registry.act import Act, Idempotency
 from annul.registry.parties import Party
+from annul.registry.personal import Reporter
 from annul.registry.register import Recorded
 from annul.web import wire
 from annul.web.call import Call
@@ -84,9 +85,12 @@ def _written(recorded: Recorded) -> wire.Written:
 async def report(office: Office, call: Call) -> wire.ReportAccepted:
     """Record a report; acknowledged only when the check path refuses the document."""
     body: wire.Report = call.body
+    given = body.reporter
+    named = given is not None and (given.name or given.contact)
     recorded = await office.register.report(
         act_of(call), parse_document(body.document), body.kind, happened_at_us=_happened(office, body.happened_at),
-        proof=PROOFS[body.proof], evidence=body.evidence, reporter=body.reporter,
+        proof=PROOFS[body.proof], evidence=body.evidence, by_holder=given is not None and given.role == "holder",
+        reporter=Reporter(given.name, given.contact) if given is not None and named else None,
     )  # fmt: skip
     if not recorded.replayed:
         metrics.REPORTS.labels(body.kind).inc()

@@ -50,6 +50,9 @@ SECURITY_HEADERS: Final = (
 )
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape of U+0000 in JSON: legal there, but no text of the register's database can hold it."""
+
 _log = logs.get("web")
 
 
@@ -172,7 +175,10 @@ def _mount(route: Route, office: Office, credentials: Credentials) -> HTTPRouteH
         if route.form:
             body = await _form(request, route)
         elif decoder is not None:
-            body = decoder.decode(await _body(request, "application/json"))
+            raw = await _body(request, "application/json")
+            body = decoder.decode(raw)
+            if _NUL.search(raw):
+                raise BadInput("A text holds the character U+0000.", where="/", mend="Send texts without it.")
         answer = await handler(office, Call(request, who, path, query, body, key))
         return _response(answer, route)
 
@@ -237,6 +243,8 @@ async def _form(request: Request[Any, Any, Any], route: Route) -> Any:
     except ValueError:
         raise BadInput("The form cannot be read.", mend="Send application/x-www-form-urlencoded in UTF-8.") from None
     values = dict(pairs)
+    if any("\0" in value for value in values.values()):
+        raise BadInput("A field of the form holds the character U+0000.")
     if len(values) != len(pairs):
         raise BadInput("A field of the form is given twice.")
     return msgspec.convert(values, route.body, strict=False) if route.body else values

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from annul.errors import Corrupt, NotFound
+from annul.errors import BadInput, Corrupt, NotFound
 from annul.listings.bulk import Cause
 from annul.proof.checkpoint import open_checkpoint
 from annul.proof.tiles import CHECKPOINT, WIDTH, TileReader, folder_reader, parse_path
@@ -114,7 +114,7 @@ async def bundle(office: Office, call: Call) -> Reply:
 async def _tile(office: Office, log: str, path: str) -> Reply:
     try:
         _, _, width = parse_path(path)
-    except ValueError:
+    except BadInput:
         raise NotFound("There is no such tile.") from None
     data = await _read(office, log, path)
     kept = FULL_TILE_CACHE if width == WIDTH else PART_TILE_CACHE

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from joserfc import jws, jwt
@@ -51,6 +51,7 @@ ALGORITHMS: Final = ("Ed25519", "ES256")
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_PATH: Final = "/v1/oauth/token"  # noqa: S105 - an address
 _TYP: Final = "at+jwt"
+RefusalCode = Literal["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"]
 
 
 class TokenRequest(msgspec.Struct):
@@ -71,6 +72,13 @@ class TokenAnswer(msgspec.Struct):
     expires_in: int
 
 
+class TokenRefusal(msgspec.Struct):
+    """Why there is no token. Source: RFC 6749 section 5.2."""
+
+    error: RefusalCode
+    error_description: str
+
+
 class ServerMetadata(msgspec.Struct):
     """What a client needs to know of this authorisation server. Source: RFC 8414 section 2."""
 
@@ -85,9 +93,9 @@ class ServerMetadata(msgspec.Struct):
 class Refused(Exception):
     """The token request is refused with an OAuth error code and one sentence."""
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
+    def __init__(self, error: RefusalCode, description: str, status: int = 400) -> None:
         super().__init__(description)
-        self.error, self.description, self.status = error, description, status
+        self.refusal, self.status = TokenRefusal(error, description), status
 
 
 def derived_key(office: Office, label: bytes) -> bytes:
@@ -162,8 +170,7 @@ async def token(office: Office, call: Call) -> Any:
         headers = {"cache-control": "no-store", "pragma": "no-cache"}
         if refused.status == 401:
             headers["www-authenticate"] = 'Bearer realm="annul"'
-        body = msgspec.json.encode({"error": refused.error, "error_description": refused.description})
-        return Reply(body, "application/json", refused.status, headers)
+        return Reply(msgspec.json.encode(refused.refusal), "application/json", refused.status, headers)
     return TokenAnswer(AccessTokens(office).issue(client_id), "Bearer", TOKEN_SECONDS)
 
 

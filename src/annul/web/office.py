@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from annul.registry.bulk import Bulk
-
     from annul.listings.listings import Listings
     from annul.registry.accounts import Accounts
+    from annul.registry.bulk import Bulk
     from annul.registry.checks import Checks
     from annul.registry.keys import Keys
     from annul.registry.parties import Parties

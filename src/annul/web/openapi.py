@@ -27,6 +27,7 @@ from annul.records.codes import (
     StatusClass,
     StatusCode,
 )
+from annul.web import oauth
 from annul.web.call import IDEMPOTENCY_KEY_MAX, Route
 from annul.web.problem import MEDIA_TYPE, PROBLEMS
 
@@ -67,7 +68,8 @@ def document(routes: tuple[Route, ...], base_url: str) -> dict[str, Any]:
         The document as JSON-ready values.
     """
     shown = [route for route in routes if not route.page]
-    words = list(dict.fromkeys(word for route in shown for word in (route.body, route.returns) if word is not None))
+    words = [word for route in shown for word in (route.body, route.returns) if word is not None]
+    words = list(dict.fromkeys([*words, oauth.TokenRefusal]))
     described, schemas = msgspec.json.schema_components(words, ref_template=REF)
     of_word = dict(zip(words, described, strict=True))
     _close_lists(schemas)
@@ -162,8 +164,10 @@ def _operation(route: Route, of_word: dict[Any, Any]) -> dict[str, Any]:
             "description": "; ".join(PROBLEMS[code].title for code in codes) + ".",
             "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}}},
         }
-    if route.form and "401" not in responses:
-        responses["401"] = {"description": "The client is not proved.", "content": {"application/json": {}}}
+    for refusal in ("400", "401") if route.path == oauth.TOKEN_PATH else ():
+        refused = responses.setdefault(refusal, {"description": "", "content": {}})
+        refused["description"] = "The token is refused (RFC 6749 section 5.2), or the form cannot be read."
+        refused["content"]["application/json"] = {"schema": {"$ref": REF.format(name="TokenRefusal")}}
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

@@ -124,7 +124,8 @@ def problem_of(exc: BaseException) -> Problem:
     """
     error = _as_annul(exc)
     # A room may refine an error of the tree (a malformed zone is a malformed number): the nearest line of the table counts.
-    code = next(kind.code for kind in type(error).__mro__ if getattr(kind, "code", None) in PROBLEMS)
+    codes = (str(vars(kind).get("code", "")) for kind in type(error).__mro__)
+    code = next(code for code in codes if code in PROBLEMS)
     kind = PROBLEMS[code]
     members: dict[str, object] = {"type": f"/problems/{code}", "title": kind.title, "status": kind.status}
     members["detail"] = f"{kind.title}." if code in PRIVATE else error.message

@@ -18,9 +18,8 @@ from annul.records.document import DocumentFields
 from annul.registry.answers import rfc3339
 from annul.registry.checks import BATCH_MAX
 from annul.registry.parties import Agreement, RealmName, Role
-from annul.registry.personal import Reporter
 
-__all__ = ["Agreement", "DocumentFields", "RealmName", "Reporter", "Role", "moment", "moment_or_none", "rfc3339"]
+__all__ = ["Agreement", "DocumentFields", "RealmName", "Role", "moment", "moment_or_none", "rfc3339"]
 
 PAGE_MAX: Final = 500
 """Most rows of one page."""
@@ -52,14 +51,25 @@ class Answers(msgspec.Struct):
     answers: list[Answer]
 
 
+class ReporterGiven(Body):
+    """Who reports. Name and contact are encrypted under a key of their own and can be erased; they are never logged."""
+
+    role: Literal["holder", "relative", "finder", "officer", "other"] | None = None
+    name: Annotated[str, Meta(max_length=200)] = ""
+    contact: Annotated[str, Meta(max_length=200)] = ""
+
+
 class Report(Body):
-    """A report: a document was lost, stolen, or found again by its holder. Weak proof (phone, online) suspends only."""
+    """A report: a document was lost, stolen or found. Weak proof (phone, online) suspends only.
+
+    `found` by the holder (`reporter.role`) lifts an earlier report; found by anybody else, the document is held.
+    """
 
     document: DocumentFields
     kind: Literal["lost", "stolen", "found"]
     proof: ProofName
     happened_at: Moment | None = None
-    reporter: Reporter | None = None
+    reporter: ReporterGiven | None = None
     evidence: Evidence = ""
 
 

@@ -1,0 +1,134 @@
+"""The peers of the check path: what a straightforward team would build first, and a server that does nothing.
+
+`checks`: FastAPI on uvicorn; per check one SELECT, one Ed25519 signature and one INSERT in PostgreSQL (asyncpg).
+`constant`: bare ASGI on the same uvicorn, reads the body and answers the same bytes every time.
+
+    python -m annul.bench.peer checks DESCRIPTOR CONNINFO      python -m annul.bench.peer constant DESCRIPTOR BYTES
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import nacl.signing
+import uvicorn
+import uvloop
+from fastapi import FastAPI, Header, HTTPException
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS peer_document (key bytea PRIMARY KEY, status text NOT NULL);
+CREATE TABLE IF NOT EXISTS peer_check (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, checked_at timestamptz NOT NULL DEFAULT now(), party text NOT NULL,
+    key bytea NOT NULL, purpose text NOT NULL, clerk text NOT NULL, reference text NOT NULL, status text NOT NULL,
+    signature bytea NOT NULL);
+"""
+SECRET = b"peer"
+TOKEN = "peer-token"  # noqa: S105 - a bearer of the benchmark alone
+
+
+class Document(BaseModel):
+    """A document as it comes over the wire."""
+
+    scheme: str
+    number: str
+    valid_from: str
+    valid_until: str | None = None
+
+
+class Question(BaseModel):
+    """One check."""
+
+    document: Document
+    purpose: str
+    channel: str
+    branch: str = ""
+    terminal: str = ""
+    clerk: str = ""
+    reference: str = ""
+
+
+def key_of(scheme: str, number: str, valid_from: str) -> bytes:
+    """Return the keyed form the peer stores."""
+    return hmac.digest(SECRET, f"{scheme}|{number}|{valid_from}".encode(), "sha256")[:16]
+
+
+def checks_app(conninfo: str) -> Any:
+    """Build the straightforward service."""
+    pool: dict[str, Any] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        where = conninfo_to_dict(conninfo)
+        where["database"] = where.pop("dbname")
+        names = ("host", "port", "user", "password", "passfile", "database")
+        known = {name: where[name] for name in names if name in where}
+        pool["pool"] = await asyncpg.create_pool(**known, min_size=8, max_size=8)
+        yield
+
+    app = FastAPI(lifespan=lifespan)
+    signer = nacl.signing.SigningKey(hashlib.sha256(SECRET).digest())
+
+    @app.post("/v1/checks")
+    async def check(question: Question, authorization: str = Header()) -> dict[str, Any]:
+        if authorization != f"Bearer {TOKEN}":
+            raise HTTPException(401)
+        key = key_of(question.document.scheme, question.document.number, question.document.valid_from)
+        async with pool["pool"].acquire() as db:
+            status = await db.fetchval("SELECT status FROM peer_document WHERE key = $1", key) or "V00"
+            at = time.time_ns() // 1000
+            statement = f"{at}|bank|{key.hex()}|{question.purpose}|{status}".encode()
+            signature = signer.sign(statement).signature
+            await db.execute(
+                "INSERT INTO peer_check (party, key, purpose, clerk, reference, status, signature) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "bank", key, question.purpose, question.clerk, question.reference, status, signature,
+            )  # fmt: skip
+        return {
+            "outcome": "PASS" if status == "V00" else "STOP",
+            "status": {"code": status},
+            "freshness": {"code": "F0", "as_of": at},
+            "receipt": {"statement": base64.b64encode(statement), "signature": base64.b64encode(signature)},
+        }
+
+    return app
+
+
+def constant_app(size: int) -> Any:
+    """Build the server that answers `size` constant bytes."""
+    body = b"{" + b" " * (size - 2) + b"}"
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(size).encode())]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":  # the lifespan is not taken part in
+            while (await receive()).get("more_body"):
+                pass
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+def main(arguments: list[str]) -> None:
+    """Serve one peer on an inherited listening socket."""
+    kind, descriptor, argument = arguments
+    app = checks_app(argument) if kind == "checks" else constant_app(int(argument))
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="auto", access_log=False, log_config=None,
+        server_header=False,
+    )  # fmt: skip
+    uvloop.run(uvicorn.Server(config).serve(sockets=[socket.socket(fileno=int(descriptor))]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,244 @@
+"""Examine one home: what is wrong, and how to mend it. Nothing is changed; a stopped database is started to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from annul.errors import AnnulError, NotFound
+
+if TYPE_CHECKING:
+    from annul.settings import Settings
+
+DISK_WRONG_BYTES: Final = 512 << 20
+"""Below this, logs of a busy day no longer fit."""
+DISK_WARNING_SHARE: Final = 0.1
+BARRIER_WARNING_MS: Final = 20.0
+"""A write barrier above this makes every answer slow; an ordinary SSD takes below 2 ms."""
+BARRIERS: Final = 8
+CLOCK_ERROR: Final = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
+_TIMEX_BYTES: Final = 256  # struct timex has 208 bytes on 64-bit Linux
+
+Verdict = Literal["well", "warning", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Say about one thing whether it is well, and how to mend it if not."""
+
+    what: str
+    verdict: Verdict
+    message: str
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the members that hold something."""
+        members = {"what": self.what, "verdict": self.verdict, "message": self.message, "mend": self.mend}
+        return {name: value for name, value in members.items() if value}
+
+
+def examine(home: Path) -> Iterator[Finding]:
+    """Look at everything a running annul relies on; later steps are left out when an earlier one makes them pointless."""
+    from annul.settings import load
+
+    try:
+        settings = load(home=home)
+    except AnnulError as error:
+        yield _wrong("settings", error)
+        return
+    yield Finding("settings", "well", f"read; home {settings.home}")
+    if not settings.home.is_dir():
+        yield Finding("home", "wrong", f"{settings.home} does not exist", "Run: annul setup, or annul demo")
+        return
+    yield _home(settings.home)
+    for what, look in (
+        ("key file", _keys), ("disk", _disk), ("write barrier", _barrier), ("clock", _clock), ("processes", _processes),
+        ("database", _database), ("listings", _listings), ("sealed logs", _logs),
+    ):  # fmt: skip
+        yield from _guarded(what, look, settings)
+
+
+def _guarded(what: str, look: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from look(settings)
+    except AnnulError as error:
+        yield _wrong(what, error)
+    except OSError as error:
+        yield Finding(what, "wrong", f"{error.strerror or error}", "Look at the folder's disk and its permissions.")
+
+
+def _wrong(what: str, error: AnnulError) -> Finding:
+    place = f" ({error.where})" if error.where else ""
+    return Finding(what, "wrong", f"{error.message}{place}", error.mend or "")
+
+
+def _home(home: Path) -> Finding:
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if mode & 0o022:
+        return Finding("home", "wrong", "others may write into the data folder", f"Run: chmod go-w {home}")
+    return Finding("home", "well", f"mode {mode:04o}")
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    from annul.registry import keys as key_file
+
+    keys = key_file.load(settings.home)
+    yield Finding("key file", "well", f"whole and private; document keys at epoch {keys.epoch}")
+    public = settings.home / key_file.PUBLIC_FILE
+    written = public.read_text("ascii").split() if public.exists() else []
+    if written == keys.public_lines():
+        yield Finding("public keys", "well", "belong to the key file")
+    else:
+        yield Finding(
+            "public keys", "wrong", f"{key_file.PUBLIC_FILE} does not belong to the key file",
+            "Receipts would be verified with the wrong keys: restore it, or let `annul serve` write it anew.",
+        )  # fmt: skip
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    usage = shutil.disk_usage(settings.home)
+    free = f"{usage.free / (1 << 30):,.1f} GiB free of {usage.total / (1 << 30):,.1f}"
+    if usage.free < DISK_WRONG_BYTES:
+        yield Finding("disk", "wrong", free, "Free space now: a full disk stops answers (none is given that is not on disk).")
+    elif usage.free < usage.total * DISK_WARNING_SHARE:
+        yield Finding("disk", "warning", free, "Plan for more space; check logs grow by about 0.4 KB a check.")
+    else:
+        yield Finding("disk", "well", free)
+
+
+def _barrier(settings: Settings) -> Iterator[Finding]:
+    probe = settings.home / f"doctor-{os.getpid()}.probe"
+    took: list[float] = []
+    try:
+        with probe.open("wb", buffering=0) as file:
+            for _ in range(BARRIERS):
+                file.write(bytes(4096))
+                started = time.perf_counter()
+                os.fdatasync(file.fileno())
+                took.append((time.perf_counter() - started) * 1000)
+    finally:
+        probe.unlink(missing_ok=True)
+    median = sorted(took)[len(took) // 2]
+    message = f"{median:.2f} ms for 4 KB made durable (median of {BARRIERS})"
+    if median > BARRIER_WARNING_MS:
+        yield Finding("write barrier", "warning", message, "Every answer waits for one: move the home to a faster disk.")
+    else:
+        yield Finding("write barrier", "well", message)
+
+
+def _clock(settings: Settings) -> Iterator[Finding]:
+    newest = max((path.stat().st_mtime for path in (settings.home / "log").glob("*/checkpoint")), default=0.0)
+    ahead = newest - time.time()
+    if ahead > 1.0:
+        yield Finding("clock", "wrong", f"the clock is {ahead:.0f} s behind the newest checkpoint", "Set the clock; use NTP.")
+        return
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    if state == CLOCK_ERROR:
+        yield Finding("clock", "warning", "the kernel does not call the clock synchronised", "Use NTP: receipts state times.")
+    else:
+        yield Finding("clock", "well", "synchronised" if state >= 0 else "not behind the logs")
+
+
+def _processes(settings: Settings) -> Iterator[Finding]:
+    from annul import app
+
+    found = app.running(settings.home)
+    if found is None:
+        yield Finding("processes", "warning", "annul does not run on this home", "Start it: annul serve, or annul demo")
+        return
+    roles = ", ".join(f"{role} {pid}" for role, pid in found["roles"].items())
+    gone = [role for role, pid in found["roles"].items() if not Path(f"/proc/{pid}").exists()]
+    if gone:
+        yield Finding(
+            "processes", "wrong", f"{', '.join(gone)} died", "It is started again at once: look at the log why it dies."
+        )
+    elif not app.is_ready(found["url"]):
+        yield Finding("processes", "wrong", f"{found['url']} is not ready", f"Ask {found['url']}/readyz what is missing.")
+    else:
+        yield Finding("processes", "well", f"{found['url']} is ready ({roles})")
+
+
+@contextlib.contextmanager
+def _connected(settings: Settings) -> Iterator[Any]:
+    """Connect to the register's database, starting the embedded one when nothing runs; nothing is migrated."""
+    from annul import app
+    from annul.registry.postgres import Embedded
+    from annul.registry.store import connect
+
+    with contextlib.ExitStack() as stack:
+        conninfo = settings.database_url
+        if not conninfo:
+            embedded = Embedded(settings.home)
+            if not (settings.home / "postgres").is_dir():
+                raise NotFound("there is no database yet", mend="Run: annul setup, or annul demo")
+            if app.running(settings.home) is None:
+                stack.enter_context(embedded)
+            conninfo = embedded.conninfo
+        yield stack.enter_context(connect(conninfo))
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    from annul.registry.store import check_safe
+
+    with _connected(settings) as db:
+        check_safe(db)
+        row = db.execute("SELECT version_num, (SELECT next_position - 1 FROM log_head) FROM alembic_version").fetchone()
+        staged = db.execute("SELECT count(*) FROM bulk WHERE state = 'staged'").fetchone()
+        yield Finding("database", "well", f"durable, version {row[0]}, register log at position {row[1]:,}")
+        if staged and staged[0]:
+            yield Finding(
+                "bulk events",
+                "warning",
+                f"{staged[0]} staged and not in force",
+                "See `annul bulk list`: confirm or leave them.",
+            )
+        yield from _rolled_back(settings, db)
+
+
+def _rolled_back(settings: Settings, db: Any) -> Iterator[Finding]:
+    from annul.registry import sealer
+
+    if (settings.home / "log" / "register" / "checkpoint").exists():
+        sealed = _checkpoint(settings.home, "register")
+        sealer.hold_not_rolled_back(db, sealed.size)
+        yield Finding("register", "well", f"not behind its seal ({sealed.size:,} entries sealed)")
+
+
+def _listings(settings: Settings) -> Iterator[Finding]:
+    from annul.listings.listings import Listings
+
+    if not (settings.home / "listings").is_dir():
+        yield Finding("listings", "warning", "there are none yet", "Start annul: the follower builds them.")
+        return
+    listings = Listings(settings.home / "listings")
+    state = listings.scrub(1.0)
+    while not state.done:
+        state = listings.scrub(1.0)
+    sizes = ", ".join(f"{name} {value:,}" for name, value in listings.sizes().items())
+    yield Finding("listings", "well", f"every block re-read; position {listings.position:,}, {sizes}")
+
+
+def _checkpoint(home: Path, log: str) -> Any:
+    from annul.client import TrustedKeys
+    from annul.proof.checkpoint import open_checkpoint
+
+    keys = TrustedKeys.read(home / "keys" / "annul.pub")
+    note = (home / "log" / log / "checkpoint").read_bytes()
+    return open_checkpoint(note, keys.register if log == "register" else keys.checks, f"annul/{log}")
+
+
+def _logs(settings: Settings) -> Iterator[Finding]:
+    for log in ("register", "checks"):
+        if not (settings.home / "log" / log / "checkpoint").exists():
+            yield Finding(f"{log} log", "warning", "not sealed yet", "Start annul: the sealer seals within a second.")
+            continue
+        sealed = _checkpoint(settings.home, log)
+        yield Finding(f"{log} log", "well", f"checkpoint signed, {sealed.size:,} entries; `annul log verify` re-reads all")

@@ -1,0 +1,84 @@
+"""A running demo for the tests of the command line, and a way to run commands against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annul.cli import run
+
+START_WAIT_S = 110
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as one JSON value."""
+        return json.loads(self.out)
+
+
+Annul = Callable[..., Result]
+
+
+def start_demo(home: Path, *options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """Start `annul demo` on a home and return the process and the line it prints when it is ready."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNUL_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "annul", "demo", "--home", str(home), "--port", "0", "--workers", "1", "--json", *options],
+        env=environment, stdout=subprocess.PIPE, stderr=(home.parent / f"{home.name}.err").open("a"), text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, (home.parent / f"{home.name}.err").read_text()
+    return process, json.loads(line)
+
+
+def stop_demo(process: subprocess.Popen[str]) -> int:
+    """Stop a demo as Ctrl-C does and return its exit code."""
+    process.send_signal(signal.SIGINT)
+    code = process.wait(START_WAIT_S)
+    assert process.stdout is not None
+    process.stdout.close()
+    return code
+
+
+@pytest.fixture(scope="session")
+def demo_home(memory_folder: Path) -> Iterator[Path]:
+    """The data folder of a demo that runs for all tests of this folder."""
+    home = memory_folder / "demo"
+    process, _ = start_demo(home, "--holders", "300")
+    yield home
+    assert stop_demo(process) == 0
+
+
+@pytest.fixture
+def annul(demo_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Annul:
+    """Run one command in this process against the running demo."""
+    for name in list(os.environ):
+        if name.startswith("ANNUL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("ANNUL_HOME", str(demo_home))
+
+    def command(*arguments: str | Path) -> Result:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return command

@@ -1,0 +1,183 @@
+"""The key file and the rotation of document keys."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from annul.errors import Conflict, Corrupt, NotFound, UnsafeSettings
+from annul.listings import Listings, unpack
+from annul.proof.checkpoint import Verifier
+from annul.records.document import block, number_block
+from annul.records.status import State
+from annul.registry import keys as key_file
+from annul.registry import rotation
+from tests.registry.test_bulk import FIRST, bulk_of, listed, russian, stage
+from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card, passport
+
+
+def test_keys_come_back_as_they_were_made(tmp_path: Path) -> None:
+    """Create, load: equal; mode 0600; the public file holds three verifier keys and no secret."""
+    made = key_file.create(tmp_path)
+    assert key_file.load(tmp_path) == made
+    assert (tmp_path / key_file.SECRET_FILE).stat().st_mode & 0o777 == 0o600
+    lines = (tmp_path / key_file.PUBLIC_FILE).read_text().splitlines()
+    assert [Verifier.parse(line).name for line in lines] == ["annul/receipts", "annul/register", "annul/checks"]
+    assert made.receipts.hex() not in repr(made)
+    with pytest.raises(Conflict):
+        key_file.create(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_key_file_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """Group or world readable: annul does not start on it."""
+    key_file.create(tmp_path)
+    (tmp_path / key_file.SECRET_FILE).chmod(mode)
+    with pytest.raises(UnsafeSettings):
+        key_file.load(tmp_path)
+
+
+def test_a_flipped_bit_is_detected_and_the_spoiled_secret_named(tmp_path: Path) -> None:
+    """Every secret in turn: the error names it and shows none of it."""
+    key_file.create(tmp_path)
+    path = tmp_path / key_file.SECRET_FILE
+    whole = json.loads(path.read_text())
+    for name, text in whole["secrets"].items():
+        raw = bytearray(base64.b64decode(text))
+        raw[5] ^= 0x10
+        spoiled = {**whole, "secrets": {**whole["secrets"], name: base64.b64encode(raw).decode()}}
+        path.write_text(json.dumps(spoiled))
+        with pytest.raises(Corrupt) as refused:
+            key_file.load(tmp_path)
+        assert name in str(refused.value)
+        assert text not in str(refused.value)
+
+
+def test_every_flipped_bit_of_the_file_is_noticed(tmp_path: Path) -> None:
+    """No single-bit change of any byte loads as other keys than were written."""
+    made = key_file.create(tmp_path)
+    path = tmp_path / key_file.SECRET_FILE
+    raw = path.read_bytes()
+    for at in range(0, len(raw), 3):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << at % 7]) + raw[at + 1 :])
+        try:
+            assert key_file.load(tmp_path) == made
+        except (Corrupt, NotFound, key_file.UnknownVersion):
+            continue
+
+
+def test_a_missing_file_names_the_next_step(tmp_path: Path) -> None:
+    """Nothing is made silently by loading."""
+    with pytest.raises(NotFound, match="annul setup"):
+        key_file.load(tmp_path)
+
+
+def test_after_a_rotation_every_document_is_found_under_its_new_key(world: World) -> None:
+    """Table, rows, numbers, persons and history follow; the old keys find nothing."""
+
+    async def before() -> None:
+        await world.register.issue(ISSUER, card(), happened_at_us=START_US)
+        await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG)
+
+    asyncio.run(before())
+    world.follow()
+    old = world.keys.documents("live")
+    with pytest.raises(Conflict, match="running"):
+        rotation.rotate(world.conninfo, world.home, world.clock)
+    world.close()
+    told: list[tuple[int, int]] = []
+    keys = rotation.rotate(world.conninfo, world.home, world.clock, progress=lambda *at: told.append(at))
+    assert (keys.epoch, key_file.load(world.home), told) == (2, keys, [(2, 2)])
+    again = World(world.conninfo, world.home)
+    again.clock.us = world.clock.us
+    assert again.follow() == 3
+    listings, new = Listings(world.home / "listings"), keys.documents("live")
+    blocks = block(card()) + number_block(card()) + block(passport())
+    assert [unpack(value).state for value in listings.lookup(new.blind(blocks))] == [
+        State.current,
+        State.current,
+        State.reported_lost,
+    ]
+    assert not listings.lookup(old.blind(blocks)).any()
+
+    async def after() -> None:
+        assert len(await again.register.history(POLICE, passport(), case="c")) == 1
+        told = await again.register.death(ISSUER, card().number, happened_at_us=START_US)
+        assert told.documents == 1
+
+    asyncio.run(after())
+    again.close()
+
+
+def test_a_rotation_cut_off_before_the_key_file_is_finished_by_the_next_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is in, the pending secrets are not yet current: `settle` makes them so, and no key is lost."""
+    asyncio.run(world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG))
+    save, count = key_file.save, 0
+
+    def cut(home: Path, keys: key_file.Keys) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise KeyboardInterrupt
+        save(home, keys)
+
+    monkeypatch.setattr(key_file, "save", cut)
+    with pytest.raises(KeyboardInterrupt):
+        rotation.rotate(world.conninfo, world.home, world.clock)
+    monkeypatch.undo()
+    assert key_file.load(world.home).epoch == 1
+    with pytest.raises(UnsafeSettings):
+        world.follow()
+    assert rotation.settle(world.conninfo, world.home).epoch == 2
+    again = World(world.conninfo, world.home)
+    again.follow()
+    key = again.keys.documents("live").blind(block(passport()))
+    assert unpack(Listings(world.home / "listings").lookup(key)[0]).state is State.reported_lost
+    again.close()
+
+
+def test_lists_are_rekeyed_and_keep_refusing(world: World, tmp_path: Path) -> None:
+    """In force, undone and staged lists all go on under the new keys; the log holds the new digests."""
+
+    async def go() -> None:
+        bulk, kept = await stage(world, listed(tmp_path / "a.csv", 0, 9))
+        await bulk.confirm(FIRST, kept.id)
+        _, undone = await stage(world, listed(tmp_path / "b.csv", 10, 19), state=State.cancelled)
+        await bulk.confirm(FIRST, undone.id)
+        during = world.clock()
+        await bulk.undo(FIRST, undone.id)
+        _, staged = await stage(world, listed(tmp_path / "c.csv", 20, 29))
+        world.follow()
+        world.close()
+        keys = rotation.rotate(world.conninfo, world.home, world.clock)
+        again = World(world.conninfo, world.home)
+        again.clock.us = world.clock.us
+        again.follow()
+        listings, new = Listings(world.home / "listings"), keys.documents("live")
+
+        def state(line: int) -> State | None:
+            return unpack(listings.lookup(new.blind(block(russian(line))))[0]).state
+
+        assert [state(line) for line in (3, 13, 23)] == [State.revoked, None, None]
+        assert (await again.register.status_at(POLICE, russian(13), during, during, case="c")).state == "cancelled"
+        await bulk_of(again).confirm(FIRST, staged.id)
+        again.follow()
+        assert state(23) is State.revoked
+        corrected = await again.register.correct(
+            POLICE, russian(3), State.revoked, happened_at_us=START_US, second_officer="o-2"
+        )
+        assert corrected.state == "current"
+        again.follow()
+        assert state(3) is State.current
+        await bulk_of(again).undo(FIRST, kept.id)
+        again.follow()
+        assert state(4) is None
+        again.close()
+
+    asyncio.run(go())

@@ -1,0 +1,71 @@
+"""docs/api.md is true: every address has a command, and every command does what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OKPKey
+
+from annul.web.call import Route
+from annul.web.routes import ROUTES
+from tests.web.conftest import House
+
+PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+TIMEOUT_S = 90
+
+
+CALLS = [part.split("\n\n")[0] for part in COMMANDS.split("curl --")[1:]]
+"""Each command from its curl to the next empty line or the next curl."""
+
+
+def _called(route: Route) -> bool:
+    address = re.escape(re.sub(r":path}", "}", route.path)).replace(r"\{log\}", "register")
+    pattern = re.compile(r'"\$ANNUL' + re.sub(r"\\{(path)?\w*\\}", r"(?:[^\"]+)", address) + r'(?:\?[^"]*)?"')
+    posts = [" -d " in call or "-X POST" in call for call in CALLS if pattern.search(call)]
+    return (route.method == "POST") in posts
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if not route.page], ids=lambda route: route.name)
+def test_every_address_has_a_command(route: Route) -> None:
+    """A route that is not shown here is not documented."""
+    assert _called(route)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="curl or bash is not installed")
+def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
+    """All commands of the page, in their order, in one shell that stops at the first failure."""
+    staged = []
+    for number in (1, 2):
+        file = house.settings.home / f"docs-{number}.csv"
+        file.write_text(f"PASSP_SERIES,PASSP_NUMBER\n4510,90000{number}\n")
+        staged.append(house.run(house.stage(file)))
+    key = OKPKey.generate_key("Ed25519")
+    now = int(time.time())
+    claims = {"iss": "docs-hotel", "sub": "docs-hotel", "aud": house.url, "exp": now + 250, "jti": str(uuid.uuid4())}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ANNUL": house.url,
+        "BANK": house.keys["bank"],
+        "POLICE": house.keys["police"],
+        "ISSUER": house.keys["issuer"],
+        "SUPERVISOR": house.keys["supervisor"],
+        "BULK": staged[0],
+        "BULK2": staged[1],
+        "JWK": json.dumps(key.as_dict(private=False)),
+        "ASSERTION": jwt.encode({"alg": "Ed25519"}, claims, key, algorithms=["Ed25519"]),
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", COMMANDS], env=environment, cwd=tmp_path, capture_output=True, text=True,
+        timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -1,0 +1,167 @@
+"""What everybody may see: keys, receipts, sealed logs, health, counts, pages and headers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from typing import Any
+
+import pytest
+
+from annul.proof.checkpoint import Verifier, open_checkpoint
+from annul.proof.merkle import leaf_hash, verify_inclusion
+from annul.proof.tiles import TileReader, unpack_bundle
+from tests.web.conftest import WAIT_S, House
+
+PAGES = ["/", "/receipts/verify", "/counter/sign-in", "/problems/over-quota"]
+
+
+@pytest.fixture(scope="module")
+def receipt(house: House) -> dict[str, Any]:
+    """A receipt of a check."""
+    return house.ask(house.passport())["receipt"]
+
+
+def test_a_receipt_is_proved_to_anybody(house: House, receipt: dict[str, Any]) -> None:
+    """No credential is needed; what it says is told in words."""
+    proved = house.call("POST", "/v1/receipts/verify", json={"receipt": receipt}).json()
+    assert proved["proved"] is True
+    assert (proved["says"]["party"], proved["says"]["outcome"]) == ("bank", "PASS")
+
+
+@pytest.mark.parametrize("member", ["leaf", "statement", "signature", "path"])
+def test_a_changed_receipt_is_refused_with_the_failing_step(house: House, receipt: dict[str, Any], member: str) -> None:
+    """One flipped bit anywhere: 422 with the step, and no seal on the page."""
+    raw = bytearray(base64.b64decode(receipt[member])) or bytearray(32)
+    raw[len(raw) // 2] ^= 1
+    changed = receipt | {member: base64.b64encode(raw).decode()}
+    answer = house.call("POST", "/v1/receipts/verify", json={"receipt": changed})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/verification-failed")
+    assert answer.json()["step"] in range(1, 7)
+    page = house.http.post("/receipts/verify", data={"receipt": str(changed).replace("'", '"')})
+    assert page.status_code == 422
+    assert 'class="seal"' not in page.text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', "x" * 20_000])
+def test_the_receipt_page_takes_anything_and_proves_nothing(house: House, text: str) -> None:
+    """Bad pastes are told, never a server error."""
+    page = house.http.post("/receipts/verify", data={"receipt": text})
+    assert page.status_code in (413, 422)
+    assert 'class="seal"' not in page.text
+
+
+def test_the_public_keys_are_those_that_sign(house: House, receipt: dict[str, Any]) -> None:
+    """The key of the receipts has the id that receipts name."""
+    keys = {key["name"]: key["vkey"] for key in house.call("GET", "/v1/keys").json()["keys"]}
+    assert set(keys) == {"annul/receipts", "annul/register", "annul/checks"}
+    assert Verifier.parse(keys["annul/receipts"]).key_id.hex() == receipt["key"]
+
+
+@pytest.mark.parametrize("log", ["register", "checks"])
+def test_the_log_can_be_followed_from_outside(house: House, log: str) -> None:
+    """Checkpoint, tiles, and a proof of inclusion hold together by the public key alone."""
+    house.ask(house.passport())
+    keys = {key["name"]: key["vkey"] for key in house.call("GET", "/v1/keys").json()["keys"]}
+    verifier = Verifier.parse(keys[f"annul/{log}"])
+    deadline = time.monotonic() + WAIT_S
+    while (answer := house.call("GET", f"/v1/log/{log}/checkpoint")).status_code == 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert answer.headers["content-type"].startswith("text/plain")
+    sealed = open_checkpoint(answer.content, [verifier], f"annul/{log}")
+
+    def read(path: str) -> bytes:
+        got = house.call("GET", f"/v1/log/{log}/{path}", "supervisor")
+        assert got.status_code == 200, path
+        assert got.headers["content-type"] == "application/octet-stream"
+        return got.content
+
+    assert TileReader(read, sealed.size).root() == sealed.root
+    proof = house.call("GET", f"/v1/log/{log}/proof?index=0").json()
+    newest = open_checkpoint(proof["checkpoint"].encode(), [verifier], f"annul/{log}")
+    path = [base64.b64decode(step) for step in proof["path"]]
+    leaf = base64.b64decode(proof["leaf_hash"])
+    assert verify_inclusion(newest.root, newest.size, 0, leaf, path)
+    width = min(256, sealed.size)
+    entries = unpack_bundle(read(f"tile/entries/000{'' if width == 256 else f'.p/{width}'}"))
+    assert leaf_hash(entries[0]) == leaf
+
+
+def test_entries_are_not_public(house: House) -> None:
+    """Hashes are for everybody, entries for supervisors."""
+    assert house.call("GET", "/v1/log/register/tile/entries/000").status_code == 401
+    assert house.call("GET", "/v1/log/register/tile/entries/000", "bank").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["tile/0/../../../keys/secret.json", "tile/0/%2e%2e/%2e%2e/keys/secret.json", "tile/0/000.p/256", "tile/8/000",
+             "tile/0/1", "tile/0/x001", "tile/0/x000/000", "tile/0/000.p/0"]
+)  # fmt: skip
+def test_nothing_but_tiles_is_served_from_the_log(house: House, path: str) -> None:
+    """A path that is not exactly a tile's is not found."""
+    assert house.call("GET", f"/v1/log/register/{path}").status_code == 404
+
+
+def test_an_entry_behind_the_checkpoint_has_no_proof_yet(house: House) -> None:
+    """404 for an index the log does not have."""
+    assert house.call("GET", "/v1/log/register/proof?index=999999999").status_code == 404
+
+
+def test_health_and_readiness(house: House) -> None:
+    """Readiness names what is missing; nothing is."""
+    assert house.call("GET", "/healthz").json()["alive"] is True
+    ready = house.call("GET", "/readyz")
+    assert (ready.status_code, ready.json()["missing"]) == (200, [])
+
+
+def test_counts_have_no_personal_labels(house: House) -> None:
+    """Routes by template, no party, no number, no clerk."""
+    document = house.passport()
+    house.ask(document, clerk="C-4711")
+    text = house.call("GET", "/metrics").text
+    assert "annul_requests_total" in text
+    assert "annul_position" in text
+    for personal in (document["number"], "C-4711", 'party="', "bank"):
+        assert personal not in text
+
+
+def test_counts_are_for_this_machine_unless_the_operator_says_otherwise(house: House) -> None:
+    """A proxy on this machine that passes somebody on does not open them."""
+    assert house.call("GET", "/metrics", headers={"x-forwarded-for": "203.0.113.5"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/healthz", "/nope", "/v1/keys"])
+def test_every_answer_has_the_security_headers(house: House, path: str) -> None:
+    """Also errors."""
+    headers = house.call("GET", path).headers
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_need_nothing_inline_and_nothing_from_elsewhere(house: House, path: str) -> None:
+    """No script, no style attribute, no address of another host; static files are there."""
+    page = house.call("GET", path)
+    assert page.status_code == 200
+    assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?://", page.text)
+    for address in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text):
+        file = house.call("GET", address.replace("&amp;", "&"))
+        assert file.status_code == 200
+        assert "immutable" in file.headers["cache-control"]
+        assert hashlib.sha256(file.content).hexdigest().startswith(address.partition("v=")[2])
+
+
+def test_a_page_that_is_not_there_is_a_page_for_people(house: House) -> None:
+    """A browser gets words, a program a problem document."""
+    page = house.call("GET", "/nope", headers={"accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such thing here" in page.text
+    api = house.call("GET", "/v1/nope", headers={"accept": "text/html"})
+    assert api.headers["content-type"] == "application/problem+json"
