@@ -58,13 +58,32 @@ def stop_demo(process: subprocess.Popen[str]) -> int:
     return code
 
 
+def demo_of(home: Path) -> dict[str, Any]:
+    """Read demo.json."""
+    read: dict[str, Any] = json.loads((home / "demo.json").read_text(encoding="utf-8"))
+    return read
+
+
 @pytest.fixture(scope="session")
-def demo_home(memory_folder: Path) -> Iterator[Path]:
-    """The data folder of a demo that runs for all tests of this folder."""
+def restarted(memory_folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A demo that was started, used, stopped and started again: its folder, and demo.json as the first start left it."""
+    from annul.client import Client
+
     home = memory_folder / "demo"
     process, _ = start_demo(home, "--holders", "300")
-    yield home
+    before = demo_of(home)
+    with Client(before["url"], before["credentials"]["police"]["key"]) as police:
+        police.report(before["try"]["document"], "stolen", proof="in_person")
     assert stop_demo(process) == 0
+    process, _ = start_demo(home)
+    yield home, before
+    assert stop_demo(process) == 0
+
+
+@pytest.fixture
+def demo_home(restarted: tuple[Path, dict[str, Any]]) -> Path:
+    """The data folder of the running demo."""
+    return restarted[0]
 
 
 @pytest.fixture

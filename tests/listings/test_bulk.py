@@ -275,9 +275,7 @@ def test_current_documents_are_kept_where_the_issuer_provides_whole_lives(tmp_pa
 
 
 @pytest.mark.parametrize("ending", ["csv", "ndjson", "parquet"])
-def test_interchange_lists_can_be_read_from_any_chunk_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
-) -> None:
+def test_interchange_lists_can_be_read_from_any_chunk_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     """What follows a chunk's place is the same as in one go: that is what going on relies on."""
     monkeypatch.setattr("annul.listings.interchange.PIECE_BYTES", 200)
     monkeypatch.setattr("annul.listings.interchange.PARQUET_ROWS", 2)

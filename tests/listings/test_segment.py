@@ -48,9 +48,7 @@ def test_segment_equals_a_dict_the_worst_value_wins(batches: list[list[tuple[int
     for batch in batches:
         for number, value in batch:
             model[number] = worst(model.get(number, 0), value)
-    made = (
-        Batch(b"".join(keys(n, n + 1) for n, _ in batch), np.array([v for _, v in batch], np.uint64)) for batch in batches
-    )
+    made = (Batch(b"".join(keys(n, n + 1) for n, _ in batch), np.array([v for _, v in batch], np.uint64)) for batch in batches)
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "s.seg"
         info = build(made, path, memory_bytes=1 if narrow else 1 << 20)

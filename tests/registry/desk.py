@@ -54,16 +54,12 @@ class Desk:
         if number:
             self.writer.put_one(keys.blind(number_block(document)), number)
 
-    def checks(
-        self, worker: int = 0, *, open_file: Callable[[Path], LogFile] = DiskFile, **options: Any
-    ) -> Checks:
+    def checks(self, worker: int = 0, *, open_file: Callable[[Path], LogFile] = DiskFile, **options: Any) -> Checks:
         """Open the ask path of a worker."""
         log = CheckLog(self.home / "checks", worker, open_file=open_file)
         quota = Quota(self.home / "quota", worker)
         keys = {"live": LIVE, "test": TEST}
-        checks = Checks(
-            self.listings, keys, log, self.signer, quota, now_us=lambda: self.now, **options
-        )
+        checks = Checks(self.listings, keys, log, self.signer, quota, now_us=lambda: self.now, **options)
         self.open.append((checks, log, quota))
         return checks
 
@@ -90,7 +86,10 @@ def card(valid_from: str | None = "2016-10-06", valid_until: str | None = None, 
 def question(fields: DocumentFields | None = None, **more: Any) -> Question:
     """Ask about a document, by default the usual card, for opening an account in person."""
     return Question(
-        document=fields or card(), purpose=more.pop("purpose", "account-opening"), channel=more.pop("channel", "in_person"), **more
+        document=fields or card(),
+        purpose=more.pop("purpose", "account-opening"),
+        channel=more.pop("channel", "in_person"),
+        **more,
     )
 
 
@@ -99,4 +98,17 @@ def parsed(fields: DocumentFields | None = None) -> Document:
     return parse_document(fields or card())
 
 
-__all__ = ["DocumentFields", "LIVE", "NOW_US", "NUMBER", "PURPOSES", "TEST", "Desk", "State", "card", "parsed", "principal", "question"]
+__all__ = [
+    "LIVE",
+    "NOW_US",
+    "NUMBER",
+    "PURPOSES",
+    "TEST",
+    "Desk",
+    "DocumentFields",
+    "State",
+    "card",
+    "parsed",
+    "principal",
+    "question",
+]

@@ -107,7 +107,11 @@ def test_what_is_not_listed_is_answered_by_coverage(tmp_path: Path) -> None:
 
     async def story(desk: Desk) -> None:
         checks = desk.checks()
-        for fields, code, coverage in ((RU, "V00", "listing_only"), (PASSPORT, "U30", "whole_life"), (card(), "U30", "whole_life")):
+        for fields, code, coverage in (
+            (RU, "V00", "listing_only"),
+            (PASSPORT, "U30", "whole_life"),
+            (card(), "U30", "whole_life"),
+        ):
             answer = (await checks.ask(desk.bank, question(fields))).answer
             assert (answer.status.code, answer.status.coverage) == (code, coverage)
         generic = DocumentFields(scheme="generic", issuer="Nowhere", kind="pass", number="A1")
@@ -288,7 +292,13 @@ def test_the_receipt_opens_to_the_document_and_the_context(tmp_path: Path) -> No
 
 numbers = st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=20)
 documents = st.one_of(
-    st.builds(DocumentFields, scheme=st.just("generic"), issuer=st.sampled_from(["ABC", "OFFICE-1"]), kind=st.just("PASS"), number=numbers),
+    st.builds(
+        DocumentFields,
+        scheme=st.just("generic"),
+        issuer=st.sampled_from(["ABC", "OFFICE-1"]),
+        kind=st.just("PASS"),
+        number=numbers,
+    ),
     st.builds(
         DocumentFields,
         scheme=st.just("ru-internal"),

@@ -192,15 +192,14 @@ def keys_rotate(home: Home, show: Show) -> None:
     settings = home.settings()
     if app.running(settings.home) is not None:
         raise Conflict("annul runs on this data folder.", where=str(settings.home), mend="Stop it first.")
-    with app.open_database(settings) as conninfo:
-        with progress("Re-keying", None, "documents") as advance:
-            before = 0
+    with app.open_database(settings) as conninfo, progress("Re-keying", None, "documents") as advance:
+        before = 0
 
-            def moved(done: int, _total: int) -> None:
-                nonlocal before
-                advance(done - before)
-                before = done
+        def moved(done: int, _total: int) -> None:
+            nonlocal before
+            advance(done - before)
+            before = done
 
-            rotate(conninfo, settings.home, app.now_us, author=OPERATOR, progress=moved)
+        rotate(conninfo, settings.home, app.now_us, author=OPERATOR, progress=moved)
     epoch = load(settings.home).epoch
     show.result({"epoch": epoch}, f"✔  ROTATED  Document keys are at epoch {epoch}. Back up keys/secret.json now.")

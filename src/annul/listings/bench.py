@@ -210,4 +210,3 @@ def import_in_this_process(source: Path, folder: Path) -> None:
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = _Imported(report.lines, report.listed, report.bad_count, seconds, resident, report.byte_count)
     sys.stdout.buffer.write(msgspec.json.encode(found))
-

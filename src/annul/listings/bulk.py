@@ -262,4 +262,3 @@ class _Work:
         self._documents.close(remove=False)
         if self._numbers is not None:
             self._numbers.close(remove=False)
-

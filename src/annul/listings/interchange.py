@@ -71,9 +71,7 @@ def interchange_list(path: Path, flags: Flags | None = None) -> Reader:
         return lambda place, lines: _text_chunks(path, place, lines, _json_rows, flags)
     if ending == ".parquet":
         return lambda place, _lines: _parquet_chunks(path, place, flags)
-    raise BadInput(
-        "the list's format cannot be told by its name", where=path.name, mend="Name it .csv, .ndjson or .parquet."
-    )
+    raise BadInput("the list's format cannot be told by its name", where=path.name, mend="Name it .csv, .ndjson or .parquet.")
 
 
 Rows = Callable[[list[bytes], int], Iterable[Row | str | None]]
@@ -268,4 +266,3 @@ def _check_time(text: str) -> None:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise BadInput("This is not a time with its zone.", where="/happened_at", mend="Write 2026-01-31T12:00:00Z.")
-

@@ -195,4 +195,3 @@ def _write(name: str, code: bytes) -> None:
         except OSError:
             continue
         return
-

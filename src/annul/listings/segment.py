@@ -361,9 +361,7 @@ def rekey(
     return build(renewed, target, memory_bytes=memory_bytes, progress=progress)
 
 
-def seal(
-    documents: Spill, path: Path, *, numbers: Spill | None = None, progress: Progress | None = None
-) -> SegmentInfo:
+def seal(documents: Spill, path: Path, *, numbers: Spill | None = None, progress: Progress | None = None) -> SegmentInfo:
     """Sort what was spilled into a segment file, durable before it gets its name."""
     documents.release()
     if numbers is not None:
@@ -395,9 +393,7 @@ def _sorted_bucket(documents: Spill, numbers: Spill | None, bucket: int) -> Word
     if numbers is not None:
         records = _sort(numbers.bucket(bucket), 3)
         reduced: Words = np.empty(len(records) // 3 * 2, np.uint64)
-        count = kernels.unite_numbers(
-            address_of(records), len(records) // 3, address_of(severity), address_of(reduced)
-        )
+        count = kernels.unite_numbers(address_of(records), len(records) // 3, address_of(severity), address_of(reduced))
         slots = _sort(np.concatenate([slots, reduced[: count * 2]]), 2)
     count = kernels.unite(address_of(slots), len(slots) // 2, address_of(severity))
     return slots[: count * 2]

@@ -54,10 +54,7 @@ _COLUMNS: Final = (
     "channel, scheme, outcome, status, answered_status, freshness, advice, position, branch, terminal, clerk, reference"
 )
 _TYPES: Final = (
-    ["int8", "text", "int2", "int4", "int8", "int4", "bytea", "bytea", "bytea"]
-    + ["int2"] * 8
-    + ["int4", "int8"]
-    + ["text"] * 4
+    ["int8", "text", "int2", "int4", "int8", "int4", "bytea", "bytea", "bytea"] + ["int2"] * 8 + ["int4", "int8"] + ["text"] * 4
 )
 
 
@@ -123,9 +120,7 @@ class Indexer:
             start, file, offset = found or (0, "", 0)
             rows: list[tuple[Any, ...]] = []
             last: WindowRecord | None = None
-            for window in read_windows(
-                worker_folder(self._checks, worker), start=start, file=file, offset=offset
-            ):
+            for window in read_windows(worker_folder(self._checks, worker), start=start, file=file, offset=offset):
                 rows.extend(_rows(window))
                 last = window
                 if len(rows) >= INDEX_ROWS_MAX:
@@ -173,9 +168,7 @@ def _start_us(month: tuple[int, int]) -> int:
 
 
 def _partition(month: tuple[int, int]) -> sql.Composed:
-    return sql.SQL(
-        "CREATE TABLE IF NOT EXISTS {} PARTITION OF check_index FOR VALUES FROM ({}) TO ({})"
-    ).format(
+    return sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF check_index FOR VALUES FROM ({}) TO ({})").format(
         sql.Identifier(f"check_index_y{month[0]:04d}m{month[1]:02d}"),
         sql.Literal(_start_us(month)),
         sql.Literal(_start_us(_later(month, 1))),
@@ -232,18 +225,14 @@ class Accounts:
         self._keys = keys
         self._now_us = now_us
 
-    async def checks_of_party(
-        self, party: str, realm: str, *, after: str = "", limit: int = 100
-    ) -> tuple[list[CheckRow], str]:
+    async def checks_of_party(self, party: str, realm: str, *, after: str = "", limit: int = 100) -> tuple[list[CheckRow], str]:
         """Return a page of a party's own checks, newest first, and the cursor of the next page ("" after the last).
 
         Raises:
             BadInput: the cursor or the limit is not of its form.
             SourceDown: the database cannot be reached.
         """
-        return await self._page(
-            "party = %s AND realm = %s", (party, REALM_CODES[realm]), after, limit, exact=False
-        )
+        return await self._page("party = %s AND realm = %s", (party, REALM_CODES[realm]), after, limit, exact=False)
 
     async def checks_of_document(
         self, act: Act, document: Document, *, case: str, after: str = "", limit: int = 100
@@ -257,9 +246,7 @@ class Accounts:
         """
         secrets = self._keys.live if act.realm == "live" else self._keys.test
         epochs = [DocumentKeys(secrets[: count + 1]) for count in range(len(secrets))]
-        number_keys = (
-            [keys.blind(number_block(document)) for keys in epochs] if document.discriminated else []
-        )
+        number_keys = [keys.blind(number_block(document)) for keys in epochs] if document.discriminated else []
         document_keys: list[bytes] = []
         if document.has_discriminator or not document.discriminated:
             document_keys = [keys.blind(block(document)) for keys in epochs]
@@ -285,9 +272,7 @@ class Accounts:
             where, values = "document_key = ANY(%s)", (document_keys,)
         else:
             where, values = "number_key = ANY(%s)", (number_keys,)
-        return await self._page(
-            f"{where} AND realm = %s", (*values, act.realm_code), after, limit, exact=True
-        )
+        return await self._page(f"{where} AND realm = %s", (*values, act.realm_code), after, limit, exact=True)
 
     async def check(self, party: str | None, check_id: str) -> CheckRecord:
         """Return one check with its receipt.
@@ -308,12 +293,10 @@ class Accounts:
             raise BadInput("A check id has 32 hex digits.", where="/check")
         async with reading(self._connections) as db:
             found = await (
-                await db.execute(f"SELECT {_COLUMNS} FROM check_index WHERE check_id = %s", (wanted,))  # noqa: S608
+                await db.execute(f"SELECT {_COLUMNS} FROM check_index WHERE check_id = %s", (wanted,))
             ).fetchone()
         if found is None or (party is not None and found[1] != party):
-            raise NotFound(
-                "There is no such check.", mend="A new check is found here some seconds after its answer."
-            )
+            raise NotFound("There is no such check.", mend="A new check is found here some seconds after its answer.")
         receipt, opening = await asyncio.to_thread(self._receipt, *found[3:6])
         return CheckRecord(**_named(found, exact=party is None), receipt=receipt, opening=opening)
 
@@ -338,7 +321,7 @@ class Accounts:
             where += f" AND ({order}) < (%s, %s, %s, %s)"
             values += _open_cursor(after)
         descending = order.replace(",", " DESC,") + " DESC"
-        query = f"SELECT {_COLUMNS} FROM check_index WHERE {where} ORDER BY {descending} LIMIT %s"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM check_index WHERE {where} ORDER BY {descending} LIMIT %s"
         async with reading(self._connections) as db:
             rows: Sequence[tuple[Any, ...]] = await (await db.execute(query, (*values, limit + 1))).fetchall()
         more = len(rows) > limit
@@ -356,9 +339,7 @@ def _open_cursor(cursor: str) -> tuple[int, int, int, int]:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii"))
         at, worker, window, index = _CURSOR.unpack(raw)
     except (binascii.Error, ValueError, struct.error):
-        raise BadInput(
-            "The cursor is none of this register.", where="?after", mend="Begin without a cursor."
-        ) from None
+        raise BadInput("The cursor is none of this register.", where="?after", mend="Begin without a cursor.") from None
     if window >= 1 << 63 or index >= 1 << 31 or worker >= 1 << 31:
         raise BadInput("The cursor is none of this register.", where="?after", mend="Begin without a cursor.")
     return at, worker, window, index

@@ -135,9 +135,7 @@ class Judge:
 
     def look(self, value: int, number: int, naming: int, until_day: int) -> Verdict | None:
         """Work a verdict out and remember it."""
-        verdict = self._memory[value, number, naming, until_day] = judge(
-            value, number, naming, until_day, self._today
-        )
+        verdict = self._memory[value, number, naming, until_day] = judge(value, number, naming, until_day, self._today)
         return verdict
 
 
@@ -190,9 +188,7 @@ class Desk:
         )
         encode = msgspec.json.encode
         detail = sentence(sentence_key(decision.outcome, shown))
-        head = (
-            b'{"outcome":%b,"status":%b,"identity":%b,"binding":%b,"freshness":{"code":%b,"position":'
-        ) % (
+        head = (b'{"outcome":%b,"status":%b,"identity":%b,"binding":%b,"freshness":{"code":%b,"position":') % (
             encode(decision.outcome),
             encode(StatusPart(code=shown, class_=shown.status_class, coverage=coverage)),
             encode(IdentityPart(identity)),
@@ -229,9 +225,7 @@ def error_code(error: AnnulError) -> ErrorCode:
 def no_answer(error: AnnulError, decisions: Decisions, position: int, as_of_us: int) -> bytes:
     """Return the JSON of a NO_ANSWER: what one check of a batch gets where a single check gets a problem document."""
     code = error_code(error)
-    decision = decisions.look(
-        StatusCode.U30, IdentityCode.M9, BindingCode.B9, FreshnessCode.F2, Channel.remote, error=code
-    )
+    decision = decisions.look(StatusCode.U30, IdentityCode.M9, BindingCode.B9, FreshnessCode.F2, Channel.remote, error=code)
     internal = code is ErrorCode.E90
     answer = Answer(
         outcome=Outcome.NO_ANSWER.value,
@@ -250,7 +244,4 @@ def no_answer(error: AnnulError, decisions: Decisions, position: int, as_of_us: 
 
 def rfc3339(at_us: int) -> str:
     """Return a time as RFC 3339 in UTC, cut to milliseconds."""
-    return (
-        datetime.fromtimestamp(at_us // 1000 / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        + f".{at_us // 1000 % 1000:03d}Z"
-    )
+    return datetime.fromtimestamp(at_us // 1000 / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_us // 1000 % 1000:03d}Z"

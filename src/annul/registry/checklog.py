@@ -116,9 +116,7 @@ class Private:
 
 def pack_private(record: Private) -> bytes:
     """Return the bytes of a private record, version 1."""
-    fixed = PRIVATE_FIXED.pack(
-        record.document_key, record.number_key, record.salt, record.key_epoch, record.status
-    )
+    fixed = PRIVATE_FIXED.pack(record.document_key, record.number_key, record.salt, record.key_epoch, record.status)
     return fixed + pack_context(record.branch, record.terminal, record.clerk, record.reference)
 
 
@@ -289,9 +287,7 @@ class CheckLog:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise Conflict(
-                "Another process writes this check log.", where=f"checks/{self.folder.name}"
-            ) from None
+            raise Conflict("Another process writes this check log.", where=f"checks/{self.folder.name}") from None
         self._open_file = open_file
         self._file_bytes_max = file_bytes_max
         self._file: LogFile | None = None
@@ -484,10 +480,7 @@ def _hop(raw: memoryview, at: int, window: int) -> int:
     """Return where the first record with a number of at least `window` begins, by lengths alone."""
     while at + _HEAD_BYTES <= len(raw):
         length = _LENGTH.unpack_from(raw, at)[0]
-        if (
-            parse_statement(bytes(raw[at + 5 : at + 5 + STATEMENT_BYTES])).window >= window
-            or length < _HEAD_BYTES
-        ):
+        if parse_statement(bytes(raw[at + 5 : at + 5 + STATEMENT_BYTES])).window >= window or length < _HEAD_BYTES:
             break
         at += 4 + length
     return at

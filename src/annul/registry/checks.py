@@ -272,9 +272,7 @@ class Checks:
         self._enqueue(asked)
         return Answered(await sink)
 
-    async def ask_many(
-        self, principal: Principal, questions: Sequence[Question | AnnulError]
-    ) -> list[Answered]:
+    async def ask_many(self, principal: Principal, questions: Sequence[Question | AnnulError]) -> list[Answered]:
         """Answer up to 10,000 questions, each as `ask` would; what `ask` raises becomes a NO_ANSWER in its place.
 
         Args:
@@ -287,16 +285,12 @@ class Checks:
             StorageFailed, SourceDown: the answers could not be accounted for; none of them leaves.
         """
         if len(questions) > BATCH_MAX:
-            raise TooLarge(
-                f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches."
-            )
+            raise TooLarge(f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches.")
         caller = self._caller(principal)
         if not questions:
             return []
         batch = _Batch(len(questions), self._loop.create_future())
-        ahead = max(
-            (question.min_position for question in questions if isinstance(question, Question)), default=0
-        )
+        ahead = max((question.min_position for question in questions if isinstance(question, Question)), default=0)
         late: TimedOut | None = None
         reached = self._listings.position
         if ahead > reached:
@@ -331,9 +325,7 @@ class Checks:
             return found
         agreement = principal.agreement
         if agreement is None:
-            raise Forbidden(
-                "This credential has no agreement for checks.", mend="Use a relying party's credential."
-            )
+            raise Forbidden("This credential has no agreement for checks.", mend="Use a relying party's credential.")
         if len(self._callers) >= CALLERS_MAX:
             self._callers.clear()
         allowance = self._quota.allowance(principal.id, agreement.per_second, agreement.per_day)
@@ -351,19 +343,13 @@ class Checks:
             raise PurposeNotAllowed("The agreement does not cover this purpose.", where="/purpose")
         if channel.value not in agreement.channels:
             raise PurposeNotAllowed("The agreement does not cover this channel.", where="/channel")
-        desk = Desk(
-            principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, self._decisions
-        )
+        desk = Desk(principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, self._decisions)
         caller.desks[question.purpose, question.channel, question.urgent] = desk
         return desk
 
-    def _read(
-        self, caller: _Caller, question: Question, sink: asyncio.Future[Any] | _Batch, index: int
-    ) -> _Asked:
+    def _read(self, caller: _Caller, question: Question, sink: asyncio.Future[Any] | _Batch, index: int) -> _Asked:
         """Read a question into blocks and commitments; no look-up yet."""
-        desk = caller.desks.get((question.purpose, question.channel, question.urgent)) or self._desk(
-            caller, question
-        )
+        desk = caller.desks.get((question.purpose, question.channel, question.urgent)) or self._desk(caller, question)
         holder = question.holder
         context = pack_context(question.branch, question.terminal, question.clerk, question.reference)
         name = b"" if holder is None else holder.name.encode()
@@ -372,9 +358,7 @@ class Checks:
             document = parse_document(fields)
         except MalformedNumber:
             identity, scheme_number = malformed_identity(fields), scheme_code(fields.scheme)
-            return _Asked(
-                sink, index, desk, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name
-            )
+            return _Asked(sink, index, desk, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name)
         scheme = SCHEMES[document.scheme]
         start = document.valid_from_day
         if not scheme.discriminated:
@@ -466,9 +450,7 @@ class Checks:
         now_us = self._now_us()
         listings = self._listings
         listings.refresh()
-        as_of_us = (
-            listings.as_of_us
-        )  # in this order: the look-up sees at least this position, which is as of then
+        as_of_us = listings.as_of_us  # in this order: the look-up sees at least this position, which is as of then
         position = listings.position
         freshness = self._freshness(now_us - as_of_us)
         fresh = freshness.octet
@@ -533,9 +515,7 @@ class Checks:
         return window, finish
 
     @staticmethod
-    def _bodies(
-        signed: SignedWindow, leaves: list[bytes], tellings: list[Told], salts: bytes, stood: bytes
-    ) -> list[bytes]:
+    def _bodies(signed: SignedWindow, leaves: list[bytes], tellings: list[Told], salts: bytes, stood: bytes) -> list[bytes]:
         """Assemble the JSON of each answer; its parts decode to `Answer` (a property test holds it)."""
         ending = b'","statement":"%b","signature":"%b","key":"%b"},"opening":"' % (
             b2a_base64(signed.statement, newline=False),

@@ -175,9 +175,7 @@ class Quota:
             self._map = mmap.mmap(self._fd, size)
             magic, version, rows, seen = _HEADER.unpack_from(self._map)
             if (magic, version, rows) != (_MAGIC, VERSION, ROWS):
-                raise UnknownVersion(
-                    "The quota counters are of another version.", where=file.name, mend="Delete the file."
-                )
+                raise UnknownVersion("The quota counters are of another version.", where=file.name, mend="Delete the file.")
             self._cells = memoryview(self._map).cast("Q")
             self._cells[3] = max(seen, worker + 1)
         finally:

@@ -6,6 +6,7 @@ The same rule serves the follower (entry by entry) and a rebuild (all rows at on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ REBUILD_ROWS = 50_000
 """Rows taken from the database at a time while a table is rebuilt."""
 
 
+@lru_cache(1 << 16)
 def value_of(standing: int, *, disputed: bool, overrides_bulk: bool, expiry_day: int) -> int:
     """Return what a document's slot holds; 0 when there is nothing to say about it."""
     if not standing and not disputed and not overrides_bulk:
@@ -48,6 +50,7 @@ def value_of(standing: int, *, disputed: bool, overrides_bulk: bool, expiry_day:
     return pack(state_of(standing), expiry_day, flags)
 
 
+@lru_cache(1 << 16)
 def number_value(value: int, count: int, standing: int) -> int:
     """Return what the slot of a number holds, `count` documents sharing it and one of them having `value`."""
     if count > 1:
@@ -93,7 +96,7 @@ def all_slots(db: psycopg.Connection[TupleRow], now_us: int) -> Iterator[tuple[b
     """Yield the slots of everything the register says, in batches; call it inside one snapshot of the database."""
     with db.cursor(name="all_slots") as cursor:
         cursor.itersize = REBUILD_ROWS
-        cursor.execute(_ROWS)
+        cursor.execute(_ROWS, binary=True)
         while rows := cursor.fetchmany(REBUILD_ROWS):
             slots: list[tuple[bytes, int]] = []
             for key, number_key, standing, disputed, overrides_bulk, expiry_day, count, of_number in rows:

@@ -193,17 +193,19 @@ class Write:
         """Give the collected entries to the log; called by `writing` as the last step before the commit."""
         if not self._rows:
             return
-        moved = await self.one(
-            "UPDATE log_head SET next_position = next_position + %s, recorded_at_us = %s WHERE next_position = %s "
-            "RETURNING next_position",
-            len(self._rows),
-            self.recorded_at_us,
-            self._first,
-        )
-        if moved is None:
+        positions, bodies, documents = (list(column) for column in zip(*self._rows, strict=True))
+        appended = await self.run(_APPEND, len(self._rows), self.recorded_at_us, self._first, positions, bodies, documents)
+        if appended != len(self._rows):
             raise Corrupt("the head of the register log moved under a lock", where="log_head")
-        async with self.db.cursor() as cursor:
-            await cursor.executemany("INSERT INTO register_log (position, entry, document_id) VALUES (%s, %s, %s)", self._rows)
+
+
+_APPEND = """
+WITH head AS (
+    UPDATE log_head SET next_position = next_position + %s, recorded_at_us = %s WHERE next_position = %s RETURNING true
+)
+INSERT INTO register_log (position, entry, document_id)
+SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[]) WHERE EXISTS (SELECT FROM head)
+"""
 
 
 @asynccontextmanager

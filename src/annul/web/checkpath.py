@@ -89,14 +89,11 @@ class CheckPath:
         self._decode = msgspec.json.Decoder(Question).decode
         self._decode_batch = msgspec.json.Decoder(Batch).decode
         self._counts: dict[tuple[str, int], int] = {}
+        self._said: dict[str, int] = {}  # second in which a failure was logged last, by code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
-        if (
-            scope["type"] != "http"
-            or scope["method"] != "POST"
-            or (answer := self._paths.get(scope["path"])) is None
-        ):
+        if scope["type"] != "http" or scope["method"] != "POST" or (answer := self._paths.get(scope["path"])) is None:
             await self._behind(scope, receive, send)
             return
         try:
@@ -128,9 +125,7 @@ class CheckPath:
         raw = await _whole_body(await receive(), receive, BATCH_BYTES_MAX)
         parts = self._decode_batch(raw).checks
         if len(parts) > BATCH_MAX:
-            raise TooLarge(
-                f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches."
-            )
+            raise TooLarge(f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches.")
         questions: list[Question | AnnulError] = []
         for index, part in enumerate(parts):
             try:
@@ -170,9 +165,7 @@ class CheckPath:
     def _of_access_token(self, token: bytes, hashed: bytes, snapshot: object) -> Principal:
         """Verify an OAuth access token, once per snapshot of the parties."""
         if token.count(b".") != 2:
-            raise NotAuthorised(
-                "The credential is unknown, revoked or expired.", mend="Ask the operator for a new key."
-            )
+            raise NotAuthorised("The credential is unknown, revoked or expired.", mend="Ask the operator for a new key.")
         if snapshot is not self._tokens_of or len(self._tokens) >= TOKENS_MAX:
             self._tokens = {}
             self._tokens_of = snapshot
@@ -196,11 +189,11 @@ class CheckPath:
 
     def _problem(self, path: str, error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         made = problem_of(error)
-        if made.status >= 500:
-            stack = [
-                f"{frame.name} {frame.filename.rpartition('/')[2]}:{frame.lineno}"
-                for frame in traceback.extract_tb(error.__traceback__)
-            ]
+        second = self._now_us() // 1_000_000
+        if made.status >= 500 and self._said.get(made.code) != second:  # a full disk must not fill the log as well
+            self._said[made.code] = second
+            frames = traceback.extract_tb(error.__traceback__) if made.code == "internal" else []
+            stack = " > ".join(f"{frame.name} {frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
             _log.error("check failed", error=type(error).__name__, code=made.code, route=path, stack=stack)
         metrics.REFUSED.labels(str(made.members.get("error", "E90"))).inc()
         headers = [(name.encode(), value.encode()) for name, value in made.headers.items()]

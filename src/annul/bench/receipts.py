@@ -1,0 +1,56 @@
+"""Measure receipts: `annul bench receipts [--leaves 1024] [--json]`.
+
+A signed window (leaf hashes, tree, all inclusion paths, one Ed25519 signature) against one Ed25519 signature per answer by the
+same library, in turns, on one core; the best of the turns counts for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from typing import Final
+
+from annul.proof.receipt import LEAF_BYTES, NO_STATEMENT, WindowSigner, from_json
+
+ROUNDS: Final = 30
+SIGNATURES: Final = 512
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and print; returns 0."""
+    parser = argparse.ArgumentParser(prog="annul bench receipts", description=__doc__)
+    parser.add_argument("--leaves", type=int, default=1024, help="answers in a window")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    figures = measure(options.leaves)
+    if options.json:
+        print(json.dumps(figures))
+        return 0
+    print(f"receipts, windows of {options.leaves} answers, one core")
+    print(f"  signed window with all paths   {figures['window_us']:6.2f} us a receipt")
+    print(f"  one Ed25519 signature each     {figures['signature_us']:6.2f} us a receipt")
+    print(f"  {figures['times']:.1f} x (target 10)")
+    return 0
+
+
+def measure(count: int) -> dict[str, float]:
+    """Return microseconds a receipt for both ways, and their ratio."""
+    signer = WindowSigner(os.urandom(32))
+    leaves = [b"\x01" + os.urandom(LEAF_BYTES - 1) for _ in range(count)]
+    window_s = signature_s = float("inf")
+    for number in range(ROUNDS):
+        begin = time.perf_counter()
+        signed = signer.close(leaves, 0, number, NO_STATEMENT, 0)
+        window_s = min(window_s, (time.perf_counter() - begin) / count)
+        begin = time.perf_counter()
+        for leaf in leaves[:SIGNATURES]:
+            signer.signer.sign(leaf)
+        signature_s = min(signature_s, (time.perf_counter() - begin) / min(count, SIGNATURES))
+    receipt = from_json(signed.receipt(leaves, count // 2))
+    if len(receipt.path) < 32 * (count.bit_length() - 2) or not signer.verifier.verify(
+        b"annul window v1\n" + receipt.statement, receipt.signature
+    ):
+        raise AssertionError("the measured window is no window")
+    return {"window_us": window_s * 1e6, "signature_us": signature_s * 1e6, "times": signature_s / window_s}
