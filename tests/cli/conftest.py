@@ -45,8 +45,11 @@ def start_demo(home: Path, *options: str) -> tuple[subprocess.Popen[str], dict[s
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, (home.parent / f"{home.name}.err").read_text()
-    return process, json.loads(line)
+    try:
+        return process, json.loads(line)
+    except ValueError:
+        stop_demo(process)
+        raise AssertionError((home.parent / f"{home.name}.err").read_text()) from None
 
 
 def stop_demo(process: subprocess.Popen[str]) -> int:

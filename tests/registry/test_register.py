@@ -215,15 +215,18 @@ def test_a_found_document_is_held_and_returned_but_its_loss_stays(world: World) 
     run(story)
 
 
-def test_a_found_document_that_was_replaced_is_recorded_only(world: World) -> None:
-    """It stays superseded; the hand-in is an entry and a report."""
+def test_a_found_document_that_was_replaced_is_destroyed(world: World) -> None:
+    """Rule 7: a card already replaced is destroyed and logged; a finder who only calls changes nothing."""
 
     async def story() -> None:
         await world.register.issue(ISSUER, passport(), happened_at_us=START_US)
         await world.register.replace(ISSUER, passport(), passport("NEW000001"), happened_at_us=START_US)
+        called = await world.register.report(POLICE, passport(), "found", happened_at_us=START_US, proof=WEAK)
+        assert (called.state, called.changed) == ("superseded", False)
         found = await world.register.report(POLICE, passport(), "found", happened_at_us=START_US, proof=STRONG)
-        assert (found.state, found.changed) == ("superseded", False)
-        assert (await world.register.view(found.id, "live")).state == "recorded"
+        assert found.changed
+        standing = await world.register.status_at(POLICE, passport(), world.clock(), world.clock(), case="c")
+        assert "destroyed" in standing.facts
 
     run(story)
 

@@ -24,6 +24,10 @@ LOOKS: Final = {
     "NO_ANSWER": ("⁄⁄", "white on #44505e"),
 }
 """Icon and colours of each outcome: tick, pause bars, octagon, broken link."""
+FEW_COLOURS: Final = {
+    "PASS": "white on green", "REFER": "black on yellow", "STOP": "white on red", "NO_ANSWER": "white on bright_black",
+}  # fmt: skip
+"""Colours for terminals that know sixteen."""
 ADVICE: Final = {
     "A1": "Ask for a second document.",
     "A2": "Read the chip.",
@@ -114,9 +118,11 @@ def _show_answer(answer: Answer, receipt: Path | None) -> None:
         from rich.padding import Padding
         from rich.text import Text
 
+        console = Console()
+        if console.color_system == "standard":
+            colours = FEW_COLOURS.get(answer.outcome, FEW_COLOURS["NO_ANSWER"])
         banner = Text(f"\n   {icon}   {word}\n", style=f"bold {colours}")
         banner.append(f"   {answer.detail}   \n", style=colours)
-        console = Console()
         console.print(Padding(Group(banner), 0, style=colours))
     else:
         print(f"{icon}  {word}  {answer.detail}")

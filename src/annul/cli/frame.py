@@ -376,21 +376,12 @@ def print_json(value: Any) -> None:
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
-    """Print a table: drawn on a terminal, columns separated by two spaces elsewhere."""
-    if fancy():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-        return
+    """Print a table, columns separated by two spaces; nothing is folded or cut, so that ids can be copied."""
+    bold, plain = ("\033[1m", "\033[0m") if fancy() else ("", "")
     widths = [max(len(line[place]) for line in (headings, *rows)) for place in range(len(headings))]
-    for line in (headings, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for place, line in enumerate((headings, *rows)):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        print(text if place else f"{bold}{text}{plain}")
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from annul.settings import Settings
 
 HOLDERS: Final = 100_000
-DOCUMENTS_PER_HOLDER: Final = 1.47
+DOCUMENTS_PER_HOLDER: Final = 1.297
 """What the generator gives, for the progress bar."""
 
 HomeOption = Annotated[Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")]
@@ -143,22 +143,25 @@ def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
 
 
 def _keep_samples(record: DemoRecord, url: str) -> None:
+    from annul.cli.progress import progress
     from annul.client import Client
     from annul.demo import samples
     from annul.demo.samples import Desks
 
-    for place, (realm_key, kept) in enumerate((("key", record.samples), ("test_key", record.test_samples))):
-        offices = [record.credentials[name][realm_key] for name in ("bank", "issuer", "police")]
-        desks = Desks(*(Client(url, key) for key in offices))
-        known = {code: sample["document"] for code, sample in kept.items()}
-        if place == 0 and record.attempt:
-            known[samples.TRY] = record.attempt["document"]
-        made, record.births[place] = samples.keep(desks, known, record.births[place])
-        attempt = made.pop(samples.TRY)
-        if place == 0:
-            record.attempt = {"document": attempt}
-        kept.clear()
-        kept.update({code: {"document": fields} for code, fields in made.items()})
+    realms = (("key", record.samples), ("test_key", record.test_samples))
+    with progress("Asking about the samples", len(realms) * samples.COUNT, "documents") as advance:
+        for place, (realm_key, kept) in enumerate(realms):
+            offices = [record.credentials[name][realm_key] for name in ("bank", "issuer", "police")]
+            desks = Desks(*(Client(url, key) for key in offices))
+            known = {code: sample["document"] for code, sample in kept.items()}
+            if place == 0 and record.attempt:
+                known[samples.TRY] = record.attempt["document"]
+            made, record.births[place] = samples.keep(desks, known, record.births[place], advance)
+            attempt = made.pop(samples.TRY)
+            if place == 0:
+                record.attempt = {"document": attempt}
+            kept.clear()
+            kept.update({code: {"document": fields} for code, fields in made.items()})
 
 
 def _screen(record: DemoRecord, settings: Settings, url: str) -> str:

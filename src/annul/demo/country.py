@@ -33,7 +33,8 @@ YEAR_DAYS: Final = 365.2425
 NEVER: Final = np.int64(1 << 60)
 """A time in microseconds, or a day, that does not come."""
 LONG_TERM_DAY: Final = 65535
-REGISTER_YEARS: Final = 3
+REGISTER_YEARS: Final = 1.5
+"""Age of the register: at this age it holds about 1.3 documents a person."""
 BATCH_PERSONS: Final = 16_384
 UTO_SHARE: Final = 0.15
 FOREIGN_SHARE: Final = 0.055

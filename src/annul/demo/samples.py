@@ -157,13 +157,20 @@ MAKERS: Final[dict[str, Callable[[Maker], Fields]]] = {
 """How a document comes to answer each status code."""
 
 
-def keep(desks: Desks, samples: dict[str, Fields], birth: int) -> tuple[dict[str, Fields], int]:
+COUNT: Final = len(MAKERS) + 1
+"""Samples of one realm, the document to try included."""
+
+
+def keep(
+    desks: Desks, samples: dict[str, Fields], birth: int, progress: Callable[[int], None] = lambda _count: None
+) -> tuple[dict[str, Fields], int]:
     """Ask about every sample, and make anew what is missing or answers otherwise (a provisional report lapses, say).
 
     Args:
         desks: clients of one realm.
         samples: code (or TRY) -> fields, as kept so far.
         birth: where `Maker` goes on.
+        progress: called with 1 for every sample that is right.
 
     Returns:
         The samples, each of which has just answered its code, and the next `birth`.
@@ -182,6 +189,7 @@ def keep(desks: Desks, samples: dict[str, Fields], birth: int) -> tuple[dict[str
             if found != wanted:
                 raise AnnulError(f"The sample for {wanted} answers {found}.", where="samples", mend="Run `annul doctor`.")
         kept[name] = fields
+        progress(1)
     return kept, maker.birth
 
 

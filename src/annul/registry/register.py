@@ -130,7 +130,7 @@ class Register:
 
         Args:
             by_holder: with `found`: its holder has the document again (that is `lift`, rule 6). Otherwise a finder hands it
-                in (rule 7): it is held, and from then on others have had it.
+                in (rule 7): it is held, or destroyed when it was replaced; from then on others have had it.
 
         Raises:
             AmbiguousDocument: several documents have this number.
@@ -145,7 +145,7 @@ class Register:
 
         async def body(write: Write) -> Recorded:
             row = await self._meant(write, act, document)
-            dead = takes_no_more(row, event)
+            dead = takes_no_more(row)
             after = row if dead else reported(row, event, proof)
             provisional = not dead and not is_strong(event, proof) and bool(after.standing & State.suspended.bit)
             in_force = not dead and is_strong(event, proof)

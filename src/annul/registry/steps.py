@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from annul.records.status import TERMINAL_MASK, Event, Proof, State, next_status
+from annul.records.status import Event, Proof, State, next_status
 from annul.registry.documents import Row
 
 LISTING: Final = frozenset({
@@ -53,11 +53,8 @@ def step(row: Row, event: Event, *, proof: Proof | None = None, fact: State | No
     return replace(row, standing=standing, bulk_standing=bulk)
 
 
-def takes_no_more(row: Row, event: Event) -> bool:
-    """Tell whether a report is recorded without effect: on a destroyed document, or a found one that is dead already."""
-    own = row.standing & ~row.bulk_standing
-    if event is Event.report_found and (row.replaced_by is not None or own & TERMINAL_MASK):
-        return True
+def takes_no_more(row: Row) -> bool:
+    """Tell whether a report is recorded without effect: the document is destroyed."""
     return bool(row.standing & State.destroyed.bit)
 
 
