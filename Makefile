@@ -22,12 +22,14 @@ setup: .venv/run.done ## install annul into .venv (the command is .venv/bin/annu
 	@echo "annul: installing (once; hash-locked)"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/run.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m annul.listings.native
+	@$(BIN)/python -c "from annul.listings.native import warm; warm()"
 	@touch $@
 
-.venv/dev.done: requirements/dev.lock .venv/run.done
+.venv/dev.done: requirements/dev.lock requirements/chip.lock .venv/run.done
 	@echo "annul: installing what tests need"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.lock
+	@if [ -e /usr/include/PCSC/winscard.h ]; then $(BIN)/python -m pip install -q --require-hashes -r requirements/chip.lock; \
+	  else echo "annul: left out: cards over PC/SC (Debian packages $(shell grep -v '^#' requirements/debian.txt | xargs))"; fi
 	@touch $@
 
 demo: .venv/run.done ## start a fictional country: register, doors, credentials, four commands to try
@@ -56,10 +58,13 @@ drill-database: .venv/dev.done ## database stopped for 60 s under load: checks g
 
 lock: .venv/bin/python ## write requirements/*.lock anew from pyproject.toml
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header pyproject.toml requirements/build.in -o requirements/run.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --group dev pyproject.toml requirements/build.in -c requirements/run.lock -o requirements/dev.lock
+	$(call lock,pyproject.toml requirements/build.in,run)
+	$(call lock,pyproject.toml --extra counter --group dev requirements/build.in -c requirements/run.lock,dev)
+	$(call lock,--extra chip pyproject.toml -c requirements/dev.lock,chip)
+
+define lock
+$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $(1) -o requirements/$(2).lock
+endef
 
 clean: ## remove the environment and the demo's data
 	rm -rf .venv .annul build dist

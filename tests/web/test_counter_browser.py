@@ -60,6 +60,7 @@ def _counter(chromium: Any, house: House, **options: Any) -> Any:
     """Sign in with the keyboard alone and return the page."""
     page = chromium.new_context(base_url=house.url, **options).new_page()
     page.goto("/counter")
+    page.wait_for_selector("#key:focus")
     for text in (house.keys["bank"], "0421", "3", "C-17"):
         page.keyboard.type(text)
         page.keyboard.press("Tab")
@@ -69,8 +70,10 @@ def _counter(chromium: Any, house: House, **options: Any) -> Any:
 
 
 def _check(page: Any, document: dict[str, str], outcome: str) -> None:
+    page.wait_for_selector("#number:focus")
     page.keyboard.type(f"{document['series']} {document['number']}")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     page.wait_for_selector(f".answer-{outcome}")
 
 

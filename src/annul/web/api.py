@@ -7,6 +7,7 @@ raises NotYetEffective, and the same request with the same Idempotency-Key may b
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -223,9 +224,14 @@ def _party(party: Party) -> wire.PartyShown:
     )
 
 
-async def _settled(office: Office, position: int) -> bool:
-    """Wait until the workers of this machine have taken up a change of parties."""
-    return await office.listings.reached(position, office.settings.acknowledge_ms_max / 1000)
+async def _settled(office: Office, position: int, what: str) -> None:
+    """Wait until the workers of this machine have taken up a change of parties.
+
+    Raises:
+        NotYetEffective: they have not in time.
+    """
+    if not await office.listings.reached(position, office.settings.acknowledge_ms_max / 1000):
+        raise NotYetEffective(f"{what}, but not every worker knows it yet.", position=position)
 
 
 async def create_party(office: Office, call: Call) -> wire.PartyChanged:
@@ -234,12 +240,12 @@ async def create_party(office: Office, call: Call) -> wire.PartyChanged:
     changed = await office.parties.create(
         act_of(call), body.id, body.name, body.role, organisation=body.organisation, agreement=body.agreement
     )
-    await _settled(office, changed.position)
+    await _settled(office, changed.position, "The party is recorded")
     return wire.PartyChanged(changed.position)
 
 
 async def issue_key(office: Office, call: Call) -> wire.KeyIssued:
-    """Issue an API key; its token is told this once."""
+    """Issue an API key; its token is told this once, so it leaves even when a worker does not know it yet."""
     body: wire.NewKey = call.body
     until = moment(body.expires_at, "/expires_at") if body.expires_at else 0
     if until and until <= office.now_us():
@@ -247,20 +253,21 @@ async def issue_key(office: Office, call: Call) -> wire.KeyIssued:
     issued = await office.parties.issue_key(
         act_of(call), call.path["id"], realm=body.realm, label=body.label, expires_at_us=until
     )
-    await _settled(office, issued.position)  # late or not, the token must leave: it is told only once
+    with contextlib.suppress(NotYetEffective):
+        await _settled(office, issued.position, "The key is recorded")
     return wire.KeyIssued(issued.id, issued.token, issued.position)
 
 
 async def revoke_key(office: Office, call: Call) -> wire.PartyChanged:
     """Revoke an API key for ever; acknowledged only when no worker takes it any more."""
     changed = await office.parties.revoke_key(act_of(call), call.path["key"])
-    if not await _settled(office, changed.position):
-        raise NotYetEffective("The key is revoked, but not every worker knows it yet.", position=changed.position)
+    await _settled(office, changed.position, "The key is revoked")
     return wire.PartyChanged(changed.position)
 
 
 async def client_keys(office: Office, call: Call) -> wire.PartyChanged:
-    """Replace the public keys of a party's OAuth client."""
+    """Replace the public keys of a party's OAuth client; acknowledged when every worker knows them."""
     body: wire.ClientKeys = call.body
     changed = await office.parties.set_client_keys(act_of(call), call.path["id"], body.keys, realm=body.realm)
+    await _settled(office, changed.position, "The keys are recorded")
     return wire.PartyChanged(changed.position)

@@ -182,9 +182,8 @@ class CheckPath:
         return [
             _JSON,
             _NO_STORE,
-            _NOSNIFF,
             (b"ratelimit-policy", allowance.policy),
-            (b"ratelimit", allowance.remaining(self._now_us())),
+            (b"ratelimit", allowance.remaining()),
         ]
 
     def _problem(self, path: str, error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
