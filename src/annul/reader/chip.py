@@ -1,0 +1,206 @@
+"""The walk through an identity document's chip: open, read, verify, prove it is no copy.
+
+    EF.CardAccess -> PACE (else BAC) -> EF.COM? DG1 DG14? DG2 EF.SOD -> chip authentication -> passive authentication
+
+Every length the chip claims is bounded before it is followed; the whole walk has a time limit (`transport`).
+
+Source: ICAO Doc 9303-10 (8th edition) section 3 and 4, 9303-11 section 4.2 (procedure).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from annul.reader import access, passive, reading, tlv
+from annul.reader.datagroups import Portrait, portrait_of_dg2, zone_of_dg1
+from annul.reader.faults import CardMalformed, CardRefused
+from annul.reader.reading import AccessList, Assurance, ChipAuthentication, ChipEvidence, Means, Reading
+from annul.reader.transport import Channel, Command, Transport
+from annul.records.mrz import ZoneMalformed, parse
+
+APPLICATION = bytes.fromhex("A0000002471001")
+CARD_ACCESS, SOD, DG1, DG2, DG14 = 0x011C, 0x011D, 0x0101, 0x0102, 0x010E
+FILE_MAX_BYTES = {CARD_ACCESS: 4096, SOD: 65_536, DG1: 512, DG2: 600_000, DG14: 16_384}
+"""Largest files that are read. Real ones: SOD 1 to 4 kB, DG2 12 to 60 kB, the others below 1 kB."""
+CHUNK_BYTES = 0xDF
+"""Data in one short protected answer of any suite."""
+_ABSENT = (0x6A82, 0x6A83, 0x6A88)
+
+Progress = Callable[[str, int, int], None]
+"""Called with (file, bytes read, bytes in all)."""
+
+
+def read_document(
+    transport: Transport,
+    key: access.AccessKey,
+    trust: passive.TrustList,
+    *,
+    at: datetime.datetime,
+    printed: Sequence[str] | None = None,
+    portrait: bool = True,
+    random_bytes: access.RandomBytes = os.urandom,
+    clock: Callable[[], float] = time.monotonic,
+    progress: Progress | None = None,
+) -> Reading:
+    """Read one electronic document and say what it proves.
+
+    Args:
+        transport: the card; it is not closed here.
+        key: from the printed zone or the card access number.
+        trust: certificates to believe; with an empty list every signer is unknown.
+        at: time of the check, with a time zone.
+        printed: the zone as it was read from the print, to be compared with DG1.
+        portrait: read DG2 (by far the longest file).
+        random_bytes: source of randomness.
+        clock: monotonic seconds, for the time limit.
+        progress: called while files are read.
+    Raises:
+        AccessRefused: the key is wrong. CardRefused, CardMalformed, ReaderGone, TimedOut.
+    """
+    walk = _Walk(Channel(transport, clock=clock), random_bytes, progress)
+    protocol, offered = walk.open(key)
+    dg1 = walk.file(DG1, "DG1")
+    dg14 = walk.file_if_there(DG14, "DG14")
+    dg2 = walk.file_if_there(DG2, "DG2") if portrait else None
+    sod = walk.file_if_there(SOD, "EF.SOD")
+    lines = zone_of_dg1(dg1)
+    try:
+        zone = parse(lines, at.date())
+    except ZoneMalformed as error:
+        raise CardMalformed("the zone in DG1 breaks the rules of Doc 9303", where="DG1") from error
+    image: Portrait | None = portrait_of_dg2(dg2) if dg2 is not None else None
+    proof, signed = walk.authenticate_chip(dg14)
+    groups = {number: data for number, data in ((1, dg1), (2, dg2), (14, dg14)) if data is not None}
+    if sod is None:
+        findings = passive.PassiveAuthentication(passive.PassiveVerdict.MALFORMED, (passive.PassiveVerdict.MALFORMED,))
+    else:
+        findings = passive.authenticate(sod, groups, trust, at, issuer=zone.issuer)
+    evidence = ChipEvidence(
+        access=protocol,
+        passive=findings,
+        chip_authentication=proof,
+        access_list=_compare(offered, signed),
+        print_agrees=None if printed is None else list(printed) == lines,
+    )
+    assurance = Assurance.CARD_DATA
+    if evidence.genuine:
+        assurance = Assurance.SIGNED_SAME_CHIP if evidence.same_chip else Assurance.SIGNED
+    found = reading.of_zone(zone, Means.CHIP, at)
+    return dataclasses.replace(found, assurance=assurance, portrait=image, chip=evidence)
+
+
+def _compare(offered: access.SecurityInfos | None, signed: access.SecurityInfos | None) -> AccessList:
+    if offered is None or signed is None:
+        return AccessList.UNSIGNED
+    return AccessList.CONFIRMED if set(offered.pace) == set(signed.pace) else AccessList.DIFFERS
+
+
+class _Walk:
+    def __init__(self, channel: Channel, random_bytes: access.RandomBytes, progress: Progress | None) -> None:
+        self._channel = channel
+        self._random = random_bytes
+        self._progress = progress
+
+    def open(self, key: access.AccessKey) -> tuple[str, access.SecurityInfos | None]:
+        """Open the application by the strongest way it offers and name it."""
+        offered = self._offers()
+        opened = False
+        if offered is not None and offered.pace:
+            try:
+                self._channel.protection = access.pace(
+                    self._channel, offered.pace[0], key, self._random, name_parameters=offered.pace_entries > 1
+                )
+                opened = True
+            except CardRefused:
+                if not key.mrz:
+                    raise
+        select = Command(b"\x00\xa4\x04\x0c", APPLICATION)
+        _, status = self._channel.ask(select)
+        if status in _ABSENT:
+            raise CardRefused(
+                "open the identity application", status, mend="This card is not an electronic document of Doc 9303."
+            )
+        if status != 0x9000:
+            raise CardRefused("open the identity application", status)
+        if opened:
+            return "PACE", offered
+        if self._channel.ask(_select(DG1))[1] == 0x9000 and self._channel.ask(_read(0, 8))[1] == 0x9000:
+            return "open", offered
+        if not key.mrz:
+            raise CardRefused("open by the card access number", 0x6982, mend="Read or type the machine-readable zone instead.")
+        self._channel.protection = access.bac(self._channel, key, self._random)
+        return "BAC", offered
+
+    def _offers(self) -> access.SecurityInfos | None:
+        self._channel.ask(Command(b"\x00\xa4\x00\x0c", b"\x3f\x00"))
+        try:
+            data = self.file_if_there(CARD_ACCESS, "EF.CardAccess")
+        except CardRefused:
+            return None
+        return None if data is None else access.parse_security_infos(data)
+
+    def file_if_there(self, number: int, name: str) -> bytes | None:
+        """Read a file, or return None when the chip has none."""
+        try:
+            return self.file(number, name)
+        except CardRefused as error:
+            if error.status in _ABSENT:
+                return None
+            raise
+
+    def file(self, number: int, name: str) -> bytes:
+        """Read one elementary file completely.
+
+        Raises:
+            CardRefused, CardMalformed.
+        """
+        self._channel.demand(_select(number), f"select {name}")
+        data = self._channel.demand(_read(0, 8), f"read {name}")
+        _, length, start = tlv.head(data)
+        total = start + length
+        if total > FILE_MAX_BYTES[number]:
+            raise CardMalformed("a file claims to be larger than any document's", where=name)
+        parts, have = [data[:total]], min(len(data), total)
+        while have < total:
+            part = self._part(have, min(CHUNK_BYTES, total - have), name)
+            if not part:
+                raise CardMalformed("a file ends before its length", where=name)
+            parts.append(part[: total - have])
+            have += len(parts[-1])
+            if self._progress is not None:
+                self._progress(name, have, total)
+        return b"".join(parts)
+
+    def _part(self, offset: int, count: int, name: str) -> bytes:
+        if offset < 0x8000:
+            return self._channel.demand(_read(offset, count), f"read {name}")
+        place = tlv.write(0x54, offset.to_bytes(3, "big"))
+        answer = self._channel.demand(Command(b"\x00\xb1\x00\x00", place, min(count + 4, 0xE0)), f"read {name}")
+        return tlv.find(answer, 0x53)
+
+    def authenticate_chip(self, dg14: bytes | None) -> tuple[ChipAuthentication, access.SecurityInfos | None]:
+        """Let the chip prove that it holds the private key to DG14; also return what DG14 lists."""
+        if dg14 is None:
+            return ChipAuthentication.ABSENT, None
+        infos = access.parse_security_infos(tlv.find(dg14, 0x6E))
+        if not infos.chip_authentication:
+            return ChipAuthentication.ABSENT, infos
+        try:
+            session = access.chip_authentication(self._channel, infos.chip_authentication[0], self._random)
+            self._channel.protection = session
+            _, status = self._channel.ask(_select(DG1))
+        except (CardRefused, CardMalformed):
+            return ChipAuthentication.FAILED, infos
+        return (ChipAuthentication.PASSED if status == 0x9000 else ChipAuthentication.FAILED), infos
+
+
+def _select(number: int) -> Command:
+    return Command(b"\x00\xa4\x02\x0c", number.to_bytes(2, "big"))
+
+
+def _read(offset: int, count: int) -> Command:
+    return Command(b"\x00\xb0" + offset.to_bytes(2, "big"), expected=count)

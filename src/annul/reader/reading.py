@@ -1,0 +1,184 @@
+"""What a reading gives: the document to ask about, the holder, the portrait, and what the chip proved.
+
+A `Reading` lives in memory. It prints itself without any value, so that it may stand in a log line or a traceback
+by accident and tell nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from enum import StrEnum
+
+from annul.reader.datagroups import Portrait
+from annul.reader.passive import PassiveAuthentication, PassiveVerdict
+from annul.records.document import DocumentFields
+from annul.records.mrz import Mrz
+
+
+class Means(StrEnum):
+    """How the data came in."""
+
+    ZONE_TYPED = "zone_typed"
+    ZONE_PHOTO = "zone_photo"
+    CHIP = "chip"
+    RESIDENT_CHIP = "resident_chip"
+    RESIDENT_PHOTO = "resident_photo"
+
+
+class Assurance(StrEnum):
+    """How far the data may be relied on, weakest first."""
+
+    TYPING_AID = "typing_aid"
+    """Typed or seen by a camera: saves typing, proves nothing. The clerk compares it with the document."""
+    CARD_DATA = "card_data"
+    """Told by a chip, its origin not proved here."""
+    SIGNED = "signed"
+    """A known state signed exactly this data; it may be a copy of the chip."""
+    SIGNED_SAME_CHIP = "signed_same_chip"
+    """Signed, and the chip proved that it holds the key that only this chip has."""
+
+
+class ChipAuthentication(StrEnum):
+    """Whether the chip proved that it is the one the data was written to."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+class AccessList(StrEnum):
+    """Whether the signed copy confirms what the chip offered before it was opened (against a forged downgrade)."""
+
+    CONFIRMED = "confirmed"
+    DIFFERS = "differs"
+    UNSIGNED = "unsigned"
+
+
+@dataclass(frozen=True, slots=True)
+class ChipEvidence:
+    """What the chip proved.
+
+    Attributes:
+        access: "PACE", "BAC" or "open".
+        passive: findings of passive authentication.
+        chip_authentication: whether the chip holds its private key.
+        access_list: whether EF.CardAccess is confirmed by the signed DG14.
+        print_agrees: the zone in the chip is the zone that was read from the print; None when only its key was given.
+    """
+
+    access: str
+    passive: PassiveAuthentication
+    chip_authentication: ChipAuthentication
+    access_list: AccessList = AccessList.UNSIGNED
+    print_agrees: bool | None = None
+
+    @property
+    def genuine(self) -> bool:
+        """Signed by a known state, signer in force."""
+        return self.passive.genuine
+
+    @property
+    def unaltered(self) -> bool:
+        """No data group that was read differs from what was signed."""
+        wrong = {PassiveVerdict.ALTERED, PassiveVerdict.BAD_SIGNATURE, PassiveVerdict.MALFORMED}
+        return self.passive.verdict is not PassiveVerdict.NOT_DONE and not wrong & set(self.passive.failures)
+
+    @property
+    def same_chip(self) -> bool:
+        """The signed key is in this very chip."""
+        signed = self.passive.groups.get(14, False)
+        return self.genuine and signed and self.chip_authentication is ChipAuthentication.PASSED
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HolderFields:
+    """The holder as the document names him or her; "" where the document does not say.
+
+    Attributes:
+        name: as printed; "PRIMARY, SECONDARY" for travel documents.
+        primary, secondary: the parts of the name where the document tells them apart.
+        sex: F or M.
+        birth_date: YYYY-MM-DD, or shorter when the document knows less.
+        nationality: code of Doc 9303 for travel documents, CHN for resident cards.
+        personal_number: the citizen number of a resident card.
+        ethnicity, address: of a resident card only.
+        name_cut: the name fills its field and may be cut.
+    """
+
+    name: str = ""
+    primary: str = ""
+    secondary: str = ""
+    sex: str = ""
+    birth_date: str = ""
+    nationality: str = ""
+    personal_number: str = ""
+    ethnicity: str = ""
+    address: str = ""
+    name_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reading:
+    """The result of every way of reading.
+
+    Attributes:
+        means: how it was read.
+        assurance: how far it may be relied on.
+        document: fills a check as it is.
+        holder: the person the document names.
+        read_at: UTC.
+        valid_until: last day of validity, YYYY-MM-DD, "long-term" or "".
+        portrait: the chip's image, in memory only.
+        chip: what the chip proved; None where no chip of Doc 9303 was read.
+        notes: short codes of what the clerk should know (`names_cut`, `expired`, `front_only`, …).
+    """
+
+    means: Means
+    assurance: Assurance
+    document: DocumentFields
+    holder: HolderFields
+    read_at: datetime.datetime
+    valid_until: str = ""
+    portrait: Portrait | None = None
+    chip: ChipEvidence | None = None
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Reading(means={self.means.value}, assurance={self.assurance.value})"
+
+
+def of_zone(zone: Mrz, means: Means, at: datetime.datetime) -> Reading:
+    """Make a reading of a machine-readable zone.
+
+    Args:
+        zone: the parsed zone.
+        means: how it came in.
+        at: time of the reading, UTC.
+    """
+    notes = []
+    if zone.names_cut:
+        notes.append("names_cut")
+    if zone.is_visa:
+        notes.append("visa")
+    if zone.expiry and zone.expiry < at.date().isoformat():
+        notes.append("expired")
+    holder = HolderFields(
+        name=zone.name,
+        primary=zone.primary,
+        secondary=zone.secondary,
+        sex=zone.sex,
+        birth_date=zone.birth,
+        nationality=zone.nationality,
+        name_cut=zone.names_cut,
+    )
+    document = DocumentFields(scheme="icao-9303", mrz=list(zone.lines))
+    return Reading(
+        means=means,
+        assurance=Assurance.TYPING_AID,
+        document=document,
+        holder=holder,
+        read_at=at,
+        valid_until=zone.expiry,
+        notes=tuple(notes),
+    )
