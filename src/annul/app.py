@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import os
 import selectors
@@ -24,13 +25,14 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from annul import logs
-from annul.errors import AnnulError, Conflict, UnsafeSettings
+from annul.errors import AnnulError, Conflict, Corrupt, SourceDown, UnsafeSettings
 from annul.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ READY_WAIT_S = 120
 RESTART_PAUSE_S = 0.05  # first pause before a role that died starts again; doubles up to the maximum
 RESTART_PAUSE_MAX_S = 2.0
 STEADY_S = 5.0  # a role that lived so long is started again without delay
+TABLE_POLL_S = 0.02
+TABLE_WAIT_WARN_S = 10.0  # a rebuild of a million rows takes about that long
+GC_THRESHOLDS = (20_000, 20, 100)  # collections were 3 % of a worker's samples at the defaults
 HOUR_US = 3_600_000_000
 _PR_SET_PDEATHSIG = 1
 
@@ -113,7 +118,8 @@ class Supervisor:
             Conflict: another annul runs on this home.
         """
         log = logs.get("app")
-        with _only_one(self.settings.home), _listen(self.settings, any_port=self.any_port) as door, _database(self.settings) as db:
+        any_port = self.any_port
+        with _only_one(self.settings.home), _listen(self.settings, any_port=any_port) as door, _database(self.settings) as db:
             host, port = door.getsockname()[:2]
             settings = msgspec.structs.replace(self.settings, port=port, host=str(host), database_url=db.conninfo)
             environment = _environment(settings)
@@ -311,7 +317,6 @@ class Database:
 
 @contextlib.contextmanager
 def _database(settings: Settings) -> Iterator[Database]:
-    from annul.registry import keys as key_file
     from annul.registry.rotation import settle
     from annul.registry.store import migrate
 
@@ -321,9 +326,31 @@ def _database(settings: Settings) -> Iterator[Database]:
             stack.enter_context(database.embedded)
             database.conninfo = database.embedded.conninfo
         migrate(database.conninfo)
-        key_file.load_or_create(settings.home)
+        _hold_the_register(settings.home, database.conninfo)
         settle(database.conninfo, settings.home)
         yield database
+
+
+def _hold_the_register(home: Path, conninfo: str) -> None:
+    """Refuse a register that is not the one this home has sealed; make the key file of a new one.
+
+    Raises:
+        NotFound: the register has entries, but their key file is gone: new keys would find none of its documents.
+        Corrupt: it ends before its last checkpoint: an old copy of the database was put in place.
+        VerificationFailed: the checkpoint was signed with the key of another key file.
+    """
+    from annul.proof.checkpoint import open_checkpoint
+    from annul.registry import keys as key_file
+    from annul.registry.sealer import hold_not_rolled_back
+    from annul.registry.store import connect
+
+    with connect(conninfo) as db:
+        head = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
+        keys = key_file.load(home) if head and head[0] else key_file.load_or_create(home)
+        checkpoint = home / "log" / "register" / "checkpoint"
+        if checkpoint.exists():
+            signer = keys.register_signer()
+            hold_not_rolled_back(db, open_checkpoint(checkpoint.read_bytes(), [signer.verifier], signer.name).size)
 
 
 @contextlib.contextmanager
@@ -358,9 +385,16 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
     from annul.registry.checklog import CheckLog
     from annul.registry.checks import Checks
     from annul.registry.parties import Parties
+    from annul.registry.people.enrolment import Enrolments
+    from annul.registry.people.imports import PersonImports
+    from annul.registry.people.people import People
+    from annul.registry.people.tags import PEOPLE_FOLDER
+    from annul.registry.people.vault import Vault
     from annul.registry.quota import Quota
     from annul.registry.register import Register
     from annul.registry.store import open_pool
+    from annul.registry.verification import Verifications
+    from annul.registry.walk import raise_alarm
     from annul.web.office import Office
 
     home = settings.home
@@ -369,7 +403,7 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
         listings = Listings(home / "listings")
         pool = await open_pool(conninfo, size_max=settings.database_pool_max)
         stack.push_async_callback(pool.close)
-        checks = None
+        checks = verifications = None
         if worker is not None:
             quota = Quota(home / "run" / "quota", worker)
             stack.callback(quota.close)
@@ -382,24 +416,45 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
                 log,
                 WindowSigner(keys.receipts),
                 quota,
+                people=Listings(home / PEOPLE_FOLDER),
+                alarm=partial(raise_alarm, home),
                 now_us=now_us,
                 live_ms=settings.freshness_live_ms,
                 window_ms_max=settings.window_ms_max,
             )
             stack.push_async_callback(checks.close)
+            verifications = Verifications(checks, keys.receipt_signer(), now_us)
+            stack.push_async_callback(verifications.close)
+        acknowledge_s = settings.acknowledge_ms_max / 1000
+        register = Register(
+            pool, keys, listings, now_us, home=home, provisional_us=settings.provisional_hours * HOUR_US,
+            acknowledge_s=acknowledge_s,
+        )  # fmt: skip
+        vault = Vault(home)
+        if worker is not None:  # reading the key set loads a large library: not while a check waits
+            asyncio.get_running_loop().run_in_executor(None, vault.warm)
+        people = People(
+            pool, keys, register, vault, listings, now_us, home=home, death_delay_us=settings.death_delay_days * 24 * HOUR_US,
+            acknowledge_s=acknowledge_s,
+        )  # fmt: skip
         yield Office(
             settings=settings,
             keys=keys,
             listings=listings,
             pool=pool,
-            register=Register(
+            register=register,
+            people=people,
+            enrolments=Enrolments(people, pool, vault),
+            person_imports=PersonImports(
+                conninfo,
                 pool,
                 keys,
-                listings,
+                vault,
+                home,
                 now_us,
-                home=home,
-                provisional_us=settings.provisional_hours * HOUR_US,
-                acknowledge_s=settings.acknowledge_ms_max / 1000,
+                limit=settings.bulk_limit,
+                listings=listings,
+                acknowledge_s=acknowledge_s,
             ),
             bulk=Bulk(
                 pool,
@@ -408,12 +463,13 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
                 now_us,
                 limit=settings.bulk_limit,
                 listings=listings,
-                acknowledge_s=settings.acknowledge_ms_max / 1000,
+                acknowledge_s=acknowledge_s,
             ),
             parties=Parties(pool, listings, now_us),
             accounts=Accounts(pool, home, keys, now_us),
             checks=checks,
             now_us=now_us,
+            verifications=verifications,
         )
 
 
@@ -423,7 +479,11 @@ async def work(settings: Settings, worker: int, door: socket.socket) -> None:
 
     from annul.web.doors import create_web
 
+    await _tables_there(settings)
     async with open_office(settings, settings.database_url, worker=worker) as office:
+        gc.collect()
+        gc.freeze()  # what is loaded stays: the collector need not look at it again
+        gc.set_threshold(*GC_THRESHOLDS)
         server = uvicorn.Server(
             uvicorn.Config(
                 create_web(office),
@@ -442,6 +502,27 @@ async def work(settings: Settings, worker: int, door: socket.socket) -> None:
             )
         )
         await server.serve(sockets=[door])
+
+
+async def _tables_there(settings: Settings) -> None:
+    """Wait until the follower has made the tables and caught up once: at a first start, after a restart of the machine."""
+    from annul.listings.listings import Listings
+    from annul.registry.people.tags import PEOPLE_FOLDER
+
+    waited_s = 0.0
+    for folder in ("listings", PEOPLE_FOLDER):
+        while True:
+            try:
+                table = Listings(settings.home / folder)
+                table.refresh()
+                if table.as_of_us or folder == PEOPLE_FOLDER:  # the follower says how current the listings are, not the names
+                    break
+            except (SourceDown, Corrupt) as error:
+                if waited_s >= TABLE_WAIT_WARN_S:
+                    logs.get("worker").warning("waiting for the follower's tables", code=error.code, where=error.where)
+                    waited_s = 0.0
+            await asyncio.sleep(TABLE_POLL_S)
+            waited_s += TABLE_POLL_S
 
 
 def main(arguments: list[str]) -> int:

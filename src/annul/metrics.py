@@ -1,7 +1,7 @@
 """What annul counts, for Prometheus. Labels are codes and roles, never parties' clerks, documents or people.
 
-Worker processes share their counts through files in `<home>/run/metrics` (prometheus-client's multiprocess mode); the supervisor
-sets PROMETHEUS_MULTIPROC_DIR before they start, so import this module only inside a process that counts.
+Worker processes share their counts through files in `<home>/run/metrics` (prometheus-client's multiprocess mode); the
+supervisor sets PROMETHEUS_MULTIPROC_DIR before they start, so import this module only inside a process that counts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 CHECKS = Counter("annul_checks", "Checks answered, by outcome.", ["outcome"])
 REFUSED = Counter("annul_checks_refused", "Checks not answered, by error code E90-E95.", ["error"])
+WALKERS = Counter("annul_walkers", "Parties slowed or stopped because they walk through numbers.", ["pace"])
 WINDOWS = Counter("annul_windows", "Windows of answers made durable and signed.")
 WINDOW_SECONDS = Histogram(
     "annul_window_seconds",
@@ -30,6 +31,7 @@ POSITION = Gauge("annul_position", "Register position the listings table has app
 TABLE_AGE_SECONDS = Gauge(
     "annul_table_age_seconds", "Seconds since the follower last caught up with the register.", multiprocess_mode="max"
 )
+CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="max")
 SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
 
 

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         https: doors stand behind TLS: cookies are marked Secure and HSTS is sent.
         log_level: debug, info, warning or error.
         provisional_hours: hours after which an unconfirmed provisional report lapses.
+        death_delay_days: days between the report of a death and the cancellation of documents; an appeal stops it.
         bulk_limit: documents above which a bulk event needs two officers.
         window_ms_max: milliseconds after which a window of answers closes at the latest.
         acknowledge_ms_max: milliseconds a report waits for the check path to refuse before it answers 503.
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     https: bool = False
     log_level: LogLevel = "info"
     provisional_hours: Positive = 72
+    death_delay_days: Positive = 14
     bulk_limit: Positive = 1000
     window_ms_max: Positive = 5
     acknowledge_ms_max: Positive = 5000

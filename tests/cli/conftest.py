@@ -36,9 +36,9 @@ class Result:
 Annul = Callable[..., Result]
 
 
-def start_demo(home: Path, *options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    """Start `annul demo` on a home and return the process and the line it prints when it is ready."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNUL_")}
+def start_demo(home: Path, *options: str, **settings: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    """Start `annul demo` on a home, with ANNUL_* settings, and return the process and the line it prints when it is ready."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNUL_")} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "annul", "demo", "--home", str(home), "--port", "0", "--workers", "1", "--json", *options],
         env=environment, stdout=subprocess.PIPE, stderr=(home.parent / f"{home.name}.err").open("a"), text=True,

@@ -1,6 +1,6 @@
 """Stop the database under load: checks go on, reports are refused clearly, accounts are complete afterwards.
 
-    python -m tests.drills.database --seconds 60
+python -m tests.drills.database --seconds 60
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def main() -> int:
             done, before, during = asyncio.run(drill(home, demo, given.seconds))
             settled(home)
             findings = check_everything(home, reports=done.reports, documents=done.documents, answers=done.answers)
-        print(f"{before} checks before, {during} during {given.seconds:.0f} s without the database; {time.monotonic() - started:.0f} s in all")
+        took_s = time.monotonic() - started
+        print(f"{before} checks before, {during} during {given.seconds:.0f} s without the database; {took_s:.0f} s in all")
         if during == 0:
             findings.append("no check was answered while the database was stopped")
         for wrong in [*done.wrong, *findings]:

@@ -1,6 +1,6 @@
 """Kill annul's processes at random moments under load; nothing acknowledged may be missing, nothing may be doubled.
 
-    python -m tests.drills.kill --kills 200
+python -m tests.drills.kill --kills 200
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from tests.drills.load import Acknowledged, load, roles_of, running_annul
 from tests.world import check_everything, settled
 
 
-async def drill(home: Path, demo: dict[str, object], kills: int, *, seed: int, pause_s: float) -> tuple[Acknowledged, Counter[str]]:
+async def drill(
+    home: Path, demo: dict[str, object], kills: int, *, seed: int, pause_s: float
+) -> tuple[Acknowledged, Counter[str]]:
     """Kill `kills` processes, chosen at random, one after the other, while the load goes on."""
     dice = random.Random(seed)
     stop = asyncio.Event()
@@ -58,7 +60,7 @@ def main() -> int:
             settled(home)
             findings = check_everything(home, reports=done.reports, documents=done.documents, answers=done.answers)
         print(f"killed: {dict(killed)} in {time.monotonic() - started:.0f} s")
-        print(f"acknowledged: {len(done.reports)} reports, {len(done.answers)} checks; {done.failed_count} requests had to be repeated")
+        print(f"acknowledged: {len(done.reports)} reports, {len(done.answers)} checks; {done.failed_count} asked again")
         for wrong in [*done.wrong, *findings]:
             print(f"WRONG: {wrong}")
         print("nothing lost, nothing doubled" if not done.wrong and not findings else "the drill FAILED")

@@ -72,7 +72,9 @@ def roles_of(home: Path) -> dict[str, Any]:
     return state
 
 
-async def load(demo: dict[str, Any], stop: asyncio.Event, *, reporters: int = 2, checkers: int = 6, seed: int = 1) -> Acknowledged:
+async def load(
+    demo: dict[str, Any], stop: asyncio.Event, *, reporters: int = 2, checkers: int = 6, seed: int = 1
+) -> Acknowledged:
     """Report and check until `stop`, then let requests under way end; return what was acknowledged."""
     done = Acknowledged()
     limits = httpx.Limits(max_connections=reporters + checkers + 2)

@@ -63,7 +63,9 @@ class Failing:
             self._plan["write"] = errno.ENOSPC
             return self._file.write(data[: len(data) // 2])
         self._maybe("write")
-        return self._file.write(data)
+        written = self._file.write(data)
+        self._maybe("sync")  # the bytes are there, but the barrier said no
+        return written
 
     def sync(self) -> None:
         """Sync, or fail after the bytes were written."""
@@ -260,9 +262,10 @@ def test_readers_stop_at_the_durable_mark(tmp_path: Path) -> None:
     folder = worker_folder(tmp_path, 0)
 
     class Watched(DiskFile):
-        def sync(self) -> None:
+        def write(self, data: bytes) -> int:
+            written = super().write(data)
             seen.append(len(list(read_windows(folder))))
-            super().sync()
+            return written
 
     opened: Callable[[Path], DiskFile] = Watched
     log = CheckLog(tmp_path, 0, open_file=opened)

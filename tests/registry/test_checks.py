@@ -356,13 +356,15 @@ def test_a_batch_equals_the_map_of_single_checks(tmp_path: Path) -> None:
         ] * 30
         batch = [answered.answer for answered in await checks.ask_many(desk.bank, asks)]
         for asked, answer in zip(asks[:10], batch, strict=False):
+            refused = ""
             try:
                 if isinstance(asked, AnnulError):
                     raise asked
                 alone = (await checks.ask(desk.bank, asked)).answer
             except AnnulError as error:
-                codes = {PurposeNotAllowed: "E93", BadInput: "E94", TimedOut: "E95"}
-                assert (answer.outcome, answer.error.code) == ("NO_ANSWER", codes[type(error)])
+                refused = {PurposeNotAllowed: "E93", BadInput: "E94", TimedOut: "E95"}[type(error)]
+            if refused:
+                assert (answer.outcome, answer.error.code) == ("NO_ANSWER", refused)
                 assert answer.status.code is None
                 assert answer.receipt == {}
             else:

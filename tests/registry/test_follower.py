@@ -126,6 +126,7 @@ def test_a_killed_follower_goes_on_where_it_was(world: World) -> None:
     world.follow()
     world.follower._writer.close()  # type: ignore[union-attr]  # as a kill leaves it: no errand was finished
     world.follower._writer = None
+    world.follower._names.close()
     world._follower = None
     asyncio.run(report(1))
     assert world.follow() == 2

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from annul.errors import AnnulError, BadInput, Corrupt, VerificationFailed
+from annul.listings import pack
 from annul.proof.checkpoint import Verifier, open_checkpoint
 from annul.proof.merkle import leaf_hash, verify_inclusion
 from annul.proof.receipt import WindowSigner
@@ -17,8 +18,8 @@ from annul.proof.tiles import CHECKPOINT
 from annul.records.entry import Entry, EntryKind, encode
 from annul.registry import keys as key_file
 from annul.registry.checklog import CheckLog, log_files, worker_folder
-from annul.registry.sealer import CheckSealer, Progress, RegisterSealer, log_folder, prove, verify_logs
-from tests.registry.desk import Desk, DocumentFields, question
+from annul.registry.sealer import CheckSealer, Faults, Progress, RegisterSealer, Scrubber, log_folder, prove, verify_logs
+from tests.registry.desk import Desk, DocumentFields, State, parsed, question
 
 RU = DocumentFields(scheme="ru-internal", series="4509", number="123456")
 
@@ -235,3 +236,31 @@ def test_windows_that_are_not_durable_yet_are_not_sealed(tmp_path: Path) -> None
     log._mark.set(1)
     log.close()
     assert sealed.checks().step() == 1
+
+
+def read_through(scrubber: Scrubber) -> None:
+    """Read all slices once."""
+    while not scrubber.step():
+        pass
+
+
+def test_corrupt_listings_are_named_until_they_are_sound_again(tmp_path: Path) -> None:
+    """A flipped bit in the table is found by reading through it, told in a file, and taken back when it is mended."""
+    desk = Desk(tmp_path)
+    document = parsed(RU)
+    desk.put(document, pack(State.reported_lost))
+    desk.writer.close()
+    faults, scrubber, file = Faults(tmp_path), Scrubber(tmp_path), tmp_path / "run" / "corrupt.json"
+    read_through(scrubber)
+    table = next((tmp_path / "listings").glob("table-*.slots"))
+    whole = table.read_bytes()
+    at = next(n for n in range(len(whole) - 16, 0, -1) if whole[n])
+    table.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(Corrupt) as caught:
+        read_through(Scrubber(tmp_path))
+    faults.found("listings", caught.value)
+    assert "table" in file.read_text()
+    table.write_bytes(whole)
+    read_through(scrubber)
+    faults.mended("listings")
+    assert not file.exists()

@@ -92,7 +92,9 @@ class House:
 
     async def _parties(self) -> None:
         parties = self.office.parties
-        everything = Agreement(purposes=frozenset(item.value for item in Purpose), reasons_allowed=True)
+        everything = Agreement(
+            purposes=frozenset(item.value for item in Purpose), reasons_allowed=True, identity_allowed=True, photo_allowed=True
+        )
         position = 0
         for name, role in ROLES.items():
             agreement = everything if role == "relying_party" else None

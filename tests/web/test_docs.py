@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -15,6 +16,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
+from annul.demo.people import placeholder
+from annul.records.person import Name, Person
+from annul.registry.act import Act
+from annul.registry.people.reading import read_one
 from annul.web.call import Route
 from annul.web.routes import ROUTES
 from tests.web.conftest import House
@@ -41,6 +46,11 @@ def test_every_address_has_a_command(route: Route) -> None:
     assert _called(route)
 
 
+def _staged_persons(house: House, number: str) -> str:
+    person = Person(personal_number=number, names=[Name("李雷")])
+    return house.office.person_imports.stage_lines(Act("issuer"), [[(1, read_one(person))]]).id
+
+
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="curl or bash is not installed")
 def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
     """All commands of the page, in their order, in one shell that stops at the first failure."""
@@ -61,6 +71,9 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "SUPERVISOR": house.keys["supervisor"],
         "BULK": staged[0],
         "BULK2": staged[1],
+        "PERSONS": _staged_persons(house, "11010519850101001X"),
+        "PERSONS2": _staged_persons(house, "440524198001010013"),
+        "PORTRAIT": base64.b64encode(placeholder(1)).decode(),
         "JWK": json.dumps(key.as_dict(private=False)),
         "ASSERTION": jwt.encode({"alg": "Ed25519"}, claims, key, algorithms=["Ed25519"]),
     }

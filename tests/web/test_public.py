@@ -114,7 +114,26 @@ def test_health_and_readiness(house: House) -> None:
     """Readiness names what is missing; nothing is."""
     assert house.call("GET", "/healthz").json()["alive"] is True
     ready = house.call("GET", "/readyz")
-    assert (ready.status_code, ready.json()["missing"]) == (200, [])
+    assert (ready.status_code, ready.json()["missing"], ready.json()["warnings"]) == (200, [], [])
+
+
+def test_damage_is_named_in_readiness(house: House) -> None:
+    """What the sealer's scrub found stands in readiness: damaged listings keep from answering, a damaged log warns."""
+    faults = house.settings.home / "run" / "corrupt.json"
+    faults.parent.mkdir(exist_ok=True)
+    try:
+        faults.write_text(
+            '{"checks": {"code": "corrupt", "where": "checks/00/0.log at byte 7", "message": "A record is bad."}}'
+        )
+        ready = house.call("GET", "/readyz")
+        assert (ready.status_code, ready.json()["missing"]) == (200, [])
+        assert "0.log at byte 7" in ready.json()["warnings"][0]
+        faults.write_text('{"listings": {"code": "corrupt", "where": "table-4.slots block 3", "message": "A block is bad."}}')
+        stopped = house.call("GET", "/readyz")
+        assert stopped.status_code == 503
+        assert "block 3" in stopped.json()["missing"][0]
+    finally:
+        faults.unlink()
 
 
 def test_counts_have_no_personal_labels(house: House) -> None:

@@ -16,6 +16,9 @@ MEASUREMENTS: Final = {
     "report": "annul.bench.report",
     "listings": "annul.bench.listings",
     "import": "annul.bench.imports",
+    "people": "annul.bench.people",
+    "likeness": "annul.bench.likeness",
+    "reader": "annul.bench.reader",
 }
 """Name on the command line -> module."""
 

@@ -25,7 +25,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -43,11 +43,14 @@ from annul.registry import keys as key_file
 from annul.registry import parties, store
 from annul.registry.act import Act
 from annul.registry.checklog import durable_windows, worker_folder
+from annul.registry.people.tags import PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
 
 DOCUMENTS: Final = 100_000
 BODIES: Final = 10_000
 SERVER_CORE, LOAD_CORE = 0, 1
+START_S: Final = 60
+"""Longest start of a server."""
 
 
 def main(arguments: list[str]) -> int:
@@ -65,7 +68,10 @@ def main(arguments: list[str]) -> int:
     print(f"single check over HTTP, {options.connections} connections, load by {figures['loader']}")
     for name in ("annul", "peer", "constant"):
         part = figures[name]
-        print(f"  {name:9} {part['per_second']:>9,.0f}/s   p50 {part['p50_ms']:.2f} ms   p99 {part['p99_ms']:.2f} ms")
+        print(
+            f"  {name:9} {part['per_second']:>9,.0f}/s   p50 {part['p50_ms']:.2f} ms   p99 {part['p99_ms']:.2f} ms"
+            f"   {part['cpu_us']:.1f} us of processor an answer"
+        )
     print(f"  windows made durable: {figures['windows']:,} with {figures['answers_per_window']:.0f} answers on average")
     print(f"  {figures['times_peer']:.1f} x a straightforward service (target 8)")
     print(f"  {figures['share_of_constant']:.2f} x the same server answering a constant (target 0.5)")
@@ -84,20 +90,22 @@ def measure(seconds: float, connections: int, rounds: int) -> dict[str, Any]:
         bodies = [_body(fields[i * 7 % DOCUMENTS], i) for i in range(BODIES)]
         load = _loader(home, bodies, connections)
         annul = stack.enter_context(_serve([sys.executable, "-m", "annul.app", "worker", "0"], [], home, embedded.conninfo))
-        size = _answer_size(annul, bodies[0], token)
+        size = _answer_size(_answer(annul.port, bodies[0], token))
         module = [sys.executable, "-m", "annul.bench.peer"]
         straightforward = stack.enter_context(_serve([*module, "checks"], [embedded.conninfo], home, embedded.conninfo))
         constant = stack.enter_context(_serve([*module, "constant"], [str(size)], home, embedded.conninfo))
+        for server, bearer in ((straightforward, peer.TOKEN), (constant, token)):
+            _answer(server.port, bodies[0], bearer)
         before = durable_windows(worker_folder(home / "checks", 0))
         found: dict[str, list[dict[str, float]]] = {"annul": [], "peer": [], "constant": []}
         for turn in range(rounds + 1):
             length = 1.0 if turn == 0 else seconds  # the first round warms up
-            for name, port, bearer in (
-                ("annul", annul, token),
-                ("peer", straightforward, peer.TOKEN),
-                ("constant", constant, token),
-            ):
-                found[name].append(load.run(port, bearer, length))
+            servers = (("annul", annul, token), ("peer", straightforward, peer.TOKEN), ("constant", constant, token))
+            for name, server, bearer in servers:
+                before_s = server.cpu_s()
+                result = load.run(server.port, bearer, length)
+                cpu_us = (server.cpu_s() - before_s) / result["requests"] * 1e6
+                found[name].append(result | {"cpu_us": cpu_us})
         windows = durable_windows(worker_folder(home / "checks", 0)) - before
         figures: dict[str, Any] = {name: _middle(results[1:]) for name, results in found.items()}
         answered = sum(result["requests"] for result in found["annul"])
@@ -158,6 +166,7 @@ async def _prepare(home: Path, conninfo: str, fields: list[DocumentFields], stac
     writer.put(blind(b"".join(block(each) for each in documents)), np.array([a for a, _ in flags], np.uint64))
     writer.put(blind(b"".join(number_block(each) for each in documents)), np.array([b for _, b in flags], np.uint64))
     writer.set_coverage({"cn-resident": Coverage.whole_life})
+    ListingsWriter(home / PEOPLE_FOLDER).close()  # no register of persons
     pool = store.Fresh(conninfo)
     office = parties.Parties(pool, _NoSnapshot(), now_us)
     act = Act("bench")
@@ -206,9 +215,22 @@ def _prepare_peer(conninfo: str, fields: list[DocumentFields]) -> None:
 # -- servers ---------------------------------------------------------------------------------------------------------------
 
 
+class _Server(NamedTuple):
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Return the processor time the process has used (user and system); 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except FileNotFoundError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def _serve(command: list[str], arguments: list[str], home: Path, conninfo: str) -> Iterator[int]:
-    """Run one server process on its core; lends its port."""
+def _serve(command: list[str], arguments: list[str], home: Path, conninfo: str) -> Iterator[_Server]:
+    """Run one server process on its core."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         door.listen(2048)
@@ -220,7 +242,7 @@ def _serve(command: list[str], arguments: list[str], home: Path, conninfo: str) 
         whole = _pinned(SERVER_CORE, [*command, str(door.fileno()), *arguments])
         process = subprocess.Popen(whole, pass_fds=(door.fileno(),), env=environment)
     try:
-        yield port
+        yield _Server(port, process.pid)
     finally:
         process.terminate()
         process.wait(30)
@@ -239,16 +261,20 @@ def _run_load(command: list[str], token: str) -> str:
     return subprocess.run(whole, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def _answer_size(port: int, body: bytes, token: str) -> int:
-    """Wait until the worker answers, hold that it is a real answer, and return its size."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/checks", body, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+def _answer(port: int, body: bytes, token: str) -> bytes:
+    """Ask once, waiting for the server to start."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/checks", body, headers)
+    with urllib.request.urlopen(request, timeout=START_S) as answer:  # noqa: S310
         raw: bytes = answer.read()
+    return raw
+
+
+def _answer_size(raw: bytes) -> int:
+    """Hold that it is a real answer, and return the size it has under load."""
     if json.loads(raw)["status"]["code"] not in ("V00", "S10"):
         raise AssertionError("the worker did not answer from the table")
-    return len(raw) + 32 * 7  # a path of five or six hashes more: windows under load are larger
+    return len(raw) + 5 * 44  # windows under load are larger: a path of some five hashes more
 
 
 # -- load ------------------------------------------------------------------------------------------------------------------
@@ -267,8 +293,8 @@ class _Wrk:
     def run(self, port: int, token: str, seconds: float) -> dict[str, float]:
         """Load one server."""
         command = [
-            "wrk", "-t1", f"-c{self._connections}", f"-d{max(1, round(seconds))}s", "--latency", "-s", str(self._script),
-            f"http://127.0.0.1:{port}/v1/checks",
+            "wrk", "-t1", f"-c{self._connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "30s",
+            "-s", str(self._script), f"http://127.0.0.1:{port}/v1/checks",
         ]  # fmt: skip
         out = _run_load(command, token)
         found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$", out, re.M)
@@ -276,7 +302,7 @@ class _Wrk:
             raise AssertionError(f"wrk said nothing: {out}")
         requests, duration_us, p50_us, p99_us, bad = map(int, found.groups())
         if bad:
-            raise AssertionError(f"{bad} requests were not answered")
+            raise AssertionError(f"{bad} requests were not answered:\n{out}")
         return {
             "requests": requests, "per_second": requests / (duration_us / 1e6), "p50_ms": p50_us / 1e3, "p99_ms": p99_us / 1e3,
         }  # fmt: skip

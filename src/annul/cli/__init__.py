@@ -1,8 +1,8 @@
 """The command `annul`: everything the API can do, and what an operator does on the machine itself.
 
-Exit codes: 0 done, 1 refused or not verified, 2 wrong usage, 3 not reachable; `annul check` exits 0 PASS, 10 REFER, 11 STOP,
-12 NO_ANSWER. Every command takes `--json`. Errors say what and where in one line and the next step in another, on standard
-error. This is the only place that raises SystemExit.
+Exit codes: 0 done, 1 refused or not verified, 2 wrong usage, 3 not reachable; `annul check` and `annul verify-person` exit 0
+PASS, 10 REFER, 11 STOP, 12 NO_ANSWER. Every command takes `--json`. Errors say what and where in one line and the next step in
+another, on standard error. This is the only place that raises SystemExit.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ COMMANDS: Final = {
     "check": "checking:check",
     "checks": "checking:checks_app",
     "receipt": "checking:receipt_app",
+    "verify-person": "counter:verify_person",
+    "read": "counter:read_app",
+    "station": "counter:station",
     "report": "desk:report_app",
     "document": "desk:document_app",
-    "person": "desk:person_app",
+    "person": "people:person_app",
     "dispute": "desk:dispute_app",
     "import": "lists:import_list",
     "bulk": "lists:bulk_app",
@@ -79,7 +82,7 @@ def run(arguments: list[str]) -> int:
     try:
         make_app(name)(arguments, prog_name="annul")
     except AnnulError as error:
-        code = exit_of(error, checking=name == "check")
+        code = exit_of(error, checking=name in ("check", "verify-person"))
         say_error(error, as_json="--json" in arguments, no_answer=code == Exit.NO_ANSWER)
         return code
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -47,7 +48,37 @@ STATUS_WORDS: Final = {
     "I25": "surrendered or destroyed", "U30": "not covered by this register", "U31": "several documents have this number",
     "U32": "fits no document of this number", "U33": "malformed number", "U34": "status disputed",
 }  # fmt: skip
+BINDING_WORDS: Final = {
+    "B0": "B0  matches the holder", "B1": "B1  does not match the holder", "B2": "B2  presentation attack",
+    "B3": "B3  could not be compared",
+}  # fmt: skip
 FRESHNESS_WORDS: Final = {"F0": "live", "F1": "from a recent copy", "F2": "from an old copy"}
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Why, where and by whom a check is made."""
+
+    purpose: Annotated[str, typer.Option(help="Why the check is made; must be within the agreement.")] = "account-opening"
+    channel: Annotated[str, typer.Option(help="in_person or remote.")] = "in_person"
+    name: Annotated[str | None, typer.Option(help="Holder's name, as the bearer says.")] = None
+    branch: Annotated[str, typer.Option(help="Branch that asks.")] = ""
+    terminal: Annotated[str, typer.Option(help="Terminal that asks.")] = ""
+    clerk: Annotated[str, typer.Option(help="Clerk who asks.")] = ""
+    reference: Annotated[str, typer.Option(help="The asker's own reference.")] = ""
+    min_position: Annotated[int, typer.Option(min=0, help="Wait until the register log has this position.")] = 0
+    urgent: Annotated[bool, typer.Option("--urgent", help="The bearer has an urgent need.")] = False
+
+    def question(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the question about this document as the API takes it."""
+        question: dict[str, Any] = {
+            "document": document, "purpose": self.purpose, "channel": self.channel, "branch": self.branch,
+            "terminal": self.terminal, "clerk": self.clerk, "reference": self.reference, "min_position": self.min_position,
+            "urgent": self.urgent,
+        }  # fmt: skip
+        if self.name:
+            question["holder"] = {"name": self.name}
+        return {member: value for member, value in question.items() if value not in ("", 0, False)}
 
 
 @takes_groups
@@ -55,15 +86,7 @@ def check(
     named: Named,
     where: Where,
     show: Show,
-    purpose: Annotated[str, typer.Option(help="Why the check is made; must be within the agreement.")] = "account-opening",
-    channel: Annotated[str, typer.Option(help="in_person or remote.")] = "in_person",
-    name: Annotated[str | None, typer.Option(help="Holder's name, as the bearer says.")] = None,
-    branch: Annotated[str, typer.Option(help="Branch that asks.")] = "",
-    terminal: Annotated[str, typer.Option(help="Terminal that asks.")] = "",
-    clerk: Annotated[str, typer.Option(help="Clerk who asks.")] = "",
-    reference: Annotated[str, typer.Option(help="The asker's own reference.")] = "",
-    min_position: Annotated[int, typer.Option(min=0, help="Wait until the register log has this position.")] = 0,
-    urgent: Annotated[bool, typer.Option("--urgent", help="The bearer has an urgent need.")] = False,
+    circumstances: Circumstances,
     receipt: Annotated[Path | None, typer.Option(help="Save the receipt in this file.")] = None,
     answer_file: Annotated[Path | None, typer.Option("--answer", help="Save the whole answer in this file.")] = None,
 ) -> int:
@@ -71,28 +94,29 @@ def check(
 
     Exit code: 0 PASS, 10 REFER, 11 STOP, 12 NO_ANSWER; 3 when the server cannot be reached.
     """
-    question: dict[str, Any] = {
-        "document": named.fields(where.folder), "purpose": purpose, "channel": channel, "branch": branch, "terminal": terminal,
-        "clerk": clerk, "reference": reference, "min_position": min_position, "urgent": urgent,
-    }  # fmt: skip
-    if name:
-        question["holder"] = {"name": name}
+    question = circumstances.question(named.fields(where.folder))
     with where.client("bank") as annul:
         try:
-            answer = annul.ask_question({member: value for member, value in question.items() if value not in ("", 0, False)})
+            answer = annul.ask_question(question)
         except AnnulError as error:
-            if exit_of(error, checking=True) == Exit.NO_ANSWER and not show.json_wanted:
-                print(f"{LOOKS['NO_ANSWER'][0]}  NO ANSWER  Do not take this for a pass.")
+            say_no_answer(error, show)
             raise
     if receipt:
-        _save(receipt, answer.receipt)
+        save(receipt, answer.receipt)
     if answer_file:
-        _save(answer_file, answer)
-    show.result(answer, lambda: _show_answer(answer, receipt))
+        save(answer_file, answer)
+    show.result(answer, lambda: show_answer(answer, receipt))
     return OUTCOME_EXITS.get(answer.outcome, Exit.NO_ANSWER)
 
 
-def _save(file: Path, value: Any) -> None:
+def say_no_answer(error: AnnulError, show: Show) -> None:
+    """Say on the screen that an error left the question without an answer, where it did."""
+    if exit_of(error, checking=True) == Exit.NO_ANSWER and not show.json_wanted:
+        print(f"{LOOKS['NO_ANSWER'][0]}  NO ANSWER  Do not take this for a pass.")
+
+
+def save(file: Path, value: Any) -> None:
+    """Write a value as JSON. Raises BadInput when the file cannot be written."""
     import msgspec
 
     try:
@@ -101,7 +125,8 @@ def _save(file: Path, value: Any) -> None:
         raise BadInput(f"The file cannot be written: {error.strerror}.", where=str(file)) from None
 
 
-def _show_answer(answer: Answer, receipt: Path | None) -> None:
+def show_answer(answer: Answer, receipt: Path | None) -> None:
+    """Print an answer for people: outcome, next steps, facts."""
     icon, colours = LOOKS.get(answer.outcome, LOOKS["NO_ANSWER"])
     word = answer.outcome.replace("_", " ")
     steps = [ADVICE.get(code, code) for code in answer.advice]
@@ -162,7 +187,7 @@ def checks_show(
     with where.client("bank") as annul:
         found = annul.connection.get(f"/v1/checks/{check_id}")
     if receipt:
-        _save(receipt, found["receipt"])
+        save(receipt, found["receipt"])
     show.result(
         found, lambda: print_pairs((name, value) for name, value in found.items() if name not in ("receipt", "opening"))
     )
@@ -258,6 +283,7 @@ def _show_words(words: dict[str, Any], *, verified: bool) -> None:
             ("Purpose", f"{words['purpose']}, {words['channel']}"),
             ("Document", f"scheme {words['scheme']}; the receipt commits to it and does not name it"),
             ("Answer", f"{words['outcome']}  {code}  {STATUS_WORDS.get(code, '')}".rstrip()),
+            ("Bearer", BINDING_WORDS.get(words["binding"], "")),
             ("Advice", words["advice"]),
             ("Register", f"position {words['position']}, as of {words['as_of']} ({words['freshness']})"),
             ("Coverage", words["coverage"]),

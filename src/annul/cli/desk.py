@@ -49,7 +49,9 @@ def _show_written(show: Show, written: dict[str, Any]) -> None:
 
 # -- report ------------------------------------------------------------------------------------------------------------------
 
-report_app = typer.Typer(no_args_is_help=True, help="Report documents lost, stolen or found; confirm, lift, withdraw reports.")
+report_app = typer.Typer(
+    no_args_is_help=True, help="Report documents lost, stolen or found; confirm, lift, withdraw, erase reports."
+)
 
 
 def _report(
@@ -153,6 +155,22 @@ def report_lift(
         report, "lift", where, show, idempotency_key, proof=proof, happened_at=happened_at, custody_broken=custody_broken,
         evidence=evidence,
     )  # fmt: skip
+
+
+@report_app.command("erase")
+@takes_groups
+def report_erase(
+    where: Where,
+    show: Show,
+    report: ReportId,
+    evidence: Annotated[str, typer.Option(help="Reference of the decision.")],
+    idempotency_key: Repeat = None,
+) -> None:
+    """Erase who reported: the key of the personal details is destroyed; the report stays."""
+    with where.client("supervisor") as annul:
+        path = f"/v1/reports/{report}/erase"
+        erased = annul.connection.write(path, {"evidence": evidence}, idempotency_key=idempotency_key)
+    show.result(erased, f"✔  ERASED  Name and contact of who made report {report} cannot be read any more.")
 
 
 def _act_on(report: str, action: str, where: Where, show: Show, idempotency_key: str | None, **members: Any) -> None:

@@ -21,11 +21,11 @@ processes: leave `--number` out, or write `-`, and it is asked for.
 
 | exit code | means |
 |---|---|
-| 0 | done; `annul check`: PASS |
+| 0 | done; `annul check`, `annul verify-person`: PASS |
 | 1 | refused, or not verified |
 | 2 | wrong usage |
 | 3 | the server cannot be reached |
-| 10, 11, 12 | `annul check`: REFER, STOP, NO_ANSWER |
+| 10, 11, 12 | `annul check`, `annul verify-person`: REFER, STOP, NO_ANSWER |
 
 Errors say what and where in one line and the next step in another, on standard error.
 """

@@ -72,6 +72,7 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     from annul import app
     from annul.cli.progress import progress
     from annul.demo.country import DAY_US, Country
+    from annul.demo.people import load_people
     from annul.demo.record import DemoRecord
     from annul.demo.seeding import load_country, make_offices
     from annul.registry import keys as key_file
@@ -97,6 +98,10 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
             with progress("Loading the fictional country", round(holders * DOCUMENTS_PER_HOLDER), "documents") as advance:
                 record.documents = load_country(conninfo, keys, country, holders, advance)
         record.credentials = asyncio.run(make_offices(Parties(Fresh(conninfo), _NothingPublished(), app.now_us)))
+        if not record.person:
+            country = Country(record.seed, time.time_ns() // 1000 // DAY_US)
+            with progress("Registering its persons", holders, "persons") as advance:
+                record.person = load_people(conninfo, keys, settings.home, app.now_us, country, holders, advance)
         record.write(settings.home)
     return record
 
@@ -245,14 +250,12 @@ def setup(
     import asyncio
 
     from annul import app
-    from annul.registry import keys as key_file
     from annul.registry.act import Act
     from annul.registry.parties import Parties
     from annul.registry.store import Fresh
 
     settings = home.settings()
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_file.load_or_create(settings.home)
 
     async def first(conninfo: str) -> str:
         parties = Parties(Fresh(conninfo), _NothingPublished(), app.now_us)

@@ -25,6 +25,7 @@ class DemoRecord:
         births: where the makers of samples go on, live and test.
         seed: seed of the country.
         holders, documents: how large it is.
+        person: somebody to try the name check with: {"document", "name", "latin_name"}.
     """
 
     url: str
@@ -36,6 +37,7 @@ class DemoRecord:
     seed: int = 0
     holders: int = 0
     documents: int = 0
+    person: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, home: Path) -> DemoRecord | None:

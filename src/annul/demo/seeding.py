@@ -64,7 +64,7 @@ OFFICES: Final = (
         "bank", "first-bank", "First Bank of Utopia, branch 0421", "relying_party", "First Bank of Utopia",
         Agreement(
             frozenset({Purpose.account_opening, Purpose.account_servicing, Purpose.payment, Purpose.credit, Purpose.medical}),
-            _CHANNELS, per_second=200_000, per_day=10**11, reasons_allowed=True,
+            _CHANNELS, per_second=200_000, per_day=10**11, reasons_allowed=True, identity_allowed=True, photo_allowed=True,
         ),
     ),
     Office(

@@ -404,6 +404,7 @@ def run(station: Station, *, port: int = DEFAULT_PORT, ready: Callable[[str, str
         raise faults.PortIsTaken(
             "The station's port is used by another program.", where=f"port {port}", mend="Give another --port."
         ) from error
+    listener.listen()  # from here on the first request waits instead of being refused
     if ready is not None:
         ready(f"http://127.0.0.1:{listener.getsockname()[1]}", station.token)
     config = uvicorn.Config(application(station), access_log=False, log_level="warning", timeout_graceful_shutdown=2)

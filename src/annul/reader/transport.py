@@ -142,14 +142,20 @@ def _pyscard() -> Any:
     try:
         import smartcard
         import smartcard.Exceptions
+        import smartcard.pcsc.PCSCExceptions
         import smartcard.scard
         import smartcard.System
     except ImportError as error:
         raise MissingPackage(
             "Reading chips needs the package pyscard.",
-            mend="Install annul with its reader part: pip install 'annul[reader]'; on Debian also pcscd and libccid.",
+            mend="Install it: pip install 'annul[chip]'; on Debian also pcscd and libccid.",
         ) from error
     return smartcard
+
+
+def _failures(smartcard: Any) -> tuple[type[Exception], ...]:
+    """Return what pyscard raises: its own errors, and those of the service, which are of another family."""
+    return smartcard.Exceptions.SmartcardException, smartcard.pcsc.PCSCExceptions.BaseSCardException
 
 
 def pcsc_readers() -> list[str]:
@@ -162,7 +168,7 @@ def pcsc_readers() -> list[str]:
     smartcard = _pyscard()
     try:
         return [str(reader) for reader in smartcard.System.readers()]
-    except smartcard.Exceptions.SmartcardException as error:
+    except _failures(smartcard) as error:
         raise NoReader(
             "The PC/SC service does not answer.", mend="Start pcscd (systemctl start pcscd) and connect a reader."
         ) from error
@@ -194,7 +200,7 @@ class PcscTransport:
         smartcard = _pyscard()
         try:
             found = [item for item in smartcard.System.readers() if str(item) == reader]
-        except smartcard.Exceptions.SmartcardException as error:
+        except _failures(smartcard) as error:
             raise NoReader("The PC/SC service does not answer.", mend="Start pcscd and connect a reader.") from error
         if not found:
             raise NoReader("There is no reader of that name.", mend="Ask for the list of readers again.")
@@ -203,7 +209,7 @@ class PcscTransport:
             connection.connect()
         except smartcard.Exceptions.NoCardException as error:
             raise NoCard("There is no card on the reader.", mend="Lay the document on the reader.") from error
-        except smartcard.Exceptions.SmartcardException as error:
+        except _failures(smartcard) as error:
             raise NoCard("The card does not answer.", mend="Take the document off and lay it on again.") from error
         return cls(connection, smartcard, exchange_max_s=exchange_max_s)
 
@@ -212,11 +218,11 @@ class PcscTransport:
             try:
                 data, first, second = self._connection.transmit(list(command))
                 self._answers.put(bytes(data) + bytes([first, second]))
-            except self._smartcard.Exceptions.SmartcardException as error:
+            except _failures(self._smartcard) as error:
                 self._answers.put(error)
         try:
             self._connection.disconnect()
-        except self._smartcard.Exceptions.SmartcardException:
+        except _failures(self._smartcard):
             return  # the card is gone already, which is what was wanted
 
     def transmit(self, command: bytes) -> bytes:

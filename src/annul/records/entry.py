@@ -44,6 +44,9 @@ class EntryKind(Coded):
     erasure = "erasure", 7
     rotation = "rotation", 8
     note = "note", 9
+    person = "person", 10
+    person_import = "person_import", 11
+    person_undo = "person_undo", 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
+from functools import lru_cache
 from typing import Annotated, Protocol
 
 import msgspec
@@ -174,6 +175,14 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _LONG_TERM_WORDS = frozenset({"LONGTERM", "长期", "99991231"})
 _fromisoformat = datetime.date.fromisoformat
 
+DAYS_REMEMBERED = 32_768
+"""Dates whose day is remembered: some ninety years of them, about 4 MB."""
+
+
+@lru_cache(maxsize=DAYS_REMEMBERED)
+def _iso_day(text: str) -> int:
+    return _fromisoformat(text).toordinal() - _EPOCH
+
 
 def day_of(text: str, where: str) -> int:
     """Return the day (days since 1970-01-01) of a date in one of the accepted forms.
@@ -183,7 +192,7 @@ def day_of(text: str, where: str) -> int:
     """
     try:
         if len(text) == 10 and text[4] == "-" and text[7] == "-" and text.isascii():
-            day = _fromisoformat(text).toordinal() - _EPOCH
+            day = _iso_day(text)
         else:
             digits = plain(text, where)
             if len(digits) != 8 or not digits.isdigit():

@@ -292,9 +292,7 @@ class Accounts:
         if len(wanted) != 16:
             raise BadInput("A check id has 32 hex digits.", where="/check")
         async with reading(self._connections) as db:
-            found = await (
-                await db.execute(f"SELECT {_COLUMNS} FROM check_index WHERE check_id = %s", (wanted,))
-            ).fetchone()
+            found = await (await db.execute(f"SELECT {_COLUMNS} FROM check_index WHERE check_id = %s", (wanted,))).fetchone()
         if found is None or (party is not None and found[1] != party):
             raise NotFound("There is no such check.", mend="A new check is found here some seconds after its answer.")
         receipt, opening = await asyncio.to_thread(self._receipt, *found[3:6])

@@ -40,6 +40,7 @@ from annul.records.codes import (
 )
 from annul.records.document import LONG_TERM_DAY
 from annul.records.status import State, code_of, state_of
+from annul.registry.walk import Walker
 
 MEMORY_MAX: Final = 65_536
 """Remembered verdicts; beyond this they are forgotten and worked out again."""
@@ -151,6 +152,8 @@ class Told(NamedTuple):
     status: int
     """Exact status code (its octet), also when the answer withholds it."""
     outcome: str
+    miss: bool
+    """The answer says that a number is unknown or cannot be one."""
 
 
 @dataclass(slots=True)
@@ -160,6 +163,8 @@ class Desk:
     Args:
         party: id of the relying party.
         reasons: the agreement allows exact reasons.
+        walker: counts of this party, to detect who walks through numbers.
+        identity: the agreement allows to ask whether a name belongs to the number.
         decisions: the counter policy.
     """
 
@@ -169,13 +174,22 @@ class Desk:
     channel: Channel
     urgent: bool
     decisions: Decisions
+    identity: bool = False
+    walker: Walker | None = None
     told: dict[int, Told] = field(default_factory=dict)
 
-    def tell(self, verdict: Verdict, freshness: FreshnessCode, scheme: int) -> Told:
-        """Work out the ready parts for these codes and remember them under `verdict.key | freshness | scheme << 16`."""
+    def tell(self, verdict: Verdict, freshness: FreshnessCode, scheme: int, identified: int, binding: BindingCode) -> Told:
+        """Work out the ready parts for these codes and keep them.
+
+        Their key is `verdict.key | freshness | scheme << 16 | identified << 24 | binding << 32`.
+
+        Args:
+            identified: octet of the identity code.
+            binding: what a comparison of bearer and holder found.
+        """
         status, coverage = verdict.status, verdict.coverage
         shown = status if self.reasons else status.withheld()
-        identity, binding = IdentityCode.M9, BindingCode.B9
+        identity = IdentityCode.of_octet(identified)
         decision = self.decisions.look(
             shown, identity, binding, freshness, self.channel, purpose=self.purpose, urgent=self.urgent
         )
@@ -187,7 +201,7 @@ class Desk:
             + self.decisions.policy.version.to_bytes(2, "big")
         )
         encode = msgspec.json.encode
-        detail = sentence(sentence_key(decision.outcome, shown))
+        detail = sentence(sentence_key(decision.outcome, shown, identity=identity, binding=binding))
         head = (b'{"outcome":%b,"status":%b,"identity":%b,"binding":%b,"freshness":{"code":%b,"position":') % (
             encode(decision.outcome),
             encode(StatusPart(code=shown, class_=shown.status_class, coverage=coverage)),
@@ -196,8 +210,10 @@ class Desk:
             encode(freshness),
         )
         tail = b',"advice":%b,"detail":%b,"check":"' % (encode(decision.names), encode(detail))
-        told = Told(leaf, head, tail, status.octet, decision.outcome.value)
-        self.told[verdict.key | freshness.octet | scheme << 16] = told
+        unknown = status is StatusCode.U30 and coverage is Coverage.whole_life
+        miss = unknown or status is StatusCode.U33 or identity is IdentityCode.M3
+        told = Told(leaf, head, tail, status.octet, decision.outcome.value, miss)
+        self.told[verdict.key | freshness.octet | scheme << 16 | identified << 24 | binding.octet << 32] = told
         return told
 
 

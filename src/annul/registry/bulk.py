@@ -29,7 +29,7 @@ from annul.listings.interchange import interchange_list
 from annul.listings.russian_list import russian_list
 from annul.listings.segment import MEMORY_BYTES, Segment
 from annul.listings.table import PAGE, SLOT_BYTES
-from annul.listings.values import CODE_MASK, WHOLE_LIFE, pack, unpack
+from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
 from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
 from annul.registry.act import Act, remember, replay
@@ -48,6 +48,8 @@ SAMPLES: Final = 20
 ROWS_AT_ONCE: Final = 20_000
 _KNOWN_BYTES: Final = 11
 """Bytes of a key that a slot keeps."""
+_NUMBER: Final = np.uint64(NUMBER << FLAGS_SHIFT)
+"""Mark, in the second word of a slot, of a number whose cards are told apart by their dates."""
 
 Format = Literal["russian", "interchange"]
 Progress = Callable[[int, int, int], None]
@@ -66,7 +68,7 @@ class BulkView(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         listed: the states the list gives.
-        document_count: distinct keys listed.
+        document_count: distinct documents listed.
         two_officers: somebody else than `staged_by` must confirm.
         hits: documents the register has rows of and that are on the list, by their present state. Many `current` ones mean
             that the list is wrong.
@@ -203,11 +205,11 @@ class Bulk:
         await asyncio.to_thread(_move, target, self._home / SEGMENT_FOLDER / name)
         # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
         segment = self._segments.segment(name, report.sha256)
-        listed = await asyncio.to_thread(_states, segment)
+        listed, count = await asyncio.to_thread(_listed, segment)
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
             samples = await _samples(db, act.realm_code, segment)
-        summary = _Summary(report.listed > self._limit, hits, samples, report.lines, report.bad)
+        summary = _Summary(count > self._limit, hits, samples, report.lines, report.bad)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.hold_epoch(write.key_epoch)
             await write.run(
@@ -216,7 +218,7 @@ class Bulk:
                 bulk_id,
                 act.realm_code,
                 listed,
-                report.listed,
+                count,
                 bytes.fromhex(report.sha256),
                 name,
                 write.key_epoch,
@@ -473,14 +475,16 @@ def _slots(segment: Segment) -> Any:
     return np.memmap(segment.path, "<u8", "r", offset=PAGE, shape=(segment.slot_count * SLOT_BYTES // 16, 2))
 
 
-def _states(segment: Segment) -> int:
-    """Return every state a segment lists, as a mask."""
-    listed, slots = 0, _slots(segment)
+def _listed(segment: Segment) -> tuple[int, int]:
+    """Return every state a segment lists, as a mask, and how many documents it has (numbers of cards are no documents)."""
+    listed, count, slots = 0, 0, _slots(segment)
     for first in range(0, len(slots), 1 << 22):
-        for code in np.unique(slots[first : first + (1 << 22), 1] & np.uint64(CODE_MASK)).tolist():
+        values = slots[first : first + (1 << 22), 1]
+        count += int(np.count_nonzero(values & np.uint64(CODE_MASK))) - int(np.count_nonzero(values & _NUMBER))
+        for code in np.unique(values & np.uint64(CODE_MASK)).tolist():
             state = unpack(code).state
             listed |= state.bit if state is not None else 0
-    return listed
+    return listed, count
 
 
 async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]:
@@ -490,7 +494,7 @@ async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]
     for first in np.linspace(0, len(slots) - 1, SAMPLES * 4).astype(int).tolist():
         word0, word1 = (int(word) for word in slots[first])
         state = unpack(word1 & ((1 << 40) - 1)).state
-        if not word0 or state is None:
+        if not word0 or state is None or word1 & int(_NUMBER):
             continue
         key = word0.to_bytes(8, "little") + (word1 >> 40).to_bytes(3, "little")
         row = await (

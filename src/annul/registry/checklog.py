@@ -52,13 +52,13 @@ _NAME: Final = re.compile(r"(\d{16})\.log\Z")
 
 
 class LogFile(Protocol):
-    """What the log needs of a file: each call may fail with OSError, and `write` may write less than it was given."""
+    """What the log needs of a file: each call may fail with OSError, and `write` may take less than it was given."""
 
     def write(self, data: bytes) -> int:
-        """Append bytes and return how many were written."""
+        """Append bytes; return, when they are on stable storage, how many were taken."""
 
     def sync(self) -> None:
-        """Return when everything written is on stable storage."""
+        """Return when everything in the file, and its size, is on stable storage."""
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""
@@ -68,18 +68,19 @@ class LogFile(Protocol):
 
 
 class DiskFile:
-    """Append to a file of the local disk with `fdatasync` as the barrier."""
+    """Append to a file of the local disk; O_DSYNC makes write and barrier one call (one switch of threads less)."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_DSYNC
+        self._fd = os.open(path, flags, 0o600)
 
     def write(self, data: bytes) -> int:
-        """Append bytes and return how many were written."""
+        """Append bytes; return, when they are on stable storage, how many were taken."""
         return os.write(self._fd, data)
 
     def sync(self) -> None:
-        """Return when everything written is on stable storage."""
-        os.fdatasync(self._fd)
+        """Return when everything in the file, and its size, is on stable storage."""
+        os.fsync(self._fd)
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes."""
@@ -325,7 +326,6 @@ class CheckLog:
             if file is None or (self._size and self._size + len(data) > self._file_bytes_max):
                 file = self._next_file(first)
             _write_all(file, data)
-            file.sync()
         except OSError as error:
             self._roll_back()
             raise StorageFailed(

@@ -46,8 +46,8 @@ from annul.errors import (
 from annul.listings.listings import Listings
 from annul.listings.values import CODE_MASK, UNLOCK
 from annul.proof.receipt import SignedWindow, WindowSigner
-from annul.records.check import DECISIONS, Answer, Decisions, Question, channel_of, purpose_of
-from annul.records.codes import Coverage, FreshnessCode, StatusCode
+from annul.records.check import DECISIONS, Answer, Decisions, Holder, Question, channel_of, purpose_of
+from annul.records.codes import BindingCode, Coverage, FreshnessCode, IdentityCode, StatusCode
 from annul.records.document import (
     SCHEMES,
     Document,
@@ -60,6 +60,7 @@ from annul.records.document import (
     scheme_code,
     unlock_key,
 )
+from annul.records.names import name_block, normal_forms
 from annul.registry.answers import (
     FULL,
     NUMBER_ONLY,
@@ -76,7 +77,9 @@ from annul.registry.answers import (
 )
 from annul.registry.checklog import PRIVATE_FIXED, SHORT, CheckLog, encode_window, pack_context
 from annul.registry.parties import Principal
+from annul.registry.people.tags import PHOTO
 from annul.registry.quota import Allowance, Quota
+from annul.registry.walk import Walker
 
 BATCH_MAX: Final = 10_000
 """Checks in one batch. Source: the API contract."""
@@ -94,6 +97,8 @@ CALLERS_MAX: Final = 20_000
 """Remembered callers; beyond it they are forgotten (a credential change makes a new principal)."""
 BEGINNINGS_MAX: Final = 4_096
 """Remembered beginnings of identities (scheme, issuer, kind): there are some hundred in the world."""
+TELL_EVERY_S: Final = 1.0
+"""Pause between two tellings of the counts to the metrics."""
 AHEAD_MAX: Final = 1 << 62
 """Positions beyond this cannot come from a register."""
 
@@ -108,6 +113,16 @@ _DOCUMENT: Final = b"annul document v1\0"
 _CONTEXT: Final = b"annul context v1\0"
 _NO_KEY: Final = bytes(16)
 _MALFORMED: Final = Verdict(StatusCode.U33, Coverage.none)
+_M0, _M1, _M2, _M3 = (code.octet for code in (IdentityCode.M0, IdentityCode.M1, IdentityCode.M2, IdentityCode.M3))
+_M9: Final = bytes((IdentityCode.M9.octet,))
+_CITIZEN: Final = SCHEMES["cn-resident"].code
+_NO_NAME: Final = "\0"
+"""Stands for a name that cannot be compared; no name on record has this form, and looking it up costs the same."""
+
+
+def _name_blocks(number: bytes, holder: Holder) -> bytes:
+    """Return the blocks of a number with each normal form of a name."""
+    return b"".join([name_block(number, form) for form in normal_forms(holder.name) or (_NO_NAME,)])
 
 
 def malformed_identity(fields: DocumentFields) -> bytes:
@@ -162,14 +177,17 @@ class _Asked(NamedTuple):
     identity: bytes  # what the receipt commits to
     context: bytes  # branch, terminal, clerk, reference as the private record keeps them
     holder: bytes
+    names: bytes  # blocks of number and name, one for each normal form; empty: the identity is not asked
+    binding: BindingCode
 
 
 class _Caller:
     """What is known of one principal: its allowance and its desks."""
 
-    __slots__ = ("allowance", "desks", "principal", "test")
+    __slots__ = ("allowance", "desks", "principal", "test", "walker")
 
-    def __init__(self, principal: Principal, allowance: Allowance) -> None:
+    def __init__(self, principal: Principal, allowance: Allowance, walker: Walker | None) -> None:
+        self.walker = walker
         self.principal = principal
         self.allowance = allowance
         self.test = principal.realm == "test"
@@ -198,6 +216,8 @@ class Checks:
         log: this worker's check log.
         signer: signs windows.
         quota: counters shared by the workers of this machine.
+        people: the table of names; without it every identity is M9.
+        alarm: called when a party that walks through numbers is slowed or stopped; None does not look for such.
         decisions: the counter policy, worked out.
         now_us: microseconds since the epoch.
         live_ms: milliseconds since the follower caught up within which an answer is F0.
@@ -215,6 +235,8 @@ class Checks:
         quota: Quota,
         *,
         now_us: Callable[[], int],
+        people: Listings | None = None,
+        alarm: Callable[[Walker, int], None] | None = None,
         decisions: Decisions = DECISIONS,
         live_ms: int = 2_000,
         window_ms_max: int = 5,
@@ -224,6 +246,9 @@ class Checks:
         self._log = log
         self._signer = signer
         self._quota = quota
+        self._people = people
+        self._alarm = alarm
+        self._walkers: dict[str, Walker] = {}
         self._now_us = now_us
         self._decisions = decisions
         self._live_us = live_ms * 1000
@@ -238,6 +263,9 @@ class Checks:
         self._next = log.next_window
         self._previous = log.previous
         self._opened_us = 0
+        self._tally: Counter[str] = Counter()
+        self._took: list[float] = []
+        self._telling: asyncio.TimerHandle | None = None
         self._stopping = False
         self._idle: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -255,22 +283,46 @@ class Checks:
         """
         return self._caller(principal).allowance
 
-    async def ask(self, principal: Principal, question: Question) -> Answered:
+    async def ask(
+        self, principal: Principal, question: Question, *, binding: BindingCode = BindingCode.B9, admitted: bool = False
+    ) -> Answered:
         """Answer one question; the answer is accounted for durably before this returns.
+
+        Args:
+            principal: who asks.
+            question: what is asked.
+            binding: what a comparison of bearer and holder found; B9 when none was made.
+            admitted: `admit` has taken this question from the quota already.
 
         Raises:
             Forbidden, PurposeNotAllowed, OverQuota, BadInput, TimedOut, SourceDown, StorageFailed: there is no answer.
         """
         caller = self._caller(principal)
         sink = self._loop.create_future()
-        asked = self._read(caller, question, sink, -1)
+        asked = self._read(caller, question, sink, -1, binding)
         now_us = self._now_us()
-        if not caller.allowance.take(1, now_us):
+        walker = caller.walker
+        if walker is not None and walker.pace:
+            await asyncio.sleep(walker.hold(now_us))
+        if not admitted and not caller.allowance.take(1, now_us):
             raise caller.allowance.refusal(now_us)
-        if question.min_position > self._listings.position:
+        if question.min_position and question.min_position > self._listings.position:
             await self._reach(question.min_position)
         self._enqueue(asked)
         return Answered(await sink)
+
+    def admit(self, principal: Principal, question: Question) -> None:
+        """Refuse what `ask` would refuse, and take the question from the quota, before costly work that precedes `ask`.
+
+        Raises:
+            Forbidden, PurposeNotAllowed, BadInput, OverQuota: as `ask`.
+        """
+        caller = self._caller(principal)
+        if (question.purpose, question.channel, question.urgent) not in caller.desks:
+            self._desk(caller, question)
+        now_us = self._now_us()
+        if not caller.allowance.take(1, now_us):
+            raise caller.allowance.refusal(now_us)
 
     async def ask_many(self, principal: Principal, questions: Sequence[Question | AnnulError]) -> list[Answered]:
         """Answer up to 10,000 questions, each as `ask` would; what `ask` raises becomes a NO_ANSWER in its place.
@@ -310,6 +362,8 @@ class Checks:
                 if late is not None and question.min_position > reached:
                     raise late
                 now_us = self._now_us()
+                if caller.walker is not None and caller.walker.pace:
+                    await asyncio.sleep(caller.walker.hold(now_us))
                 if not caller.allowance.take(1, now_us):
                     raise caller.allowance.refusal(now_us)
                 self._enqueue(asked)
@@ -329,7 +383,10 @@ class Checks:
         if len(self._callers) >= CALLERS_MAX:
             self._callers.clear()
         allowance = self._quota.allowance(principal.id, agreement.per_second, agreement.per_day)
-        found = self._callers[id(principal)] = _Caller(principal, allowance)
+        walker = None
+        if self._alarm is not None and principal.realm == "live":
+            walker = self._walkers.setdefault(principal.id, Walker(principal.id, agreement.per_day))
+        found = self._callers[id(principal)] = _Caller(principal, allowance, walker)
         return found
 
     def _desk(self, caller: _Caller, question: Question) -> Desk:
@@ -343,11 +400,21 @@ class Checks:
             raise PurposeNotAllowed("The agreement does not cover this purpose.", where="/purpose")
         if channel.value not in agreement.channels:
             raise PurposeNotAllowed("The agreement does not cover this channel.", where="/channel")
-        desk = Desk(principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, self._decisions)
+        desk = Desk(
+            principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, self._decisions,
+            identity=agreement.identity_allowed and self._people is not None, walker=caller.walker,
+        )  # fmt: skip
         caller.desks[question.purpose, question.channel, question.urgent] = desk
         return desk
 
-    def _read(self, caller: _Caller, question: Question, sink: asyncio.Future[Any] | _Batch, index: int) -> _Asked:
+    def _read(
+        self,
+        caller: _Caller,
+        question: Question,
+        sink: asyncio.Future[Any] | _Batch,
+        index: int,
+        binding: BindingCode = BindingCode.B9,
+    ) -> _Asked:
         """Read a question into blocks and commitments; no look-up yet."""
         desk = caller.desks.get((question.purpose, question.channel, question.urgent)) or self._desk(caller, question)
         holder = question.holder
@@ -358,7 +425,9 @@ class Checks:
             document = parse_document(fields)
         except MalformedNumber:
             identity, scheme_number = malformed_identity(fields), scheme_code(fields.scheme)
-            return _Asked(sink, index, desk, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name)
+            return _Asked(
+                sink, index, desk, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name, b"", binding
+            )
         scheme = SCHEMES[document.scheme]
         start = document.valid_from_day
         if not scheme.discriminated:
@@ -367,9 +436,12 @@ class Checks:
             blocks, naming = block(document) + number_block(document), FULL
         else:
             blocks, naming = number_block(document), NUMBER_ONLY
+        if caller.walker is not None and scheme.code == _CITIZEN:
+            caller.walker.asked(document.number, self._now_us())
+        names = b"" if holder is None or not desk.identity else _name_blocks(blocks[-16:], holder)
         return _Asked(
             sink, index, desk, caller.test, blocks, naming, document.valid_until_day or 0, scheme.code,
-            document, self._identity(document, start), context, name,
+            document, self._identity(document, start), context, name, names, binding,
         )  # fmt: skip
 
     def _identity(self, document: Document, start: int | None) -> bytes:
@@ -455,6 +527,7 @@ class Checks:
         freshness = self._freshness(now_us - as_of_us)
         fresh = freshness.octet
         keys, values, test_at = self._look_up(asked)
+        identities = self._identities(asked, keys, test_at)
         memory = self._judge.day(now_us)
         salts = os.urandom(16 * len(asked))
         times = _TIMES.pack(now_us, position, as_of_us)
@@ -466,7 +539,8 @@ class Checks:
         tellings: list[Told] = []
         ats = [0, test_at]
         salt_at = 0
-        for _, _, desk, test, blocks, naming, until_day, scheme, document, identity, context, holder in asked:
+        for each, identified in zip(asked, identities, strict=True):
+            _, _, desk, test, blocks, naming, until_day, scheme, document, identity, context, holder, _, binding = each
             at = ats[test]
             ats[test] = at + len(blocks)
             slot = at >> 4
@@ -491,7 +565,9 @@ class Checks:
                 verdict = self._judge.look(unlocked(value), number, naming, until_day) or found
             else:
                 verdict = found
-            told = desk.told.get(verdict.key | fresh | scheme << 16) or desk.tell(verdict, freshness, scheme)
+            told = desk.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or desk.tell(
+                verdict, freshness, scheme, identified, binding
+            )
             salt = salts[salt_at : salt_at + 16]
             salt_at += 16
             leaves.append(
@@ -510,9 +586,26 @@ class Checks:
 
         def finish() -> list[bytes]:
             window.tally = Counter(told.outcome for told in tellings)
+            if self._alarm is not None:
+                self._settle(asked, tellings, now_us)
             return self._bodies(signed, leaves, tellings, salts, stood)
 
         return window, finish
+
+    def _settle(self, asked: list[_Asked], tellings: list[Told], now_us: int) -> None:
+        """Count answers and misses of each party, and raise the alarm about those that walk through numbers."""
+        walkers = set()
+        for each, told in zip(asked, tellings, strict=True):
+            walker = each.desk.walker
+            if walker is not None:
+                walker.seen += 1
+                walker.missed += told.miss
+                walkers.add(walker)
+        for walker in walkers:
+            if walker.settle(now_us) and self._alarm is not None:
+                metrics.WALKERS.labels(walker.pace.name).inc()
+                _log.warning("a party walks through numbers", party=walker.party, code=walker.pace.name)
+                self._alarm(walker, now_us)
 
     @staticmethod
     def _bodies(signed: SignedWindow, leaves: list[bytes], tellings: list[Told], salts: bytes, stood: bytes) -> list[bytes]:
@@ -550,6 +643,40 @@ class Checks:
             keys += self._keys["test"].blind(b"".join([each.blocks for each in asked if each.test]))
         values: list[int] = self._listings.lookup(keys).tolist() if keys else []
         return keys, values, test_at
+
+    def _identities(self, asked: list[_Asked], keys: bytes, test_at: int) -> Sequence[int]:
+        """Return the identity code (its octet) of each question: one look-up of all numbers and names into the table of names.
+
+        A question without a name, or of a party without the right, takes no part in it.
+        """
+        people = self._people
+        places = [place for place, each in enumerate(asked) if each.names]
+        codes = bytearray(_M9 * len(asked))
+        if people is None or not places:
+            return codes
+        names = self._keys["live"].blind(b"".join([asked[place].names for place in places if not asked[place].test]))
+        name_ats = [0, len(names)]
+        names += self._keys["test"].blind(b"".join([asked[place].names for place in places if asked[place].test]))
+        ats, holders, at_of = [0, test_at], [], iter(places)
+        following = next(at_of)
+        for place, each in enumerate(asked):
+            end = ats[each.test] = ats[each.test] + len(each.blocks)
+            if place == following:  # the number is the last of a question's blocks
+                holders.append(keys[end - 16 : end])
+                following = next(at_of, -1)
+        try:
+            found: list[int] = people.lookup(b"".join(holders) + names).tolist()
+        except (Corrupt, SourceDown):  # the table is being made anew: no answer is invented, the document's status stands
+            return codes
+        count = len(places)
+        for slot, place in enumerate(places):
+            each = asked[place]
+            at = name_ats[each.test]
+            name_ats[each.test] = end = at + len(each.names)
+            belongs = any(found[count + (at >> 4) : count + (end >> 4)])
+            known = found[slot]
+            codes[place] = (_M0 if known & PHOTO else _M1) if known and belongs else _M2 if known else _M3
+        return codes
 
     def _freshness(self, age_us: int) -> FreshnessCode:
         if age_us <= self._live_us:
@@ -602,14 +729,25 @@ class Checks:
                         sink.put(asked.place, body)
                     elif not sink.done():
                         sink.set_result(body)
-                for outcome, count in window.tally.items():
-                    metrics.CHECKS.labels(outcome).inc(count)
-                metrics.WINDOW_SECONDS.observe((self._now_us() - window.opened_us) / 1e6)
-            metrics.WINDOWS.inc(len(windows))
+                self._tally.update(window.tally)
+                self._took.append((self._now_us() - window.opened_us) / 1e6)
+            if self._telling is None:
+                self._telling = self._loop.call_later(TELL_EVERY_S, self._tell_metrics)
         if self._pending and (error is None or not self._in_flight):
             self._close_window()
         elif self._idle is not None and not self._in_flight and not self._idle.done():
             self._idle.set_result(None)
+
+    def _tell_metrics(self) -> None:
+        """Give the counts of the last second to the metrics: their own locks and files cost more than a check."""
+        self._telling = None
+        tally, self._tally = self._tally, Counter()
+        took, self._took = self._took, []
+        for outcome, count in tally.items():
+            metrics.CHECKS.labels(outcome).inc(count)
+        for seconds in took:
+            metrics.WINDOW_SECONDS.observe(seconds)
+        metrics.WINDOWS.inc(len(took))
 
     def _fail(self, asked: list[_Asked], error: AnnulError) -> None:
         for each in asked:
@@ -627,4 +765,7 @@ class Checks:
             await self._idle
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
+        if self._telling is not None:
+            self._telling.cancel()
+        self._tell_metrics()
         self._quota.publish()

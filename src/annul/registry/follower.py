@@ -33,11 +33,15 @@ from annul.registry import parties
 from annul.registry.act import KEPT_S
 from annul.registry.effect import FOLLOWER_SOCKET
 from annul.registry.keys import REGISTER_NAME, Keys
+from annul.registry.people.people import People
+from annul.registry.people.tags import NameTable
+from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded, run_folder
 from annul.registry.register import Register
 from annul.registry.segments import SEGMENT_FOLDER
 from annul.registry.slots import all_slots, packed, slots_of
-from annul.registry.store import Fresh, connect
+from annul.registry.store import Fresh, connect, writing
+from annul.registry.walk import alarms
 from annul.settings import Settings
 
 WAIT_S: Final = 0.05
@@ -87,6 +91,7 @@ class Follower:
         self._provisional_us = provisional_us
         self._db: psycopg.Connection[TupleRow] | None = None
         self._writer: ListingsWriter | None = None
+        self._names = NameTable(home)
         self._parties_position = 0
         self._lapse_at = self._clean_at = 0.0
         self._log = logs.get("follower")
@@ -147,6 +152,7 @@ class Follower:
                 where="register_log",
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )
+        self._names.open(self._db, self._writer.position, self._now_us())
         self._publish(length)
 
     def turn(self) -> int:
@@ -169,6 +175,7 @@ class Follower:
     def close(self) -> None:
         """Close table and connection; the table survives a restart of the machine."""
         self._disconnect()
+        self._names.close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -177,6 +184,8 @@ class Follower:
         """Put entries into the table in order; bulk, party and coverage entries act between the slots around them."""
         writer = self._writer
         assert writer is not None
+        assert self._db is not None
+        self._names.apply(self._db, entries, as_of_us)  # before the listings say that they have these entries
         expected = writer.position + 1
         slots: list[tuple[bytes, int]] = []
         for position, entry in entries:
@@ -300,26 +309,56 @@ class Follower:
     def _errands(self, runner: asyncio.Runner) -> None:
         """Let provisional reports lapse and forget old idempotency keys, now and then."""
         assert self._db is not None
+        self._names.take_imports(self._db)
         now = time.monotonic()
         if now >= self._lapse_at:
             self._lapse_at = now + LAPSE_EVERY_S
-            due = self._db.execute(
-                "SELECT 1 FROM report WHERE state = 'provisional' AND lapses_at_us <= %s LIMIT 1", (self._now_us(),)
-            ).fetchone()
-            if due is not None:
-                register = Register(
-                    Fresh(self._conninfo), self._keys, None, self._now_us, home=self._home, provisional_us=self._provisional_us
-                )
-                try:
-                    count = runner.run(register.lapse_due())
-                    self._log.info("provisional reports lapsed", count=count)
-                except AnnulError as error:
-                    self._log.error("provisional reports could not lapse", code=error.code, where=error.where)
+            self._carry_out_due(runner)
+            runner.run(self._enter_alarms())
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_EVERY_S
             self._db.execute("DELETE FROM idempotency WHERE created_at_us < %s", (self._now_us() - KEPT_S * 1_000_000,))
             self._sweep()
             self._db.execute("DELETE FROM unlock WHERE until_us < %s", (self._now_us(),))
+
+    def _carry_out_due(self, runner: asyncio.Runner) -> None:
+        """Let provisional reports lapse, and cancel the documents of deaths whose delay is over."""
+        assert self._db is not None
+        due = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM report WHERE state = 'provisional' AND lapses_at_us <= %(now)s), "
+            "EXISTS (SELECT 1 FROM pending_death WHERE state = 'pending' AND due_at_us <= %(now)s)",
+            {"now": self._now_us()},
+        ).fetchone()
+        if due is None or not any(due):
+            return
+        fresh = Fresh(self._conninfo)
+        register = Register(fresh, self._keys, None, self._now_us, home=self._home, provisional_us=self._provisional_us)
+        people = People(fresh, self._keys, register, Vault(self._home), None, self._now_us, home=self._home)
+        for is_due, carry_out, what in (
+            (due[0], register.lapse_due, "provisional reports lapsed"),
+            (due[1], people.carry_out_due, "deaths were carried out"),
+        ):
+            try:
+                if is_due:
+                    self._log.info(what, count=runner.run(carry_out()))
+            except AnnulError as error:
+                self._log.error("what is due could not be carried out", code=error.code, where=error.where)
+
+    async def _enter_alarms(self) -> None:
+        """Enter in the log which parties were slowed or stopped because they walk through numbers."""
+        for path, alarm in alarms(self._home):
+            async with writing(Fresh(self._conninfo), self._now_us()) as write:
+                write.append(
+                    Entry(
+                        kind=EntryKind.note,
+                        recorded_at_us=write.recorded_at_us,
+                        happened_at_us=alarm.at_us,
+                        author="annul",
+                        evidence=f"{alarm.party} was {alarm.pace}: {alarm.why}",
+                        body=b"a party walked through numbers",
+                    )
+                )
+            path.unlink(missing_ok=True)  # a crash before this enters it twice, which is better than not at all
 
     def _sweep(self) -> None:
         """Remove segments that no bulk event names: of imports cut off before their event, of epochs gone by."""

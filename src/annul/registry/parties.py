@@ -49,6 +49,8 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         channels: allowed channels.
         per_second: checks a second; per_day: checks a day (UTC).
         reasons_allowed: exact status codes are told, not their class alone.
+        identity_allowed: whether a name belongs to a number is told; otherwise the identity is always M9.
+        photo_allowed: the portrait on record is given out for a check just made.
     """
 
     purposes: frozenset[str] = frozenset()
@@ -56,6 +58,8 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     per_day: Annotated[int, Meta(ge=1, le=10**12)] = 10_000_000
     reasons_allowed: bool = False
+    identity_allowed: bool = False
+    photo_allowed: bool = False
 
 
 class Principal(msgspec.Struct, frozen=True):

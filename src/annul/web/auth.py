@@ -62,7 +62,7 @@ class Credentials:
 
         Raises:
             NotAuthorised: no credential, or one that does not work.
-            Forbidden: the role may not call this route.
+            Forbidden: the role may not call this route, or not with a credential for test data.
         """
         if route.who in ("public", "counter"):
             return None
@@ -72,6 +72,9 @@ class Credentials:
         principal = self.principal(bearer.strip())
         if principal.role not in route.who:
             raise Forbidden(f"The role {principal.role} may not do this.", mend=f"It is for: {', '.join(sorted(route.who))}.")
+        if route.live and principal.realm != "live":
+            mend = "Parties and their keys need a live credential."
+            raise Forbidden("A credential for test data may not do this.", mend=mend)
         return principal
 
 
@@ -131,9 +134,7 @@ class Sessions:
         return self._cookie("", 0)
 
     def _cookie(self, value: str, seconds: int) -> Cookie:
-        return Cookie(
-            self.name, value=value, path="/", max_age=seconds, httponly=True, samesite="strict", secure=self._https
-        )
+        return Cookie(self.name, value=value, path="/", max_age=seconds, httponly=True, samesite="strict", secure=self._https)
 
     def _mac(self, body: str) -> bytes:
         return hmac.digest(self._key, body.encode(), "sha256")

@@ -105,6 +105,7 @@ class Route:
         tag: heading in the API document.
         patterns: regular expression of each path parameter.
         page: the route is for people: errors are pages, and it is not in the API document.
+        live: credentials for test data may not call: what it shows or changes belongs to live data too.
     """
 
     method: Literal["GET", "POST"]
@@ -124,6 +125,7 @@ class Route:
     tag: str = ""
     patterns: dict[str, str] = field(default_factory=dict)
     page: bool = False
+    live: bool = False
 
     @property
     def name(self) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul import logs, metrics
-from annul.errors import AnnulError, Forbidden, NotAuthorised, TimedOut, TooLarge
+from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, TimedOut, TooLarge
 from annul.records.check import Question
 from annul.registry.checks import BATCH_MAX, Answered, Checks
 from annul.registry.parties import Principal
@@ -85,6 +85,8 @@ class CheckPath:
         self._access_tokens = AccessTokens(office)
         self._tokens: dict[bytes, tuple[Principal, int]] = {}
         self._tokens_of: object = None  # the snapshot they were verified under
+        self._admitted: dict[bytes, Principal] = {}  # Authorization header -> who it is, in memory only
+        self._admitted_of: object = None  # the snapshot they are of
         self._paths = {CHECK_PATH: self._one, BATCH_PATH: self._many}
         self._decode = msgspec.json.Decoder(Question).decode
         self._decode_batch = msgspec.json.Decoder(Batch).decode
@@ -116,14 +118,20 @@ class CheckPath:
         raw = message.get("body", b"")
         if message.get("more_body") or len(raw) > CHECK_BYTES_MAX or message["type"] != "http.request":
             raw = await _whole_body(message, receive, CHECK_BYTES_MAX)
-        question = self._decode(raw)
+        try:
+            question = self._decode(raw)
+        except UnicodeDecodeError:
+            raise _no_text() from None
         answered = await self._checks.ask(principal, question)
         return 200, self._headers(self._checks.allowance(principal)), answered.body
 
     async def _many(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         principal = self._admit(scope["headers"])
         raw = await _whole_body(await receive(), receive, BATCH_BYTES_MAX)
-        parts = self._decode_batch(raw).checks
+        try:
+            parts = self._decode_batch(raw).checks
+        except UnicodeDecodeError:
+            raise _no_text() from None
         if len(parts) > BATCH_MAX:
             raise TooLarge(f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches.")
         questions: list[Question | AnnulError] = []
@@ -132,6 +140,8 @@ class CheckPath:
                 questions.append(self._decode(part))
             except msgspec.MsgspecError as error:
                 questions.append(bad_input(error, f"/checks/{index}"))
+            except UnicodeDecodeError:
+                questions.append(_no_text(f"/checks/{index}"))
         answers: list[Answered] = await self._checks.ask_many(principal, questions)
         body = b'{"answers":[%b]}' % b",".join([each.body for each in answers])
         return 200, self._headers(self._checks.allowance(principal)), body
@@ -150,12 +160,18 @@ class CheckPath:
                 raise NotAuthorised("The Authorization header is not of the form `Bearer KEY`.")
         else:
             raise NotAuthorised("There is no Authorization header.")
-        token = value[7:].strip()
-        hashed = hashlib.sha256(token).digest()
         snapshot = self._parties.snapshot
-        principal = snapshot.by_token.get(hashed)
+        if snapshot is not self._admitted_of:
+            self._admitted, self._admitted_of = {}, snapshot
+        principal = self._admitted.get(value)
         if principal is None:
-            principal = self._of_access_token(token, hashed, snapshot)
+            token = value[7:].strip()
+            hashed = hashlib.sha256(token).digest()
+            principal = snapshot.by_token.get(hashed)
+            if principal is None:
+                principal = self._of_access_token(token, hashed, snapshot)
+            elif len(self._admitted) < TOKENS_MAX:
+                self._admitted[value] = principal
         if principal.expires_at_us and principal.expires_at_us <= self._now_us():
             raise NotAuthorised("The credential is unknown, revoked or expired.")
         if principal.role not in CHECK_ROLES:
@@ -202,6 +218,10 @@ class CheckPath:
         counts, self._counts = self._counts, {}
         for (path, status), count in counts.items():
             metrics.REQUESTS.labels(path, "POST", str(status)).inc(count)
+
+
+def _no_text(where: str | None = None) -> BadInput:
+    return BadInput("The body is not JSON in UTF-8.", where=where, mend="Send one JSON object in UTF-8.")
 
 
 async def _whole_body(message: Message, receive: Receive, bytes_max: int) -> bytes:

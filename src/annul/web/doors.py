@@ -176,7 +176,10 @@ def _mount(route: Route, office: Office, credentials: Credentials) -> HTTPRouteH
             body = await _form(request, route)
         elif decoder is not None:
             raw = await _body(request, "application/json")
-            body = decoder.decode(raw)
+            try:
+                body = decoder.decode(raw)
+            except UnicodeDecodeError:
+                raise BadInput("The body is not JSON in UTF-8.", mend="Send one JSON object in UTF-8.") from None
             if _NUL.search(raw):
                 raise BadInput("A text holds the character U+0000.", where="/", mend="Send texts without it.")
         answer = await handler(office, Call(request, who, path, query, body, key))

@@ -71,7 +71,10 @@ async def own_checks(office: Office, call: Call) -> ChecksPage:
 async def own_check(office: Office, call: Call) -> CheckRecord:
     """Look one check up; a supervisor sees every party's."""
     who = call.principal
-    return await office.accounts.check(None if who.role == "supervisor" else who.id, call.path["check"])
+    record = await office.accounts.check(None if who.role == "supervisor" else who.id, call.path["check"])
+    if record.realm != who.realm:
+        raise NotFound("There is no such check.", mend="Checks of test credentials are shown to test credentials alone.")
+    return record
 
 
 async def checks_of_document(office: Office, call: Call) -> ChecksPage:

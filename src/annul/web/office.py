@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from annul.registry.checks import Checks
     from annul.registry.keys import Keys
     from annul.registry.parties import Parties
+    from annul.registry.people.enrolment import Enrolments
+    from annul.registry.people.imports import PersonImports
+    from annul.registry.people.people import People
     from annul.registry.register import Register
+    from annul.registry.verification import Verifications
     from annul.settings import Settings
 
 
@@ -30,8 +34,10 @@ class Office:
         bulk: bulk events.
         parties: relying parties, officers, credentials.
         accounts: who asked what.
+        people, enrolments, person_imports: the register of persons.
         checks: the ask path; None outside workers.
         now_us: microseconds since the epoch, UTC.
+        verifications: comparison of bearer and holder; None outside workers.
     """
 
     settings: Settings
@@ -42,5 +48,9 @@ class Office:
     bulk: Bulk
     parties: Parties
     accounts: Accounts
+    people: People
+    enrolments: Enrolments
+    person_imports: PersonImports
     checks: Checks | None
     now_us: Callable[[], int]
+    verifications: Verifications | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from annul import __version__
+from annul.likeness.comparison import Result
 from annul.records.codes import (
     Advice,
     BindingCode,
@@ -46,11 +47,15 @@ ENUMS: Final[dict[tuple[str, str], list[str | None]]] = {
     ("Question", "purpose"): [item.value for item in Purpose],
     ("Question", "channel"): [item.value for item in Channel],
     ("Answer", "outcome"): [item.value for item in Outcome],
+    ("Verification", "outcome"): [item.value for item in Outcome],
     ("StatusPart", "code"): [*(item.value for item in StatusCode), None],
     ("StatusPart", "class"): [*(item.value for item in StatusClass), None],
     ("StatusPart", "coverage"): [item.value for item in Coverage],
     ("IdentityPart", "code"): [item.value for item in IdentityCode],
     ("BindingPart", "code"): [item.value for item in BindingCode],
+    ("BindingFound", "code"): [item.value for item in BindingCode],
+    ("BindingFound", "result"): [item.value for item in Result],
+    ("Compared", "result"): [item.value for item in Result],
     ("FreshnessPart", "code"): [item.value for item in FreshnessCode],
     ("ErrorPart", "code"): [item.value for item in ErrorCode],
 }
@@ -109,9 +114,9 @@ def _close_lists(schemas: dict[str, Any]) -> None:
         if field is not None:
             kept = {key: value for key, value in field.items() if key in ("default", "description")}
             schemas[schema]["properties"][name] = {"enum": values, **kept}
-    answer = schemas.get("Answer", {}).get("properties", {})
-    if answer:
-        answer["advice"] = {"type": "array", "items": {"enum": [item.value for item in Advice]}, "uniqueItems": True}
+    for answer in (schemas.get(name, {}).get("properties") for name in ("Answer", "Verification")):
+        if answer:
+            answer["advice"] = {"type": "array", "items": {"enum": [item.value for item in Advice]}, "uniqueItems": True}
     fresh = schemas.get("FreshnessPart", {}).get("properties", {})
     if fresh:
         fresh["as_of"] = _TIMESTAMP

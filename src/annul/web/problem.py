@@ -39,9 +39,7 @@ PROBLEMS: Final[dict[str, Kind]] = {
     "too-large": Kind(413, "The request is too large", "E94", "Send less in one request."),
     "unknown-version": Kind(400, "The format version is not known here", "E94", "Update annul, or send a known version."),
     "malformed-number": Kind(422, "The document number cannot be one of its scheme", None, "Type it again from the document."),
-    "not-authorised": Kind(
-        401, "No valid credential", "E92", "Send `Authorization: Bearer KEY` with a key that is active."
-    ),
+    "not-authorised": Kind(401, "No valid credential", "E92", "Send `Authorization: Bearer KEY` with a key that is active."),
     "forbidden": Kind(403, "This credential may not do this", "E92", "Use a credential of a role that may."),
     "purpose-not-allowed": Kind(
         403, "The agreement does not cover this purpose or channel", "E93", "Use a purpose and channel of your agreement."

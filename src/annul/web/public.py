@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from annul import __version__, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound, VerificationFailed
 from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Verifier
+from annul.records.policy import DEFAULT_POLICY
 from annul.web import pages, words
 from annul.web.call import Call, Reply
 from annul.web.problem import PROBLEMS
@@ -57,10 +59,18 @@ class Alive(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """Whether checks can be answered; `missing` names what is not there, each with its next step."""
+    """Whether checks can be answered.
+
+    Args:
+        ready: checks are answered; without the database they go on from the table, and say so in their freshness.
+        missing: what keeps checks from being answered, each with its next step.
+        warnings: what is wrong while checks go on.
+        position: register position the table has applied.
+    """
 
     ready: bool
     missing: list[str]
+    warnings: list[str]
     position: int
 
 
@@ -171,16 +181,30 @@ async def readyz(office: Office, _call: Call) -> Any:
     """Say whether checks can be answered, and what is missing if not."""
     listings = office.listings
     listings.refresh()
-    missing = []
+    missing, warnings = [], []
     age_ms = (office.now_us() - listings.as_of_us) // 1000
-    if age_ms > office.settings.freshness_live_ms:
-        missing.append(f"follower: the table is {age_ms} ms behind; see `annul doctor`")
+    behind = f"follower: the table is {age_ms / 1000:.0f} s behind the register; see `annul doctor`"
+    if age_ms > DEFAULT_POLICY.copy_age_max_s * 1000:
+        missing.append(behind)
+    elif age_ms > office.settings.freshness_live_ms:
+        warnings.append(behind)
+    for part, fault in _faults(office.settings.home).items():
+        (missing if part == "listings" else warnings).append(f"{part}: {fault.get('message')} ({fault.get('where')})")
     if office.checks is None:
         missing.append("check path: this process does not answer checks")
-    state = Readiness(not missing, missing, listings.position)
+    state = Readiness(not missing, missing, warnings, listings.position)
     if missing:
         return Reply(msgspec.json.encode(state), "application/json", 503, {"retry-after": "1"})
     return state
+
+
+def _faults(home: Path) -> dict[str, dict[str, str]]:
+    """Return what the sealer found damaged, by part; it writes the file when there is something to say."""
+    try:
+        found: dict[str, dict[str, str]] = msgspec.json.decode((home / "run" / "corrupt.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return found
 
 
 async def exposition(office: Office, call: Call) -> Reply:

@@ -115,6 +115,12 @@ class Lift(Body):
     evidence: Evidence = ""
 
 
+class EraseReporter(Body):
+    """Erase the personal details of who made a report, with the reference of the decision."""
+
+    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
 class ReportState(msgspec.Struct):
     """One report, without personal details."""
 
@@ -200,9 +206,7 @@ class Unlock(Feed, tag="unlock"):
     until: Moment | None = None
 
 
-FeedEvent = (
-    Issue | Replace | Cancel | Revoke | Compromise | Surrender | Return | Destroy | BlankStolen | Lock | Unlock
-)
+FeedEvent = Issue | Replace | Cancel | Revoke | Compromise | Surrender | Return | Destroy | BlankStolen | Lock | Unlock
 
 
 class Written(msgspec.Struct):

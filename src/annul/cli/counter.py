@@ -1,0 +1,331 @@
+"""Commands at the counter: verify-person, read, station."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from annul.cli.checking import BINDING_WORDS, OUTCOME_EXITS, Circumstances, save, say_no_answer, show_answer
+from annul.cli.frame import Exit, Named, Show, Where, ask_secretly, print_json, print_pairs, read_json, takes_groups
+from annul.errors import AnnulError, BadInput
+
+if TYPE_CHECKING:
+    from annul.reader import Reading
+    from annul.reader.access import AccessKey
+    from annul.reader.passive import TrustList
+    from annul.records.mrz import Mrz
+
+SAMPLE_BYTES_MAX: Final = 25 << 20
+"""Largest file that is read; the server and the readers have limits of their own below it."""
+TEXT_BYTES_MAX: Final = 1000
+"""A zone is three lines at most; a larger file is a photo."""
+
+
+def read_bytes(name: str | Path) -> bytes:
+    """Read a file, or standard input for "-".
+
+    Raises:
+        BadInput: it cannot be read, or is larger than SAMPLE_BYTES_MAX.
+    """
+    try:
+        if str(name) == "-":
+            data = sys.stdin.buffer.read(SAMPLE_BYTES_MAX + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(SAMPLE_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(name)) from None
+    if len(data) > SAMPLE_BYTES_MAX:
+        raise BadInput(f"The file is larger than {SAMPLE_BYTES_MAX >> 20} MiB.", where=str(name), mend="Give a smaller one.")
+    return data
+
+
+# -- verify-person -----------------------------------------------------------------------------------------------------------
+
+
+@takes_groups
+def verify_person(
+    named: Named,
+    where: Where,
+    show: Show,
+    circumstances: Circumstances,
+    face: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo of the bearer, taken now.")] = None,
+    portrait: Annotated[Path | None, typer.Option(metavar="FILE", help="Portrait of the holder; else of --reading.")] = None,
+    finger: Annotated[Path | None, typer.Option(metavar="FILE", help="Fingerprint of the bearer, taken now.")] = None,
+    enrolled: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Enrolled print of the holder; may be given several times.")
+    ] = None,
+    reading: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="What `annul read --json` gave: document, portrait, chip; - for standard input."),
+    ] = None,
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="You watched the capture. Without it nothing counts as a match.")
+    ] = False,
+    exempt: Annotated[bool, typer.Option("--no-usable-prints", help="The person has none: the face alone counts.")] = False,
+    device: Annotated[str, typer.Option(help="counter-camera, counter-scanner, mobile, kiosk or unknown.")] = "unknown",
+    receipt: Annotated[Path | None, typer.Option(help="Save the receipt in this file.")] = None,
+    evidence: Annotated[Path | None, typer.Option(help="Save the signed evidence in this file.")] = None,
+) -> int:
+    """Check a document and compare its bearer with the holder, by face, fingerprint or both.
+
+    Samples are sent to the server, compared in memory and not kept. Exit code as `annul check`.
+    """
+    from annul.client.relying_party import Answer
+
+    read = _reading(reading)
+    body: dict[str, Any] = {
+        "check": circumstances.question(read.get("document") or named.fields(where.folder)),
+        "supervised": supervised, "device": device, "fingerprint_exempt": exempt,
+    }  # fmt: skip
+    if face is not None:
+        reference = _base64(portrait) if portrait else (read.get("portrait") or {}).get("data")
+        if not reference:
+            raise BadInput("There is no portrait to compare with.", where="--portrait", mend="Give --portrait or --reading.")
+        body["face"] = {"live": _base64(face), "reference": reference}
+        if not portrait and read.get("chip"):
+            body["chip"] = read["chip"]
+    if finger is not None:
+        if not enrolled:
+            raise BadInput("There is no enrolled print to compare with.", where="--enrolled", mend="Give --enrolled FILE.")
+        body["fingerprint"] = {"live": _base64(finger), "enrolled": [_base64(each) for each in enrolled]}
+    if face is None and finger is None:
+        raise BadInput("There is nothing to compare.", where="--face, --finger", mend="Give a photo, a print, or both.")
+    import msgspec
+
+    with where.client("bank") as annul:
+        try:
+            found = annul.connection.post("/v1/verifications", body)
+        except AnnulError as error:
+            say_no_answer(error, show)
+            raise
+    if receipt:
+        save(receipt, found["receipt"])
+    if evidence:
+        save(evidence, found["evidence"] | {"check": found["check"]})
+
+    def for_people() -> None:
+        show_answer(msgspec.convert(found, Answer), receipt)
+        _show_binding(found["binding"])
+        print_pairs([("Evidence", f"saved in {evidence}" if evidence else "")])
+
+    show.result(found, for_people)
+    return OUTCOME_EXITS.get(found["outcome"], Exit.NO_ANSWER)
+
+
+def _base64(file: Path) -> str:
+    return base64.b64encode(read_bytes(file)).decode()
+
+
+def _reading(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    value = read_json(name)
+    if not isinstance(value, dict) or not isinstance(value.get("document"), dict):
+        raise BadInput("The file does not hold a reading.", where="--reading", mend="Make it with `annul read … --json`.")
+    return value
+
+
+def _show_binding(binding: dict[str, Any]) -> None:
+    rows: list[tuple[str, Any]] = [("Bearer", BINDING_WORDS[binding["code"]])]
+    for trait in ("face", "fingerprint"):
+        part = binding[trait]
+        if part is None:
+            continue
+        told = part["result"].replace("_", " ")
+        if part["score"] is not None:
+            told += f", score {part['score']:.3f}, threshold {part['threshold']:.3f} at a false match rate of "
+            told += f"{part['claimed_fmr']:g}"
+        rows.append((trait.capitalize(), told))
+    print_pairs(rows)
+    parts = (binding, binding["face"] or {}, binding["fingerprint"] or {})
+    for step in dict.fromkeys(step for part in parts for step in part.get("steps", ())):
+        print(f"Note: {step}")
+
+
+# -- read --------------------------------------------------------------------------------------------------------------------
+
+read_app = typer.Typer(
+    no_args_is_help=True, help="Read a document as the counter's device sees it, and print it. Nothing is sent or written."
+)
+_HOLDER: Final = (
+    ("Name", "name"), ("Sex", "sex"), ("Born", "birth_date"), ("Nationality", "nationality"),
+    ("Personal number", "personal_number"), ("Ethnicity", "ethnicity"), ("Address", "address"),
+)  # fmt: skip
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option("--trust", metavar="FILE", help="Certificates of states to believe, PEM or DER; may be given several times."),
+]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _trust(files: list[Path] | None) -> TrustList:
+    from annul.reader.passive import TrustList
+
+    return TrustList.load(b"\n".join(read_bytes(file) for file in files or ()))
+
+
+def _print(found: Reading, show: Show) -> None:
+    """Print a reading; the portrait as its size only, unless JSON is wanted."""
+    import msgspec
+
+    from annul.reader.station import encode
+
+    value = msgspec.json.decode(encode(found))
+    if show.json_wanted:
+        print_json(value)
+        return
+    document = {name: each for name, each in value["document"].items() if each and name != "mrz"}
+    pairs: list[tuple[str, Any]] = [("Read", f"{value['means']}, {value['assurance']}")]
+    pairs += [(name.replace("_", " ").capitalize(), each) for name, each in document.items()]
+    pairs += [(f"Zone {n}", each) for n, each in enumerate(value["document"].get("mrz") or (), 1)]
+    pairs += [(label, value["holder"][member]) for label, member in _HOLDER]
+    pairs += [("Valid until", value["valid_until"]), ("Notes", value["notes"])]
+    if found.portrait is not None:
+        pairs.append(("Portrait", f"{found.portrait.media_type}, {len(found.portrait.data):,} bytes"))
+    if found.chip is not None:
+        pairs += [
+            ("Opened by", found.chip.access), ("Signature", found.chip.passive.verdict.value),
+            ("Signer", found.chip.passive.signer_country), ("Chip authentication", found.chip.chip_authentication.value),
+            ("Genuine", found.chip.genuine), ("Unaltered", found.chip.unaltered), ("Same chip", found.chip.same_chip),
+            ("Print agrees", found.chip.print_agrees),
+        ]  # fmt: skip
+    print_pairs(pairs)
+
+
+def _zone(name: str) -> tuple[Mrz, bool]:
+    """Read a zone from a file of text or a photo; says whether it was a photo."""
+    from annul.records.mrz import read_typed
+
+    data = read_bytes(name)
+    if len(data) <= TEXT_BYTES_MAX:
+        try:
+            return read_typed(data.decode("utf-8"), _now().date()), False
+        except UnicodeDecodeError:
+            pass
+    from annul.reader.ocr import TextReader
+    from annul.reader.zone_photo import read_zone_photo
+
+    return read_zone_photo(data, TextReader(), today=_now().date()), True
+
+
+ZoneFile = Annotated[str, typer.Argument(metavar="FILE", help="Photo, or text of two or three lines; - for standard input.")]
+
+
+@read_app.command("zone")
+@takes_groups
+def read_zone(show: Show, file: ZoneFile) -> None:
+    """Read the machine-readable zone from a photo or from text."""
+    from annul.reader.reading import Means, of_zone
+
+    zone, seen = _zone(file)
+    _print(of_zone(zone, Means.ZONE_PHOTO if seen else Means.ZONE_TYPED, _now()), show)
+
+
+@read_app.command("chip")
+@takes_groups
+def read_chip(
+    show: Show,
+    zone: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Zone that opens the chip: photo or text; - for standard input.")
+    ] = None,
+    can: Annotated[str | None, typer.Option(help="Card access number, 6 digits; - to be asked for it.")] = None,
+    trust: Trust = None,
+    reader: Annotated[str | None, typer.Option(help="Name of the reader; else the first one.")] = None,
+    portrait: Annotated[bool, typer.Option("--portrait/--no-portrait", help="Read the portrait, the longest file.")] = True,
+) -> None:
+    """Read the chip of a passport or identity card on a PC/SC reader, and say what it proves."""
+    from annul.reader.chip import read_document
+    from annul.reader.faults import NoReader
+    from annul.reader.transport import PcscTransport, pcsc_readers
+
+    key, printed = _key(zone, can)
+    believed = _trust(trust)
+    names = [reader] if reader else pcsc_readers()
+    if not names:
+        raise NoReader("No chip reader is connected.", mend="Connect one and try again.")
+    card = PcscTransport.connect(names[0])
+    try:
+        found = read_document(card, key, believed, at=_now(), printed=printed, portrait=portrait)
+    finally:
+        card.close()
+    _print(found, show)
+
+
+def _key(zone: str | None, can: str | None) -> tuple[AccessKey, tuple[str, ...] | None]:
+    from annul.reader.access import AccessKey
+
+    if (zone is None) == (can is None):
+        raise BadInput("The chip needs one key from the print.", where="--zone, --can", mend="Give one of them.")
+    if zone is not None:
+        found, _ = _zone(zone)
+        return AccessKey.of_zone(found), tuple(found.lines)
+    number = ask_secretly("Card access number") if can == "-" else str(can)
+    if not (number.isascii() and number.isdigit() and len(number) == 6):
+        raise BadInput("The card access number has 6 digits.", where="--can")
+    return AccessKey(can=number), None
+
+
+@read_app.command("resident")
+@takes_groups
+def read_resident(
+    show: Show,
+    port: Annotated[str | None, typer.Option(help="Serial port of the reader box, such as /dev/ttyUSB0.")] = None,
+    photo: Annotated[str | None, typer.Option(metavar="FILE", help="Photo of the front instead; - for standard input.")] = None,
+    back: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo of the back.")] = None,
+    wait_s: Annotated[float, typer.Option("--wait", min=0, max=60, help="Seconds to wait for a card.")] = 5.0,
+) -> None:
+    """Read a Chinese resident card by its reader box, or from photos."""
+    if (port is None) == (photo is None):
+        raise BadInput("Say how to read the card.", where="--port, --photo", mend="Give one of them.")
+    if photo is not None:
+        from annul.reader.ocr import TextReader
+        from annul.reader.resident_photo import read_resident_photo
+
+        second = read_bytes(back) if back else None
+        _print(read_resident_photo(read_bytes(photo), TextReader(), at=_now(), back=second), show)
+        return
+    from annul.reader.resident_card import SamReader, SerialLine, read_resident_card
+
+    line = SerialLine(str(port))
+    try:
+        found = read_resident_card(SamReader(line), at=_now(), wait_s=wait_s)
+    finally:
+        line.close()
+    _print(found, show)
+
+
+# -- station -----------------------------------------------------------------------------------------------------------------
+
+
+@takes_groups
+def station(
+    show: Show,
+    origin: Annotated[
+        list[str], typer.Option(help="Counter page that may use it: scheme, host and port; may be given several times.")
+    ],
+    trust: Trust = None,
+    serial: Annotated[list[str] | None, typer.Option(help="Serial port of a resident card's reader box.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port on this machine; 0 takes a free one.")] = 8673,
+) -> None:
+    """Let the counter page in this machine's browser use the reader. Listens on the loopback address only; keeps nothing."""
+    from annul.reader.station import Devices, Station, run
+
+    def ready(address: str, token: str) -> None:
+        def for_people() -> None:
+            print_pairs([("Station", address), ("Token", token)])
+            print("Enter the token on the counter page. Stop with Ctrl-C.")
+
+        show.result({"address": address, "token": token}, for_people)
+        sys.stdout.flush()
+
+    devices = Devices(serial_ports=tuple(serial or ()))
+    run(Station(origins=tuple(origin), trust=_trust(trust), devices=devices), port=port, ready=ready)

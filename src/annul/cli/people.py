@@ -1,0 +1,296 @@
+"""Commands for the register of persons: look up, events, deaths that wait, imports of lists, enrolment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from annul.cli.desk import Evidence, Happened, Repeat, person_app
+from annul.cli.frame import Exit, Home, Show, Where, ask_secretly, print_columns, print_pairs, takes_groups
+from annul.errors import BadInput, Conflict
+
+if TYPE_CHECKING:
+    from annul.registry.people.imports import ImportView, PersonImports, PersonReport
+
+__all__ = ["person_app"]
+
+Number = Annotated[str, typer.Option(help="Personal number. It stays in the shell's history: leave it out to be asked for it.")]
+ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="Id of the import.")]
+Decision = Annotated[str, typer.Option(help="Reference of the decision.")]
+
+
+def _number(given: str) -> str:
+    return ask_secretly("Personal number") if given == "-" else given
+
+
+def _show_changed(show: Show, changed: dict[str, Any]) -> None:
+    def text() -> None:
+        print("✔  RECORDED")
+        print_pairs(
+            (("Person", changed["person"]), ("Position", changed["position"]),
+             ("Documents changed", changed["documents"] or ""), ("Death", changed["death"]),
+             ("Due at", changed["due_at"] or ""))
+        )  # fmt: skip
+        if changed["due_at"]:
+            print("Documents are cancelled when it is due. To stop it: annul person appeal DEATH --grounds …")
+
+    show.result(changed, text)
+
+
+@person_app.command("show")
+@takes_groups
+def person_show(
+    where: Where,
+    show: Show,
+    case: Annotated[str, typer.Option(help="Reference of the case; the look-up is entered in the log under it.")],
+    number: Number = "-",
+) -> None:
+    """Show a person's details, for a case."""
+    with where.client("issuer") as annul:
+        found = annul.connection.post("/v1/persons/find", {"personal_number": _number(number), "case": case})
+
+    def text() -> None:
+        for view in found["persons"]:
+            person = view["person"]
+            names = ", ".join(f"{name['text']} ({name.get('kind', 'main')})" for name in person["names"])
+            print_pairs(
+                (("Person", view["id"]), ("Names", names), ("Sex", person.get("sex", "")),
+                 ("Born", person.get("birth_date", "")), ("Status", person.get("status", "living")),
+                 ("Place", person.get("place", "")), ("Documents", len(person.get("documents", [])) or ""),
+                 ("Portrait on record", "yes" if view["photo"] else "no"))
+            )  # fmt: skip
+
+    show.result(found, text)
+
+
+@person_app.command("past")
+@takes_groups
+def person_past(where: Where, show: Show, person: Annotated[int, typer.Argument(help="Id of the record.")]) -> None:
+    """Show what happened to a person's record."""
+    with where.client("issuer") as annul:
+        events = annul.connection.get(f"/v1/persons/{person}/past")["events"]
+    columns = {"position": "position", "event": "event", "happened_at": "happened", "author": "by", "evidence": "evidence"}
+    show.table(events, columns, empty="Nothing: it is as it was imported.")
+
+
+@person_app.command("rename")
+@takes_groups
+def person_rename(
+    where: Where,
+    show: Show,
+    name: Annotated[str, typer.Option(help="The new name.")],
+    latin: Annotated[str, typer.Option(help="The new name in Latin letters.")] = "",
+    cancel_documents: Annotated[bool, typer.Option(help="Documents with the former name no longer count.")] = False,
+    number: Number = "-",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Record a change of name; former names still match."""
+    body = {
+        "event": "name_change", "personal_number": _number(number), "name": name, "latin_name": latin,
+        "cancel_documents": cancel_documents, "happened_at": happened_at, "evidence": evidence,
+    }  # fmt: skip
+    with where.client("issuer") as annul:
+        _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=idempotency_key))
+
+
+@person_app.command("report-death")
+@takes_groups
+def person_report_death(
+    where: Where,
+    show: Show,
+    name: Annotated[str, typer.Option(help="Name of the person who died.")],
+    born: Annotated[str, typer.Option(metavar="DATE", help="Birth date (YYYY-MM-DD).")],
+    happened_at: Annotated[str, typer.Option("--happened-at", metavar="TIME", help="When the person died (RFC 3339).")],
+    number: Number = "-",
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Report a death: number, name and birth date must fit; documents are cancelled after a delay unless appealed against."""
+    body = {
+        "event": "death", "personal_number": _number(number), "name": name, "birth_date": born, "happened_at": happened_at,
+        "evidence": evidence,
+    }  # fmt: skip
+    with where.client("issuer") as annul:
+        _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=idempotency_key))
+
+
+@person_app.command("appeal")
+@takes_groups
+def person_appeal(
+    where: Where,
+    show: Show,
+    death: Annotated[str, typer.Argument(metavar="DEATH", help="Id of the reported death.")],
+    grounds: Annotated[str, typer.Option(help="Why it is wrong; no personal data.")],
+    idempotency_key: Repeat = None,
+) -> None:
+    """Stop a reported death before it is carried out."""
+    with where.client("issuer") as annul:
+        _show_changed(
+            show,
+            annul.connection.write(f"/v1/persons/deaths/{death}/appeal", {"grounds": grounds}, idempotency_key=idempotency_key),
+        )
+
+
+# -- imports, on the register's machine --------------------------------------------------------------------------------------
+
+
+@person_app.command("import")
+@takes_groups
+def person_import(
+    home: Home,
+    show: Show,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .ndjson or .parquet.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
+    officer: Annotated[
+        str, typer.Option("--as", metavar="WHO", help="Officer who imports: id, or name in demo.json.")
+    ] = "issuer",
+    second: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Second officer, who confirms at once; else `annul person confirm` later.")
+    ] = None,
+    evidence: Annotated[str, typer.Option(help="Reference of the list.")] = "",
+    test: Annotated[bool, typer.Option("--test", help="Import into the test data.")] = False,
+) -> int:
+    """Import a list of persons as one event, on the register's own machine; bad lines are left out and reported by cause."""
+    import asyncio
+
+    from annul.registry.people.reading import format_of
+
+    form = format_of(file)
+    with _imports(home) as (imports, act_as), _bytes_bar(f"Reading {file.name}", file) as progress:
+        act = act_as(officer, test)
+        if dry_run:
+            report = imports.try_run(act, file, format=form, progress=progress)
+            show.result(report, lambda: _show_report(report))
+            return Exit.DONE
+        made = imports.stage(act, file, format=form, evidence=evidence, progress=progress)
+        if second is not None or not made.two_officers:
+            made = asyncio.run(imports.confirm(act_as(second or officer, test), made.id, evidence=evidence))
+    show.result(made, lambda: _show_import(made))
+    return Exit.DONE
+
+
+@contextlib.contextmanager
+def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], Any]]]:
+    import asyncio
+
+    from annul import app
+    from annul.cli.lists import _act, _Nothing, _officer
+    from annul.listings.listings import Listings
+    from annul.registry import keys as key_file
+    from annul.registry.parties import Parties
+    from annul.registry.people.imports import PersonImports
+    from annul.registry.people.vault import Vault
+    from annul.registry.store import Fresh
+
+    settings = home.settings()
+    keys = key_file.load(settings.home)
+    with app.open_database(settings) as conninfo:
+        waits = app.running(settings.home) is not None  # otherwise the follower takes it up at the next start
+        connections = Fresh(conninfo)
+        known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
+        imports = PersonImports(
+            conninfo, connections, keys, Vault(settings.home), settings.home, app.now_us, limit=settings.bulk_limit,
+            listings=Listings(settings.home / "listings") if waits else None,
+        )  # fmt: skip
+        yield imports, lambda name, test: _act(_officer(known, name, home), test)
+
+
+@contextlib.contextmanager
+def _bytes_bar(what: str, file: Path) -> Iterator[Callable[[int], None]]:
+    from annul.cli.progress import progress
+
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
+    with progress(what, size, "bytes") as advance:
+        yield advance
+
+
+def _show_report(report: PersonReport) -> None:
+    print(f"✔  READ  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
+    _show_causes(report)
+
+
+def _show_causes(report: PersonReport) -> None:
+    if report.bad:
+        rows = [
+            [cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)]
+            for cause, found in report.bad.items()
+        ]
+        print_columns(rows, ["bad lines", "how many", "first of them"])
+
+
+def _show_import(view: ImportView) -> None:
+    print(f"✔  {view.state.replace('_', ' ').upper()}  {view.person_count:,} persons.")
+    print_pairs(
+        (("Import", view.id), ("Lines read", f"{view.report.lines:,}"), ("Evidence", view.evidence),
+         ("Staged by", view.staged_by), ("Confirmed by", view.confirmed_by), ("Position", view.position))
+    )  # fmt: skip
+    _show_causes(view.report)
+    if view.state == "staged":
+        print(f"Next: another officer: annul person confirm {view.id} --evidence …")
+    elif view.state == "in_force":
+        print(f"Undo: annul person undo {view.id} --evidence …")
+
+
+@person_app.command("rotate-key")
+@takes_groups
+def person_rotate_key(home: Home, show: Show) -> None:
+    """Make a new master key and wrap every person's key under it, on the register's own machine; annul must be stopped."""
+    from annul import app
+    from annul.registry.people.rows import rewrap
+    from annul.registry.people.vault import Vault
+    from annul.registry.store import connect
+
+    settings = home.settings()
+    vault = Vault(settings.home)
+    with app.open_database(settings) as conninfo, connect(conninfo) as db:
+        if app.running(settings.home) is not None:
+            raise Conflict("annul is running: its workers could not open what is wrapped anew.", mend="Stop it first.")
+        vault.warm()
+        vault.rotate()
+        count = rewrap(db, vault)
+    show.result({"wrapped": count}, f"✔  ROTATED  {count:,} persons' keys are wrapped by the new master key.")
+
+
+# -- imports over the API ----------------------------------------------------------------------------------------------------
+
+
+@person_app.command("imports")
+@takes_groups
+def person_imports(where: Where, show: Show) -> None:
+    """List imports of persons, newest first."""
+    with where.client("issuer") as annul:
+        found = annul.connection.get("/v1/persons/imports")["imports"]
+    columns = {
+        "id": "id", "state": "state", "person_count": "persons", "staged_by": "staged by", "confirmed_by": "confirmed by",
+        "applied": "taken up", "evidence": "evidence",
+    }  # fmt: skip
+    show.table(found, columns, empty="No imports. They appear here after `annul person import`.")
+
+
+def _decide(where: Where, show: Show, role: str, import_id: str, step: str, evidence: str) -> None:
+    with where.client(role) as annul:
+        found = annul.connection.write(f"/v1/persons/imports/{import_id}/{step}", {"evidence": evidence})
+    show.result(found, f"✔  {found['state'].replace('_', ' ').upper()}  {found['person_count']:,} persons.")
+
+
+@person_app.command("confirm")
+@takes_groups
+def person_confirm(where: Where, show: Show, import_id: ImportId, evidence: Decision) -> None:
+    """Put a staged import in force, as the second officer."""
+    _decide(where, show, "second_officer", import_id, "confirm", evidence)
+
+
+@person_app.command("undo")
+@takes_groups
+def person_undo(where: Where, show: Show, import_id: ImportId, evidence: Decision) -> None:
+    """Take an import back as one event."""
+    _decide(where, show, "issuer", import_id, "undo", evidence)

@@ -1,0 +1,149 @@
+"""Put the demo country's persons into the register of persons, with drawn placeholders for portraits of a few.
+
+Every name is made up, every portrait is a drawing: nobody's face, and not made from one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from annul.demo.country import KINDS, SCHEME_NAMES, Batch, Country, Persons, SchemeNo
+from annul.records.document import DocumentFields
+from annul.records.person import Name, Person
+from annul.registry.act import Act
+from annul.registry.keys import Keys
+from annul.registry.people.enrolment import Consent, Enrolments, Face
+from annul.registry.people.imports import PersonImports
+from annul.registry.people.people import People
+from annul.registry.people.reading import BATCH, Line, read_one
+from annul.registry.people.vault import Vault
+from annul.registry.register import Register
+from annul.registry.store import Fresh
+
+PORTRAITS: Final = 6
+"""Persons who get a portrait."""
+_EPOCH: Final = date(1970, 1, 1)
+_SECOND_OFFICER: Final = "civil-registry-2"
+_ISSUER: Final = "civil-registry"
+
+
+def load_people(
+    conninfo: str,
+    keys: Keys,
+    home: Path,
+    now_us: Callable[[], int],
+    country: Country,
+    holders: int,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> dict[str, Any]:
+    """Import the persons of the country as one event and enrol a few portraits.
+
+    Args:
+        progress: called with the number of persons read since the last call.
+    Returns:
+        Someone to try: {"document": fields, "name": main name, "latin_name": the same in Latin letters}.
+    """
+    vault, fresh = Vault(home), Fresh(conninfo)
+    imports = PersonImports(conninfo, fresh, keys, vault, home, now_us)
+    made = imports.stage_lines(Act(_ISSUER), _lines(country, holders, progress), evidence="stock of the demo country")
+    tried = _living(country, holders)
+
+    async def finish() -> None:
+        await imports.confirm(Act(_SECOND_OFFICER), made.id, evidence="stock of the demo country")
+        people = People(fresh, keys, Register(fresh, keys, None, now_us, home=home), vault, None, now_us, home=home)
+        enrolments = Enrolments(people, fresh, vault)
+        for place, person in enumerate(tried[:PORTRAITS]):
+            face = Face(placeholder(place), "image/jpeg", 80)
+            consent = Consent("law", "demo: enrolment with the card", "face")
+            await enrolments.enrol(Act(_ISSUER), person.personal_number, consent, face=face)
+
+    asyncio.run(finish())
+    if not tried:
+        return {}
+    return {
+        "document": {"scheme": "cn-resident", "number": tried[0].personal_number},
+        "name": tried[0].names[0].text, "latin_name": tried[0].names[1].text,
+    }  # fmt: skip
+
+
+def persons_of(persons: Persons, batch: Batch, as_of_day: int) -> Iterator[Person]:
+    """Yield the persons of one part of the country as the register keeps them."""
+    first = persons.holder[0] if len(persons) else 0
+    named: dict[int, list[DocumentFields]] = {}
+    for place in np.flatnonzero((batch.scheme == SchemeNo.ICAO_9303) & (batch.holder >= 0)).tolist():
+        fields = DocumentFields(
+            scheme=SCHEME_NAMES[SchemeNo.ICAO_9303], issuer="UTO", kind=KINDS[batch.kind[place]],
+            number=batch.number[place].decode(),
+        )  # fmt: skip
+        named.setdefault(int(batch.holder[place] - first), []).append(fields)
+    columns = zip(
+        persons.names(), persons.personal_number.tolist(), persons.holder.tolist(), persons.man.tolist(),
+        persons.birth_day.tolist(), persons.death_day.tolist(), strict=True,
+    )  # fmt: skip
+    for place, ((main, latin), number, holder, man, born, died) in enumerate(columns):
+        dead = died < as_of_day
+        yield Person(
+            personal_number=number.decode() or f"UTO{holder:012d}",
+            names=[Name(main), Name(latin, "latin")] if main != latin else [Name(main)],
+            sex="M" if man else "F",
+            birth_date=(_EPOCH + timedelta(born)).isoformat(),
+            death_date=(_EPOCH + timedelta(died)).isoformat() if dead else "",
+            place=number[:6].decode(),
+            status="deceased" if dead else "living",
+            documents=named.get(place, [])[-20:],
+            origin=f"birth register {holder:09d}",
+        )
+
+
+def _lines(country: Country, holders: int, progress: Callable[[int], None]) -> Iterator[list[Line]]:
+    lines: list[Line] = []
+    number = 0
+    for persons, batch in country.holders(holders):
+        for person in persons_of(persons, batch, country.as_of_day):
+            number += 1
+            lines.append((number, read_one(person)))
+            if len(lines) == BATCH:
+                yield lines
+                progress(len(lines))
+                lines = []
+    yield lines
+    progress(len(lines))
+
+
+def _living(country: Country, holders: int) -> list[Person]:
+    """Return the first living residents."""
+    persons, batch = next(iter(country.holders(holders)))
+    found = (person for person in persons_of(persons, batch, country.as_of_day) if person.status == "living")
+    return [person for person in found if person.place][:PORTRAITS]
+
+
+def placeholder(seed: int) -> bytes:
+    """Draw a head and shoulders in plain colours, marked as a specimen; JPEG, 360 by 480 pixels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    rng = np.random.default_rng(seed)
+    skin, hair, coat, back = (tuple(int(part) for part in rng.integers(low, high, 3)) for low, high in _COLOURS)
+    picture = Image.new("RGB", (360, 480), back)
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((40, 360, 320, 640), fill=coat)
+    draw.rectangle((150, 300, 210, 380), fill=skin)
+    draw.ellipse((90, 80, 270, 320), fill=hair)
+    draw.ellipse((105, 115, 255, 330), fill=skin)
+    for left in (145, 195):
+        draw.ellipse((left, 200, left + 20, 212), fill=(40, 40, 40))
+    draw.arc((150, 240, 210, 290), 20, 160, fill=(120, 40, 40), width=4)
+    draw.text((98, 440), "SPECIMEN", font=ImageFont.load_default(32), fill=(255, 255, 255))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+_COLOURS: Final = ((170, 220), (20, 90), (30, 140), (190, 230))
+"""Ranges of skin, hair, coat and background."""

@@ -1,0 +1,175 @@
+"""Detect a party that walks through numbers: someone with a good key who asks in order to learn which numbers exist.
+
+Two signs are counted for each party, both forgotten with time:
+
+- *misses*: answers that say a number is unknown or malformed. Honest desks mistype one in fifty; who guesses misses most.
+- *neighbours*: different numbers that share all but their last digits (one day and place of birth). Honest customers of a
+  day are spread over places and birth dates; who walks along a street of numbers is not.
+
+A party above a limit is slowed: its checks wait. Above a higher one it is stopped for an hour, and the supervisor is told.
+Nothing here holds a number: neighbourhoods and numbers are kept as 64-bit keyed hashes (the interpreter's SipHash, whose key
+is drawn at start and never stored), in a sketch of bounded size. Each worker counts for itself.
+
+Source: the domain, section 6 (insiders selling look-ups); thresholds: docs/life-of-a-name-check.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from annul.errors import OverQuota
+
+ALARM_FOLDER: Final = Path("run") / "alarms"
+DAY_US: Final = 86_400_000_000
+HALF_LIFE_US: Final = 600_000_000
+"""Time after which a count is worth half: a busy hour passes, a night of guessing does not."""
+MISSES_SLOW: Final = 40.0
+"""Misses above which, with MISS_SHARE of the answers, a party is slowed."""
+MISSES_STOP: Final = 200.0
+MISS_SHARE: Final = 0.3
+"""Share of misses among a party's answers that no honest desk reaches: about one in fifty numbers is mistyped."""
+AGREED_PER_DAY: Final = 10_000_000
+"""Checks a day of an agreement that says nothing else; the limits are those of a party that has agreed on so many or fewer."""
+NEIGHBOURS_SLOW: Final = 12
+"""Different numbers of one neighbourhood within a day; a place has some ten births a day, a branch serves a few of them."""
+NEIGHBOURS_STOP: Final = 40
+NEIGHBOURHOODS_MAX: Final = 4_096
+"""Neighbourhoods remembered of one party; the longest unused is forgotten first."""
+NUMBERS_MAX: Final = 64
+"""Numbers remembered of one neighbourhood: more than it takes to stop."""
+SLOW_S: Final = 0.5
+"""How long a check of a slowed party waits: two a second from each of its connections."""
+STOP_US: Final = 3_600_000_000
+"""How long a pace lasts."""
+TAIL: Final = 4
+"""Last characters of a number that tell neighbours apart: a citizen number's order and check character."""
+
+
+class Pace(IntEnum):
+    """How a party is served."""
+
+    free = 0
+    slowed = 1
+    stopped = 2
+
+
+class Walker:
+    """What is known of one party; `pace` is all that the check path reads while it is free.
+
+    Limits grow with the agreement: a party that may ask a hundred times as much mistypes a hundred times as often.
+
+    Attributes:
+        party: its id.
+        seen, missed: answers and misses of the window under way; `settle` takes them up.
+        why: the sign that raised the pace: misses or neighbours.
+    """
+
+    __slots__ = (
+        "_answers", "_day", "_misses", "_places", "_settled_us", "_told", "missed", "pace", "party", "scale", "seen", "until_us",
+        "why",
+    )  # fmt: skip
+
+    def __init__(self, party: str, per_day: int = AGREED_PER_DAY) -> None:
+        self.party = party
+        self.scale = max(1.0, per_day / AGREED_PER_DAY)
+        self.seen = self.missed = 0
+        self.pace = Pace.free
+        self.until_us = 0
+        self.why = ""
+        self._told = Pace.free
+        self._answers = self._misses = 0.0
+        self._settled_us = self._day = 0
+        self._places: OrderedDict[int, set[int]] = OrderedDict()
+
+    def asked(self, number: str, now_us: int) -> None:
+        """Note that a citizen number was asked about."""
+        day = now_us // DAY_US
+        if day != self._day:
+            self._day = day
+            self._places.clear()
+        place = hash(number[:-TAIL])
+        numbers = self._places.get(place)
+        if numbers is None:
+            self._places[place] = {hash(number)}
+            if len(self._places) > NEIGHBOURHOODS_MAX:
+                self._places.popitem(last=False)
+            return
+        if len(numbers) < NUMBERS_MAX:
+            numbers.add(hash(number))
+        if len(numbers) >= NEIGHBOURS_SLOW * self.scale:
+            self._places.move_to_end(place)
+            stopped = len(numbers) >= NEIGHBOURS_STOP * self.scale
+            self._raise(Pace.stopped if stopped else Pace.slowed, "neighbours", now_us)
+
+    def settle(self, now_us: int) -> bool:
+        """Take up the answers of a window; return whether the supervisor has to be told of a new pace."""
+        worth = 0.5 ** (max(0, now_us - self._settled_us) / HALF_LIFE_US) if self._settled_us else 1.0
+        self._settled_us = now_us
+        self._answers = self._answers * worth + self.seen
+        self._misses = self._misses * worth + self.missed
+        self.seen = self.missed = 0
+        misses = self._misses / self.scale
+        if misses >= MISSES_SLOW and self._misses >= MISS_SHARE * self._answers:
+            self._raise(Pace.stopped if misses >= MISSES_STOP else Pace.slowed, "misses", now_us)
+        new = self.pace > self._told
+        self._told = max(self._told, self.pace)
+        return new
+
+    def hold(self, now_us: int) -> float:
+        """Return how long a check of a party that is not free has to wait, in seconds.
+
+        Raises:
+            OverQuota: the party is stopped.
+        """
+        if now_us >= self.until_us:
+            self.pace = self._told = Pace.free
+            self._answers = self._misses = 0.0
+            self._places.clear()
+            return 0.0
+        if self.pace is Pace.stopped:
+            raise OverQuota(
+                "Checks of this party are stopped: too many numbers were asked about that look guessed.",
+                retry_after_s=max(1, (self.until_us - now_us) // 1_000_000),
+                mend="The supervisor was told. Agree with the register before asking such questions.",
+            )
+        return SLOW_S
+
+    def _raise(self, pace: Pace, why: str, now_us: int) -> None:
+        if pace > self.pace:
+            self.pace, self.why = pace, why
+            self.until_us = now_us + STOP_US
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Tell that a party was slowed or stopped."""
+
+    party: str
+    pace: str
+    why: str
+    at_us: int
+
+
+def raise_alarm(home: Path, walker: Walker, now_us: int) -> None:
+    """Leave an alarm for the follower, which enters it in the register log; the check path has no database."""
+    folder = home / ALARM_FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{now_us}-{secrets.token_hex(4)}"
+    aside = folder / f"{name}.part"
+    aside.write_bytes(msgspec.json.encode(Alarm(walker.party, walker.pace.name, walker.why, now_us)))
+    aside.rename(folder / f"{name}.json")
+
+
+def alarms(home: Path) -> Iterator[tuple[Path, Alarm]]:
+    """Yield the alarms that wait, oldest first; the caller removes each once it is entered."""
+    for path in sorted((home / ALARM_FOLDER).glob("*.json")):
+        try:
+            yield path, msgspec.json.decode(path.read_bytes(), type=Alarm)
+        except msgspec.DecodeError:  # the machine was stopped while it was written
+            path.unlink(missing_ok=True)

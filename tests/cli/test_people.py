@@ -1,0 +1,64 @@
+"""The register of persons by commands alone: the demo's people, a list, a change of name, a death, an appeal, an undo."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests.cli.conftest import Annul, demo_of
+
+NUMBER = "440524198001010013"
+
+
+def named(annul: Annul, file: Path, name: str) -> str:
+    """Ask with a name and return the identity code."""
+    return str(annul("check", "--document", file, "--name", name, "--json").json["identity"]["code"])
+
+
+def test_somebody_of_the_demo_is_known_with_a_portrait(annul: Annul, demo_home: Path, tmp_path: Path) -> None:
+    """demo.json names somebody to try: M0 by both names, M2 by another."""
+    person = demo_of(demo_home)["person"]
+    file = tmp_path / "card.json"
+    file.write_text(json.dumps(person["document"]))
+    assert [named(annul, file, name) for name in (person["name"], person["latin_name"], "谁")] == ["M0", "M0", "M2"]
+
+
+def test_a_list_of_persons_from_dry_run_to_undo(annul: Annul, tmp_path: Path) -> None:
+    """Bad lines by cause, in force, matched by the next checks, changed, and taken back as one event."""
+    lists = tmp_path / "list.csv"
+    lists.write_text(
+        f"personal_number,name,birth_date\n{NUMBER},李雷,1980-01-01\nN-2,W2,\nN-3,韩梅,1981-01-01\n", encoding="utf-8"
+    )
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"scheme": "cn-resident", "number": NUMBER}))
+    dry = annul("person", "import", lists, "--dry-run", "--json").json
+    assert (dry["good"], dry["bad"]) == (2, {"name-not-letters": {"count": 1, "first_lines": [3]}})
+    made = annul("person", "import", lists, "--evidence", "list 1", "--json").json
+    assert made["state"] == "in_force"
+    until = time.monotonic() + 20
+    while not next(each for each in annul("person", "imports", "--json").json if each["id"] == made["id"])["applied"]:
+        assert time.monotonic() < until
+    assert named(annul, card, "李雷") == "M1"
+    renamed = annul("person", "rename", "--number", NUMBER, "--name", "李大雷", "--json").json
+    assert [named(annul, card, name) for name in ("李大雷", "李雷", "韩梅")] == ["M1", "M1", "M2"]
+    assert annul("person", "past", renamed["person"], "--json").json[0]["event"] == "name_change"
+    died = annul(
+        "person", "report-death", "--number", NUMBER, "--name", "李大雷", "--born", "1980-01-01",
+        "--happened-at", "2026-02-01T00:00:00Z", "--json",
+    ).json  # fmt: skip
+    assert died["due_at"]
+    assert annul("person", "appeal", died["death"], "--grounds", "came in person").code == 0
+    shown = annul("person", "show", "--number", NUMBER, "--case", "visit 1")
+    assert "李大雷 (main), 李雷 (former)" in shown.out
+    assert annul("person", "undo", made["id"], "--evidence", "wrong list").code == 0
+    assert annul("person", "show", "--number", "N-3", "--case", "visit 2").code == 1
+
+
+def test_a_wrong_list_is_refused_with_the_next_step(annul: Annul, tmp_path: Path) -> None:
+    """Wrong columns, an unknown ending, no such file: usage errors, said in one line with how to mend them."""
+    (tmp_path / "a.csv").write_text("number,name\n1,a\n")
+    for name, says in (("a.csv", "personal_number"), ("a.txt", ".ndjson"), ("none.csv", "cannot be read")):
+        refused = annul("person", "import", tmp_path / name)
+        assert refused.code == 2
+        assert says in refused.err
