@@ -72,8 +72,8 @@ class Walker:
     """
 
     __slots__ = (
-        "_answers", "_day", "_misses", "_places", "_settled_us", "_told", "missed", "pace", "party", "scale", "seen", "until_us",
-        "why",
+        "_answers", "_day", "_misses", "_places", "_settled_us", "_told", "missed", "pace", "party", "scale", "seen",
+        "until_us", "why",
     )  # fmt: skip
 
     def __init__(self, party: str, per_day: int = AGREED_PER_DAY) -> None:
