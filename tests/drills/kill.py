@@ -49,7 +49,7 @@ def main() -> int:
     """Run the drill and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.5, help="mean seconds between two kills")
+    parser.add_argument("--pause", type=float, default=1.5, help="mean seconds between two kills")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="annul-drill-") as folder:
