@@ -25,6 +25,7 @@ from annul.registry import follower, sealer
 from annul.registry import keys as key_file
 from annul.registry.act import Act
 from annul.registry.parties import Agreement
+from annul.registry.people.tags import PEOPLE_FOLDER
 from annul.settings import Settings
 from annul.web.doors import create_web
 from annul.web.office import Office
@@ -59,7 +60,7 @@ class House:
     def start(self) -> None:
         """Start everything and make the parties."""
         self.threads[0].start()
-        _until(lambda: _opens(self.settings.home / "listings"))
+        _until(lambda: all(_opens(self.settings.home / folder) for folder in ("listings", PEOPLE_FOLDER)))
         for thread in self.threads[1:]:
             thread.start()
         assert self.started.wait(WAIT_S)

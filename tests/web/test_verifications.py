@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.util
 import io
@@ -273,7 +274,7 @@ def test_nothing_of_the_samples_is_in_logs_answers_or_files(
     openings = answer.json()["evidence"]["openings"]
     shown = (answer.text + refused.text + caplog.text + said.out + said.err).encode()
     shown += base64.b64decode(answer.json()["evidence"]["statement"])
-    shown += b"".join(file.read_bytes() for file in _files(house.settings.home))
+    shown += _files(house.settings.home)
     for sample in (live, reference, FINGER, ENROLLED):
         pieces = [sample[at : at + 12] for at in range(0, len(sample) - 12, len(sample) // 20)]
         spelled = [each for piece in pieces for each in (piece, piece.hex().encode(), base64.b64encode(piece))]
@@ -283,5 +284,11 @@ def test_nothing_of_the_samples_is_in_logs_answers_or_files(
     assert json.dumps(openings) not in caplog.text
 
 
-def _files(home: Path) -> list[Path]:
-    return [path for path in home.rglob("*") if path.is_file() and path.stat().st_size < 64 << 20]
+def _files(home: Path) -> bytes:
+    """Return what all files of a running house hold; the sealer replaces its own meanwhile, so one may be gone."""
+    held = []
+    for path in home.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_size < 64 << 20:
+                held.append(path.read_bytes())
+    return b"".join(held)

@@ -74,8 +74,13 @@ class Control:
         self._cells = memoryview(self._map).cast("Q")
 
     @classmethod
-    def create(cls, folder: Path) -> Control:
-        """Make the page of a new folder; mend a damaged one in its place, where readers have it mapped."""
+    def create(cls, folder: Path, boot: bytes) -> Control:
+        """Make the page of a new folder; mend a damaged one in its place, where readers have it mapped.
+
+        Args:
+            folder: of the listings.
+            boot: identity of this start of the machine; the page has it before anybody sees the page.
+        """
         path = folder / CONTROL_FILE
         temporary = folder / "control.part"
         try:
@@ -87,6 +92,8 @@ class Control:
                 with temporary.open("w+b") as file:
                     reserve(file.fileno(), PAGE, temporary)
                     file.write(_MAGIC.to_bytes(8, "little"))
+                    file.seek(BOOT * 8)
+                    file.write(boot)
                 temporary.replace(path)
         except OSError as error:
             raise StorageFailed(

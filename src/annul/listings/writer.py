@@ -113,11 +113,11 @@ class ListingsWriter:
         folder = self._folder
         empty = not (folder / CONTROL_FILE).exists()
         try:
-            self._control = Control.create(folder) if empty else Control(folder, writable=True)
+            self._control = Control.create(folder, self._boot) if empty else Control(folder, writable=True)
         except Corrupt:
             if not fresh:
                 raise
-            self._control = Control.create(folder)
+            self._control = Control.create(folder, self._boot)
         self._hidden = fresh or not self._control[TABLE]
         if self._hidden:
             self._begin()
