@@ -90,12 +90,19 @@ def orl(subject: int, number: int) -> bytes:
 def tails(scores: dict[str, NDArray[np.float64]], trait: str, gates: dict[str, float]) -> calibration.Calibration:
     """Make a calibration from given impostor scores."""
     return calibration.Calibration(
-        version=1,
+        version=calibration.VERSION,
         trait=trait,  # type: ignore[arg-type]
         name="of-a-test",
         made_on="2026-01-01",
         algorithms={},
         sets=(calibration.MeasuredSet("made up", 2, 4, 2, len(next(iter(scores.values())))),),
-        tails={kind: calibration.fit(values) for kind, values in scores.items()},
+        tails={kind: calibration.fit(values, of_people(len(values))) for kind, values in scores.items()},
         gates=gates,
     )
+
+
+def of_people(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give `count` comparisons to the 780 pairs of forty people, one after another."""
+    first, second = np.triu_indices(40, 1)
+    turn = np.arange(count) % len(first)
+    return first[turn], second[turn]

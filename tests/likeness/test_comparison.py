@@ -8,18 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annul.errors import OverQuota
-from annul.likeness import AttemptCounter, CapturePolicy, Comparison, Finding, Result, exempt, join
+from annul.likeness import Attempts, CapturePolicy, Comparison, Finding, Result, exempt, join
 from annul.likeness.comparison import (
     ATTEMPTS_MAX,
     BINDING,
+    CHALLENGE,
     FORGET_S,
     PAUSE_S,
     REASONS,
-    SUBJECTS_MAX,
-    Attempts,
     Trait,
-    after,
+    begin,
+    end,
     settle,
+    unreferenced,
 )
 
 
@@ -81,56 +82,76 @@ def test_an_attack_found_wins_over_a_match() -> None:
     assert settle(found, CapturePolicy()).binding == "B2"
 
 
+def test_what_policy_demands_of_a_capture_is_held_to() -> None:
+    """A match without the challenge that is demanded, or with one that failed, is no usable trait; a mismatch stays one."""
+    wanted = CapturePolicy(challenge_required=True)
+    assert settle(compared(Result.MATCH), wanted).reasons == ("challenge-missing",)
+    assert settle(compared(Result.MATCH, "finger"), wanted).binding == "B0"
+    assert settle(compared(Result.NO_MATCH), wanted).binding == "B1"
+    done = Finding(CHALLENGE, "2", False, 1.0, "stated", decisive=False)
+    assert settle(msgspec.structs.replace(compared(Result.MATCH), findings=(done,)), wanted).binding == "B0"
+    failed = msgspec.structs.replace(done, attack=True)
+    for policy in (wanted, CapturePolicy()):
+        settled = settle(msgspec.structs.replace(compared(Result.MATCH), findings=(failed,)), policy)
+        assert (settled.binding, settled.reasons) == ("B3", ("challenge-failed",))
+
+
+def test_nothing_on_record_harms_no_match_of_the_other_trait() -> None:
+    """Face match beside a print that is not on record is a match; alone it is no usable trait."""
+    assert join([compared(Result.MATCH), unreferenced("finger")])[0] is Result.MATCH
+    assert join([unreferenced("finger")]) == (Result.NO_USABLE_TRAIT, ("no-reference",))
+
+
+def failed(state: Attempts, now_s: float) -> Attempts:
+    return end(begin(state, now_s), Result.NO_MATCH)
+
+
 def test_five_failed_attempts_bring_a_pause_and_the_pause_ends() -> None:
-    """4, 3, 2, 1 left, then a pause that says how long; afterwards all attempts are back."""
-    counter, key = AttemptCounter(), b"k"
-    for left in range(ATTEMPTS_MAX, 0, -1):
-        assert counter.admit(key, 100.0) == left
-        counter.record(key, Result.NO_MATCH, 100.0)
+    """The sixth is refused and told how long; after the pause all five are back."""
+    state = Attempts()
+    for _ in range(ATTEMPTS_MAX):
+        state = failed(state, 100.0)
     with pytest.raises(OverQuota) as refused:
-        counter.admit(key, 101.0)
+        begin(state, 101.0)
     assert refused.value.extra["retry_after_s"] == PAUSE_S - 1
-    assert counter.admit(b"another", 101.0) == ATTEMPTS_MAX
-    assert counter.admit(key, 100.0 + PAUSE_S) == ATTEMPTS_MAX
+    assert begin(state, 100.0 + PAUSE_S).failed == 1
 
 
 def test_a_match_clears_the_count_and_a_bad_picture_does_not_count() -> None:
     """Only mismatches and attacks count."""
-    counter, key = AttemptCounter(), b"k"
-    counter.record(key, Result.NO_MATCH, 0.0)
-    counter.record(key, Result.NO_USABLE_TRAIT, 1.0)
-    assert counter.admit(key, 2.0) == ATTEMPTS_MAX - 1
-    counter.record(key, Result.MATCH, 3.0)
-    assert counter.admit(key, 4.0) == ATTEMPTS_MAX
+    state = failed(Attempts(), 0.0)
+    assert end(begin(state, 1.0), Result.NO_USABLE_TRAIT).failed == 1
+    assert end(begin(state, 1.0), Result.ATTACK).failed == 2
+    assert end(begin(state, 1.0), Result.MATCH) == Attempts()
+
+
+def test_attempts_at_the_same_time_all_count() -> None:
+    """Of six begun before any has ended, the last is refused."""
+    state = Attempts()
+    for _ in range(ATTEMPTS_MAX):
+        state = begin(state, 7.0)
+    with pytest.raises(OverQuota):
+        begin(state, 7.0)
+    assert begin(end(state, Result.NO_USABLE_TRAIT), 8.0).failed == ATTEMPTS_MAX
 
 
 def test_old_failures_are_forgotten_after_a_day() -> None:
     """A miss a day never adds up to a pause."""
     state = Attempts()
     for day in range(20):
-        state = after(state, Result.NO_MATCH, day * FORGET_S)
+        state = failed(state, day * FORGET_S)
         assert state.failed == 1
-
-
-def test_the_counter_is_bounded_and_keeps_pauses() -> None:
-    """Flooding with other documents frees nobody from a pause."""
-    counter, paused = AttemptCounter(), b"paused"
-    for _ in range(ATTEMPTS_MAX):
-        counter.record(paused, Result.ATTACK, 0.0)
-    for k in range(SUBJECTS_MAX + 50):
-        counter.record(k.to_bytes(4, "big"), Result.NO_MATCH, 1.0)
-    assert len(counter._attempts) <= SUBJECTS_MAX
-    with pytest.raises(OverQuota):
-        counter.admit(paused, 2.0)
 
 
 @given(st.lists(st.sampled_from(list(Result)), max_size=40))
 def test_a_pause_needs_five_failures_without_a_match_between(results: list[Result]) -> None:
-    """The pure step agrees with counting by hand."""
+    """The pure steps agree with counting by hand."""
     state, failures = Attempts(), 0
     for now, result in enumerate(results):
-        if state.paused_until_s > now:
+        if failures >= ATTEMPTS_MAX:
+            with pytest.raises(OverQuota):
+                begin(state, float(now))
             break
-        state = after(state, result, float(now))
+        state = end(begin(state, float(now)), result)
         failures = 0 if result is Result.MATCH else failures + (result in (Result.NO_MATCH, Result.ATTACK))
-        assert (state.paused_until_s > now) == (failures >= ATTEMPTS_MAX)
+        assert state.failed == failures

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from annul.errors import TimedOut
-from annul.reader import specimen
+from annul.reader import active, specimen
 from annul.reader.access import PACE_ECDH_GM, AccessKey, PaceInfo
-from annul.reader.chip import CARD_ACCESS, DG1, DG2, DG14, SOD, read_document
+from annul.reader.chip import CARD_ACCESS, DG1, DG2, DG14, DG15, SOD, read_document
 from annul.reader.faults import AccessRefused, CardMalformed, CardRefused, ReaderGone
 from annul.reader.passive import PassiveVerdict, TrustList
-from annul.reader.reading import AccessList, Assurance, ChipAuthentication, Means, Reading
+from annul.reader.reading import AccessList, ActiveAuthentication, Assurance, ChipAuthentication, Means, Reading
 from annul.reader.secure_messaging import Suite
-from annul.reader.specimen import ChipKey, SpecimenChip, SpecimenCountry
+from annul.reader.specimen import ActiveKey, ChipKey, SpecimenChip, SpecimenCountry
 
 AT = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 ZONE = [
@@ -297,3 +297,70 @@ def test_a_reading_shows_nothing_of_the_person(utopia: SpecimenCountry) -> None:
         assert "D23145890" not in text
         assert "740812" not in text
     assert replace(reading, notes=("x",)).notes == ("x",)
+
+
+# -- active authentication ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rsa_bits", [0, 1536, 2048, 3072])
+@pytest.mark.parametrize("pace", [(specimen.PACE_AES,), ()])
+def test_a_chip_signs_a_fresh_number(utopia: SpecimenCountry, rsa_bits: int, pace: tuple[PaceInfo, ...]) -> None:
+    """DG15 with ECDSA or RSA, over PACE and BAC, without chip authentication: the chip is no copy."""
+    chip = issue(utopia, active_key=ActiveKey(rsa_bits=rsa_bits), chip_key=None, pace=pace)
+    found = read(chip, utopia.trust_list(), portrait=False)
+    assert found.chip is not None
+    assert found.chip.active_authentication is ActiveAuthentication.PASSED
+    assert found.assurance is Assurance.SIGNED_SAME_CHIP
+    assert found.chip.passive.groups[15]
+
+
+@pytest.mark.parametrize("rsa_bits", [0, 1536])
+def test_a_copy_cannot_sign(utopia: SpecimenCountry, rsa_bits: int) -> None:
+    """All files copied, another key in the chip; no key at all; each is `failed` and the chip is not the same."""
+    for other in (ActiveKey(rsa_bits=rsa_bits), None):
+        chip = issue(utopia, active_key=ActiveKey(rsa_bits=rsa_bits))
+        chip.active_key = other
+        found = read(chip, utopia.trust_list(), portrait=False).chip
+        assert found is not None
+        assert (found.genuine, found.active_authentication) == (True, ActiveAuthentication.FAILED)
+        assert not found.same_chip  # though chip authentication passed
+
+
+def test_a_key_of_dg15_that_nobody_signed_proves_nothing(utopia: SpecimenCountry) -> None:
+    """A forger's own DG15 and key: the signature holds, passive authentication does not."""
+    forged = ActiveKey()
+    chip = issue(utopia, active_key=ActiveKey(), chip_key=None)
+    chip.active_key, chip.files[DG15] = forged, forged.dg15()
+    found = read(chip, utopia.trust_list(), portrait=False).chip
+    assert found is not None
+    assert found.active_authentication is ActiveAuthentication.PASSED
+    assert (found.passive.verdict, found.same_chip) == (PassiveVerdict.ALTERED, False)
+
+
+def test_every_altered_bit_of_a_signature_is_seen() -> None:
+    """RSA with recovery and plain ECDSA: another number, another bit, another length."""
+    number = bytes(range(8))
+    for key in (ActiveKey(), ActiveKey(rsa_bits=1536)):
+        public = active.public_key(key.dg15())
+        good = key.sign(number)
+        assert active.holds(public, good, number, "sha256")
+        assert not active.holds(public, good, number[::-1], "sha256")
+        for bit in range(0, 8 * len(good), 7):
+            bad = (int.from_bytes(good, "big") ^ 1 << bit).to_bytes(len(good), "big")
+            assert not active.holds(public, bad, number, "sha256")
+        for bad in (b"", good[:-1], good + b"\0", bytes(len(good)), b"\xff" * len(good)):
+            assert not active.holds(public, bad, number, "sha256")
+    assert not active.holds(active.public_key(ActiveKey().dg15()), good, number, None)
+
+
+@pytest.mark.parametrize("dg15", [b"", b"\x6f\x00", b"\x6f\x03\x30\x01\x00", b"\x6f\x84\xff\xff\xff\xff", ActiveKey().dg15()[:-4]])
+def test_a_hostile_dg15_is_no_proof_and_no_crash(utopia: SpecimenCountry, dg15: bytes) -> None:
+    """Empty, cut, with an impossible length: the walk ends with `failed` or a specific error."""
+    chip = issue(utopia, active_key=ActiveKey(), chip_key=None)
+    chip.files[DG15] = dg15
+    try:
+        found = read(chip, utopia.trust_list(), portrait=False).chip
+    except (CardMalformed, CardRefused):
+        return
+    assert found is not None
+    assert not found.same_chip

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime
+import json
 import socket
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+import numpy as np
 import pytest
+from tests.likeness.people import orl, packed, print_image
 from tests.reader.test_chip import AT, KEY, PORTRAIT, ZONE
 from tests.reader.test_resident_card import NUMBER, Box
 
 from annul.errors import UnsafeSettings
+from annul.likeness import template
 from annul.reader import faults, specimen, station
+from annul.reader.capture import Program
 from annul.reader.resident_card import Line
 from annul.reader.specimen import ChipKey, SpecimenChip, SpecimenCountry
 from annul.reader.station import STATUS, Devices, Station, application
@@ -266,3 +273,82 @@ def test_the_specimen_chip_is_a_transport() -> None:
     """The same interface as PC/SC."""
     chip: Transport = SpecimenChip({}, KEY)
     assert chip.transmit(b"\x00\xa4\x04\x0c\x00") == b"\x6a\x82"
+
+
+# -- samples of the bearer ---------------------------------------------------------------------------------------------------
+
+
+def program(tmp_path: Path, kind: str, script: str, **more: float) -> Program:
+    """A device's program: a Python script, run as any other program would be."""
+    file = tmp_path / f"{kind}.py"
+    file.write_text(script)
+    return Program(kind, (sys.executable, str(file)), **more)
+
+
+def with_devices(camera: Program | None = None, scanner: Program | None = None) -> Station:
+    return Station(
+        origins=(PAGE,), trust=UTOPIA.trust_list(), devices=Devices(lambda: [], camera=camera, scanner=scanner), now=lambda: AT
+    )
+
+
+def test_a_print_leaves_the_station_as_minutiae_only(tmp_path: Path) -> None:
+    """Sent by the page or taken by the scanner: a record of the standard that matches the finger, and no image."""
+    image = packed(print_image(1))
+    (tmp_path / "scan.png").write_bytes(image)
+    scanner = program(
+        tmp_path, "scanner", f"import sys; sys.stdout.buffer.write(open({str(tmp_path / 'scan.png')!r}, 'rb').read())"
+    )
+    place = with_devices(scanner=scanner)
+    listed = ask("GET", "/v1/readers", at=place).json()["readers"]
+    assert {"kind": "scanner", "name": Path(sys.executable).name} in listed
+    for body in (image, b""):
+        found = ask("POST", "/v1/sample?of=finger", body, at=place).json()
+        assert (found["trait"], found["media_type"], found["usable"]) == ("finger", "application/iso19794-2", True)
+        record = base64.b64decode(found["sample"])
+        assert len(template.decode(record)[0].minutiae) == found["quality"]["minutiae"]
+        assert base64.b64encode(image[100:130]).decode()[:36] not in json.dumps(found)
+
+
+def test_a_photo_is_judged_before_it_is_sent() -> None:
+    """A usable photo comes back as it is; a poor one with codes and sentences for the clerk."""
+    place = with_devices()
+    good = ask("POST", "/v1/sample?of=face", orl(7, 1), at=place).json()
+    assert (good["usable"], good["media_type"], good["problems"]) == (True, "image/png", [])
+    assert base64.b64decode(good["sample"]) == orl(7, 1)
+    poor = ask("POST", "/v1/sample?of=face", packed(np.full((200, 200, 3), 128, np.uint8)), at=place).json()
+    assert (poor["usable"], poor["problems"]) == (False, ["no-face"])
+    assert poor["steps"][0].startswith("No face")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code"),
+    [
+        ("raise SystemExit(3)", 404, "no-reader"),
+        ("pass", 404, "no-reader"),
+        ("import time; time.sleep(60)", 504, "timed-out"),
+        (
+            "import sys, time; sys.stdout.buffer.write(b'x'); sys.stdout.flush(); sys.stdout.close(); time.sleep(60)",
+            504,
+            "timed-out",
+        ),
+        ("import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))", 413, "too-large"),
+        ("import sys; sys.stdout.buffer.write(b'no image at all')", 400, "bad-input"),
+    ],
+)
+def test_a_camera_that_fails_is_told_apart_and_ends(tmp_path: Path, script: str, status: int, code: str) -> None:
+    """Error, nothing, silence, a flood, nonsense: a specific answer in bounded time, and no process stays."""
+    place = with_devices(program(tmp_path, "camera", script, timeout_s=1.5))
+    answer = ask("POST", "/v1/sample?of=face", b"", at=place)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
+    assert ask("GET", "/v1/readers", at=place).status_code == 200
+
+
+def test_a_station_without_devices_takes_what_the_page_sends_only() -> None:
+    """No camera: the page is told what to do; no such program and no such kind likewise."""
+    place = with_devices(Program("camera", ("/nonexistent/camera",)))
+    assert ask("POST", "/v1/sample?of=finger", b"", at=place).json()["type"] == "/problems/no-reader"
+    assert ask("POST", "/v1/sample?of=face", b"", at=place).json()["type"] == "/problems/no-reader"
+    assert ask("POST", "/v1/sample?of=voice", b"x", at=place).status_code == 400
+    with pytest.raises(UnsafeSettings):
+        Program.parse("camera", "fswebcam 'unclosed")
+    assert Program.parse("camera", "fswebcam -q --png 9 -").command == ("fswebcam", "-q", "--png", "9", "-")

@@ -24,7 +24,7 @@ The heavy libraries are loaded at the first comparison; without them MissingPack
 from __future__ import annotations
 
 from annul.likeness.comparison import (
-    AttemptCounter,
+    Attempts,
     CapturePolicy,
     Comparison,
     Finding,
@@ -33,4 +33,4 @@ from annul.likeness.comparison import (
     join,
 )
 
-__all__ = ["AttemptCounter", "CapturePolicy", "Comparison", "Finding", "Result", "exempt", "join"]
+__all__ = ["Attempts", "CapturePolicy", "Comparison", "Finding", "Result", "exempt", "join"]

@@ -15,10 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annul.errors import BadInput
-from annul.likeness.comparison import Finding, Trait
+from annul.likeness.comparison import CHALLENGE, Finding, Trait
 from annul.likeness.samples import Image
 
 Action = Literal["turn-left", "turn-right", "come-closer", "move-back"]
+SENTENCES: Final[dict[Action, str]] = {
+    "turn-left": "Turn the head to your left.",
+    "turn-right": "Turn the head to your right.",
+    "come-closer": "Come closer to the camera.",
+    "move-back": "Move back from the camera.",
+}
+"""What to tell the bearer."""
 ACTIONS: Final[tuple[Action, ...]] = ("turn-left", "turn-right", "come-closer", "move-back")
 STEPS: Final = 4
 """Actions of one challenge; the two turns are always among them."""
@@ -77,26 +84,30 @@ def challenge(random_bytes: bytes) -> Challenge:
     return Challenge(tuple(actions))
 
 
-def answer(asked: Challenge, frames: Sequence[Landmarks]) -> Finding:
+def answer(asked: Challenge, frames: Sequence[Landmarks | None]) -> Finding:
     """Judge the answer to a challenge from landmarks only; no image is needed.
 
     Args:
         asked: the challenge.
-        frames: `face.Face.landmarks` (5, 2) in pixels of the full picture: first looking straight, then one frame an action.
+        frames: `face.Face.place` (5, 2) in pixels of the full picture: first looking straight, then one frame an action; None
+            where no single face was found.
 
     Returns:
-        A finding; `attack` is True if an action was not carried out or the face stayed flat while turning. `score` is the
-        share of actions carried out.
+        A finding that is not decisive; `attack` is True if an action was not carried out or the face stayed flat while
+        turning. `score` is the share of actions carried out.
 
     Raises:
         BadInput: not one frame more than actions, or landmarks of another shape.
     """
-    if len(frames) != len(asked.actions) + 1 or any(f.shape != (5, 2) for f in frames):
+    if len(frames) != len(asked.actions) + 1 or any(f is not None and f.shape != (5, 2) for f in frames):
         raise BadInput("A challenge is answered by one straight frame and one frame an action.", where="/challenge/frames")
     straight = frames[0]
-    done = [_done(action, straight, frame) for action, frame in zip(asked.actions, frames[1:], strict=True)]
+    done = [
+        straight is not None and frame is not None and _done(action, straight, frame)
+        for action, frame in zip(asked.actions, frames[1:], strict=True)
+    ]
     share = sum(done) / len(done)
-    return Finding("random-action", "1", share < 1.0, share, STATED_RATES)
+    return Finding(CHALLENGE, "2", share < 1.0, share, STATED_RATES, decisive=False)
 
 
 STATED_RATES: Final = (

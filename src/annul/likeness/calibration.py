@@ -1,8 +1,11 @@
 """Which score means a match: calibration files, made by the bench from measured scores, chosen by a stated FMR.
 
-A calibration holds, for each kind of comparison, the impostor scores' tail: the thresholds measured, and an exponential fitted
-to the highest scores so that rates a little below one in the number of comparisons can be stated. Nothing here is a literal:
-a file without measured sets is refused.
+A calibration holds, for each kind of comparison, what impostors scored: thresholds counted at round rates, and a law of the
+far tail. Two fingers or faces that are alike by chance make many high scores at once, so what counts is how many pairs of
+subjects were measured, not how many pairs of images. With many pairs of subjects an exponential is fitted to the highest scores. With few
+the pair that is alike may not be among them: then a Gumbel law is fitted to the highest score of each pair of subjects, and a
+rate is claimed as if all scores of such a pair were so high. Either law is taken at its upper 95 % confidence limit, over
+subjects. Nothing here is a literal: a file without measured sets is refused.
 """
 
 from __future__ import annotations
@@ -24,31 +27,40 @@ from annul.errors import BadInput, UnknownVersion
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-VERSION: Final = 1
+VERSION: Final = 2
+EXTRAPOLATION_MAX: Final = 10.0
+"""How far below one false match in all comparisons a rate may still be stated."""
+MEASURED_RATES: Final = (1e-1, 5e-2, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+PAIRS_PLENTY: Final = 150
+"""Pairs of subjects from which the law of comparisons is used: a kind of pair that is one in fifty is then among them with a
+probability of 95 % (ln 0.05 / ln 0.98)."""
+BOUND: Final = 0.95
+BOUND_Z: Final = 1.645
+"""Confidence of the upper limit that thresholds are taken at, and its normal quantile."""
 TAIL_SHARE: Final = 0.05
-"""Share of the impostor scores, the highest, that the tail is fitted to, …"""
+"""Share of the impostor scores, the highest, that the law of comparisons is fitted to, …"""
 TAIL_COUNT: Final = (20, 200)
 """… but at least and at most so many scores: the far tail is what the threshold lies in."""
-EXTRAPOLATION_MAX: Final = 10.0
-"""How far below one false match in all comparisons a rate may still be stated from the fitted tail."""
-MEASURED_RATES: Final = (1e-1, 5e-2, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
-BOUND: Final = 0.95
-"""Confidence of the fitted tail: comparisons of one subject hang together, so it is an upper bound over draws of subjects."""
 DRAWS: Final = 300
 BOUND_AT: Final = 1e-3
-"""Rate at whose threshold the draws are ranked."""
+"""Draws of subjects for the upper limit of the law of comparisons, and the rate at whose threshold they are ranked."""
 COMPARISONS_MIN: Final = 200
-"""Impostor comparisons below which no tail is fitted."""
+PAIRS_MIN: Final = 6
+"""Impostor comparisons, and pairs of subjects, below which nothing is fitted; four subjects make six pairs."""
 
 
 class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Impostor scores of one kind of comparison.
 
-    comparisons: how many were measured; start, share, scale: upper bound (see `fit`) of P(score >= t), share *
-    exp(-(t - start) / scale) for t >= start; measured: (rate, threshold) pairs counted from the scores themselves.
+    comparisons, pairs, subjects: how many were measured; law: "pairs", the highest score of a pair of subjects has a Gumbel law
+    with location `start` and `scale` (`share` is 1), or "comparisons", P(score >= t) is share * exp(-(t - start) / scale) from
+    `start` on; measured: (rate, threshold) pairs counted from all scores.
     """
 
     comparisons: int
+    pairs: int
+    subjects: int
+    law: Literal["pairs", "comparisons"]
     start: float
     share: float
     scale: float
@@ -57,10 +69,13 @@ class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def threshold(self, fmr: float) -> float:
         """Return the score at and above which a comparison is a match, for a false match rate 0 < `fmr` <= 0.1.
 
-        The higher of the counted and the fitted threshold is taken.
+        Never below the threshold counted at the next higher round rate.
 
         Raises:
             BadInput: the rate is lower than the measured set can support, or out of range.
+
+        Source: Gumbel, Statistics of Extremes (1958); variance of a quantile of the fitted law: Johnson, Kotz, Balakrishnan,
+        Continuous Univariate Distributions 2 (1995), chapter 22.
         """
         least = 1 / (EXTRAPOLATION_MAX * self.comparisons)
         if not least <= fmr <= 0.1:
@@ -69,14 +84,19 @@ class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 where="/fmr",
                 mend="State a rate in this range, or calibrate on more comparisons.",
             )
-        if fmr >= self.share:  # before the tail: the threshold counted at the next lower round rate
-            return min(t for rate, t in self.measured if rate <= fmr)
-        fitted = self.start + self.scale * math.log(self.share / fmr)
+        if self.law == "pairs":
+            reduced = -math.log(-math.log1p(-fmr))
+            error = math.sqrt((1.109 + 0.514 * reduced + 0.608 * reduced**2) / self.subjects)
+            fitted = self.start + self.scale * (reduced + BOUND_Z * error)
+        elif fmr < self.share:
+            fitted = self.start + self.scale * math.log(self.share / fmr)
+        else:  # before the tail
+            return self.counted(fmr)
         return max([fitted, *(t for rate, t in self.measured if rate >= fmr)])
 
-    def rate(self, threshold: float) -> float:
-        """Return the fitted false match rate at `threshold`; 1.0 below the tail."""
-        return self.share * math.exp(-(threshold - self.start) / self.scale) if threshold >= self.start else 1.0
+    def counted(self, rate: float) -> float:
+        """Return the threshold counted at the next lower round rate, or at the lowest: where doubt or refusal begins."""
+        return min([t for known, t in self.measured if known <= rate], default=max(t for _, t in self.measured))
 
 
 class MeasuredSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,41 +181,48 @@ def dump(calibration: Calibration) -> bytes:
     return msgspec.json.format(msgspec.json.encode(calibration, order="deterministic"), indent=1) + b"\n"
 
 
-def fit(impostor: Sequence[float] | Floats, subjects: tuple[Ints, Ints] | None = None) -> Tail:
+def fit(impostor: Sequence[float] | Floats, subjects: tuple[Ints, Ints]) -> Tail:
     """Fit the tail of measured impostor scores (any order).
 
     Args:
         impostor: one score a comparison.
-        subjects: numbers of the two subjects of each comparison. If given, the tail is the upper bound (`BOUND`) over draws
-            of subjects with replacement: two fingers that are alike by chance make many high scores at once, so few subjects
-            make a cautious tail.
+        subjects: numbers of the two subjects of each comparison.
 
     Raises:
-        BadInput: fewer than `COMPARISONS_MIN` scores.
+        BadInput: fewer than `COMPARISONS_MIN` scores or `PAIRS_MIN` pairs of subjects.
     """
     scores = np.asarray(impostor, dtype=np.float64)
     n = len(scores)
-    if n < COMPARISONS_MIN:
-        raise BadInput(f"{n} impostor comparisons are too few; at least {COMPARISONS_MIN} are needed.", where="/impostor")
-    descending = np.sort(scores)[::-1]
-    high = min(max(int(n * TAIL_SHARE), TAIL_COUNT[0]), TAIL_COUNT[1])
-    start = float(descending[high])
-    share, scale = high / n, max(float(np.mean(descending[:high] - start)), 1e-6)
-    if subjects is not None:
-        share, scale = _bound(scores, start, subjects)
-    measured = tuple((rate, counted_threshold(descending, rate)) for rate in MEASURED_RATES if rate * n >= 1)
-    return Tail(comparisons=n, start=round(start, 6), share=round(share, 6), scale=round(scale, 6), measured=measured)
-
-
-def _bound(scores: Floats, start: float, subjects: tuple[Ints, Ints]) -> tuple[float, float]:
-    """Return share and scale of the draw of subjects whose threshold is at the upper bound."""
     known, places = np.unique(np.concatenate(subjects), return_inverse=True)
-    first, second = places[: len(scores)], places[len(scores) :]
+    low, high = np.minimum(places[:n], places[n:]), np.maximum(places[:n], places[n:])
+    pairs, belongs = np.unique(low * len(known) + high, return_inverse=True)
+    if n < COMPARISONS_MIN or len(pairs) < PAIRS_MIN:
+        raise BadInput(
+            f"{n} impostor comparisons of {len(pairs)} pairs of subjects are too few; at least {COMPARISONS_MIN} of "
+            f"{PAIRS_MIN} pairs are needed.",
+            where="/impostor",
+        )
+    descending = np.sort(scores)[::-1]
+    measured = tuple((rate, counted_threshold(descending, rate)) for rate in MEASURED_RATES if rate * n >= 1)
+    law: Literal["pairs", "comparisons"] = "comparisons" if len(pairs) >= PAIRS_PLENTY else "pairs"
+    if law == "pairs":
+        highest = np.full(len(pairs), -np.inf)
+        np.maximum.at(highest, belongs, scores)
+        share, (start, scale) = 1.0, _gumbel(highest)
+    else:
+        start = float(descending[min(max(int(n * TAIL_SHARE), TAIL_COUNT[0]), TAIL_COUNT[1])])
+        share, scale = _bound(scores, start, places[:n], places[n:])
+    return Tail(n, len(pairs), len(known), law, round(start, 6), round(share, 6), round(scale, 6), measured)
+
+
+def _bound(scores: Floats, start: float, first: Ints, second: Ints) -> tuple[float, float]:
+    """Return share and scale of the draw of subjects, with replacement, whose threshold is at the upper limit."""
+    count = int(max(first.max(), second.max())) + 1
     rng = np.random.default_rng(0)
     over, excess = scores > start, np.maximum(scores - start, 0)
     drawn: list[tuple[float, float, float]] = []
     for _ in range(DRAWS):
-        times = rng.multinomial(len(known), np.full(len(known), 1 / len(known)))
+        times = rng.multinomial(count, np.full(count, 1 / count))
         weight = (times[first] * times[second]).astype(np.float64)
         above = float(weight @ over)
         if above > 0:
@@ -203,6 +230,20 @@ def _bound(scores: Floats, start: float, subjects: tuple[Ints, Ints]) -> tuple[f
             drawn.append((scale * math.log(share / BOUND_AT), share, scale))
     drawn.sort()
     return drawn[min(len(drawn) - 1, int(BOUND * len(drawn)))][1:]
+
+
+def _gumbel(highest: Floats) -> tuple[float, float]:
+    """Return location and scale of the Gumbel law that fits best (maximum likelihood, by damped fixed-point steps)."""
+    least = float(highest.min())
+    above = highest - least
+    scale = max(float(highest.std()) * math.sqrt(6) / math.pi, 1e-6)
+    for _ in range(200):
+        weight = np.exp(-above / scale)
+        better = max(float(above.mean() - (above * weight).sum() / weight.sum()), 1e-6)
+        if abs(better - scale) < 1e-9:
+            break
+        scale = (scale + better) / 2
+    return least - scale * math.log(float(np.exp(-above / scale).mean())), scale
 
 
 def counted_threshold(descending: Floats, rate: float) -> float:

@@ -6,7 +6,6 @@ result maps to the axis `binding` (B0..B3). Whatever is in doubt is for the cler
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Literal
@@ -16,6 +15,8 @@ import msgspec
 from annul.errors import OverQuota
 
 Trait = Literal["face", "finger"]
+CHALLENGE: Final = "random-action"
+"""Name of the challenge among detectors."""
 
 
 class Result(StrEnum):
@@ -51,6 +52,9 @@ REASONS: Final[dict[str, str]] = {
     "turned-away": "The face is turned away. Let the bearer look straight into the camera.",
     "reference-unusable": "The stored portrait or print is too poor to compare with. Use another trait.",
     "few-minutiae": "The print shows too little. Wipe finger and scanner, press flat, take it again, or use another finger.",
+    "no-reference": "The register has nothing to compare with. Use the portrait on the chip, or ask for a second document.",
+    "challenge-failed": "The actions were not carried out as asked, or by somebody else. Ask the bearer to do them again.",
+    "challenge-missing": "The actions before the camera are asked for. Begin a challenge and carry it out.",
     "exempt": "The person has no usable print. Compare the face; this is no disadvantage.",
     "chip-not-believed": "The portrait comes from a chip that did not prove to be genuine. Ask for a second document.",
     "traits-disagree": "One trait matches and another does not. The clerk looks, asks and decides.",
@@ -59,13 +63,18 @@ REASONS: Final[dict[str, str]] = {
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What one detector of presentation attacks said. `error_rates` states what was measured, or that nothing was."""
+    """What one detector of presentation attacks said. `error_rates` states what was measured, or that nothing was.
+
+    decisive: an attack that it finds is an attack. A barrier whose error rates on live bearers are not known is not: what it
+    finds takes a match back, but accuses nobody.
+    """
 
     detector: str
     version: str
     attack: bool
     score: float
     error_rates: str
+    decisive: bool = True
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -106,20 +115,41 @@ class CapturePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a relying party demands of a capture.
 
     No packaged attack detector is good enough to rely on, so by default a match counts only if the clerk confirms to have
-    watched the capture.
+    watched the capture. challenge_required: and only if the bearer carried out a challenge (`attack.challenge`) before the
+    camera; it concerns the face alone.
     """
 
     version: int = 1
     supervision_required: bool = True
+    challenge_required: bool = False
 
 
 def settle(comparison: Comparison, policy: CapturePolicy) -> Comparison:
-    """Apply the policy: attacks found win over scores; an unwatched match is no usable trait where supervision is demanded."""
-    if any(finding.attack for finding in comparison.findings):
+    """Apply the policy: attacks found win over scores; a match that lacks what is demanded is no usable trait."""
+    if any(finding.attack and finding.decisive for finding in comparison.findings):
         return msgspec.structs.replace(comparison, result=Result.ATTACK, reasons=("presentation-attack",))
-    if comparison.result is Result.MATCH and policy.supervision_required and not comparison.supervised:
-        return msgspec.structs.replace(comparison, result=Result.NO_USABLE_TRAIT, reasons=("not-supervised",))
+    if comparison.result is not Result.MATCH:
+        return comparison
+    challenges = [finding for finding in comparison.findings if finding.detector == CHALLENGE]
+    lacking = [
+        reason
+        for reason, lacks in (
+            ("challenge-failed", any(finding.attack for finding in comparison.findings)),
+            ("challenge-missing", policy.challenge_required and comparison.trait == "face" and not challenges),
+            ("not-supervised", policy.supervision_required and not comparison.supervised),
+        )
+        if lacks
+    ]
+    if lacking:
+        return msgspec.structs.replace(comparison, result=Result.NO_USABLE_TRAIT, reasons=tuple(lacking))
     return comparison
+
+
+def unreferenced(trait: Trait, *, supervised: bool = False) -> Comparison:
+    """Stand in for a trait that nothing is on record of: no score, and no effect on a match of the other."""
+    return Comparison(
+        trait, Result.NO_USABLE_TRAIT, ("no-reference",), None, None, None, "no-reference", {}, {}, {}, "", (), supervised
+    )
 
 
 def exempt(trait: Trait, *, supervised: bool = False) -> Comparison:
@@ -149,11 +179,11 @@ def _reasons(comparisons: Sequence[Comparison], result: Result) -> tuple[str, ..
 
 
 class Attempts(msgspec.Struct, frozen=True):
-    """Failed attempts for one document: how many since `first_s`, and until when there is a pause (seconds, caller's clock)."""
+    """Attempts on one document that were begun and not forgiven: how many, when the first and the last began (seconds)."""
 
     failed: int = 0
     first_s: float = 0.0
-    paused_until_s: float = 0.0
+    last_s: float = 0.0
 
 
 ATTEMPTS_MAX: Final = 5
@@ -162,58 +192,33 @@ PAUSE_S: Final = 900.0
 """Length of the pause; the clerk can go on with another document or the supervisor."""
 FORGET_S: Final = 86_400.0
 """After a day without a pause failed attempts are forgotten."""
-SUBJECTS_MAX: Final = 100_000
-"""Documents counted at once, so that memory is bounded."""
 
 
-def after(attempts: Attempts, result: Result, now_s: float) -> Attempts:
-    """Return the state after one comparison: a match clears, a mismatch or attack counts, an unusable sample does neither."""
+def begin(attempts: Attempts, now_s: float) -> Attempts:
+    """Return the state when an attempt begins: it counts as failed until `end` says otherwise.
+
+    So two attempts at the same time, in two processes, both count, and one that is broken off does too.
+
+    Raises:
+        OverQuota: there is a pause; `retry_after_s` says how long.
+    """
+    since_s = now_s - attempts.last_s
+    if attempts.failed >= ATTEMPTS_MAX and since_s < PAUSE_S:
+        wait_s = min(PAUSE_S, PAUSE_S - since_s)
+        raise OverQuota(
+            f"Too many comparisons failed for this document; there is a pause of {wait_s:.0f} seconds.",
+            where="/document",
+            mend="Wait, or let the supervisor decide.",
+            retry_after_s=wait_s,
+        )
+    fresh = attempts.failed == 0 or attempts.failed >= ATTEMPTS_MAX or now_s - attempts.first_s >= FORGET_S
+    return Attempts(1, now_s, now_s) if fresh else Attempts(attempts.failed + 1, attempts.first_s, now_s)
+
+
+def end(attempts: Attempts, result: Result) -> Attempts:
+    """Return the state after a comparison: a match clears, a mismatch or attack stays counted, an unusable sample does not."""
     if result is Result.MATCH:
         return Attempts()
     if result is Result.NO_USABLE_TRAIT:
-        return attempts
-    fresh = attempts.failed == 0 or now_s - attempts.first_s >= FORGET_S
-    failed, first_s = (1, now_s) if fresh else (attempts.failed + 1, attempts.first_s)
-    if failed >= ATTEMPTS_MAX:
-        return Attempts(0, 0.0, now_s + PAUSE_S)
-    return Attempts(failed, first_s)
-
-
-class AttemptCounter:
-    """Count failed attempts per document in memory; keys are opaque (a document key), the clock is an argument.
-
-    One counter must see all attempts for a document: keep it where verifications are decided, or store `Attempts` yourself and
-    call `after`.
-    """
-
-    def __init__(self) -> None:
-        self._attempts: OrderedDict[bytes, Attempts] = OrderedDict()
-
-    def admit(self, key: bytes, now_s: float) -> int:
-        """Return how many attempts are left, at least 1.
-
-        Raises:
-            OverQuota: there is a pause; `retry_after_s` says how long.
-        """
-        attempts = self._attempts.get(key, Attempts())
-        if attempts.paused_until_s > now_s:
-            wait = attempts.paused_until_s - now_s
-            raise OverQuota(
-                f"Too many comparisons failed for this document; there is a pause of {wait:.0f} seconds.",
-                where="/document",
-                mend="Wait, or let the supervisor decide.",
-                retry_after_s=wait,
-            )
-        if now_s - attempts.first_s >= FORGET_S:
-            return ATTEMPTS_MAX
-        return ATTEMPTS_MAX - attempts.failed
-
-    def record(self, key: bytes, result: Result, now_s: float) -> None:
-        """Take the result of an admitted attempt into account."""
-        attempts = after(self._attempts.get(key, Attempts()), result, now_s)
-        self._attempts.pop(key, None)
-        if attempts != Attempts():
-            self._attempts[key] = attempts
-        while len(self._attempts) > SUBJECTS_MAX:
-            idle = (k for k, a in self._attempts.items() if a.paused_until_s <= now_s)
-            del self._attempts[next(idle, next(iter(self._attempts)))]
+        return Attempts(max(0, attempts.failed - 1), attempts.first_s, attempts.last_s)
+    return attempts

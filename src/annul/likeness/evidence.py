@@ -61,7 +61,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is signed: which check it belongs to, when, on what class of device, and one line a comparison.
 
     check: hex name of the check's receipt; compared_at_us: microseconds since the epoch, UTC; binding: what the comparisons
-    came to together, as in the receipt; chip: what the reference came from, None if no chip was read.
+    came to together, as in the receipt; chip: what the reference came from, None if no chip was read; register_position: of
+    the entry in the register log that accounts for the use of traits on record, None if none were used.
     """
 
     check: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16,64}$")]
@@ -70,6 +71,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lines: Annotated[tuple[Line, ...], msgspec.Meta(min_length=1, max_length=16)]
     binding: Annotated[str, msgspec.Meta(pattern="^(B[0-39])?$")] = ""
     chip: Chip | None = None
+    register_position: int | None = None
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -127,6 +129,7 @@ def record(
     sign: Callable[[bytes], bytes],
     binding: str = "",
     chip: Chip | None = None,
+    register_position: int | None = None,
 ) -> Signed:
     """Make the evidence record and have it signed.
 
@@ -138,35 +141,58 @@ def record(
         sign: takes the canonical bytes, returns the signature; the key stays where it is.
         binding: code of the axis that all lines came to.
         chip: what the reference came from.
+        register_position: position of the entry that accounts for the use of traits on record.
 
     Raises:
         BadInput: a field is not of its form.
     """
-    made = Record(check, compared_at_us, device_class, tuple(lines), binding, chip)
+    made = Record(check, compared_at_us, device_class, tuple(lines), binding, chip, register_position)
     statement = encode(made)
     return Signed(statement, sign(statement))
 
 
-def verify(statement: bytes, signature: bytes, *, check: str, holds: Callable[[bytes, bytes], bool]) -> Record:
+def verify(
+    statement: bytes, signature: bytes, *, check: str, holds: Callable[[bytes, bytes], bool], binding: str | None = None
+) -> Record:
     """Read a record after its signature and the check it belongs to were found right.
 
     Args:
         statement, signature: as `record` made them.
         check: name of the check whose receipt was verified.
         holds: takes message and signature, says whether a trusted key signed it.
+        binding: code of the axis binding in that receipt; None leaves step 4 out.
 
     Raises:
-        VerificationFailed: 1 form, 2 signature, 3 another check's record.
+        VerificationFailed: 1 form, 2 signature, 3 another check's record, 4 another result than the receipt's.
     """
     try:
         found = decode(statement)
-    except BadInput as wrong:
+    except (BadInput, UnknownVersion) as wrong:
         raise VerificationFailed(wrong.message, step=1, where="/evidence/statement") from None
     if not holds(statement, signature):
         raise VerificationFailed("No trusted key signed this record.", step=2, where="/evidence/signature")
     if found.check != check:
         raise VerificationFailed("The record belongs to another check.", step=3, where="/evidence/statement")
+    if binding is not None and found.binding != binding:
+        raise VerificationFailed("The record and the receipt differ in their result.", step=4, where="/evidence/statement")
     return found
+
+
+def verify_sample(found: Record, sample: bytes, *, trait: str, name: str, salt: bytes) -> None:
+    """Hold a sample against its commitment in a verified record.
+
+    Args:
+        found: what `verify` returned.
+        sample: the file that was compared.
+        trait, name: its place in the record: "face" or "finger", "live", "reference", "enrolled-1" ….
+        salt: its opening.
+
+    Raises:
+        VerificationFailed: step 5, it is another sample, or the record has none of this name.
+    """
+    committed = {line.commitments.get(name) for line in found.lines if line.trait == trait}
+    if len(salt) != SALT_BYTES or commit(sample, salt) not in committed:
+        raise VerificationFailed("This is not the sample that was compared.", step=5, where=f"/openings/{trait}/{name}")
 
 
 def encode(found: Record) -> bytes:

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from annul.likeness.attack import Detector, examine
+from annul.likeness.attack import Challenge, Detector, answer, examine
 from annul.likeness.calibration import Calibration, packaged
-from annul.likeness.comparison import CapturePolicy, Comparison, Result, settle
+from annul.likeness.comparison import CapturePolicy, Comparison, Finding, Result, settle
 from annul.likeness.engines import library, version, weights
 from annul.likeness.samples import Image, Pixels, decode_face
 
@@ -39,6 +39,10 @@ FIRST_SHARE: Final = 0.1
 """Share of the stated FMR that the first stage may use for matches it decides alone."""
 FIRST_REJECT_RATE: Final = 0.05
 """Impostor rate of SFace at whose threshold the second network is no longer asked: below it is no match."""
+
+SAME_BEARER_RATE: Final = 0.05
+"""Impostor rate of SFace at whose threshold the face in a frame of a challenge counts as the live photo's: turned heads score
+low."""
 
 
 class FaceQuality(msgspec.Struct, frozen=True):
@@ -66,10 +70,14 @@ class FaceQuality(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """The main face of a picture at working size: RGB pixels and YuNet's row (box, five landmarks, score) in their frame."""
+    """The main face of a picture at working size: RGB pixels and YuNet's row (box, five landmarks, score) in their frame.
+
+    place: the five landmarks (5, 2) in pixels of the full picture.
+    """
 
     pixels: Pixels
     row: NDArray[np.float32]
+    place: NDArray[np.float64]
 
     @property
     def landmarks(self) -> NDArray[np.float64]:
@@ -109,6 +117,8 @@ def compare(
     detectors: Sequence[Detector] = (),
     supervised: bool = False,
     policy: CapturePolicy = CapturePolicy(),  # noqa: B008  frozen
+    challenge: Challenge | None = None,
+    frames: Sequence[bytes] = (),
 ) -> Comparison:
     """Compare a live photo with a reference portrait.
 
@@ -119,6 +129,8 @@ def compare(
         detectors: presentation-attack detectors to ask about the live photo.
         supervised: the clerk confirms to have watched the capture.
         policy: what the relying party demands.
+        challenge: the actions the bearer was asked for after the live photo, which looks straight.
+        frames: one photo an action, in the same order.
 
     Returns:
         Match, no match, doubtful (no usable trait) between them, or no usable trait with the problem of the photo.
@@ -131,6 +143,8 @@ def compare(
     shown = decode_face(live, where="/live")
     findings = examine(detectors, "face", (shown,))
     first, first_quality = look(shown, chosen)
+    if challenge is not None:
+        findings = (*findings, _challenged(challenge, first, frames, chosen))
     second, second_quality = look(decode_face(reference, where="/reference"), chosen)
     base = Comparison(
         trait="face",
@@ -152,6 +166,32 @@ def compare(
     return settle(_scored(base, first, second, chosen, fmr), policy)
 
 
+def describe(portrait: bytes) -> NDArray[np.float32] | None:
+    """Return SFace's unit vector (128,) of a portrait's main face; None when no face is found.
+
+    Nothing is compared here. The register's clean-up uses it to find one face under two persons; a counter never does.
+
+    Raises:
+        BadInput, TooLarge: the portrait is not of its form.
+        MissingPackage: a library is not installed.
+    """
+    found, _ = look(decode_face(portrait), packaged("face"))
+    return None if found is None else _engine().sface(found).astype(np.float32)
+
+
+def _challenged(asked: Challenge, straight: Face | None, frames: Sequence[bytes], calibration: Calibration) -> Finding:
+    """Judge the frames of a challenge: the actions, and that it is the bearer of the live photo who carries them out."""
+    engine = _engine()
+    seen = [look(decode_face(frame, where=f"/frames/{n}"), calibration) for n, frame in enumerate(frames)]
+    alone = [face if quality.faces == 1 else None for face, quality in seen]
+    found = answer(asked, [None if face is None else face.place for face in (straight, *alone)])
+    if found.attack or straight is None:
+        return found
+    least, first = calibration.tail(FIRST).counted(SAME_BEARER_RATE), engine.sface(straight)
+    same = all(face is not None and float(first @ engine.sface(face)) >= least for face in alone)
+    return found if same else msgspec.structs.replace(found, attack=True)
+
+
 def algorithms() -> dict[str, str]:
     """Return the versions of all parts a score depends on."""
     return {
@@ -166,7 +206,7 @@ def _scored(base: Comparison, live: Face, reference: Face, calibration: Calibrat
     engine = _engine()
     cosine = float(engine.sface(live) @ engine.sface(reference))
     first, fused = calibration.tail(FIRST), calibration.tail(FUSED)
-    accept, reject = first.threshold(fmr * FIRST_SHARE), first.threshold(FIRST_REJECT_RATE)
+    accept, reject = first.threshold(fmr * FIRST_SHARE), first.counted(FIRST_REJECT_RATE)
     scores = {FIRST: cosine}
     if cosine >= accept or cosine < reject:
         result, decided_by, score, threshold = (Result.MATCH if cosine >= accept else Result.NO_MATCH), FIRST, cosine, accept
@@ -176,7 +216,7 @@ def _scored(base: Comparison, live: Face, reference: Face, calibration: Calibrat
         scores |= {"dlib-distance": distance, FUSED: score}
         if score >= threshold:
             result = Result.MATCH
-        elif score >= fused.threshold(min(0.1, fmr * calibration.doubt)):
+        elif score >= fused.counted(fmr * calibration.doubt):
             result = Result.NO_USABLE_TRAIT
         else:
             result = Result.NO_MATCH
@@ -264,6 +304,7 @@ def _working(pixels: Pixels, row: NDArray[np.float32], scale: float, pad: int) -
     moved[[0, 4, 6, 8, 10, 12]] -= pad
     moved[[1, 5, 7, 9, 11, 13]] -= pad
     moved[:14] /= scale
+    place = moved[4:14].reshape(5, 2).astype(np.float64)
     x, y, width, height = (float(v) for v in moved[:4])
     reach = max(width, height)
     centre = (x + width / 2, y + height / 2)
@@ -276,7 +317,7 @@ def _working(pixels: Pixels, row: NDArray[np.float32], scale: float, pad: int) -
     moved[[0, 4, 6, 8, 10, 12]] -= low_x
     moved[[1, 5, 7, 9, 11, 13]] -= low_y
     moved[:14] *= ratio
-    return Face(np.ascontiguousarray(_resized(cv2, cut, ratio)), moved)
+    return Face(np.ascontiguousarray(_resized(cv2, cut, ratio)), moved, place)
 
 
 def _judge(face: Face, faces: int, width: float, calibration: Calibration) -> FaceQuality:

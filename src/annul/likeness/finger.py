@@ -24,12 +24,15 @@ from annul.likeness.attack import Detector, examine
 from annul.likeness.calibration import Calibration, packaged
 from annul.likeness.comparison import CapturePolicy, Comparison, Result, settle
 from annul.likeness.engines import library, version, weights
+from annul.likeness.fusion import fuse_activations
 from annul.likeness.samples import Image, Pixels, decode_finger
 
 EXTRACTOR: Final = "LEADER"
 DPI: Final = 500.0
 ENROLLED_MAX: Final = 24
 """Enrolled views of one person: ten fingers, two impressions each, and some."""
+LIVE_MAX: Final = 2
+"""Live views of one comparison: one finger, seen twice at most."""
 REGION_MAX: Final = (640, 832)
 """Width and height in pixels at 500 dpi of the part that is looked at: a whole fingertip is 1.25 by 1.6 inch."""
 RELIABILITY_MIN: Final = 0.3
@@ -110,8 +113,8 @@ def compare(
         policy: what the relying party demands.
 
     Returns:
-        Match at or above the threshold; doubtful (no usable trait) down to the threshold of `calibration.doubt` times the
-        rate; below no match. Too few minutiae on either side is no usable trait.
+        Match at or above the threshold; doubtful (no usable trait) down to the threshold that `calibration.doubt` times the
+        rate of the measured impostors reached; below no match. Too few minutiae on either side is no usable trait.
 
     Raises:
         BadInput, TooLarge, UnknownVersion: a sample or template is not of its form, or the rate cannot be supported.
@@ -127,9 +130,11 @@ def compare(
         raise BadInput("Detectors of attacks need the image, not a template.", where="/live")
     findings = () if image is None else examine(detectors, "finger", (image,))
     views = template.decode(live, where="/live") if image is None else [_view(_at_500_dpi(image, None), 0, 0)[0]]
+    if len(views) > LIVE_MAX:
+        raise TooLarge(f"At most {LIVE_MAX} live views are compared.", where="/live")
     stored = [v for k, sample in enumerate(enrolled) for v in _views(sample, f"/enrolled/{k}")]
-    if len(stored) > ENROLLED_MAX or len(views) > 2:
-        raise TooLarge(f"At most 2 live and {ENROLLED_MAX} enrolled views are compared.", where="/enrolled")
+    if len(stored) > ENROLLED_MAX:
+        raise TooLarge(f"At most {ENROLLED_MAX} enrolled views are compared.", where="/enrolled")
     least = int(chosen.gate("minutiae_min"))
     usable = [v for v in stored if len(v.minutiae) >= least]
     shown = [v for v in views if len(v.minutiae) >= least]
@@ -161,7 +166,7 @@ def similarity(a: Sequence[template.View], b: Sequence[template.View]) -> float:
 def algorithms() -> dict[str, str]:
     """Return the versions of all parts a score depends on."""
     return {
-        "extractor": f"{EXTRACTOR} afis {version('afis')}",
+        "extractor": f"{EXTRACTOR} afis {version('afis')}, activations fused",
         "runtime": f"onnxruntime {version('onnxruntime')}",
         "matcher": f"annul minutiae {minutiae.VERSION}",
         "quality": f"nbis-py {version('nbis-py')}",
@@ -184,7 +189,7 @@ def _scored(
             threshold = tail.threshold(fmr / pairs)
             scores[f"enrolled-{k + 1}" if len(live) == 1 else f"live-{j + 1}-enrolled-{k + 1}"] = score
             if best is None or score - threshold > best[0]:
-                best = (score - threshold, score, tail.threshold(min(0.1, fmr * calibration.doubt) / pairs), kind)
+                best = (score - threshold, score, tail.counted(fmr * calibration.doubt / pairs), kind)
     if best is None:
         return base
     margin, score, doubtful, kind = best
@@ -233,7 +238,10 @@ def _leader() -> Any:
     runtime = library("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return runtime.InferenceSession(str(weights("leader")), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 3  # errors: it warns of constants that the fused nodes left without use
+    return runtime.InferenceSession(
+        fuse_activations(weights("leader").read_bytes()), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _view(pixels: Pixels, position: int, impression: int) -> tuple[template.View, FingerQuality]:

@@ -23,7 +23,8 @@ import msgspec
 
 from annul import errors
 from annul.errors import AnnulError, BadInput, SourceDown, TimedOut
-from annul.likeness.comparison import Comparison, exempt
+from annul.likeness.attack import Action, Challenge
+from annul.likeness.comparison import CapturePolicy, Comparison, exempt, unreferenced
 from annul.likeness.evidence import SALT_BYTES, Line, commit, line
 
 COMPARE_MAX_S: Final = 20.0
@@ -41,10 +42,14 @@ _SET: Final = {
 
 
 class FacePair(msgspec.Struct, forbid_unknown_fields=True):
-    """A photo of the bearer and the portrait on the chip or in the register; JPEG, PNG, JPEG 2000 or BMP."""
+    """A photo of the bearer and the portrait on the chip or in the register; JPEG, PNG, JPEG 2000 or BMP.
+
+    reference: empty when there is none. frames: photos that answer a challenge, one an action, in order.
+    """
 
     live: bytes
-    reference: bytes
+    reference: bytes = b""
+    frames: list[bytes] = []
 
     def __repr__(self) -> str:
         return "FacePair(…)"
@@ -52,22 +57,28 @@ class FacePair(msgspec.Struct, forbid_unknown_fields=True):
 
 class FingerSet(msgspec.Struct, forbid_unknown_fields=True):
     """A scan of the bearer's finger and the holder's enrolled prints: images (PNG, TIFF, BMP, JPEG 2000, WSQ) or records of
-    ISO/IEC 19794-2."""
+    ISO/IEC 19794-2. enrolled: empty when there are none."""
 
     live: bytes
-    enrolled: list[bytes]
+    enrolled: list[bytes] = []
 
     def __repr__(self) -> str:
         return "FingerSet(…)"
 
 
 class Task(msgspec.Struct):
-    """What to compare. `finger_exempt`: the person has no usable print, which the evidence says."""
+    """What to compare.
+
+    finger_exempt: the person has no usable print, which the evidence says; supervised: the clerk watched the capture;
+    policy: what the agreement demands of it; actions: of the challenge that `face.frames` answer, empty without one.
+    """
 
     face: FacePair | None = None
     finger: FingerSet | None = None
     finger_exempt: bool = False
     supervised: bool = False
+    policy: CapturePolicy = CapturePolicy()
+    actions: tuple[Action, ...] = ()
 
 
 class Done(msgspec.Struct, tag="done"):
@@ -101,15 +112,23 @@ def compare_all(task: Task) -> Done:
     if task.face is not None:
         from annul.likeness import face
 
+        pair = task.face
         with _below("/face"):
-            found = face.compare(task.face.live, task.face.reference, supervised=task.supervised)
-        _add(done, found, {"live": task.face.live, "reference": task.face.reference})
+            found = face.compare(
+                pair.live, pair.reference, supervised=task.supervised, policy=task.policy,
+                challenge=Challenge(task.actions) if task.actions else None, frames=pair.frames,
+            ) if pair.reference else unreferenced("face", supervised=task.supervised)  # fmt: skip
+        samples = {"live": pair.live} | ({"reference": pair.reference} if pair.reference else {})
+        _add(done, found, samples | {f"frame-{n}": each for n, each in enumerate(pair.frames, 1)})
     if task.finger is not None:
         from annul.likeness import finger
 
+        prints = task.finger
         with _below("/fingerprint"):
-            found = finger.compare(task.finger.live, task.finger.enrolled, supervised=task.supervised)
-        samples = {"live": task.finger.live} | {f"enrolled-{n}": each for n, each in enumerate(task.finger.enrolled, 1)}
+            found = finger.compare(
+                prints.live, prints.enrolled, supervised=task.supervised, policy=task.policy
+            ) if prints.enrolled else unreferenced("finger", supervised=task.supervised)  # fmt: skip
+        samples = {"live": prints.live} | {f"enrolled-{n}": each for n, each in enumerate(prints.enrolled, 1)}
         _add(done, found, samples)
     elif task.finger_exempt:
         _add(done, exempt("finger", supervised=task.supervised), {})

@@ -154,11 +154,14 @@ def _open(sample: bytes, formats: tuple[str, ...], pixels_max: int, where: str) 
 
 
 def _guarded(read: Any, where: str, message: str = "The image is truncated or damaged.") -> Any:
-    """Run a decoder; whatever it raises becomes one BadInput without a trace of the sample."""
+    """Run a decoder; whatever it raises becomes one BadInput, or TooLarge for a bomb, without a trace of the sample."""
+    damaged: BadInput | TooLarge
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read()
+    except library("PIL.Image").DecompressionBombError:
+        damaged = TooLarge("The image unpacks to far more than is taken.", where=where, mend="Reduce it before sending it.")
     except Exception:  # noqa: BLE001  decoders raise anything on hostile bytes; the cause may quote them
         damaged = BadInput(message, where=where, mend="Take the sample again, or send it in another format.")
     raise damaged

@@ -22,6 +22,12 @@ from annul.records.mrz import Mrz, check_digit
 PACE_ECDH_GM = "0.4.0.127.0.7.2.2.4.2"
 CA_ECDH = "0.4.0.127.0.7.2.2.3.2"
 PUBLIC_KEY_ECDH = "0.4.0.127.0.7.2.2.1.2"
+ACTIVE_AUTHENTICATION = "2.23.136.1.1.5"
+PLAIN_ECDSA = {
+    f"0.4.0.127.0.7.1.1.4.1.{number}": name
+    for number, name in enumerate(("sha1", "sha224", "sha256", "sha384", "sha512"), start=1)
+}
+"""Signature algorithms of BSI TR-03111, section 5.2.1.1 -> their hash."""
 SECURITY_INFOS_MAX = 32
 """More entries than any document has; bounds the work on hostile data."""
 PASSWORD_MRZ, PASSWORD_CAN = 1, 2
@@ -92,11 +98,13 @@ class SecurityInfos:
         pace: generic mapping over standardised curves, strongest cipher first.
         chip_authentication: keys for ECDH chip authentication, strongest cipher first.
         pace_entries: number of PACE entries of any kind (decides whether parameters must be named).
+        active_digest: hash of the chip's ECDSA signatures in active authentication, None if it is not told.
     """
 
     pace: tuple[PaceInfo, ...]
     chip_authentication: tuple[ChipAuthenticationKey, ...]
     pace_entries: int
+    active_digest: str | None = None
 
 
 class _SecurityInfo(core.Sequence):  # type: ignore[misc]
@@ -123,6 +131,7 @@ def parse_security_infos(data: bytes) -> SecurityInfos:
             raise CardMalformed("too many security infos")
         pace: list[PaceInfo] = []
         pace_entries = 0
+        active_digest: str | None = None
         suites: dict[int | None, Suite] = {}
         public: list[tuple[int | None, keys.PublicKeyInfo]] = []
         for entry in entries:
@@ -140,6 +149,8 @@ def parse_security_infos(data: bytes) -> SecurityInfos:
                 suite = Suite(int(last))
                 if key_id not in suites or suites[key_id].value < suite.value:
                     suites[key_id] = suite
+            elif oid == ACTIVE_AUTHENTICATION and optional:
+                active_digest = PLAIN_ECDSA.get(optional.parse(core.ObjectIdentifier).dotted)
             elif oid == PUBLIC_KEY_ECDH:
                 key_id = int(optional.parse(core.Integer).native) if optional else None
                 public.append((key_id, entry["required"].parse(keys.PublicKeyInfo)))
@@ -149,7 +160,7 @@ def parse_security_infos(data: bytes) -> SecurityInfos:
     # A key without any ChipAuthenticationInfo is used with 3DES (Doc 9303-11 section 9.2.6).
     found = [ChipAuthenticationKey(suites.get(key_id, Suite.TRIPLE_DES), key, key_id) for key_id, key in public]
     found.sort(key=lambda item: -item.suite.value)
-    return SecurityInfos(tuple(pace), tuple(found), pace_entries)
+    return SecurityInfos(tuple(pace), tuple(found), pace_entries, active_digest)
 
 
 def bac(channel: Channel, key: AccessKey, random_bytes: RandomBytes) -> Session:

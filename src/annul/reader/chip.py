@@ -1,6 +1,6 @@
 """The walk through an identity document's chip: open, read, verify, prove it is no copy.
 
-    EF.CardAccess -> PACE (else BAC) -> EF.COM? DG1 DG14? DG2 EF.SOD -> chip authentication -> passive authentication
+    EF.CardAccess -> PACE (else BAC) -> DG1 DG14? DG15? DG2 EF.SOD -> chip, active and passive authentication
 
 Every length the chip claims is bounded before it is followed; the whole walk has a time limit (`transport`).
 
@@ -15,16 +15,24 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from annul.reader import access, passive, reading, tlv
+from annul.reader import access, active, passive, reading, tlv
 from annul.reader.datagroups import Portrait, portrait_of_dg2, zone_of_dg1
 from annul.reader.faults import CardMalformed, CardRefused
-from annul.reader.reading import AccessList, Assurance, ChipAuthentication, ChipEvidence, Means, Reading
+from annul.reader.reading import (
+    AccessList,
+    ActiveAuthentication,
+    Assurance,
+    ChipAuthentication,
+    ChipEvidence,
+    Means,
+    Reading,
+)
 from annul.reader.transport import Channel, Command, Transport
 from annul.records.mrz import ZoneMalformed, parse
 
 APPLICATION = bytes.fromhex("A0000002471001")
-CARD_ACCESS, SOD, DG1, DG2, DG14 = 0x011C, 0x011D, 0x0101, 0x0102, 0x010E
-FILE_MAX_BYTES = {CARD_ACCESS: 4096, SOD: 65_536, DG1: 512, DG2: 600_000, DG14: 16_384}
+CARD_ACCESS, SOD, DG1, DG2, DG14, DG15 = 0x011C, 0x011D, 0x0101, 0x0102, 0x010E, 0x010F
+FILE_MAX_BYTES = {CARD_ACCESS: 4096, SOD: 65_536, DG1: 512, DG2: 600_000, DG14: 16_384, DG15: 4096}
 """Largest files that are read. Real ones: SOD 1 to 4 kB, DG2 12 to 60 kB, the others below 1 kB."""
 CHUNK_BYTES = 0xDF
 """Data in one short protected answer of any suite."""
@@ -65,6 +73,7 @@ def read_document(
     protocol, offered = walk.open(key)
     dg1 = walk.file(DG1, "DG1")
     dg14 = walk.file_if_there(DG14, "DG14")
+    dg15 = walk.file_if_there(DG15, "DG15")
     dg2 = walk.file_if_there(DG2, "DG2") if portrait else None
     sod = walk.file_if_there(SOD, "EF.SOD")
     lines = zone_of_dg1(dg1)
@@ -74,7 +83,8 @@ def read_document(
         raise CardMalformed("the zone in DG1 breaks the rules of Doc 9303", where="DG1") from error
     image: Portrait | None = portrait_of_dg2(dg2) if dg2 is not None else None
     proof, signed = walk.authenticate_chip(dg14)
-    groups = {number: data for number, data in ((1, dg1), (2, dg2), (14, dg14)) if data is not None}
+    signs = walk.authenticate_actively(dg15, signed)
+    groups = {number: data for number, data in ((1, dg1), (2, dg2), (14, dg14), (15, dg15)) if data is not None}
     if sod is None:
         findings = passive.PassiveAuthentication(passive.PassiveVerdict.MALFORMED, (passive.PassiveVerdict.MALFORMED,))
     else:
@@ -85,6 +95,7 @@ def read_document(
         chip_authentication=proof,
         access_list=_compare(offered, signed),
         print_agrees=None if printed is None else list(printed) == lines,
+        active_authentication=signs,
     )
     assurance = Assurance.CARD_DATA
     if evidence.genuine:
@@ -196,6 +207,17 @@ class _Walk:
         except (CardRefused, CardMalformed):
             return ChipAuthentication.FAILED, infos
         return (ChipAuthentication.PASSED if status == 0x9000 else ChipAuthentication.FAILED), infos
+
+
+    def authenticate_actively(self, dg15: bytes | None, signed: access.SecurityInfos | None) -> ActiveAuthentication:
+        """Let the chip sign a fresh number with the key of DG15."""
+        if dg15 is None:
+            return ActiveAuthentication.ABSENT
+        try:
+            held = active.prove(self._channel, dg15, signed.active_digest if signed else None, self._random)
+        except (CardRefused, CardMalformed):
+            return ActiveAuthentication.FAILED
+        return ActiveAuthentication.PASSED if held else ActiveAuthentication.FAILED
 
 
 def _select(number: int) -> Command:

@@ -331,7 +331,7 @@ def _verify(
             fill = padding.PKCS1v15()
         if name not in _DIGESTS:
             return False
-        public = _load_key(key)
+        public = load_key(key)
         if isinstance(public, rsa.RSAPublicKey) and scheme in ("rsassa_pss", "rsassa_pkcs1v15"):
             public.verify(signature, message, fill, _DIGESTS[name]())
         elif isinstance(public, ec.EllipticCurvePublicKey) and scheme == "ecdsa":
@@ -343,8 +343,8 @@ def _verify(
     return True
 
 
-def _load_key(key: keys.PublicKeyInfo) -> object:
-    """Load a key; curves that are written out in full (as most document signers do) are named first."""
+def load_key(key: keys.PublicKeyInfo) -> object:
+    """Load a public key; curves that are written out in full (as most document signers do) are named first."""
     algorithm = key["algorithm"]
     if algorithm["algorithm"].native == "ec" and algorithm["parameters"].name != "named":
         curve, point = curves.of_public_key(key)

@@ -47,6 +47,14 @@ class ChipAuthentication(StrEnum):
     ABSENT = "absent"
 
 
+class ActiveAuthentication(StrEnum):
+    """Whether the chip signed a fresh number with the key of DG15."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
 class AccessList(StrEnum):
     """Whether the signed copy confirms what the chip offered before it was opened (against a forged downgrade)."""
 
@@ -65,6 +73,7 @@ class ChipEvidence:
         chip_authentication: whether the chip holds its private key.
         access_list: whether EF.CardAccess is confirmed by the signed DG14.
         print_agrees: the zone in the chip is the zone that was read from the print; None when only its key was given.
+        active_authentication: whether the chip signed a fresh number.
     """
 
     access: str
@@ -72,6 +81,7 @@ class ChipEvidence:
     chip_authentication: ChipAuthentication
     access_list: AccessList = AccessList.UNSIGNED
     print_agrees: bool | None = None
+    active_authentication: ActiveAuthentication = ActiveAuthentication.ABSENT
 
     @property
     def genuine(self) -> bool:
@@ -86,9 +96,11 @@ class ChipEvidence:
 
     @property
     def same_chip(self) -> bool:
-        """The signed key is in this very chip."""
-        signed = self.passive.groups.get(14, False)
-        return self.genuine and signed and self.chip_authentication is ChipAuthentication.PASSED
+        """A signed key is in this very chip, by one of the two proofs; one that failed is not outweighed by the other."""
+        proofs = ((14, self.chip_authentication.value), (15, self.active_authentication.value))
+        if not self.genuine or any(found == "failed" for _, found in proofs):
+            return False
+        return any(found == "passed" and self.passive.groups.get(group, False) for group, found in proofs)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -149,11 +149,14 @@ class Session:
             odd = command.header[1] & 1
             objects += tlv.write(0x85, secret) if odd else tlv.write(0x87, b"\x01" + secret)
         if command.expected is not None:
-            objects += tlv.write(0x97, bytes([command.expected & 0xFF]))
+            extended = command.expected > 256
+            objects += tlv.write(0x97, (command.expected & 0xFFFF).to_bytes(2, "big") if extended else bytes([command.expected & 0xFF]))
         proof = mac(self.suite, self._mac_key, pad(counter + pad(header, size) + objects, size))
         body = objects + tlv.write(0x8E, proof)
         if len(body) > 255:
             raise ValueError("the protected command is too long for the short form")
+        if command.expected is not None and command.expected > 256:
+            return header + b"\0" + len(body).to_bytes(2, "big") + body + b"\0\0"
         return header + bytes([len(body)]) + body + b"\0"
 
     def unwrap(self, response: bytes) -> tuple[bytes, int]:
@@ -205,7 +208,8 @@ class Session:
         """
         size = self.suite.block_bytes
         counter = self._step()
-        body = raw[5 : 5 + raw[4]] if len(raw) > 5 else b""
+        start = 7 if len(raw) > 7 and raw[4] == 0 else 5
+        body = raw[start : start + int.from_bytes(raw[4:start], "big")] if len(raw) > 5 else b""
         covered, proof, secret, expected = b"", None, None, None
         offset = 0
         while offset < len(body):
@@ -217,7 +221,7 @@ class Session:
             if item.tag in (0x85, 0x87):
                 secret = item.value[item.tag == 0x87 :]
             elif item.tag == 0x97:
-                expected = item.value[0] or 256
+                expected = int.from_bytes(item.value, "big") or 1 << 8 * len(item.value)
             offset = item.end
         good = mac(self.suite, self._mac_key, pad(counter + pad(raw[:4], size) + covered, size))
         if proof is None or not hmac.compare_digest(good, proof):

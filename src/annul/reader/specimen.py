@@ -19,6 +19,7 @@ from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from annul.reader import access, curves, tlv
@@ -199,12 +200,43 @@ def written_out(curve_number: int, public: bytes) -> keys.PublicKeyInfo:
     )
 
 
-def security_infos(pace: Sequence[access.PaceInfo], chip_key: ChipKey | None) -> bytes:
-    """Return the SET OF SecurityInfo for EF.CardAccess (without key) or DG14 (with it)."""
+class ActiveKey:
+    """A chip's key pair for active authentication: RSA of 1,536 bits or more, or plain ECDSA with SHA-256."""
+
+    def __init__(self, *, rsa_bits: int = 0) -> None:
+        self.key: PrivateKey = (
+            rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.BrainpoolP256R1())
+        )
+
+    def dg15(self) -> bytes:
+        """Return the data group with the public key."""
+        public = self.key.public_key()
+        return tlv.write(
+            0x6F, public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+
+    def sign(self, number: bytes) -> bytes:
+        """Sign a reader's number as Doc 9303-11 section 6.1.2 says."""
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            r, s = decode_dss_signature(self.key.sign(number, ec.ECDSA(hashes.SHA256())))
+            return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        numbers = self.key.private_numbers()
+        size = (self.key.key_size + 7) // 8
+        message = os.urandom(size - 1 - 32 - 2)
+        text = b"\x6a" + message + hashlib.sha256(message + number).digest() + b"\x34\xcc"
+        signed = pow(int.from_bytes(text, "big"), numbers.d, numbers.public_numbers.n)
+        return min(signed, numbers.public_numbers.n - signed).to_bytes(size, "big")
+
+
+def security_infos(pace: Sequence[access.PaceInfo], chip_key: ChipKey | None, active_key: ActiveKey | None = None) -> bytes:
+    """Return the SET OF SecurityInfo for EF.CardAccess (without keys) or DG14 (with them)."""
     entries = [_info(item.oid, core.Integer(2), core.Integer(item.parameters)) for item in pace]
     if chip_key is not None:
         entries.append(_info(f"{access.CA_ECDH}.{chip_key.suite.value}", core.Integer(1)))
         entries.append(_info(access.PUBLIC_KEY_ECDH, chip_key.public_info()))
+    if active_key is not None and isinstance(active_key.key, ec.EllipticCurvePrivateKey):
+        plain_sha256 = next(oid for oid, name in access.PLAIN_ECDSA.items() if name == "sha256")
+        entries.append(_info(access.ACTIVE_AUTHENTICATION, core.Integer(1), core.ObjectIdentifier(plain_sha256)))
     return tlv.write(0x31, b"".join(sorted(entries)))
 
 
@@ -240,6 +272,7 @@ def personalise(
     *,
     pace: Sequence[access.PaceInfo] = (PACE_AES,),
     chip_key: ChipKey | None = None,
+    active_key: ActiveKey | None = None,
     wrong_key: bool = False,
 ) -> SpecimenChip:
     """Write one document and return its chip.
@@ -251,15 +284,18 @@ def personalise(
         portrait: encoded image for DG2.
         pace: ways of PACE; empty leaves BAC only.
         chip_key: enables chip authentication.
+        active_key: enables active authentication.
         wrong_key: sign EF.SOD with a key that is not the signer's.
     """
-    dg14 = security_infos(pace, chip_key) if pace or chip_key else None
+    dg14 = security_infos(pace, chip_key, active_key) if pace or chip_key or active_key else None
     groups = data_groups(zone, portrait, dg14)
+    if active_key is not None:
+        groups[15] = active_key.dg15()
     files = {0x0100 | number: data for number, data in groups.items()}
     files[SOD] = country.security_object(groups, wrong_key=wrong_key)
     if pace:
         files[CARD_ACCESS] = security_infos(pace, None)
-    return SpecimenChip(files, key, pace=pace, chip_key=chip_key)
+    return SpecimenChip(files, key, pace=pace, chip_key=chip_key, active_key=active_key)
 
 
 class SpecimenChip:
@@ -281,9 +317,11 @@ class SpecimenChip:
         *,
         pace: Sequence[access.PaceInfo] = (),
         chip_key: ChipKey | None = None,
+        active_key: ActiveKey | None = None,
     ) -> None:
         self.files = files
         self.chip_key = chip_key
+        self.active_key = active_key
         self._key = key
         self._pace = tuple(pace)
         self.reset()
@@ -333,6 +371,8 @@ class SpecimenChip:
                     return self._challenge, 0x9000
                 case 0x82:
                     return self._bac(command.data)
+                case 0x88 if self.active_key is not None and self._session is not None:
+                    return self.active_key.sign(command.data), 0x9000
                 case 0x22:
                     return self._set_environment(command, protected)
                 case 0x86:

@@ -8,6 +8,7 @@ shows at its start. It keeps nothing: what was read goes into the answer and out
     POST /v1/card      {"reader": …, "key": {…}, "portrait": true}    a chip by PC/SC
     POST /v1/resident  {"port": …, "wait_s": 5}                       a resident card by its reader box
     POST /v1/photo?of=zone|resident                                   a photo; the body is the image file
+    POST /v1/sample?of=face|finger    a photo or print of the bearer: the body, or taken now by the station's own device
 
 See docs/reader.md for every member and error.
 """
@@ -27,8 +28,11 @@ from typing import Any
 import msgspec
 
 from annul import errors
+from annul.likeness.comparison import REASONS
+from annul.likeness.samples import SAMPLE_BYTES_MAX, forbid_core_dumps
 from annul.reader import faults, reading
 from annul.reader.access import AccessKey
+from annul.reader.capture import Program
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
 from annul.reader.passive import TrustList
 from annul.reader.reading import Means, Reading
@@ -101,12 +105,15 @@ class Devices:
         connect: opens the card on a reader.
         serial_ports: ports of resident card readers.
         open_line: opens one of them.
+        camera, scanner: take a photo of the bearer, a fingerprint; None where there is none.
     """
 
     readers: Callable[[], Sequence[str]] = pcsc_readers
     connect: Callable[[str], Transport] = PcscTransport.connect
     serial_ports: Sequence[str] = ()
     open_line: Callable[[str], Line] = SerialLine
+    camera: Program | None = None
+    scanner: Program | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ class _Station:
             ("POST", "/v1/card"): self._card,
             ("POST", "/v1/resident"): self._resident,
             ("POST", "/v1/photo"): self._photo,
+            ("POST", "/v1/sample"): self._sample,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,7 +176,7 @@ class _Station:
             handler = self._routes.get((scope["method"], scope["path"]))
             if handler is None:
                 raise errors.NotFound("The station has no such address or method.", where=scope["path"][:40])
-            limit = IMAGE_MAX_BYTES if scope["path"] == "/v1/photo" else JSON_MAX_BYTES
+            limit = {"/v1/photo": IMAGE_MAX_BYTES, "/v1/sample": SAMPLE_BYTES_MAX}.get(scope["path"], JSON_MAX_BYTES)
             body = await _body(receive, limit)
             result = await asyncio.to_thread(handler, body, scope["query_string"].decode("latin-1"))
         except errors.AnnulError as error:
@@ -207,6 +215,8 @@ class _Station:
         except (errors.MissingPackage, faults.NoReader) as error:
             notes.append(str(error))
         found += [{"kind": "resident", "name": port} for port in self._station.devices.serial_ports]
+        programs = (self._station.devices.camera, self._station.devices.scanner)
+        found += [{"kind": each.kind, "name": each.name} for each in programs if each is not None]
         return msgspec.json.encode({"readers": found, "notes": notes})
 
     def _zone(self, body: bytes, _query: str) -> bytes:
@@ -265,6 +275,62 @@ class _Station:
                 zone = read_zone_photo(body, self._station.texts, today=now.date())
                 return encode(reading.of_zone(zone, Means.ZONE_PHOTO, now))
         raise errors.BadInput("Say what the photo shows.", where="?of", mend="Use ?of=zone or ?of=resident.")
+
+    def _sample(self, body: bytes, query: str) -> bytes:
+        devices = self._station.devices
+        device, prepare = {"of=face": (devices.camera, _photo_of), "of=finger": (devices.scanner, _print_of)}.get(
+            query, (None, None)
+        )
+        if prepare is None:
+            raise errors.BadInput("Say what the sample is of.", where="?of", mend="Use ?of=face or ?of=finger.")
+        with _Turn(self._busy):
+            if not body:
+                if device is None:
+                    mend = "Send an image, or start the station with --camera or --scanner."
+                    raise faults.NoReader("The station has no device for this.", where="?of", mend=mend)
+                body = device.take()
+            return msgspec.json.encode(prepare(body))
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A sample of the bearer as POST /v1/verifications takes it, and whether it is worth sending.
+
+    problems: codes of what is wrong with it; steps: the same in sentences for the clerk; quality: measured values.
+    """
+
+    trait: str
+    media_type: str
+    sample: bytes
+    usable: bool
+    problems: tuple[str, ...]
+    steps: tuple[str, ...]
+    quality: dict[str, float]
+
+
+def _photo_of(image: bytes) -> Sample:
+    from annul.likeness import face
+
+    found = face.portrait_quality(image)
+    steps = tuple(REASONS[code] for code in found.problems)
+    return Sample("face", _media_type(image), image, not found.problems, found.problems, steps, found.as_floats())
+
+
+def _print_of(image: bytes) -> Sample:
+    """Make the minutiae record here: no image of the finger leaves the counter."""
+    from annul.likeness import finger
+    from annul.likeness.calibration import packaged
+
+    made = finger.extract(image)
+    problems = ("few-minutiae",) if made.quality.minutiae < packaged("finger").gate("minutiae_min") else ()
+    steps = tuple(REASONS[code] for code in problems)
+    quality = made.quality.as_floats()
+    return Sample("finger", "application/iso19794-2", made.record, not problems, problems, steps, quality)
+
+
+def _media_type(image: bytes) -> str:
+    """Name the format of an image that was decoded; these are the formats of a face photo."""
+    starts = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"BM": "image/bmp", b"\xff\x4f": "image/j2c"}
+    return starts.get(image[:2], "image/jp2")
 
 
 class _Turn:
@@ -394,6 +460,7 @@ def run(station: Station, *, port: int = DEFAULT_PORT, ready: Callable[[str, str
             raise errors.UnsafeSettings(
                 "An origin is scheme, host and port only, never a pattern.", where="--origin", mend="https://counter.example"
             )
+    forbid_core_dumps()
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -51,12 +51,12 @@ class Protection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command of ISO/IEC 7816-4 in short form.
+    """One command of ISO/IEC 7816-4, in short form wherever the answer fits into it.
 
     Attributes:
         header: class, instruction, P1, P2.
         data: at most 255 bytes, counted before protection.
-        expected: bytes wanted back, 1..256, or None when none are.
+        expected: bytes wanted back, 1..256, or None when none are; more than that takes the extended form (Lc of 3 bytes).
     """
 
     header: bytes
@@ -67,6 +67,9 @@ class Command:
         """Return the unprotected bytes."""
         if len(self.header) != 4 or len(self.data) > 255:
             raise ValueError("a short command has a header of 4 bytes and at most 255 bytes of data")
+        if self.expected is not None and self.expected > 256:
+            head = b"\0" + (len(self.data).to_bytes(2, "big") + self.data if self.data else b"")
+            return self.header + head + (self.expected & 0xFFFF).to_bytes(2, "big")
         body = bytes([len(self.data)]) + self.data if self.data else b""
         tail = b"" if self.expected is None else bytes([self.expected & 0xFF])
         return self.header + body + tail
