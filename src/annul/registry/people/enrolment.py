@@ -19,6 +19,7 @@ from msgspec import Meta
 from annul.errors import BadInput, Conflict, NotFound, TooLarge
 from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
+from annul.records.names import same
 from annul.records.person import CivilEvent, PersonBody
 from annul.registry.act import Act
 from annul.registry.people import rows
@@ -87,6 +88,17 @@ class EnrolmentView(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None
 
 
+class ForComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Traits on record of one holder: empty where there are none; `position` of the entry that accounts for their use."""
+
+    portrait: bytes = b""
+    templates: list[bytes] = msgspec.field(default_factory=list)
+    position: int | None = None
+
+    def __repr__(self) -> str:
+        return "ForComparison(…)"
+
+
 class Enrolments:
     """Enrol persons, withdraw enrolments, and give traits to those who may have them.
 
@@ -129,6 +141,8 @@ class Enrolments:
                 "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
                 consent_id, row.id, consent.scope, consent.basis, consent.evidence, act.author, write.recorded_at_us, position,
             )  # fmt: skip
+            if face is not None:
+                await write.run("DELETE FROM face_vector WHERE person_id = %s", row.id)
             for trait_id, trait_kind, finger, quality, media, ciphertext in sealed:
                 await write.run(
                     "UPDATE enrolment SET ended = 'replaced', ended_at_us = %s, ciphertext = NULL "
@@ -164,6 +178,7 @@ class Enrolments:
             )
             if not ended:
                 raise Conflict("nothing of this person is enrolled")
+            await write.run("DELETE FROM face_vector WHERE person_id = %s", row.id)
             await write.run(
                 "UPDATE consent SET withdrawn_at_us = %s, withdrawn_position = %s "
                 "WHERE person_id = %s AND withdrawn_at_us IS NULL",
@@ -214,6 +229,44 @@ class Enrolments:
         row, (_, trait_id, _, sealed) = people[0], found[0]
         image = unseal(self._vault.unwrap(row.wrapped_key, row.id), sealed, trait_context(row.id, trait_id))
         return await asyncio.to_thread(marked, image, mark)
+
+    async def portrait_of_row(self, row: PersonRow, *, mark: str) -> bytes:
+        """Return a record's portrait as JPEG, marked, for an officer whose look-up is in the log already.
+
+        Raises:
+            NotFound: there is no portrait on record.
+        """
+        async with reading(self._connections) as db:
+            found = await self._sealed(db, row, "face")
+        if not found:
+            raise NotFound("there is no portrait on record")
+        _, trait_id, _, sealed = found[0]
+        image = unseal(self._vault.unwrap(row.wrapped_key, row.id), sealed, trait_context(row.id, trait_id))
+        return await asyncio.to_thread(marked, image, mark)
+
+    async def for_comparison(self, act: Act, document: Document, name: str, *, face: bool, fingers: bool) -> ForComparison:
+        """Return what is enrolled of a document's holder, towards the comparison with a bearer alone: it must not leave.
+
+        Nothing is given for a name that is not the holder's, so that nobody finds out by traits whose number it is. That
+        something is used is entered in the log first.
+        """
+        async with reading(self._connections) as db:
+            key = await self._people.key_of(db, act, document)
+            people = [] if key is None else await rows.by_key(db, act.realm_code, key)
+            if key is None or len(people) != 1:
+                return ForComparison()
+            row = people[0]
+            if not any(same(each.text, name) for each in rows.open_row(row, self._vault).names):
+                return ForComparison()
+            portraits = await self._sealed(db, row, "face") if face else []
+            prints = await self._sealed(db, row, "finger") if fingers else []
+        if not portraits and not prints:
+            return ForComparison()
+        position = await self._people.account(act, key, "comparison with a bearer")
+        secret = self._vault.unwrap(row.wrapped_key, row.id)
+        opened = [unseal(secret, sealed, trait_context(row.id, trait_id)) for _, trait_id, _, sealed in (*portraits, *prints)]
+        count = len(portraits)
+        return ForComparison(portrait=opened[0] if count else b"", templates=opened[count:], position=position)
 
     async def _traits(self, act: Act, number: str, trait: str) -> list[tuple[int, str, bytes]]:
         async with reading(self._connections) as db:

@@ -149,11 +149,18 @@ class PersonImports:
         self._effect = Effect(home, listings, acknowledge_s)
 
     def try_run(
-        self, act: Act, file: Path, *, format: Format | None = None, progress: Progress = lambda _bytes: None
+        self,
+        act: Act,
+        file: Path,
+        *,
+        format: Format | None = None,
+        shared_numbers: bool = False,
+        progress: Progress = lambda _bytes: None,
     ) -> PersonReport:
         """Read a list and say what would be refused and why; nothing is kept."""
         with connect(self._conninfo) as db, _fewer_collections():
-            return self._read(db, act, read_persons(file, format or format_of(file), progress), None)[0]
+            lines = read_persons(file, format or format_of(file), progress)
+            return self._read(db, act, lines, None, shared_numbers=shared_numbers)[0]
 
     def stage(
         self,
@@ -162,18 +169,24 @@ class PersonImports:
         *,
         format: Format | None = None,
         evidence: str = "",
+        shared_numbers: bool = False,
         progress: Progress = lambda _bytes: None,
     ) -> ImportView:
         """Read a list into the register without putting it in force.
+
+        Args:
+            shared_numbers: also take persons of another name under a number that is known: how an old register with such
+                errors comes in, for the clean-up to find them. Otherwise their lines are refused.
 
         Raises:
             BadInput: it cannot be read as a whole, or holds no person that can be entered.
         """
         if len(evidence.encode()) > EVIDENCE_MAX:
             raise BadInput(f"an evidence reference has at most {EVIDENCE_MAX} bytes", where="/evidence")
-        return self.stage_lines(act, read_persons(file, format or format_of(file), progress), evidence=evidence)
+        lines = read_persons(file, format or format_of(file), progress)
+        return self.stage_lines(act, lines, evidence=evidence, shared_numbers=shared_numbers)
 
-    def stage_lines(self, act: Act, batches: Batches, *, evidence: str = "") -> ImportView:
+    def stage_lines(self, act: Act, batches: Batches, *, evidence: str = "", shared_numbers: bool = False) -> ImportView:
         """Stage persons that come in batches of numbered lines; see `stage`."""
         import_id = secrets.token_hex(16)
         try:
@@ -186,7 +199,7 @@ class PersonImports:
                 )
                 try:
                     with _fewer_collections():
-                        report, first, last, total = self._read(db, act, batches, import_id)
+                        report, first, last, total = self._read(db, act, batches, import_id, shared_numbers=shared_numbers)
                     if not report.good:
                         raise BadInput(
                             "The list holds no person that can be entered.",
@@ -311,7 +324,7 @@ class PersonImports:
         return row
 
     def _read(
-        self, db: psycopg.Connection[Any], act: Act, batches: Batches, import_id: str | None
+        self, db: psycopg.Connection[Any], act: Act, batches: Batches, import_id: str | None, *, shared_numbers: bool
     ) -> tuple[PersonReport, int, int, bytes]:
         """Read all lines; seal and copy them when there is an import. Returns (report, first id, last id, digest)."""
         report, running = PersonReport(), hashlib.sha256()
@@ -319,7 +332,7 @@ class PersonImports:
         db.execute("SET enable_seqscan = off")
         first = last = 0
         blind = self._keys.documents(act.realm)
-        seen: set[bytes] = set()  # of a dry run only: what is staged is seen in the table
+        seen: dict[bytes, set[bytes]] = {}  # of a dry run only: what is staged is seen in the table
         for lines in batches:
             report.lines += len(lines)
             persons = []
@@ -333,9 +346,11 @@ class PersonImports:
             fresh = _Fresh(persons, blind, act.realm_code)
             known = fresh.known(db, import_id)
             if import_id is None:
-                known |= seen.intersection(fresh.keys)
-                seen.update(fresh.keys)
-            kept = fresh.keep(known, report)
+                for key in seen.keys() & set(fresh.keys):
+                    known.setdefault(key, set()).update(seen[key])
+            kept = fresh.keep(known, report, shared_numbers=shared_numbers)
+            if import_id is None:
+                seen |= {key: known[key] for key in fresh.keys}
             report.good += len(kept)
             if import_id is None or not kept:
                 continue
@@ -388,26 +403,39 @@ class _Fresh:
             at += 16 + len(holders) + len(names)
         self._blinded = blinded
 
-    def known(self, db: psycopg.Connection[Any], import_id: str | None) -> set[bytes]:
-        """Return the personal numbers' keys that are in force, or came with an earlier batch of this import."""
+    def known(self, db: psycopg.Connection[Any], import_id: str | None) -> dict[bytes, set[bytes]]:
+        """Return the personal numbers' keys that are in force, or came with an earlier batch of this import, with the tags of
+        the names that they have."""
         rows = db.execute(
-            "SELECT person_key FROM person_record "
+            "SELECT person_key, name_tags FROM person_record "
             f"WHERE realm = %s AND person_key = ANY(%s::bytea[]) AND ({IN_FORCE} OR import_id = %s)",
             (self._realm, '{"\\\\x' + '","\\\\x'.join([key.hex() for key in self.keys]) + '"}', import_id),
             binary=True,
         )
-        return {bytes(key) for (key,) in rows.fetchall()}
+        known: dict[bytes, set[bytes]] = {}
+        for key, tags in rows.fetchall():
+            known.setdefault(bytes(key), set()).add(bytes(tags))
+        return known
 
-    def keep(self, known: set[bytes], report: PersonReport) -> list[int]:
+    def keep(self, known: dict[bytes, set[bytes]], report: PersonReport, *, shared_numbers: bool) -> list[int]:
         """Return the places of persons that are new; refuse the others."""
         kept = []
         for place, ((line, _), key) in enumerate(zip(self._persons, self.keys, strict=True)):
-            if key in known:
-                report.refuse(KNOWN, line)
+            others = known.get(key)
+            if others is None:
+                known[key] = {self._tags(place)}
+            elif shared_numbers and (tags := self._tags(place)) and tags not in others:
+                others.add(tags)
             else:
-                known.add(key)
-                kept.append(place)
+                report.refuse(KNOWN, line)
+                continue
+            kept.append(place)
         return kept
+
+    def _tags(self, place: int) -> bytes:
+        _, holders, names = self._persons[place][1][1]
+        at = self._at[place] + 16 + len(holders)
+        return self._blinded[at : at + len(names)]
 
     def seal(self, kept: list[int], ids: list[int], import_id: str, vault: Vault) -> _Sealed:
         """Encrypt the kept persons, each under a key of its own, as the bytes of one COPY."""

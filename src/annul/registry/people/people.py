@@ -15,20 +15,20 @@ from typing import Any, Final
 
 import msgspec
 
-from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
+from annul.errors import Conflict, NotFound, TransitionRefused
 from annul.records.document import Document, DocumentKeys, person_block
-from annul.records.entry import EVIDENCE_MAX, NO_DETAIL, Entry, EntryKind
+from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.names import check_name, same
 from annul.records.person import CivilEvent, Contact, Name, Person, PersonBody, check_person
 from annul.records.status import Event, Proof, contact_change_allowed
 from annul.registry import documents
-from annul.registry.act import Act, remember, replay
+from annul.registry.act import Act, Done, Pen, hold_case
 from annul.registry.effect import ACKNOWLEDGE_S, Effect, Effective
 from annul.registry.keys import Keys
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow, row_of
 from annul.registry.people.vault import Vault, digest
-from annul.registry.register import HAPPENED_AHEAD_MAX_US, Register
+from annul.registry.register import Register
 from annul.registry.store import REALM_CODES, Connection, Connections, Write, reading, writing
 
 DEATH_DELAY_US: Final = 14 * 24 * 3600 * 1_000_000
@@ -38,25 +38,19 @@ CARRIED_OUT_BATCH: Final = 100
 _NOTHING: Final = bytes(32)
 
 
-class PersonRecorded(msgspec.Struct, frozen=True, kw_only=True):
+class PersonRecorded(Done, frozen=True, kw_only=True):
     """Say what was recorded about a person.
 
     Args:
         person: id of the record.
-        position: position of the (last) entry in the register log.
         documents: how many documents it changed.
         death: id of a reported death that waits, and `due_at_us`, when it is carried out.
-        effective_after_us: microseconds from the commit until the check path answered accordingly; 0 when not waited for.
-        replayed: this is the stored answer of an earlier request with the same Idempotency-Key.
     """
 
     person: int
-    position: int
     documents: int = 0
     death: str = ""
     due_at_us: int | None = None
-    effective_after_us: int = 0
-    replayed: bool = False
 
 
 class PersonView(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +118,7 @@ class People:
         self._connections, self._keys, self._register, self._vault = connections, keys, register, vault
         self._now_us, self._death_delay_us = now_us, death_delay_us
         self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
-        self._effect = Effect(home, listings, acknowledge_s)
+        self._pen = Pen(connections, keys, Effect(home, listings, acknowledge_s), now_us)
 
     # Enter and look up -------------------------------------------------------------------------------------------
 
@@ -150,7 +144,7 @@ class People:
             row = row_of(person, person_id, act.realm_code, self._documents[act.realm], self._vault)
             if await rows.by_key(write.db, act.realm_code, row.person_key):
                 raise Conflict("the personal number is in the register", where="/person/personal_number")
-            position = write.append(self._entry(write, act, event, person_id, happened_at_us, evidence, after=row.ciphertext))
+            position = write.append(self.entry(write, act, event, person_id, happened_at_us, evidence, after=row.ciphertext))
             await rows.insert(write, replace(row, position=position))
             await self.note(write, act, person_id, event, happened_at_us, evidence, position)
             return PersonRecorded(person=person_id, position=position)
@@ -228,7 +222,7 @@ class People:
 
         async def body(write: Write) -> PersonRecorded:
             row = await rows.by_id(write.db, act.realm_code, person_id)
-            return await self._changed(
+            return await self.changed(
                 write, act, row, edit, event, happened_at_us=happened_at_us, evidence=evidence, proof=proof,
                 consequence=consequence,
             )  # fmt: skip
@@ -290,7 +284,7 @@ class People:
             if await rows.by_key(write.db, act.realm_code, self._key(act, corrected)):
                 raise Conflict("the corrected number is in the register", where="/corrected_number")
             row = await self.one_of(write.db, act, number)
-            return await self._changed(
+            return await self.changed(
                 write, act, row, lambda person: msgspec.structs.replace(person, personal_number=corrected),
                 CivilEvent.number_correction, happened_at_us=happened_at_us, evidence=evidence, consequence=Event.cancel_data,
             )  # fmt: skip
@@ -321,7 +315,7 @@ class People:
             if found is None:
                 raise NotFound("no entry at this position changed the record", where="/position")
             earlier = rows.open_version(row, bytes(found[0]), self._vault)
-            return await self._changed(
+            return await self.changed(
                 write, act, row, lambda _: earlier, CivilEvent.revert, happened_at_us=happened_at_us, evidence=evidence
             )
 
@@ -333,13 +327,14 @@ class People:
         async def body(write: Write) -> PersonRecorded:
             row = await rows.by_id(write.db, act.realm_code, person_id)
             now = write.recorded_at_us
-            position = write.append(self._entry(write, act, CivilEvent.erased, person_id, now, evidence, before=row.ciphertext))
+            position = write.append(self.entry(write, act, CivilEvent.erased, person_id, now, evidence, before=row.ciphertext))
             await write.run(
                 "UPDATE person_record SET wrapped_key = NULL, ciphertext = '', photo = false, position = %s WHERE id = %s",
                 position,
                 person_id,
             )
             await write.run("UPDATE person_version SET ciphertext = '' WHERE person_id = %s", person_id)
+            await write.run("DELETE FROM face_vector WHERE person_id = %s", person_id)
             await write.run(
                 "UPDATE enrolment SET ciphertext = NULL, ended_at_us = coalesce(ended_at_us, %s), "
                 "ended = coalesce(ended, 'erased') WHERE person_id = %s",
@@ -382,7 +377,7 @@ class People:
             death_id = "d_" + secrets.token_hex(12)
             due_at_us = write.recorded_at_us + self._death_delay_us
             position = write.append(
-                self._entry(
+                self.entry(
                     write, act, CivilEvent.death_reported, row.id, happened_at_us, evidence, before=row.ciphertext,
                     after=row.ciphertext,
                 )
@@ -419,7 +414,7 @@ class People:
             now = write.recorded_at_us
             row = await rows.by_id(write.db, act.realm_code, found[0])
             position = write.append(
-                self._entry(
+                self.entry(
                     write, act, CivilEvent.death_appealed, row.id, now, grounds, before=row.ciphertext, after=row.ciphertext
                 )
             )
@@ -461,7 +456,7 @@ class People:
                 return False
             row = await rows.by_id(write.db, act.realm_code, found[0])
             died = _iso_date(found[1])
-            await self._changed(
+            await self.changed(
                 write, act, row, lambda person: msgspec.structs.replace(person, status="deceased", death_date=died),
                 CivilEvent.death, happened_at_us=found[1], evidence=f"death {death_id}", consequence=Event.cancel_death,
             )  # fmt: skip
@@ -485,21 +480,7 @@ class People:
         self, act: Act, happened_at_us: int | None, evidence: str, body: Callable[[Write], Awaitable[PersonRecorded]]
     ) -> PersonRecorded:
         """Run one write: idempotent, in one transaction, and wait until the check path has it."""
-        now = self._now_us()
-        if happened_at_us is not None and happened_at_us > now + HAPPENED_AHEAD_MAX_US:
-            raise BadInput("this lies in the future", where="/happened_at", mend="Give the time when it happened.")
-        if len(evidence.encode()) > EVIDENCE_MAX:
-            raise BadInput(f"an evidence reference has at most {EVIDENCE_MAX} bytes", where="/evidence")
-        async with writing(self._connections, now) as write:
-            self._keys.hold_epoch(write.key_epoch)
-            recorded = await replay(write, act, PersonRecorded)
-            if recorded is None:
-                recorded = await body(write)
-                await remember(write, act, recorded)
-            else:
-                recorded = msgspec.structs.replace(recorded, replayed=True)
-        waited_us = await self._effect.wait(recorded.position)
-        return msgspec.structs.replace(recorded, effective_after_us=waited_us)
+        return await self._pen.write(act, PersonRecorded, body, happened_at_us=happened_at_us, evidence=evidence)
 
     async def one_of(self, db: Connection, act: Act, number: str) -> PersonRow:
         """Return the one record of a personal number.
@@ -524,11 +505,11 @@ class People:
     ) -> PersonRecorded:
         async def body(write: Write) -> PersonRecorded:
             row = await self.one_of(write.db, act, number)
-            return await self._changed(write, act, row, edit, event, happened_at_us=happened_at_us, **more)
+            return await self.changed(write, act, row, edit, event, happened_at_us=happened_at_us, **more)
 
         return await self.write(act, happened_at_us, more.get("evidence", ""), body)
 
-    async def _changed(
+    async def changed(
         self,
         write: Write,
         act: Act,
@@ -541,6 +522,7 @@ class People:
         proof: Proof = Proof.in_person,
         consequence: Event | None = None,
     ) -> PersonRecorded:
+        """Change a record inside a write; see `change`."""
         before = rows.open_row(row, self._vault)
         after = edit(before)
         if after.contacts != before.contacts:
@@ -548,7 +530,7 @@ class People:
         keys = self._documents[act.realm]
         new = row_of(after, row.id, row.realm, keys, self._vault, wrapped=row.wrapped_key)
         position = write.append(
-            self._entry(
+            self.entry(
                 write, act, event, row.id, happened_at_us, evidence, before=row.ciphertext, after=new.ciphertext, proof=proof
             )
         )
@@ -571,7 +553,7 @@ class People:
                     mend="Change them in person, or wait until the report is confirmed or lapses.",
                 )
 
-    def _entry(
+    def entry(
         self,
         write: Write,
         act: Act,
@@ -584,6 +566,7 @@ class People:
         after: bytes = b"",
         proof: Proof | None = None,
     ) -> Entry:
+        """Return the entry of an event: `before` and `after` are the sealed records, empty where there is none."""
         hash_after = digest(after) if after else NO_DETAIL
         return Entry(
             kind=EntryKind.person,
@@ -609,13 +592,12 @@ class People:
             position, person_id, event.octet, happened_at_us, write.recorded_at_us, act.author, evidence,
         )  # fmt: skip
 
-    async def _account(self, act: Act, person_key: bytes, case: str) -> None:
-        """Enter a look-up into the log before it is answered: who, about which person, for which case."""
-        if not 1 <= len(case.encode()) <= EVIDENCE_MAX:
-            raise BadInput(f"a look-up names its case in 1 to {EVIDENCE_MAX} bytes", where="/case")
+    async def _account(self, act: Act, person_key: bytes, case: str) -> int:
+        """Enter a look-up into the log before it is answered: who, about which person, for which case; at which position."""
+        hold_case(case)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.hold_epoch(write.key_epoch)
-            write.append(
+            return write.append(
                 Entry(
                     kind=EntryKind.note, realm=act.code, recorded_at_us=write.recorded_at_us,
                     happened_at_us=write.recorded_at_us, author=act.author, evidence=case, key_epoch=write.key_epoch,
@@ -634,9 +616,9 @@ class People:
         row = await documents.find(db, document, self._documents[act.realm], act.realm_code)
         return None if row is None else row.person_key
 
-    async def account(self, act: Act, person_key: bytes, what: str) -> None:
-        """Enter into the log that something of a person is given out, before it is."""
-        await self._account(act, person_key, what)
+    async def account(self, act: Act, person_key: bytes, what: str) -> int:
+        """Enter into the log that something of a person is given out, before it is; return the entry's position."""
+        return await self._account(act, person_key, what)
 
     def _key(self, act: Act, number: str) -> bytes:
         return self._documents[act.realm].blind(person_block(number))

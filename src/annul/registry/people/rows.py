@@ -20,8 +20,10 @@ from annul.registry.store import Connection, Write
 COLUMNS: Final = (
     "id, realm, person_key, status, wrapped_key, ciphertext, holder_keys, name_tags, name_version, photo, import_id, position"
 )
-IN_FORCE: Final = "(import_id IS NULL OR import_id IN (SELECT id FROM person_import WHERE state = 'in_force'))"
-"""Which records count: those that came one by one, and those of imports in force."""
+IN_FORCE: Final = (
+    "(ended IS NULL AND (import_id IS NULL OR import_id IN (SELECT id FROM person_import WHERE state = 'in_force')))"
+)
+"""Which records count: those that came one by one, and those of imports in force; none that was merged or cancelled."""
 READ_ROWS: Final = 5_000
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -154,14 +156,25 @@ async def move(write: Write, old: PersonRow, new: PersonRow) -> None:
 
 
 def read_all(
-    db: psycopg.Connection[TupleRow], vault: Vault, realm: int, *, rows: int = READ_ROWS
+    db: psycopg.Connection[TupleRow],
+    vault: Vault,
+    realm: int,
+    *,
+    span: tuple[int, int] | None = None,
+    rows: int = READ_ROWS,
 ) -> Iterator[Sequence[tuple[PersonRow, Person]]]:
-    """Yield every person in force with its row, in batches by id: for the clean-up and for making tags anew. Read only."""
-    with db.transaction(), db.cursor(name="read_all_persons") as cursor:
+    """Yield every person in force with its row, in batches by id: for the clean-up and for making tags anew. Read only.
+
+    Args:
+        span: only records with ids above the first and up to the second number.
+    """
+    low, high = span or (0, 2**62)
+    with db.transaction(), db.cursor(name="read_all_persons", binary=True) as cursor:
         cursor.itersize = rows
         cursor.execute(
-            f"SELECT {COLUMNS} FROM person_record WHERE realm = %s AND wrapped_key IS NOT NULL AND {IN_FORCE} ORDER BY id",
-            (realm,),
+            f"SELECT {COLUMNS} FROM person_record WHERE realm = %s AND id > %s AND id <= %s AND wrapped_key IS NOT NULL "
+            f"AND {IN_FORCE} ORDER BY id",
+            (realm, low, high),
         )
         while found := cursor.fetchmany(rows):
             batch = [PersonRow(*values) for values in found]
