@@ -46,6 +46,7 @@ entries = st.builds(
     overrides_bulk=st.booleans(),
     valid_until_day=st.integers(0, 65535),
     number_count=st.integers(0, 2**32 - 1),
+    number_whole_life=st.booleans(),
     detail_hash=st.binary(min_size=32, max_size=32),
     body=st.binary(max_size=200),
 )

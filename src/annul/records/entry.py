@@ -26,7 +26,8 @@ NO_DETAIL = bytes(32)
 
 FLAG_DISPUTED = 1
 FLAG_OVERRIDES_BULK = 2
-_FLAGS = FLAG_DISPUTED | FLAG_OVERRIDES_BULK
+FLAG_NUMBER_WHOLE_LIFE = 4
+_FLAGS = FLAG_DISPUTED | FLAG_OVERRIDES_BULK | FLAG_NUMBER_WHOLE_LIFE
 
 _HEAD = struct.Struct(">BBBqqBBHIBHI32s")
 _TIME_MAX = 1 << 62
@@ -64,6 +65,7 @@ class Entry:
         disputed, overrides_bulk: flags of the listing after this entry.
         valid_until_day: last day of validity; 0 not given; 65535 without end.
         number_count: documents of this number after this entry.
+        number_whole_life: one of them at least was issued to our knowledge, so the number's documents are known.
         detail_hash: SHA-256 of the encrypted personal details, or 32 zeros.
         body: what the kind adds (`BulkBody`, `UnlockBody`, …).
     """
@@ -84,6 +86,7 @@ class Entry:
     overrides_bulk: bool = False
     valid_until_day: int = 0
     number_count: int = 0
+    number_whole_life: bool = False
     detail_hash: bytes = NO_DETAIL
     body: bytes = b""
 
@@ -121,7 +124,9 @@ def encode(entry: Entry) -> bytes:
         entry.proof.octet if entry.proof is not None else 0,
         entry.key_epoch,
         entry.standing,
-        (FLAG_DISPUTED if entry.disputed else 0) | (FLAG_OVERRIDES_BULK if entry.overrides_bulk else 0),
+        (FLAG_DISPUTED if entry.disputed else 0)
+        | (FLAG_OVERRIDES_BULK if entry.overrides_bulk else 0)
+        | (FLAG_NUMBER_WHOLE_LIFE if entry.number_whole_life else 0),
         entry.valid_until_day,
         entry.number_count,
         entry.detail_hash,
@@ -188,6 +193,7 @@ def decode(data: bytes) -> Entry:
             overrides_bulk=bool(flags & FLAG_OVERRIDES_BULK),
             valid_until_day=until,
             number_count=count,
+            number_whole_life=bool(flags & FLAG_NUMBER_WHOLE_LIFE),
             detail_hash=detail,
             body=body,
         )

@@ -252,4 +252,13 @@ def name_block(holder: bytes, form: str) -> bytes:
     return _TAG + digest[:15]
 
 
+def search_block(form: str, birth_date: str) -> bytes:
+    """Return the 16 bytes by which a person is found without a number: one normal form of a name with the date of birth.
+
+    Name and date together, because the tag of a name alone would tell how often it occurs, and so which name it is.
+    """
+    digest = hashlib.sha256(b"annul search v1\0" + birth_date.encode() + b"\0" + form.encode("utf-8", "surrogatepass")).digest()
+    return _TAG + digest[:15]
+
+
 _TAG: Final = bytes((_ROLE_NAME | _HASHED,))

@@ -105,6 +105,7 @@ class CivilEvent(Coded):
     death_appealed = "death_appealed", 15
     merged = "merged", 16
     erased = "erased", 17
+    cancelled = "cancelled", 18
 
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -8,7 +8,7 @@ policy takes a new `version`, which every receipt carries.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -258,3 +258,106 @@ class Decisions:
 
 DECISIONS = Decisions(DEFAULT_POLICY)
 """The decisions of the default policy."""
+
+
+# -- what a relying party may change -----------------------------------------------------------------------------------------
+
+AXES = ("status", "identity", "binding", "freshness")
+"""The tables of a policy, in the order in which screens show them."""
+COPY_AGE_MAX_S = 7 * 86_400
+"""Oldest copy of the register that any policy may still call within its limit."""
+FOLLOW_UP_DAYS_MAX = 31
+"""Longest time until the new card must be shown after an urgent need. Source: People's Bank rules, one month."""
+URGENT_STATUSES = frozenset({StatusCode.S10, StatusCode.I20})
+"""Reported lost by the holder, or replaced: the only states for which an urgent need may be served."""
+
+_STOP, _REFER = Outcome.STOP, Outcome.REFER
+FLOORS: dict[str, dict[str, tuple[Outcome, Outcome]]] = {
+    "status": {
+        **{code.value: (_STOP, _STOP) for code in StatusCode if code.value[0] == "S"},
+        **{code.value: (_STOP, _STOP) for code in StatusCode if code.value[0] == "I" and code is not StatusCode.I21},
+        StatusCode.I21.value: (_REFER, _STOP),
+        **{code.value: (_REFER, _REFER) for code in StatusCode if code.value[0] == "U"},
+        StatusCode.V01.value: (Outcome.PASS, _REFER),
+    },
+    "identity": {code.value: (_REFER, _REFER) for code in (IdentityCode.M2, IdentityCode.M3)},
+    "binding": {
+        BindingCode.B1.value: (_STOP, _STOP),
+        BindingCode.B2.value: (_STOP, _STOP),
+        BindingCode.B3.value: (_REFER, _REFER),
+    },
+    "freshness": {FreshnessCode.F2.value: (_REFER, _REFER)},
+}
+"""The mildest outcome a policy may give a code: (in person, remote). A party may be stricter, never milder: a card reported
+lost counts nowhere, whoever asks. Codes that are not named have no floor."""
+
+
+def floor_of(axis: str, code: str, channel: Channel) -> Outcome:
+    """Return the mildest outcome a policy may give this code on this channel."""
+    floors = FLOORS[axis].get(code, (Outcome.PASS, Outcome.PASS))
+    return floors[0] if channel is Channel.in_person else floors[1]
+
+
+def hold_floor(policy: Policy) -> None:
+    """Refuse a policy that is milder than the register allows.
+
+    Raises:
+        BadInput: `where` is the JSON pointer of the first member that is too mild.
+    """
+    for axis in AXES:
+        for code, verdict in getattr(policy, axis).items():
+            for channel in Channel:
+                found, floor = verdict.outcome(channel), floor_of(axis, code.value, channel)
+                where = f"/{axis}/{code.value}/{channel.value}"
+                if found is Outcome.NO_ANSWER:
+                    raise BadInput(
+                        "NO_ANSWER is not an outcome a policy can choose.", where=where, mend="Choose REFER or STOP."
+                    )
+                if _SEVERITY[found] < _SEVERITY[floor]:
+                    mend = f"Choose {floor.value} or stricter."
+                    raise BadInput(f"{code.value} may not lead to {found.value}.", where=where, mend=mend)
+    if not 0 <= policy.copy_age_max_s <= COPY_AGE_MAX_S:
+        raise BadInput("A copy may be at most 7 days old.", where="/copy_age_max_s", mend=f"Choose 0 to {COPY_AGE_MAX_S} s.")
+    need = policy.urgent_need
+    for member, allowed in (
+        ("statuses", URGENT_STATUSES),
+        ("channels", {Channel.in_person}),
+        ("identities", {IdentityCode.M0, IdentityCode.M1, IdentityCode.M9}),
+        ("bindings", {BindingCode.B0, BindingCode.B9}),
+    ):
+        beyond = sorted(code.value for code in getattr(need, member) if code not in allowed)
+        if beyond:
+            raise BadInput(
+                f"An urgent need may not be served with {', '.join(beyond)}.", where=f"/urgent_need/{member}",
+                mend=f"Choose among {', '.join(sorted(code.value for code in allowed))}.",
+            )  # fmt: skip
+    if not 1 <= need.follow_up_days <= FOLLOW_UP_DAYS_MAX:
+        raise BadInput(
+            "The new card must be shown within one month.", where="/urgent_need/follow_up_days",
+            mend=f"Choose 1 to {FOLLOW_UP_DAYS_MAX} days.",
+        )  # fmt: skip
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One member in which two policies differ: JSON pointer, and the values on either side as JSON."""
+
+    where: str
+    old: Any
+    new: Any
+
+
+def differences(old: Policy, new: Policy) -> list[Difference]:
+    """Return where two policies differ, in the order of their members; version and format are not looked at."""
+    found: list[Difference] = []
+    left, right = msgspec.to_builtins(old, str_keys=True), msgspec.to_builtins(new, str_keys=True)
+    for member in (name for name in left if name not in ("format", "version")):
+        _compare(f"/{member}", left[member], right[member], found)
+    return found
+
+
+def _compare(where: str, old: object, new: object, found: list[Difference]) -> None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            _compare(f"{where}/{name}", old.get(name), new.get(name), found)
+    elif old != new:
+        found.append(Difference(where, old, new))
