@@ -1,30 +1,35 @@
 """The world a test leaves behind, checked as a whole: `check_everything` after every scenario and drill.
 
 It replays the register log from its first entry with rules of its own (a dictionary, no table, no SQL rows) and compares:
-rows of documents, slots of the listings table, both sealed logs, the check log, the index of checks, every receipt handed out,
-every report acknowledged.
+rows of documents, slots of the listings table, records of persons and the table of names, both sealed logs, the check log, the
+index of checks, every receipt handed out, every report acknowledged.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import psycopg
 
 from annul.errors import AnnulError
 from annul.listings import Listings
-from annul.listings.values import FLAGS_SHIFT, MANY, NUMBER
+from annul.listings.values import FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack_many
 from annul.proof import receipt as receipts
 from annul.records.codes import Realm
 from annul.records.document import DocumentFields, block, parse_document
 from annul.records.entry import Entry, EntryKind, decode
+from annul.records.person import PersonBody
 from annul.records.status import State, state_of
 from annul.registry import keys as key_file
 from annul.registry.checklog import read_windows, worker_folder, workers
+from annul.registry.people.rows import IN_FORCE
+from annul.registry.people.tags import KNOWN, NAME, PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
 from annul.registry.sealer import verify_logs
 from annul.registry.slots import value_of
@@ -49,7 +54,7 @@ def settled(home: Path, conninfo: str | None = None) -> None:
 def _behind(home: Path, conninfo: str) -> list[str]:
     with psycopg.connect(conninfo) as db:
         length = _one(db, "SELECT next_position - 1 FROM log_head")
-        indexed = dict(db.execute("SELECT worker, next_window FROM check_cursor").fetchall())
+        indexed: dict[int, int] = dict(db.execute("SELECT worker, next_window FROM check_cursor").fetchall())
     behind = [] if Listings(home / "listings").position == length else ["listings"]
     for worker in workers(home / "checks"):
         count = sum(1 for _ in read_windows(worker_folder(home / "checks", worker)))
@@ -88,6 +93,8 @@ def check_everything(
         standing = _replay(entries)
         findings += _rows(db, standing)
         findings += _slots(listings, entries, standing)
+        findings += _persons(db, entries)
+        findings += _names(db, home, len(entries))
         findings += _accounts(db, home)
         findings += _reports(db, keys, listings, reports or {}, documents or {})
         findings += _seals(home, keys, db)
@@ -145,15 +152,55 @@ def _slots(listings: Listings, entries: list[tuple[int, Entry]], standing: dict[
     found = listings.lookup(b"".join(expected))
     wrong = sum(int(got) != want for got, want in zip(found, expected.values(), strict=True))
     findings = [f"{wrong} slots of documents differ from the log"] if wrong else []
+    issued = {key for (_, key), entry in standing.items() if entry.standing & State.current.bit}
     found = listings.lookup(b"".join(numbers))
     wrong = 0
     for got, sharing in zip(found, numbers.values(), strict=True):
         if len(sharing) > 1:
-            wrong += int(got) & 0xFF != MANY
+            wrong += int(got) != pack_many(WHOLE_LIFE if any(key in issued for key in sharing) else 0)
         else:
             (key,) = sharing
             wrong += int(got) != (expected[key] | NUMBER << FLAGS_SHIFT if expected[key] else 0)
     return findings + ([f"{wrong} slots of numbers differ from the log"] if wrong else [])
+
+
+def _persons(db: psycopg.Connection[Any], entries: list[tuple[int, Entry]]) -> list[str]:
+    """Compare every person that has entries with the last of them: the digest of the encrypted record."""
+    last = {
+        body.person: (position, body.after)
+        for position, entry in entries
+        if entry.kind is EntryKind.person
+        for body in [PersonBody.decode(entry.body)]
+    }
+    rows = db.execute("SELECT id, position, ciphertext, wrapped_key IS NULL FROM person_record").fetchall()
+    findings = []
+    for person, position, ciphertext, erased in rows:
+        expected, digest = last.pop(person, (None, b""))
+        if position != expected:
+            findings.append(f"a person's row was last changed at position {position}, the log says {expected}")
+        elif expected is not None and not erased and hashlib.sha256(ciphertext).digest() != digest:
+            findings.append(f"the record of a person is not the one entered at position {expected}")
+    if last:
+        findings.append(f"{len(last)} persons of the log have no row")
+    return findings
+
+
+def _names(db: psycopg.Connection[Any], home: Path, length: int) -> list[str]:
+    """Ask the table of names for every number and name on record."""
+    table = Listings(home / PEOPLE_FOLDER)
+    if table.position != length:
+        return [f"the table of names is at position {table.position}, the register at {length}"]
+    rows = db.execute(
+        f"SELECT holder_keys, name_tags FROM person_record WHERE wrapped_key IS NOT NULL AND {IN_FORCE}"
+    ).fetchall()
+    known = table.lookup(b"".join(row[0] for row in rows)) & np.uint64(0xFF)
+    named = table.lookup(b"".join(row[1] for row in rows)) & np.uint64(0xFF)
+    findings = []
+    if wrong := int((known != KNOWN).sum()):
+        findings.append(f"{wrong} numbers of persons are not known to the table of names")
+    if wrong := int((named != NAME).sum()):
+        findings.append(f"{wrong} names of persons are not known to the table of names")
+    return findings
 
 
 def _accounts(db: psycopg.Connection[Any], home: Path) -> list[str]:

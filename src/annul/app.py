@@ -1,23 +1,23 @@
 """Join the parts: the only place that knows all rooms.
 
-`serve` is the supervisor of one machine. It starts the database (unless a URL names one), the follower, the sealer and the
-workers as processes of their own, starts again what dies, and stops them in the order that loses nothing: workers first
-(they answer what they accepted), then the follower, then the sealer (it seals the last windows), the database last.
+`serve` is the supervisor of one machine. It starts the database (unless a URL names one), the follower, the sealer, the
+notices and the workers as processes of their own, forked from a template (see `roles`), starts again what dies, and stops
+them in the order that loses nothing: workers first (they answer what they accepted), then the notices and the follower,
+then the sealer (it seals the last windows), the database last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import gc
+import hmac
 import json
 import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -33,22 +33,25 @@ import msgspec
 
 from annul import logs
 from annul.errors import AnnulError, Conflict, Corrupt, SourceDown, UnsafeSettings
+from annul.roles import TEMPLATE, Role, Template, reap_orphans, stand_by
 from annul.settings import Settings, load
 
 if TYPE_CHECKING:
+    from annul.web.checkpath import ASGIApp
     from annul.web.office import Office
 
 PORTS_TRIED_MAX = 50  # when the wanted port is busy and another will do
 STOP_GRACE_S = 20  # a role that has not stopped by then is killed: what it owes is on disk
 READY_WAIT_S = 120
-RESTART_PAUSE_S = 0.05  # first pause before a role that died starts again; doubles up to the maximum
-RESTART_PAUSE_MAX_S = 2.0
-STEADY_S = 5.0  # a role that lived so long is started again without delay
 TABLE_POLL_S = 0.02
 TABLE_WAIT_WARN_S = 10.0  # a rebuild of a million rows takes about that long
 GC_THRESHOLDS = (20_000, 20, 100)  # collections were 3 % of a worker's samples at the defaults
 HOUR_US = 3_600_000_000
-_PR_SET_PDEATHSIG = 1
+_CODE = (
+    "uvloop", "uvicorn", "uvicorn.protocols.http.httptools_impl", "tink", "annul.web.doors", "annul.web.protocol",
+    "annul.registry.follower", "annul.registry.sealer", "annul.registry.notices.process", "annul.registry.checks",
+    "annul.registry.verification",
+)  # fmt: skip
 
 
 def now_us() -> int:
@@ -57,41 +60,6 @@ def now_us() -> int:
 
 
 # -- the supervisor ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Role:
-    """Keep one child process running."""
-
-    name: str
-    arguments: list[str]
-    descriptors: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    pause_s: float = RESTART_PAUSE_S
-    start_at: float = 0.0  # monotonic time of the next start while down
-
-    def start(self, environment: dict[str, str]) -> None:
-        """Start the process; it is told to stop when the supervisor dies."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "annul.app", *self.arguments],
-            env=environment,
-            pass_fds=self.descriptors,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which keeps the order
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one C call, no locks
-        )
-        self.started_at = time.monotonic()
-
-    def died(self, now: float) -> None:
-        """Note an unexpected end and when to start again."""
-        steady = now - self.started_at >= STEADY_S
-        self.pause_s = RESTART_PAUSE_S if steady else min(self.pause_s * 2, RESTART_PAUSE_MAX_S)
-        self.start_at = now if steady else now + self.pause_s
-        self.process = None
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -119,25 +87,28 @@ class Supervisor:
         """
         log = logs.get("app")
         any_port = self.any_port
-        with _only_one(self.settings.home), _listen(self.settings, any_port=any_port) as door, _database(self.settings) as db:
+        with (
+            _only_one(self.settings.home),
+            _listen(self.settings, any_port=any_port) as door,
+            _template(self.settings, door) as template,  # loads the code while the database starts
+            _database(self.settings) as db,
+        ):
             host, port = door.getsockname()[:2]
             settings = msgspec.structs.replace(self.settings, port=port, host=str(host), database_url=db.conninfo)
             environment = _environment(settings)
             url = settings.base_url
-            workers = [
-                Role(f"worker-{n}", ["worker", str(n), str(door.fileno())], (door.fileno(),)) for n in range(settings.workers)
-            ]
-            self.roles = [Role("follower", ["follower"]), Role("sealer", ["sealer"]), *workers]
-            self._write_state(url, db)
+            workers = [Role(f"worker-{n}", ["worker", str(n), str(door.fileno())]) for n in range(settings.workers)]
+            self.roles = [Role("follower", ["follower"]), Role("sealer", ["sealer"]), Role("notices", ["notices"]), *workers]
+            self._write_state(template, url, db)
             old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
             try:
                 for role in self.roles:
-                    role.start(environment)
-                self._write_state(url, db)
+                    role.start(template, environment)
+                self._write_state(template, url, db)
                 announcer = threading.Thread(target=self._announce, args=(url,), daemon=True)
                 announcer.start()
                 log.info("started", url=url, port=port, count=len(workers))
-                self._watch(environment, url, db)
+                self._watch(template, environment, url, db)
             finally:
                 self._stop_all(log)
                 for number, handler in old.items():
@@ -156,54 +127,53 @@ class Supervisor:
                 return
             time.sleep(0.05)
 
-    def _watch(self, environment: dict[str, str], url: str, db: Database) -> None:
+    def _watch(self, template: Template, environment: dict[str, str], url: str, db: Database) -> None:
         log = logs.get("app")
         while not self.stopping:
             now = time.monotonic()
-            changed = db.revive()
+            changed = any((template.revive(), db.revive()))
             for role in self.roles:
                 if role.process is None and now >= role.start_at:
-                    role.start(environment)
+                    role.start(template, environment)
                     changed = True
                 elif role.process is not None and (code := role.process.poll()) is not None:
                     log.warning("role ended, starting it again", role=role.name, exit_code=code)
                     role.died(now)
                     changed = True
             if changed:
-                self._write_state(url, db)
+                self._write_state(template, url, db)
+                processes = [role.process.pid for role in self.roles if role.process is not None]
+                reap_orphans([*processes, template.pid, *db.pids().values()])
             self._wait_for_an_end(0.25)
 
     def _wait_for_an_end(self, longest_s: float) -> None:
-        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
+        with selectors.DefaultSelector() as selector:
             for role in self.roles:
                 if role.process is None:
                     longest_s = min(longest_s, max(0.0, role.start_at - time.monotonic()))
-                elif role.process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        descriptor = os.pidfd_open(role.process.pid)
-                        stack.callback(os.close, descriptor)
-                        selector.register(descriptor, selectors.EVENT_READ)
+                elif role.process.poll() is None:
+                    selector.register(role.process.descriptor, selectors.EVENT_READ)
+                else:
+                    return
             selector.select(longest_s)
 
     def _stop_all(self, log: Any) -> None:
         self.stopping = True
-        for names in (("worker",), ("follower",), ("sealer",)):
+        for names in (("worker",), ("notices",), ("follower",), ("sealer",)):
             running = [role for role in self.roles if role.name.startswith(names) and role.process is not None]
             for role in running:
                 assert role.process is not None
                 role.process.terminate()
             for role in running:
                 assert role.process is not None
-                try:
-                    role.process.wait(STOP_GRACE_S)
-                except subprocess.TimeoutExpired:
+                if not role.process.wait(STOP_GRACE_S):
                     log.warning("role did not stop in time, killed", role=role.name)
                     role.process.kill()
-                    role.process.wait()
+                    role.process.wait(STOP_GRACE_S)
 
-    def _write_state(self, url: str, db: Database) -> None:
+    def _write_state(self, template: Template, url: str, db: Database) -> None:
         pids = {role.name: role.process.pid for role in self.roles if role.process is not None}
-        state = {"url": url, "pid": os.getpid(), "roles": pids | db.pids()}
+        state = {"url": url, "pid": os.getpid(), "roles": pids | {TEMPLATE: template.pid} | db.pids()}
         file = _state_file(self.settings.home)
         temporary = file.with_suffix(".new")
         temporary.write_text(json.dumps(state), encoding="utf-8")
@@ -276,13 +246,22 @@ def _listen(settings: Settings, *, any_port: bool) -> Iterator[socket.socket]:
         yield door
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+@contextlib.contextmanager
+def _template(settings: Settings, door: socket.socket) -> Iterator[Template]:
     metrics = settings.home / "run" / "metrics"
     metrics.mkdir(parents=True, exist_ok=True)
     for old in metrics.glob("*.db"):
         old.unlink()
-    values = {f"ANNUL_{name.upper()}": _text(getattr(settings, name)) for name in settings.__struct_fields__}
-    return os.environ | values | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    environment = os.environ | _environment(settings) | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    template = Template([sys.executable, "-m", "annul.app"], environment, [door.fileno()])
+    try:
+        yield template
+    finally:
+        template.close()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {f"ANNUL_{name.upper()}": _text(getattr(settings, name)) for name in settings.__struct_fields__}
 
 
 def _text(value: object) -> str:
@@ -381,18 +360,37 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
     from annul.proof.receipt import WindowSigner
     from annul.registry import keys as key_file
     from annul.registry.accounts import Accounts
+    from annul.registry.attempts import AttemptFile
     from annul.registry.bulk import Bulk
     from annul.registry.checklog import CheckLog
     from annul.registry.checks import Checks
+    from annul.registry.citizen import Citizens
+    from annul.registry.counter import Departures, Policies
+    from annul.registry.disputes import Disputes
+    from annul.registry.drafts import Drafts
+    from annul.registry.found import FoundCards
+    from annul.registry.notices.delivery import Delivery
+    from annul.registry.notices.outbox import Outbox
+    from annul.registry.notices.process import channels_of
+    from annul.registry.notices.undo import Undo
+    from annul.registry.notices.webhooks import WebhookBook
+    from annul.registry.officers import Officers
+    from annul.registry.oversight import Oversight
     from annul.registry.parties import Parties
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.people import People
     from annul.registry.people.tags import PEOPLE_FOLDER
     from annul.registry.people.vault import Vault
+    from annul.registry.provisional import ProvisionalReports
     from annul.registry.quota import Quota
+    from annul.registry.recalls import Recalls
     from annul.registry.register import Register
+    from annul.registry.review.review import Review
+    from annul.registry.searches import Searches
+    from annul.registry.sessions import SessionBook
     from annul.registry.store import open_pool
+    from annul.registry.uploads import Uploads
     from annul.registry.verification import Verifications
     from annul.registry.walk import raise_alarm
     from annul.web.office import Office
@@ -423,8 +421,6 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
                 window_ms_max=settings.window_ms_max,
             )
             stack.push_async_callback(checks.close)
-            verifications = Verifications(checks, keys.receipt_signer(), now_us)
-            stack.push_async_callback(verifications.close)
         acknowledge_s = settings.acknowledge_ms_max / 1000
         register = Register(
             pool, keys, listings, now_us, home=home, provisional_us=settings.provisional_hours * HOUR_US,
@@ -437,6 +433,18 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
             pool, keys, register, vault, listings, now_us, home=home, death_delay_us=settings.death_delay_days * 24 * HOUR_US,
             acknowledge_s=acknowledge_s,
         )  # fmt: skip
+        enrolments = Enrolments(people, pool, vault)
+        if checks is not None:
+            attempts = AttemptFile(home / "run" / "attempts")
+            stack.callback(attempts.close)
+            verifications = Verifications(
+                checks, keys.receipt_signer(), now_us, documents={realm: keys.documents(realm) for realm in key_file.REALMS},
+                attempts=attempts, secret=keys.session, traits=enrolments,
+            )  # fmt: skip
+            stack.push_async_callback(verifications.close)
+        parties = Parties(pool, listings, now_us)
+        accounts = Accounts(pool, home, keys, now_us)
+        bulk = Bulk(pool, keys, home, now_us, limit=settings.bulk_limit, listings=listings, acknowledge_s=acknowledge_s)
         yield Office(
             settings=settings,
             keys=keys,
@@ -444,7 +452,10 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
             pool=pool,
             register=register,
             people=people,
-            enrolments=Enrolments(people, pool, vault),
+            enrolments=enrolments,
+            review=Review(
+                pool, keys, people, enrolments, register, vault, listings, now_us, home=home, acknowledge_s=acknowledge_s
+            ),
             person_imports=PersonImports(
                 conninfo,
                 pool,
@@ -456,39 +467,76 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
                 listings=listings,
                 acknowledge_s=acknowledge_s,
             ),
-            bulk=Bulk(
-                pool,
-                keys,
-                home,
-                now_us,
-                limit=settings.bulk_limit,
-                listings=listings,
-                acknowledge_s=acknowledge_s,
-            ),
-            parties=Parties(pool, listings, now_us),
-            accounts=Accounts(pool, home, keys, now_us),
+            bulk=bulk,
+            uploads=Uploads(bulk, home, now_us),
+            parties=parties,
+            accounts=accounts,
+            oversight=Oversight(pool, now_us),
+            sessions=SessionBook(pool, hmac.digest(keys.session, b"annul kept forms", "sha256")),
             checks=checks,
             now_us=now_us,
             verifications=verifications,
+            policies=Policies(pool, parties, now_us),
+            departures=Departures(pool, accounts, keys.receipt_signer().verifier, now_us),
+            officers=Officers(pool, parties, now_us, base_url=settings.base_url),
+            searches=Searches(pool, keys, vault, home, now_us),
+            found=FoundCards(pool, keys, register, now_us),
+            disputes=Disputes(pool, keys, register, now_us, term_us=settings.dispute_term_days * 24 * HOUR_US),
+            recalls=Recalls(pool, keys, now_us),
+            citizens=Citizens(pool, keys, register, people, vault, now_us, disclosure_days=settings.disclosure_delay_days),
+            provisional=ProvisionalReports(pool, keys, register, vault, now_us),
+            drafts=Drafts(pool),
+            undo=Undo(keys),
+            outbox=Outbox(pool),
+            delivery=Delivery(pool, keys, vault, channels_of(settings), settings, now_us),
+            webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
         )
+
+
+def doors(office: Office) -> ASGIApp:
+    """Open the doors of a worker; those of a demo have its identity provider beside them.
+
+    Raises:
+        UnsafeSettings: `demo` is set on a register that no demo made.
+    """
+    from annul.web.doors import create_web
+
+    if not office.settings.demo:
+        return create_web(office)
+    from annul.demo.identity_provider import PATH, IdentityProvider
+    from annul.demo.record import FILE
+
+    if not (office.settings.home / FILE).exists():
+        mend = "Leave ANNUL_DEMO out."
+        raise UnsafeSettings("anybody may log in as anybody in a demo, and this is none", where="demo", mend=mend)
+    provider: Any = IdentityProvider(office.settings.home, office.keys, office.settings.base_url)
+    return create_web(office, beside={PATH: provider})
 
 
 async def work(settings: Settings, worker: int, door: socket.socket) -> None:
     """Answer requests on `door` until SIGTERM; what was accepted is answered first."""
     import uvicorn
 
-    from annul.web.doors import create_web
+    from annul.likeness.samples import forbid_core_dumps
+    from annul.registry import sandbox
+    from annul.web.protocol import check_protocol
 
+    forbid_core_dumps()  # samples of bearers and every secret lie in this process
     await _tables_there(settings)
     async with open_office(settings, settings.database_url, worker=worker) as office:
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
+        web = doors(office)
+        furnishing = None
+        if worker == 0:
+            test_keys = office.keys.documents("test")
+            furnishing = asyncio.create_task(sandbox.keep(office.register, office.parties, office.listings, test_keys, now_us))
         server = uvicorn.Server(
             uvicorn.Config(
-                create_web(office),
+                web,
                 loop="uvloop",
-                http="httptools",
+                http=check_protocol(web),
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -502,6 +550,8 @@ async def work(settings: Settings, worker: int, door: socket.socket) -> None:
             )
         )
         await server.serve(sockets=[door])
+        if furnishing is not None:
+            furnishing.cancel()
 
 
 async def _tables_there(settings: Settings) -> None:
@@ -525,8 +575,25 @@ async def _tables_there(settings: Settings) -> None:
             waited_s += TABLE_POLL_S
 
 
+def _load_code() -> None:
+    """Load what the roles need; only code: no file of the data folder, no thread, no loop."""
+    from importlib import import_module
+
+    from annul.listings import native
+
+    for name in _CODE:
+        import_module(name)
+    native.load()
+    import_module("litestar").Litestar(openapi_config=None, logging_config=None)  # it loads its plugins when one is made
+
+
 def main(arguments: list[str]) -> int:
-    """Run one role as a child of the supervisor: `follower`, `sealer`, `worker N DESCRIPTOR`."""
+    """Run a role: `follower`, `sealer`, `notices`, `worker N DESCRIPTOR`; or `template CHANNEL`, of which roles are forked."""
+    if arguments[0] == TEMPLATE:
+        forked = stand_by(socket.socket(fileno=int(arguments[1])), _load_code)
+        if forked is None:
+            return 0
+        arguments = forked
     settings = load()
     logs.configure(settings.log_level)
     role = arguments[0]
@@ -545,6 +612,10 @@ def main(arguments: list[str]) -> int:
             from annul.registry import follower
 
             follower.run(settings, stop)
+        elif role == "notices":
+            from annul.registry.notices import process
+
+            process.run(settings, stop)
         else:
             from annul.registry import sealer
 

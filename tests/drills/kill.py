@@ -20,19 +20,30 @@ from pathlib import Path
 from tests.drills.load import Acknowledged, load, roles_of, running_annul
 from tests.world import check_everything, settled
 
+KINDS = ("worker", "follower", "sealer", "notices", "database", "template")
+"""What is killed, every kind as often as the others."""
+REPORT_TAKES_S = 0.008
+UNDER_WAY_WAIT_S = 2.0
+
 
 async def drill(
     home: Path, demo: dict[str, object], kills: int, *, seed: int, pause_s: float
 ) -> tuple[Acknowledged, Counter[str]]:
-    """Kill `kills` processes, chosen at random, one after the other, while the load goes on."""
+    """Kill `kills` processes, chosen at random, one after the other, while the load goes on.
+
+    Every second kill waits for a report that is under way and strikes within the few milliseconds it takes.
+    """
     dice = random.Random(seed)
-    stop = asyncio.Event()
-    under_load = asyncio.create_task(load(demo, stop, seed=seed))
+    stop, done = asyncio.Event(), Acknowledged()
+    under_load = asyncio.create_task(load(demo, stop, done, seed=seed))
     killed: Counter[str] = Counter()
     while sum(killed.values()) < kills:
         await asyncio.sleep(dice.uniform(0.2, 2) * pause_s)
         roles = roles_of(home)["roles"]
-        kind = dice.choice(["worker", "follower", "sealer", "database"])  # every kind as often as the others
+        if dice.random() < 0.5:
+            await _report_under_way(done)
+            await asyncio.sleep(dice.uniform(0, REPORT_TAKES_S))
+        kind = dice.choice(KINDS)
         name = dice.choice([name for name in roles if name.startswith(kind)] or ["follower"])
         with contextlib.suppress(ProcessLookupError, KeyError):
             os.kill(roles[name], signal.SIGKILL)
@@ -40,9 +51,16 @@ async def drill(
             print(f"\r{sum(killed.values())}/{kills} killed", end="", file=sys.stderr, flush=True)
     await asyncio.sleep(2)
     stop.set()
-    done = await under_load
+    await under_load
     print(file=sys.stderr)
     return done, killed
+
+
+async def _report_under_way(done: Acknowledged) -> None:
+    for _ in range(int(UNDER_WAY_WAIT_S / 0.001)):
+        if done.under_way:
+            return
+        await asyncio.sleep(0.001)
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ class Acknowledged:
     answers: list[dict[str, Any]] = field(default_factory=list)  # whole answers of checks
     failed_count: int = 0  # requests that got no answer or a problem
     wrong: list[str] = field(default_factory=list)  # broken promises seen on the way
+    under_way: int = 0  # reports sent and not answered yet
 
 
 @contextlib.contextmanager
@@ -73,10 +74,16 @@ def roles_of(home: Path) -> dict[str, Any]:
 
 
 async def load(
-    demo: dict[str, Any], stop: asyncio.Event, *, reporters: int = 2, checkers: int = 6, seed: int = 1
+    demo: dict[str, Any],
+    stop: asyncio.Event,
+    done: Acknowledged | None = None,
+    *,
+    reporters: int = 2,
+    checkers: int = 6,
+    seed: int = 1,
 ) -> Acknowledged:
-    """Report and check until `stop`, then let requests under way end; return what was acknowledged."""
-    done = Acknowledged()
+    """Report and check until `stop`, then let requests under way end; return what was acknowledged (collected in `done`)."""
+    done = done or Acknowledged()
     limits = httpx.Limits(max_connections=reporters + checkers + 2)
     async with httpx.AsyncClient(base_url=demo["url"], timeout=15, limits=limits) as client:
         police = {"Authorization": f"Bearer {demo['credentials']['police']['key']}"}
@@ -118,6 +125,7 @@ async def _until_acknowledged(
     client: httpx.AsyncClient, body: dict[str, Any], headers: dict[str, str], done: Acknowledged
 ) -> dict[str, Any]:
     while True:
+        done.under_way += 1
         try:
             answer = await client.post("/v1/reports", json=body, headers=headers)
             if answer.status_code == 201:
@@ -127,6 +135,8 @@ async def _until_acknowledged(
                 done.wrong.append(f"a report was answered {answer.status_code}: {answer.text[:300]}")
         except httpx.HTTPError:
             pass
+        finally:
+            done.under_way -= 1
         done.failed_count += 1
         await asyncio.sleep(0.05)
 
@@ -142,13 +152,16 @@ async def _check(
     samples = [sample["document"] for sample in demo["samples"].values()]
     while not stop.is_set():
         known = list(done.documents.values())[-50:]
-        await _ask(client, bank, dice.choice(known) if known and dice.random() < 0.5 else dice.choice(samples), done)
+        document = dice.choice(known) if known and dice.random() < 0.5 else dice.choice(samples)
+        await _ask(client, bank, document, done, name="张伟" if dice.random() < 0.3 else "")
 
 
 async def _ask(
-    client: httpx.AsyncClient, bank: dict[str, str], document: dict[str, str], done: Acknowledged
+    client: httpx.AsyncClient, bank: dict[str, str], document: dict[str, str], done: Acknowledged, *, name: str = ""
 ) -> dict[str, Any] | None:
-    body = {"document": document, "purpose": "account-opening", "channel": "in_person", "branch": "drill"}
+    body: dict[str, Any] = {"document": document, "purpose": "account-opening", "channel": "in_person", "branch": "drill"}
+    if name:  # the name is compared with the register of persons
+        body["holder"] = {"name": name}
     try:
         answer = await client.post("/v1/checks", json=body, headers=bank)
     except httpx.HTTPError:

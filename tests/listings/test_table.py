@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annul.errors import Conflict, Corrupt, SourceDown, StorageFailed
-from annul.listings import Listings, ListingsWriter, pack, unpack
+from annul.listings import Batch, Listings, ListingsWriter, build, pack, unpack
 from annul.listings.control import CONTROL_FILE
 from annul.listings.table import BLOCK_SLOTS, PAGE, Table
 from annul.records.codes import Coverage
@@ -94,6 +94,27 @@ def test_keys_of_any_form_are_told_apart_by_88_bits(model: dict[bytes, int]) -> 
             writer.put_one(key, value)
         found = Listings(Path(name)).lookup(b"".join(model))
         assert found.tolist() == list(model.values())
+
+
+@pytest.mark.parametrize("home", [0, 2**64 - 1], ids=["at the first line", "at the last line, round the end"])
+def test_crowded_keys_are_found_and_strangers_among_them_are_not(tmp_path: Path, home: int) -> None:
+    """Thousands of keys with one home make a run longer than a look-up keeps pending; answers stay exact."""
+    numbers = np.zeros((9_000, 2), np.uint64)
+    numbers[:, 0] = home
+    numbers[:, 1] = np.arange(1, 9_001)
+    listed = numbers[numbers[:, 1] % 3 != 0]
+    values = listed[:, 1] % np.uint64(12) + np.uint64(1)
+    with ListingsWriter(tmp_path) as writer:
+        writer.put(listed[::2].tobytes(), values[::2])
+        build([Batch(listed[1::2].tobytes(), values[1::2])], tmp_path / "crowd.seg")
+        writer.activate_segment("crowd", tmp_path / "crowd.seg")
+    expected = np.where(numbers[:, 1] % 3 != 0, numbers[:, 1] % np.uint64(12) + np.uint64(1), 0)
+    reader = Listings(tmp_path)
+    assert np.array_equal(reader.lookup(numbers.tobytes()), expected)
+    order = np.random.default_rng(1).permutation(len(numbers))
+    mixed = KEYS[: 16 * 64] + numbers[order].tobytes() + KEYS[16 * 64 : 16 * 99]
+    assert np.array_equal(reader.lookup(mixed)[64:-35], expected[order])
+    assert all(int(reader.lookup(numbers[i : i + 1].tobytes())[0]) == expected[i] for i in range(0, 9_000, 701))
 
 
 def test_memory_is_at_most_24_bytes_a_listed_document(tmp_path: Path) -> None:

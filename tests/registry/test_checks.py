@@ -19,6 +19,7 @@ from annul.errors import (
     Forbidden,
     OverQuota,
     PurposeNotAllowed,
+    SourceDown,
     StorageFailed,
     TimedOut,
     TooLarge,
@@ -38,9 +39,11 @@ from annul.proof.receipt import (
 from annul.records.check import Answer, Question
 from annul.records.codes import Channel, FreshnessCode, Outcome, Purpose, StatusCode
 from annul.records.document import block, canonical, number_block, unlock_key
+from annul.records.schemes.cn_resident import check_character
 from annul.registry.checklog import read_windows, worker_folder
 from annul.registry.checks import BATCH_MAX, Checks
 from annul.registry.parties import Principal
+from annul.registry.walk import Walker
 from tests.registry.desk import LIVE, NOW_US, TEST, Desk, DocumentFields, State, card, parsed, principal, question
 from tests.registry.test_checklog import Failing
 
@@ -515,6 +518,54 @@ def test_a_graceful_stop_answers_what_was_accepted(tmp_path: Path) -> None:
         assert [answered.answer.status.code for answered in await asyncio.gather(*asks)] == ["U30"] * 50
         with pytest.raises(AnnulError):
             await checks.ask(desk.bank, question())
+
+    world(tmp_path, story)
+
+
+def test_an_alarm_that_cannot_be_left_holds_up_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under the alarms about a walker: the window it was found in is answered, and the next one too."""
+    monkeypatch.setattr("annul.registry.walk.SLOW_S", 0.0)
+
+    async def story(desk: Desk) -> None:
+        tried: list[str] = []
+
+        def alarm(walker: Walker, _now_us: int) -> None:
+            tried.append(walker.party)
+            raise OSError(errno.ENOSPC, "told to fail")
+
+        checks = desk.checks(alarm=alarm)
+        street = [f"11010519491231{n:03d}" for n in range(20)]
+        asks = [question(card(number=body + check_character(body))) for body in street]
+        answers = await checks.ask_many(desk.bank, asks)
+        assert [answered.answer.error.code for answered in answers] == ["E00"] * 20
+        assert tried
+        assert (await checks.ask(principal("other"), question())).answer.error.code == "E00"
+
+    world(tmp_path, story)
+
+
+def test_a_window_that_fails_holds_up_none_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More questions than one window holds, and the first window cannot be answered: the others are, and a stop ends."""
+    monkeypatch.setattr("annul.registry.checks.WINDOW_LEAVES_MAX", 4)
+
+    async def story(desk: Desk) -> None:
+        checks = desk.checks()
+        lookup, failures = desk.listings.lookup, [SourceDown("The table is being made anew.")]
+
+        def failing(keys: bytes) -> Any:
+            if failures:
+                raise failures.pop()
+            return lookup(keys)
+
+        monkeypatch.setattr(desk.listings, "lookup", failing)
+        asks = [asyncio.ensure_future(checks.ask(desk.bank, question(RU))) for _ in range(11)]
+        results = await asyncio.gather(*asks, return_exceptions=True)
+        assert [isinstance(result, SourceDown) for result in results] == [True] * 4 + [False] * 7
+        failures.append(SourceDown("The table is being made anew."))
+        last = asyncio.ensure_future(checks.ask(desk.bank, question(RU)))
+        await asyncio.sleep(0)
+        await desk.close()
+        assert isinstance((await asyncio.gather(last, return_exceptions=True))[0], SourceDown)
 
     world(tmp_path, story)
 

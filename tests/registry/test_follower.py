@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from annul.errors import AnnulError, Corrupt, UnsafeSettings
@@ -95,14 +95,13 @@ async def act_on(world: World, action: str, number: int) -> None:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(actions=ACTIONS)
+@example(actions=[("issue", 0), ("lost", 1), ("stolen", 1)])
 def test_following_and_rebuilding_give_the_same_table(make_database, tmp_path_factory, actions) -> None:  # type: ignore[no-untyped-def]
-    """Entry by entry or from all rows at once: the table is the same after any history."""
+    """Entry by entry or from all rows at once: the table is the same after any history, whether cards were issued or not."""
     world = World(make_database(), tmp_path_factory.mktemp("home"))
     world.follow()
 
     async def go() -> None:
-        for number in range(len(CARDS)):  # coverage by whole lives: every card is issued first
-            await act_on(world, "issue", number)
         for action, number in actions:
             await act_on(world, action, number)
 

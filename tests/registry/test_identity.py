@@ -133,8 +133,8 @@ def test_a_party_without_the_right_learns_nothing(tmp_path: Path) -> None:
     async def walk(desk: NameDesk) -> None:
         checks = desk.open_checks()
         looked: list[int] = []
-        lookup = checks._people.lookup  # type: ignore[union-attr]
-        checks._people.lookup = lambda keys: looked.append(len(keys)) or lookup(keys)  # type: ignore[method-assign, union-attr, func-returns-value]
+        lookup = checks._answerer._people.lookup  # type: ignore[union-attr]
+        checks._answerer._people.lookup = lambda keys: looked.append(len(keys)) or lookup(keys)  # type: ignore[method-assign, union-attr, func-returns-value]
         desk.know(card(), "王小明", photo=True)
         for fields in (card(), card(number=STRANGER)):
             desk.put(parsed(fields), pack(State.current, 0, WHOLE_LIFE))
@@ -174,7 +174,7 @@ def test_without_a_table_of_names_no_identity_is_invented(tmp_path: Path) -> Non
         checks = desk.checks(worker=1, people=Listings(desk.home / "people"))
         assert (await ask(checks, bank(), "王小明")).identity.code == "M1"
         desk.names.close()
-        broken = checks._people
+        broken = checks._answerer._people
         assert broken is not None
 
         def gone(_keys: bytes) -> Any:

@@ -441,15 +441,19 @@ def test_a_lookup_of_history_is_itself_recorded(world: World) -> None:
 
 
 def test_personal_details_are_erased_and_the_log_stays(world: World) -> None:
-    """The details are readable until erased; the entry's hash still fits the ciphertext afterwards."""
+    """The details are readable until erased, each look-up is entered first; the hash still fits the ciphertext afterwards."""
     reporter = Reporter(name="张伟", contact="zhang@example.org")
 
     async def story() -> str:
         told = await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG, reporter=reporter)
-        assert await world.register.reporter(told.id) == reporter
+        with pytest.raises(NotFound):
+            await world.register.reporter(Act("police", "test"), told.id, case="K-7")
+        with pytest.raises(BadInput):
+            await world.register.reporter(POLICE, told.id, case="")
+        assert await world.register.reporter(POLICE, told.id, case="K-7") == reporter
         await world.register.erase(POLICE, told.id)
         with pytest.raises(NotFound):
-            await world.register.reporter(told.id)
+            await world.register.reporter(POLICE, told.id, case="K-7")
         with pytest.raises(NotFound):
             await world.register.erase(POLICE, told.id)
         return told.id
@@ -458,7 +462,9 @@ def test_personal_details_are_erased_and_the_log_stays(world: World) -> None:
     with psycopg.connect(world.conninfo) as db:
         kept = bytes(db.execute("SELECT hash FROM sealed_detail WHERE wrapped_key IS NULL").fetchone()[0])  # type: ignore[index]
         everything = b"".join(bytes(row[0]) for row in db.execute("SELECT ciphertext FROM sealed_detail").fetchall())
-    assert [entry.detail_hash for _, entry in entries(world)] == [kept, kept]
+    log = [entry for _, entry in entries(world)]
+    assert [entry.detail_hash for entry in log] == [kept, kept, kept]
+    assert (log[1].kind, log[1].author, log[1].evidence) == (EntryKind.note, POLICE.author, "K-7")
     assert "张伟".encode() not in everything
 
 

@@ -1,27 +1,19 @@
-"""Measure the table: look-ups, memory, import, restart. Figures for `annul bench`; nothing here is asserted."""
+"""Measure the table: look-ups and memory. Figures for `annul bench`; nothing here is asserted."""
 
 from __future__ import annotations
 
-import bz2
 import os
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
-from annul.listings.bulk import import_list
 from annul.listings.listings import Listings
-from annul.listings.russian_list import made_list, russian_list
 from annul.listings.segment import Batch, build
 from annul.listings.values import pack
 from annul.listings.writer import ListingsWriter
-from annul.records.document import DocumentKeys
 from annul.records.status import State
 
 BATCH_KEYS = 1_000_000
@@ -51,28 +43,6 @@ class LookupFigures(NamedTuple):
     puts_per_s: float
     table_bytes_per_entry: float
     segment_bytes_per_entry: float
-
-
-class ImportFigures(NamedTuple):
-    """Say how an import went.
-
-    Attributes:
-        lines, listed, bad: lines of the list, distinct passports listed, malformed lines.
-        seconds: from the file to the segment in force.
-        resident_bytes: the most memory the importing process ever held.
-        segment_bytes: size of the segment.
-        restart_s: a new process from its start to its first answer.
-        restart_cpu_s: processor time of that (the difference is waiting, also for a busy machine).
-    """
-
-    lines: int
-    listed: int
-    bad: int
-    seconds: float
-    resident_bytes: int
-    segment_bytes: int
-    restart_s: float
-    restart_cpu_s: float
 
 
 def _keys(seed: int, count: int) -> Iterator[bytes]:
@@ -127,86 +97,3 @@ def measure_lookups(folder: Path, *, table_entries: int = 5_000_000, segment_ent
 
 def _first(seed: int, count: int) -> bytes:
     return b"".join(_keys(seed, count))[: count * 16]
-
-
-_IMPORT = """
-import sys
-from pathlib import Path
-from annul.listings.bench import import_in_this_process
-import_in_this_process(Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-_RESTART = """
-import sys
-from pathlib import Path
-from annul.listings import Listings
-listings = Listings(Path(sys.argv[1]))
-listings.lookup(bytes(16))
-"""
-
-
-class _Imported(msgspec.Struct):
-    lines: int
-    listed: int
-    bad: int
-    seconds: float
-    resident_bytes: int
-    segment_bytes: int
-
-
-def measure_import(folder: Path, *, lines: int = 10_000_000, packed: bool = False) -> ImportFigures:
-    """Make a list of so many lines, import it in a process of its own, and start a reader of the result.
-
-    Args:
-        folder: empty folder with room for 12 bytes a line (the list) and 35 (the import).
-        packed: give the import the list as `.bz2`.
-    """
-    source = folder / ("list.csv.bz2" if packed else "list.csv")
-    compressor = bz2.BZ2Compressor() if packed else None
-    with source.open("wb") as file:
-        for piece in made_list(lines):
-            file.write(compressor.compress(piece) if compressor else piece)
-        if compressor:
-            file.write(compressor.flush())
-    done = subprocess.run([sys.executable, "-c", _IMPORT, str(source), str(folder)], stdout=subprocess.PIPE, check=True)
-    found = msgspec.json.decode(done.stdout, type=_Imported)
-    source.unlink()
-
-    restarts = [_restart(folder) for _ in range(3)]
-    return ImportFigures(
-        found.lines,
-        found.listed,
-        found.bad,
-        found.seconds,
-        found.resident_bytes,
-        found.segment_bytes,
-        min(wall for wall, _ in restarts),
-        min(cpu for _, cpu in restarts),
-    )
-
-
-def _restart(folder: Path) -> tuple[float, float]:
-    """Start a reader in a new process until its first answer; seconds by the clock and of the processor."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", _RESTART, str(folder)], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def import_in_this_process(source: Path, folder: Path) -> None:
-    """Import a list, put it in force, ask it once, and write the figures as JSON to standard output."""
-    start = time.perf_counter()
-    target = folder / "bench.seg"
-    report = import_list(
-        russian_list(source, pack(State.revoked)),
-        target,
-        blind=DocumentKeys([bytes(range(32))]).blind,
-        source="bench",
-        total_bytes=source.stat().st_size,
-    )
-    with ListingsWriter(folder) as writer:
-        writer.activate_segment("bench", target)
-        Listings(folder).lookup(bytes(16))
-        seconds = time.perf_counter() - start
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    found = _Imported(report.lines, report.listed, report.bad_count, seconds, resident, report.byte_count)
-    sys.stdout.buffer.write(msgspec.json.encode(found))

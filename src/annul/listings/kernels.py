@@ -15,7 +15,7 @@ from typing import Any
 
 from numba import int64, njit, uint64
 
-from annul.listings.words import fence, get, get_byte, high, load, prefetch, put_word, store
+from annul.listings.words import fence, get, get_byte, high, load, prefetch, put_word, room, store
 
 VALUE_MASK = (1 << 40) - 1
 GONE = 1 << 39
@@ -79,37 +79,131 @@ def _across(left: Any, right: Any, severity: Any) -> Any:
 
 
 @njit(inline="always")
-def _find_in_table(slots: Any, count: Any, word0: Any, bits: Any) -> Any:
-    """Find a key in the live table; its value, or 0."""
-    j = _home(word0, count)
-    last = int64(count) - 1
-    for _ in range(int64(count)):
-        word1 = load(slots + j * 16 + 8)
-        if word1 == uint64(0):
-            return uint64(0)
-        if (word1 >> uint64(40)) == bits and load(slots + j * 16) == word0:
-            if word1 & uint64(GONE):
-                return uint64(0)
-            return word1 & uint64(VALUE_MASK)
-        j = 0 if j == last else j + 1
-    return uint64(0)
+def _if_key(found1: Any, found0: Any, word0: Any, bits: Any) -> Any:
+    """Return word 1 of a slot if it is the slot of the key, else 0; without a branch, which nobody could predict."""
+    different = (found0 ^ word0) | ((found1 >> uint64(40)) ^ bits)
+    return found1 & (((different | (uint64(0) - different)) >> uint64(63)) - uint64(1))
 
 
 @njit(inline="always")
-def _find_in_segment(slots: Any, count: Any, total: Any, word0: Any, bits: Any) -> Any:
-    """Find a key in a sealed segment: slots are in the order of word 0, so a greater one ends the search."""
-    j = _home(word0, count)
-    while j < int64(total):
-        word1 = get(slots + j * 16 + 8)
-        if word1 == uint64(0):
-            return uint64(0)
-        found = get(slots + j * 16)
-        if found > word0:
-            return uint64(0)
-        if found == word0 and (word1 >> uint64(40)) == bits:
-            return word1 & uint64(VALUE_MASK)
-        j += 1
-    return uint64(0)
+def _line_of_table(at: Any, word0: Any, bits: Any) -> Any:
+    """Look for a key in a line of the live table: word 1 of its slot or 0, and whether the search ends here.
+
+    Lines fill from their first slot, so one with an empty last slot was never passed.
+    """
+    last = load(at + 56)
+    found = (
+        _if_key(load(at + 8), load(at), word0, bits)
+        | _if_key(load(at + 24), load(at + 16), word0, bits)
+        | _if_key(load(at + 40), load(at + 32), word0, bits)
+        | _if_key(last, load(at + 48), word0, bits)
+    )
+    return found, (found != uint64(0)) | (last == uint64(0))
+
+
+@njit(inline="always")
+def _line_of_segment(at: Any, word0: Any, bits: Any) -> Any:
+    """Look for a key in a line of a sealed segment, where slots are in the order of word 0: a greater one ends the search."""
+    last0, last = get(at + 48), get(at + 56)
+    found = (
+        _if_key(get(at + 8), get(at), word0, bits)
+        | _if_key(get(at + 24), get(at + 16), word0, bits)
+        | _if_key(get(at + 40), get(at + 32), word0, bits)
+        | _if_key(last, last0, word0, bits)
+    )
+    return found, (found != uint64(0)) | (last == uint64(0)) | (last0 > word0)
+
+
+@njit(inline="always")
+def _settle_table(out: Any, word1: Any, _severity: Any) -> Any:
+    """Write what the table says of a key, or that it says nothing (yet)."""
+    gone = (word1 >> uint64(39)) & uint64(1)
+    put_word(out, word1 & uint64(VALUE_MASK) & (gone - uint64(1)))
+
+
+@njit(inline="always")
+def _settle_segment(out: Any, word1: Any, severity: Any) -> Any:
+    """Add what a segment says of a key to what is known of it; an entry of the table may silence segments."""
+    before, more = get(out), word1 & uint64(VALUE_MASK)
+    if (before != uint64(0)) & (more != uint64(0)):
+        if (before & uint64(OVERRIDES_BULK)) == uint64(0):
+            put_word(out, _across(before, more, severity))
+    else:
+        put_word(out, before | more)
+
+
+BLOCK_KEYS = 64
+"""Keys whose homes are fetched ahead: memory answers many requests at once, each after some 100 ns."""
+PENDING_MAX = 512
+"""Keys that go on to a next line, at one time."""
+CHUNK_KEYS = 4096
+"""Keys looked up in one list before the next list: their values stay in the nearest cache."""
+
+_room_for_pending = room(PENDING_MAX)
+
+
+def _probing(line: Any, settle: Any, *, wraps: bool) -> Any:
+    """Make the search in one list (table or segment).
+
+    No key waits for memory: every line is fetched while other keys are looked at. Keys that a line did not settle are kept
+    with their next line, go one line on with every block of keys, and leave when they are settled.
+    """
+
+    @njit(inline="always")
+    def probe(slots: Any, count: Any, total: Any, keys: Any, n: Any, out: Any, severity: Any) -> Any:
+        lines, end = uint64(count) >> uint64(2), slots + total * 16
+        places, waiting = _room_for_pending(), _room_for_pending()
+        pending = int64(0)
+        for k in range(min(n, int64(BLOCK_KEYS))):
+            prefetch(slots + int64(high(get(keys + k * 16), lines)) * 64)
+        first = int64(0)
+        rounds = (n // BLOCK_KEYS + 2) * (int64(total >> 2) + 1)  # no sound list needs so many; a damaged one may have no end
+        while (first < n or pending > 0) and rounds > 0:
+            for k in range(min(n, first + BLOCK_KEYS), min(n, first + 2 * BLOCK_KEYS)):
+                prefetch(slots + int64(high(get(keys + k * 16), lines)) * 64)
+            while True:
+                rounds -= 1
+                left = int64(0)
+                for p in range(pending):
+                    k, at = int64(get(waiting + p * 8)), int64(get(places + p * 8))
+                    found, over = line(at, get(keys + k * 16), get(keys + k * 16 + 8) & uint64(0xFFFFFF))
+                    settle(out + k * 8, found, severity)
+                    at += 64
+                    if at == end:
+                        if wraps:
+                            at = slots
+                        else:
+                            over = True
+                    put_word(waiting + left * 8, uint64(k))
+                    put_word(places + left * 8, uint64(at))
+                    left += int64(not over)
+                pending = left
+                if pending <= PENDING_MAX - BLOCK_KEYS or rounds <= 0:
+                    break
+            for k in range(first, min(n, first + BLOCK_KEYS)):
+                word0 = get(keys + k * 16)
+                at = slots + int64(high(word0, lines)) * 64
+                found, over = line(at, word0, get(keys + k * 16 + 8) & uint64(0xFFFFFF))
+                settle(out + k * 8, found, severity)
+                at += 64
+                if at == end:
+                    if wraps:
+                        at = slots
+                    else:
+                        over = True
+                put_word(waiting + pending * 8, uint64(k))
+                put_word(places + pending * 8, uint64(at))
+                pending += int64(not over)
+            for p in range(pending):
+                prefetch(int64(get(places + p * 8)))
+            first += BLOCK_KEYS
+        return pending
+
+    return probe
+
+
+_probe_table = _probing(_line_of_table, _settle_table, wraps=True)
+_probe_segment = _probing(_line_of_segment, _settle_segment, wraps=False)
 
 
 def lookup(view: Any, keys: Any, n: Any, out: Any) -> Any:
@@ -121,37 +215,23 @@ def lookup(view: Any, keys: Any, n: Any, out: Any) -> Any:
     if load(int64(get(view))) != get(view + 8):
         return int64(1)
     fence()
-    table, count = int64(get(view + 16)), get(view + 24)
+    table, count = int64(get(view + 16)), int64(get(view + 24))
     severity, segments = int64(get(view + 32)), int64(get(view + 40))
-    ahead = 16
-    for i in range(-ahead, n):
-        k = i + ahead
-        if k < n:
-            word0 = get(keys + k * 16)
-            home = table + _home(word0, count) * 16
-            prefetch(home)
-            prefetch(home + 64)
-            for s in range(segments):
-                prefetch(int64(get(view + 48 + s * 24)) + _home(word0, get(view + 56 + s * 24)) * 16)
-        if i < 0:
-            continue
-        word0 = get(keys + i * 16)
-        bits = get(keys + i * 16 + 8) & uint64(0xFFFFFF)
-        value = _find_in_table(table, count, word0, bits)
-        if (value & uint64(OVERRIDES_BULK)) == uint64(0):
-            for s in range(segments):
-                at = view + 48 + s * 24
-                more = _find_in_segment(int64(get(at)), get(at + 8), get(at + 16), word0, bits)
-                value = _across(value, more, severity)
-        put_word(out + i * 8, value)
+    for first in range(0, n, CHUNK_KEYS):
+        size = min(n - first, int64(CHUNK_KEYS))
+        _probe_table(table, count, count, keys + first * 16, size, out + first * 8, severity)
+        for s in range(segments):
+            at = view + 48 + s * 24
+            slots, homes, total = int64(get(at)), int64(get(at + 8)), int64(get(at + 16))
+            _probe_segment(slots, homes, total, keys + first * 16, size, out + first * 8, severity)
     return int64(0)
 
 
 def lookup_segment(slots: Any, count: Any, total: Any, keys: Any, n: Any, out: Any) -> Any:
-    """Look up n keys in one segment."""
-    for i in range(n):
-        bits = get(keys + i * 16 + 8) & uint64(0xFFFFFF)
-        put_word(out + i * 8, _find_in_segment(slots, uint64(count), total, get(keys + i * 16), bits))
+    """Look up n keys in one segment; `out` holds zeros."""
+    for first in range(0, n, CHUNK_KEYS):
+        size = min(n - first, int64(CHUNK_KEYS))
+        _probe_segment(slots, count, total, keys + first * 16, size, out + first * 8, int64(0))
     return int64(0)
 
 

@@ -223,6 +223,8 @@ class Spill:
     def add(self, keys: bytes, values: Words | int, documents: bytes = b"") -> None:
         """Take records; for width 3 `documents` are the keys of the documents, in the same order."""
         total, first = len(keys) // 16, 0
+        if not isinstance(values, int):
+            values = np.ascontiguousarray(values, np.uint64)  # its address stands for all of it
         source = address_of(np.frombuffer(keys, np.uint8)) if total else 0
         others = address_of(np.frombuffer(documents, np.uint8)) if documents else 0
         while first < total:

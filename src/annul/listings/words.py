@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import cfunc, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _I8, _I32, _I64, _I128 = (ir.IntType(bits) for bits in (8, 32, 64, 128))
@@ -96,6 +97,17 @@ def high(builder: Any, arguments: Any) -> Any:
     """Multiply two 64-bit words and keep the upper half of the product."""
     product = builder.mul(builder.zext(arguments[0], _I128), builder.zext(arguments[1], _I128))
     return builder.trunc(builder.lshr(product, _I128(64)), _I64)
+
+
+def room(words: int) -> Any:
+    """Return a numba function that gives the address of so many words on the stack, for as long as the kernel runs."""
+
+    @_instruction(types.int64)
+    def reserved(builder: Any, _arguments: Any) -> Any:
+        taken: Any = cgutils.alloca_once  # once a call, not once a turn of a loop; numba gives it no types
+        return builder.ptrtoint(taken(builder, ir.ArrayType(_I64, words)), _I64)
+
+    return reserved
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -361,6 +361,31 @@ def from_binary(data: bytes) -> Receipt:
     return _sized(Receipt(leaf, index, path, statement, signature, key))
 
 
+COMPACT_PREFIX = "R1."
+"""Begins the compact text form: the binary form in base32 (RFC 4648, upper case, without padding), which QR codes hold densely."""
+
+
+def to_compact(receipt: Receipt | Mapping[str, Any] | bytes | str) -> str:
+    """Return the compact text form of a receipt: some 550 characters for a window of a few answers."""
+    return COMPACT_PREFIX + base64.b32encode(to_binary(read(receipt))).decode().rstrip("=")
+
+
+def from_compact(text: str) -> Receipt:
+    """Read the compact text form; an address in front of it (all before the prefix) is left out.
+
+    Raises:
+        VerificationFailed: step 1.
+    """
+    _, prefix, body = text.strip().rpartition(COMPACT_PREFIX)
+    try:
+        data = base64.b32decode(body + "=" * (-len(body) % 8)) if prefix else b""
+    except (binascii.Error, ValueError):
+        data = b""
+    if base64.b32encode(data).decode().rstrip("=") != body:
+        raise VerificationFailed("This is not the compact text of a receipt.", step=1)
+    return from_binary(data)
+
+
 def _sized(receipt: Receipt) -> Receipt:
     for where, value, size in (
         ("leaf", receipt.leaf, LEAF_BYTES),

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from psycopg import sql
 
 from annul.errors import BadInput, Corrupt, NotFound
 from annul.proof.merkle import inclusion_path, leaf_hash
-from annul.proof.receipt import FLAG_TEST_REALM, parse_leaf, receipt_json
+from annul.proof.receipt import FLAG_TEST_REALM, from_json, parse_leaf, parse_statement, receipt_json
 from annul.records.codes import (
     Advice,
     Channel,
@@ -38,6 +38,7 @@ from annul.records.entry import Entry, EntryKind
 from annul.registry.act import Act
 from annul.registry.answers import rfc3339
 from annul.registry.checklog import WindowRecord, read_windows, worker_folder, workers
+from annul.registry.counts import count_checks
 from annul.registry.keys import Keys
 from annul.registry.store import REALM_CODES, Connections, reading, writing
 
@@ -51,10 +52,15 @@ MONTHS_AHEAD: Final = 2
 _CURSOR: Final = struct.Struct(">qIQI")
 _COLUMNS: Final = (
     "checked_at_us, party, realm, worker, window_no, leaf_index, check_id, document_key, number_key, key_epoch, purpose, "
-    "channel, scheme, outcome, status, answered_status, freshness, advice, position, branch, terminal, clerk, reference"
+    "channel, scheme, outcome, status, answered_status, freshness, advice, position, branch, terminal, clerk, reference, "
+    "identity, binding, policy_version"
 )
 _TYPES: Final = (
-    ["int8", "text", "int2", "int4", "int8", "int4", "bytea", "bytea", "bytea"] + ["int2"] * 8 + ["int4", "int8"] + ["text"] * 4
+    ["int8", "text", "int2", "int4", "int8", "int4", "bytea", "bytea", "bytea"]
+    + ["int2"] * 8
+    + ["int4", "int8"]
+    + ["text"] * 4
+    + ["int2", "int2", "int4"]
 )
 
 
@@ -135,6 +141,7 @@ class Indexer:
                 copy.set_types(_TYPES)
                 for row in rows:
                     copy.write_row(row)
+            count_checks(db, rows)
             db.execute(
                 "INSERT INTO check_cursor (worker, next_window, file, file_offset) VALUES (%s, %s, %s, %s) "
                 "ON CONFLICT (worker) DO UPDATE SET next_window = excluded.next_window, file = excluded.file, "
@@ -203,6 +210,9 @@ def _rows(window: WindowRecord) -> Iterator[tuple[Any, ...]]:
             private.terminal,
             private.clerk,
             private.reference,
+            leaf.identity,
+            leaf.binding,
+            leaf.policy_version,
         )
 
 
@@ -297,6 +307,28 @@ class Accounts:
             raise NotFound("There is no such check.", mend="A new check is found here some seconds after its answer.")
         receipt, opening = await asyncio.to_thread(self._receipt, *found[3:6])
         return CheckRecord(**_named(found, exact=party is None), receipt=receipt, opening=opening)
+
+    def keys_of_receipt(self, receipt: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """Return the document key and the number key of a check by its receipt, from the check log, at the present key epoch.
+
+        Args:
+            receipt: a receipt that was verified. Its check is found at once, before it is indexed.
+
+        Raises:
+            NotFound: the check log of this machine does not hold it.
+        """
+        parts = from_json(receipt)
+        statement = parse_statement(parts.statement)
+        folder = worker_folder(self._checks, statement.worker)
+        record = next(read_windows(folder, start=statement.window, durable_only=False), None)
+        if record is None or parts.index >= len(record.leaves) or record.leaves[parts.index] != parts.leaf:
+            raise NotFound("There is no such check in the log of this machine.", where="/receipt")
+        private = record.privates[parts.index]
+        keys = self._keys.documents("test" if parse_leaf(parts.leaf).flags & FLAG_TEST_REALM else "live")
+        return tuple(  # type: ignore[return-value]
+            key if key in (b"", bytes(16)) else keys.advance(key, private.key_epoch)
+            for key in (private.document_key, private.number_key)
+        )
 
     def _receipt(self, worker: int, window: int, index: int) -> tuple[dict[str, Any], str]:
         """Rebuild a receipt from the check log."""

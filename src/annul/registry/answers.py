@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -260,4 +261,10 @@ def no_answer(error: AnnulError, decisions: Decisions, position: int, as_of_us: 
 
 def rfc3339(at_us: int) -> str:
     """Return a time as RFC 3339 in UTC, cut to milliseconds."""
-    return datetime.fromtimestamp(at_us // 1000 / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_us // 1000 % 1000:03d}Z"
+    at_s, ms = divmod(at_us // 1000, 1000)
+    return f"{_second(at_s)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -30,13 +30,12 @@ from annul.listings.russian_list import russian_list
 from annul.listings.segment import MEMORY_BYTES, Segment
 from annul.listings.table import PAGE, SLOT_BYTES
 from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
-from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
+from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
-from annul.registry.act import Act, remember, replay
+from annul.registry.act import Act, Done, Pen, hold_evidence, hold_past, same_person
 from annul.registry.documents import COLUMNS, Row, record
 from annul.registry.effect import Effect, Effective
 from annul.registry.keys import Keys
-from annul.registry.register import HAPPENED_AHEAD_MAX_US
 from annul.registry.segments import SEGMENT_FOLDER, Segments
 from annul.registry.store import Connection, Connections, Write, reading, writing
 
@@ -139,7 +138,7 @@ class Bulk:
     ) -> None:
         self._connections, self._keys, self._home, self._now_us, self._limit = connections, keys, home, now_us, limit
         self._segments = Segments(home)
-        self._effect = Effect(home, listings, acknowledge_s)
+        self._pen = Pen(connections, keys, Effect(home, listings, acknowledge_s), now_us)
 
     async def try_run(
         self, _act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None
@@ -173,10 +172,8 @@ class Bulk:
         Raises:
             BadInput: the file is not of the format, or lists nothing.
         """
-        if len(evidence.encode()) > EVIDENCE_MAX:
-            raise BadInput(f"an evidence reference has at most {EVIDENCE_MAX} bytes", where="/evidence")
-        if happened_at_us > self._now_us() + HAPPENED_AHEAD_MAX_US:
-            raise BadInput("this lies in the future", where="/happened_at")
+        hold_evidence(evidence)
+        hold_past(happened_at_us, self._now_us())
         reader = await self._reader(file, format, state)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state)
         target = self._home / STAGING_FOLDER / f"{source}.seg"
@@ -242,7 +239,7 @@ class Bulk:
         segment = self._segments.segment(file, sha256)
         await asyncio.to_thread(segment.check_digest)
 
-        async def body(write: Write) -> int:
+        async def body(write: Write) -> Done:
             row = await write.one(
                 "SELECT staged_by, document_count, listed, happened_at_us, evidence, summary, key_epoch FROM bulk "
                 "WHERE id = %s AND realm = %s AND state = 'staged'",
@@ -254,7 +251,7 @@ class Bulk:
             staged_by, count, listed, happened, reference, summary, epoch = row
             if epoch != write.key_epoch:
                 raise Conflict("the list was staged under older document keys", mend="Import it again.")
-            if msgspec.json.decode(summary, type=_Summary).two_officers and staged_by == act.author:
+            if msgspec.json.decode(summary, type=_Summary).two_officers and same_person(staged_by, act.author):
                 raise Forbidden(
                     "a list of this size needs a second officer", mend="Another officer than the one who staged it confirms."
                 )
@@ -282,9 +279,9 @@ class Bulk:
                 after = replace(row_, standing=row_.standing | bit, bulk_standing=row_.bulk_standing | (bit & ~row_.standing))
                 if after != row_:
                     await record(write, act, row_, after, Event.bulk_list, happened_at_us=happened, evidence=f"bulk {bulk_id}")
-            return write.position
+            return Done(position=write.position)
 
-        return await self._write(act, bulk_id, body)
+        return await self._write(act, bulk_id, evidence, body)
 
     async def undo(self, act: Act, bulk_id: str, *, evidence: str = "") -> BulkView:
         """Take a bulk event back: one entry; its segment is no longer asked, facts that stand for another reason stay.
@@ -298,7 +295,7 @@ class Bulk:
             file, sha256 = await _file(db, act, bulk_id)
         segment = self._segments.segment(file, sha256)
 
-        async def body(write: Write) -> int:
+        async def body(write: Write) -> Done:
             row = await write.one(
                 "SELECT document_count, listed FROM bulk WHERE id = %s AND realm = %s AND state = 'in_force'",
                 bulk_id,
@@ -340,9 +337,9 @@ class Bulk:
                         happened_at_us=write.recorded_at_us,
                         evidence=f"bulk {bulk_id}",
                     )
-            return write.position
+            return Done(position=write.position)
 
-        return await self._write(act, bulk_id, body)
+        return await self._write(act, bulk_id, evidence, body)
 
     async def discard(self, act: Act, bulk_id: str) -> BulkView:
         """Drop a staged event that shall not come into force, with its segment."""
@@ -371,16 +368,9 @@ class Bulk:
             raise NotFound("there is no such bulk event")
         return _view(row)
 
-    async def _write(self, act: Act, bulk_id: str, body: Callable[[Write], Any]) -> BulkView:
-        async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
-            done = await replay(write, act, _Done)
-            replayed = done is not None
-            if done is None:
-                done = _Done(await body(write))
-                await remember(write, act, done)
-        await self._effect.wait(done.position)
-        return msgspec.structs.replace(await self.view(act, bulk_id), replayed=replayed)
+    async def _write(self, act: Act, bulk_id: str, evidence: str, body: Callable[[Write], Awaitable[Done]]) -> BulkView:
+        done = await self._pen.write(act, Done, body, evidence=evidence)
+        return msgspec.structs.replace(await self.view(act, bulk_id), replayed=done.replayed)
 
     def _entry(
         self, write: Write, act: Act, kind: EntryKind, event: Event, happened_at_us: int, evidence: str, body: BulkBody
@@ -441,10 +431,6 @@ class Bulk:
                 state = unpack(value).state
                 if state is not None:
                     yield row, state.bit
-
-
-class _Done(msgspec.Struct):
-    position: int
 
 
 def _view(row: tuple[Any, ...]) -> BulkView:

@@ -9,7 +9,7 @@ from typing import Any
 from annul.errors import AmbiguousDocument, Conflict
 from annul.records.document import LONG_TERM_DAY, Document, DocumentKeys, block, number_block, person_block
 from annul.records.entry import NO_DETAIL, Entry, EntryKind
-from annul.records.status import Event, Proof
+from annul.records.status import Event, Proof, State
 from annul.registry.act import Act
 from annul.registry.store import Connection, Write
 
@@ -53,6 +53,13 @@ class Row:
         return self.valid_until_day or 0
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Name a document by the id of its row, where its number is not at hand: an officer chose it from what a search found."""
+
+    id: int
+
+
 def new_row(document: Document, keys: DocumentKeys, realm: int, person_number: str | None = None) -> Row:
     """Return the row of a document that the register does not know yet; `id` is 0.
 
@@ -75,11 +82,16 @@ def new_row(document: Document, keys: DocumentKeys, realm: int, person_number: s
     )
 
 
+def number_key(document: Document, keys: DocumentKeys) -> bytes:
+    """Return the key of a document's number, without what tells the documents of one number apart."""
+    return keys.blind(number_block(document))
+
+
 def _row(values: tuple[Any, ...]) -> Row:
     return Row(*values)
 
 
-async def find(db: Connection, document: Document, keys: DocumentKeys, realm: int) -> Row | None:
+async def find(db: Connection, document: Document | Known, keys: DocumentKeys, realm: int) -> Row | None:
     """Return the row a document means; None when the register does not know it.
 
     Raises:
@@ -87,6 +99,8 @@ async def find(db: Connection, document: Document, keys: DocumentKeys, realm: in
             start of validity.
         BadInput: only the number was given and no document of it is known.
     """
+    if isinstance(document, Known):
+        return await by_id(db, document.id)
     if document.discriminated and not document.has_discriminator:
         rows = await by_number(db, realm, keys.blind(number_block(document)))
         if len(rows) > 1:
@@ -130,14 +144,20 @@ async def by_id(db: Connection, document_id: int) -> Row:
     return _row(found)
 
 
-async def count_of_number(db: Connection, row: Row) -> int:
-    """Return how many documents have this document's number; 1 for schemes that do not share numbers."""
+async def of_number(db: Connection, row: Row) -> tuple[int, bool]:
+    """Return how many documents have this document's number, and whether one of them was issued to our knowledge.
+
+    One document in schemes that do not share numbers.
+    """
     if row.number_key is None:
-        return 1
+        return 1, bool(row.standing & State.current.bit)
     found = await (
-        await db.execute("SELECT count(*) FROM document WHERE realm = %s AND number_key = %s", (row.realm, row.number_key))
+        await db.execute(
+            "SELECT count(*), coalesce(bit_or(standing), 0) FROM document WHERE realm = %s AND number_key = %s",
+            (row.realm, row.number_key),
+        )
     ).fetchone()
-    return int(found[0]) if found else 0
+    return (int(found[0]), bool(found[1] & State.current.bit)) if found else (0, False)
 
 
 async def add(write: Write, row: Row) -> Row:
@@ -217,6 +237,7 @@ async def record(
 ) -> int:
     """Move a document, guarded by what it was, and append the entry that says so; return the entry's position."""
     await move(write, before, after)
+    number_count, number_whole_life = await of_number(write.db, after)
     return write.append(
         Entry(
             kind=kind,
@@ -234,7 +255,8 @@ async def record(
             disputed=after.disputed,
             overrides_bulk=after.overrides_bulk,
             valid_until_day=after.expiry_day,
-            number_count=await count_of_number(write.db, after),
+            number_count=number_count,
+            number_whole_life=number_whole_life,
             detail_hash=detail_hash,
             body=body,
         ),

@@ -135,14 +135,24 @@ async def status_at(
 
 
 async def _listed(
-    db: Connection, segments: Segments, keys: DocumentKeys, document: Document, realm: int, row: documents.Row | None
+    db: Connection,
+    segments: Segments,
+    keys: DocumentKeys,
+    document: Document | documents.Known,
+    realm: int,
+    row: documents.Row | None,
 ) -> list[Listed]:
     """Return what all bulk events said about a document, undone ones included."""
-    key = row.document_key if row is not None else keys.blind(block(document))
+    if row is not None:
+        return await segments.listed(db, realm, row.document_key, undone=True)
+    assert not isinstance(document, documents.Known)
+    key = keys.blind(block(document))
     return await segments.listed(db, realm, key, undone=True)
 
 
-async def lines(db: Connection, segments: Segments, keys: DocumentKeys, document: Document, realm: int) -> list[Line]:
+async def lines(
+    db: Connection, segments: Segments, keys: DocumentKeys, document: Document | documents.Known, realm: int
+) -> list[Line]:
     """Return every entry about a document and the bulk events that list it, in the order of their recording.
 
     Raises:
@@ -222,7 +232,7 @@ _REPORTS = (
 )
 
 
-async def reports(db: Connection, keys: DocumentKeys, document: Document, realm: int) -> list[ReportView]:
+async def reports(db: Connection, keys: DocumentKeys, document: Document | documents.Known, realm: int) -> list[ReportView]:
     """Return the reports on a document, oldest first."""
     row = await documents.find(db, document, keys, realm)
     if row is None:

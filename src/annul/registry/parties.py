@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -19,11 +19,14 @@ from msgspec import Meta
 from annul.errors import BadInput, Conflict, NotAuthorised, NotFound, UnknownVersion
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.entry import Entry, EntryKind
+from annul.records.policy import Decisions, policy_from_json
 from annul.registry.act import Act, remember, replay
 from annul.registry.store import REALM_CODES, Connections, Write, reading, writing
 
 Role = Literal["relying_party", "issuer", "police", "supervisor"]
 RealmName = Literal["live", "test"]
+KeyUse = Literal["all", "counter"]
+"""What a key may be used for: everything its party may do, or checks at a counter alone."""
 Jwks = list[dict[str, Any]]
 
 ID_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,23}")
@@ -41,6 +44,23 @@ ASSERTION_LIFETIME_MAX_US = 3600 * 1_000_000
 _REALM_NAMES: tuple[RealmName, RealmName] = ("live", "test")
 
 
+class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Say what a relying party's comparisons of bearer and holder must be like.
+
+    Args:
+        supervised: a match counts only if the clerk confirms to have watched the capture.
+        traits: what must be compared: either trait, the face, a finger, or both. A person without usable prints is exempt
+            from the finger if the face is compared.
+        challenge: with the face comes a challenge, carried out before the camera.
+        enrolled: what is on record of the holder may be compared with; it never leaves the register.
+    """
+
+    supervised: bool = True
+    traits: Literal["any", "face", "finger", "both"] = "any"
+    challenge: bool = False
+    enrolled: bool = False
+
+
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Say what a relying party may ask.
 
@@ -51,6 +71,7 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reasons_allowed: exact status codes are told, not their class alone.
         identity_allowed: whether a name belongs to a number is told; otherwise the identity is always M9.
         photo_allowed: the portrait on record is given out for a check just made.
+        capture: what comparisons of bearer and holder must be like.
     """
 
     purposes: frozenset[str] = frozenset()
@@ -60,10 +81,14 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reasons_allowed: bool = False
     identity_allowed: bool = False
     photo_allowed: bool = False
+    capture: Capture = Capture()
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Say who a credential stands for; `key_id` names the credential, `expires_at_us` is 0 when it does not expire."""
+    """Say who a credential stands for; `key_id` names the credential, `expires_at_us` is 0 when it does not expire.
+
+    `decisions` are those of the party's own counter policy; None where the register's default policy holds.
+    """
 
     id: str
     name: str
@@ -73,6 +98,8 @@ class Principal(msgspec.Struct, frozen=True):
     key_id: str = ""
     organisation: str = ""
     expires_at_us: int = 0
+    use: KeyUse = "all"
+    decisions: Decisions | None = None
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -98,6 +125,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
     created_at_us: int
     expires_at_us: int
     revoked_at_us: int | None
+    use: KeyUse = "all"
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
@@ -122,6 +150,7 @@ class _Party(msgspec.Struct, array_like=True):
     agreement: Agreement | None
     client_realm: int
     jwks: list[dict[str, Any]]
+    policy: bytes = b""  # JSON of its own counter policy in force
 
 
 class _Key(msgspec.Struct, array_like=True):
@@ -130,6 +159,7 @@ class _Key(msgspec.Struct, array_like=True):
     realm: int
     token_hash: bytes
     expires_at_us: int
+    use: KeyUse = "all"
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
@@ -146,20 +176,26 @@ class Snapshot:
         by_token: SHA-256 of an API key -> Principal; expiry is not looked at here.
         by_key: key id -> Principal.
         by_client: OAuth client id (the principal's id) -> Principal.
+        by_party: id -> Principal without a credential.
         jwks: client id -> its public keys.
     """
 
     def __init__(self, raw: _Snapshot) -> None:
         self.position = raw.position
         self.jwks = {party.id: party.jwks for party in raw.parties}
+        decisions = {party.id: Decisions(policy_from_json(party.policy)) for party in raw.parties if party.policy}
         self.by_client = {
-            party.id: _principal(party, party.client_realm, f"client-{party.id}", 0) for party in raw.parties if party.jwks
+            party.id: _principal(party, party.client_realm, f"client-{party.id}", 0, "all", decisions.get(party.id))
+            for party in raw.parties
+            if party.jwks
         }
         parties = {party.id: party for party in raw.parties}
+        self.by_party = {party.id: _principal(party, 0, "", 0, "all", decisions.get(party.id)) for party in raw.parties}
         self.by_token: dict[bytes, Principal] = {}
         self.by_key: dict[str, Principal] = {}
         for key in raw.keys:
-            principal = _principal(parties[key.principal_id], key.realm, key.id, key.expires_at_us)
+            party = parties[key.principal_id]
+            principal = _principal(party, key.realm, key.id, key.expires_at_us, key.use, decisions.get(party.id))
             self.by_token[key.token_hash] = self.by_key[key.id] = principal
         self.by_key |= {principal.key_id: principal for principal in self.by_client.values()}
 
@@ -225,6 +261,10 @@ class Parties:
         """Return who a key's id stands for (sessions hold the id); NotAuthorised once it is revoked or expired."""
         return self._unexpired(self.snapshot.by_key.get(key_id))
 
+    def principal_of_party(self, party: str) -> Principal:
+        """Return a party that is active, in the live realm and without a credential (its officers come by passkey)."""
+        return self._unexpired(self.snapshot.by_party.get(party))
+
     def principal_of_client(self, client_id: str) -> Principal:
         """Return the principal of an OAuth client that has keys; NotAuthorised when there is none."""
         return self._unexpired(self.snapshot.by_client.get(client_id))
@@ -264,7 +304,7 @@ class Parties:
             keys: dict[str, list[KeyInfo]] = {}
             for row in await (
                 await db.execute(
-                    "SELECT principal_id, id, realm, label, created_at_us, expires_at_us, revoked_at_us FROM api_key "
+                    "SELECT principal_id, id, realm, label, created_at_us, expires_at_us, revoked_at_us, use FROM api_key "
                     "ORDER BY created_at_us, id"
                 )
             ).fetchall():
@@ -321,7 +361,7 @@ class Parties:
                 raise Conflict("there is a principal with this id already", where="/id")
             return f"create {id}"
 
-        return await self._change(act, change)
+        return await self.change(act, change)
 
     async def set_agreement(self, act: Act, id: str, agreement: Agreement | None) -> Changed:
         """Replace the agreement of a principal; None ends its right to ask checks."""
@@ -337,7 +377,7 @@ class Parties:
             )
             return f"agreement {id}"
 
-        return await self._change(act, change)
+        return await self.change(act, change)
 
     async def set_active(self, act: Act, id: str, active: bool) -> Changed:
         """Suspend or restore a principal with all its credentials."""
@@ -346,7 +386,7 @@ class Parties:
             await _touch(write, "UPDATE principal SET active = %s, position = %s WHERE id = %s", active, write.position + 1, id)
             return f"{'restore' if active else 'suspend'} {id}"
 
-        return await self._change(act, change)
+        return await self.change(act, change)
 
     async def set_client_keys(self, act: Act, id: str, jwks: Jwks, *, realm: RealmName = "live") -> Changed:
         """Replace the public keys of a principal's OAuth client; an empty list closes it.
@@ -373,10 +413,17 @@ class Parties:
             )
             return f"client-keys {id}"
 
-        return await self._change(act, change)
+        return await self.change(act, change)
 
     async def issue_key(
-        self, act: Act, principal_id: str, *, realm: RealmName = "live", label: str = "", expires_at_us: int = 0
+        self,
+        act: Act,
+        principal_id: str,
+        *,
+        realm: RealmName = "live",
+        label: str = "",
+        expires_at_us: int = 0,
+        use: KeyUse = "all",
     ) -> IssuedKey:
         """Make an API key `live_<id>_<secret>` or `test_<id>_<secret>`; only its SHA-256 is stored.
 
@@ -388,8 +435,8 @@ class Parties:
         async def change(write: Write) -> str:
             await _touch(write, "UPDATE principal SET position = %s WHERE id = %s", write.position + 1, principal_id)
             await write.run(
-                "INSERT INTO api_key (id, principal_id, realm, label, token_hash, created_at_us, expires_at_us) "
-                "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO api_key (id, principal_id, realm, label, token_hash, created_at_us, expires_at_us, use) "
+                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
                 key_id,
                 principal_id,
                 REALM_CODES[realm],
@@ -397,10 +444,11 @@ class Parties:
                 hashlib.sha256(token.encode()).digest(),
                 write.recorded_at_us,
                 expires_at_us,
+                use,
             )
             return f"key-issued {principal_id} {key_id}"
 
-        changed = await self._change(Act(act.author, act.realm), change)
+        changed = await self.change(Act(act.author, act.realm), change)
         return IssuedKey(key_id, token, changed.position)
 
     async def revoke_key(self, act: Act, key_id: str) -> Changed:
@@ -415,7 +463,7 @@ class Parties:
             )
             return f"key-revoked {key_id}"
 
-        return await self._change(act, change)
+        return await self.change(act, change)
 
     async def set_coverage(self, act: Act, name: str, extent: Coverage) -> Changed:
         """Declare what the register knows of a kind of document (a coverage name such as `icao-9303/UTO/P`).
@@ -453,7 +501,13 @@ class Parties:
             await remember(write, act, Changed(position))
         return Changed(position)
 
-    async def _change(self, act: Act, change: Callable[[Write], Any]) -> Changed:
+    async def change(self, act: Act, change: Callable[[Write], Awaitable[str]]) -> Changed:
+        """Change parties and record that as one entry with the digest of the new snapshot.
+
+        Args:
+            act: who changes; a repetition of its Idempotency-Key changes nothing.
+            change: makes the change inside the transaction and returns what the entry says of it.
+        """
         async with writing(self._connections, self._now_us()) as write:
             known = await replay(write, act, Changed)
             if known is not None:
@@ -476,9 +530,12 @@ class Parties:
         return Changed(position)
 
 
-_PRINCIPALS = "SELECT id, name, role, organisation, agreement, client_realm, jwks FROM principal WHERE active ORDER BY id"
+_PRINCIPALS = (
+    "SELECT id, name, role, organisation, agreement, client_realm, jwks, policy FROM principal "
+    "LEFT JOIN counter_policy ON party = id AND version = policy_version WHERE active ORDER BY id"
+)
 _KEYS = (
-    "SELECT k.id, principal_id, realm, token_hash, expires_at_us FROM api_key k JOIN principal p ON p.id = principal_id "
+    "SELECT k.id, principal_id, realm, token_hash, expires_at_us, use FROM api_key k JOIN principal p ON p.id = principal_id "
     "WHERE active AND revoked_at_us IS NULL ORDER BY k.id"
 )
 
@@ -490,8 +547,8 @@ def read_snapshot(db: psycopg.Connection[Any], position: int) -> bytes:
 
 def _encode(position: int, principals: Sequence[tuple[Any, ...]], keys: Sequence[tuple[Any, ...]]) -> bytes:
     parties = [
-        _Party(id, name, role, organisation, _agreement(agreement), realm, msgspec.json.decode(jwks))
-        for id, name, role, organisation, agreement, realm, jwks in principals
+        _Party(id, name, role, organisation, _agreement(agreement), realm, msgspec.json.decode(jwks), policy or b"")
+        for id, name, role, organisation, agreement, realm, jwks, policy in principals
     ]
     return msgspec.msgpack.encode(
         _Snapshot(SNAPSHOT_VERSION, position, parties, [_Key(*row) for row in keys]), order="deterministic"
@@ -518,7 +575,10 @@ async def _touch(write: Write, sql: str, *values: Any) -> None:
         raise NotFound("there is no such principal or key")
 
 
-def _principal(party: _Party, realm: int, key_id: str, expires_at_us: int) -> Principal:
+def _principal(
+    party: _Party, realm: int, key_id: str, expires_at_us: int, use: KeyUse, decisions: Decisions | None
+) -> Principal:
     return Principal(
-        party.id, party.name, party.role, _REALM_NAMES[realm], party.agreement, key_id, party.organisation, expires_at_us
-    )
+        party.id, party.name, party.role, _REALM_NAMES[realm], party.agreement, key_id, party.organisation, expires_at_us, use,
+        decisions,
+    )  # fmt: skip

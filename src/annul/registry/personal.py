@@ -1,4 +1,4 @@
-"""Personal details of reporters: sealed one by one, erased by destroying their key.
+"""Personal details (who reported, what was said): sealed one by one, erased by destroying their key.
 
 Each record has a data key of its own, wrapped by the master key of the key file (envelope encryption, AES-256-GCM).
 The log holds only the SHA-256 of the ciphertext: after an erasure the ciphertext is noise, and the log still verifies.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -26,6 +26,7 @@ _VERSION = b"\x01"
 _AAD = b"annul details v1\0"
 
 Text = Annotated[str, Meta(max_length=200)]
+Details = TypeVar("Details", bound=msgspec.Struct)
 
 
 class Reporter(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -44,7 +45,7 @@ class Sealed:
     hash: bytes
 
 
-def seal(reporter: Reporter, detail_id: str, master: bytes) -> Sealed:
+def seal(details: msgspec.Struct, detail_id: str, master: bytes) -> Sealed:
     """Encrypt details under a new data key; both are bound to their id.
 
     Args:
@@ -52,13 +53,18 @@ def seal(reporter: Reporter, detail_id: str, master: bytes) -> Sealed:
     """
     key, nonce, wrap_nonce = (secrets.token_bytes(size) for size in (KEY_BYTES, NONCE_BYTES, NONCE_BYTES))
     bound = _AAD + detail_id.encode()
-    ciphertext = _VERSION + nonce + AESGCM(key).encrypt(nonce, msgspec.json.encode(reporter), bound)
+    ciphertext = _VERSION + nonce + AESGCM(key).encrypt(nonce, msgspec.json.encode(details), bound)
     wrapped = _VERSION + wrap_nonce + AESGCM(master).encrypt(wrap_nonce, key, bound)
     return Sealed(ciphertext, wrapped, hashlib.sha256(ciphertext).digest())
 
 
 def unseal(ciphertext: bytes, wrapped_key: bytes, detail_id: str, master: bytes) -> Reporter:
-    """Decrypt details.
+    """Decrypt who reported; see `unseal_as`."""
+    return unseal_as(Reporter, ciphertext, wrapped_key, detail_id, master)
+
+
+def unseal_as(kind: type[Details], ciphertext: bytes, wrapped_key: bytes, detail_id: str, master: bytes) -> Details:
+    """Decrypt details of a kind.
 
     Raises:
         Corrupt: the bytes were changed, belong to another record, or the master key is another one.
@@ -66,7 +72,7 @@ def unseal(ciphertext: bytes, wrapped_key: bytes, detail_id: str, master: bytes)
     bound = _AAD + detail_id.encode()
     try:
         key = _open(wrapped_key, master, bound)
-        return msgspec.json.decode(_open(ciphertext, key, bound), type=Reporter)
+        return msgspec.json.decode(_open(ciphertext, key, bound), type=kind)
     except (InvalidTag, ValueError, msgspec.DecodeError):
         raise Corrupt("sealed personal details do not open", where=f"sealed_detail {detail_id}") from None
 

@@ -145,6 +145,12 @@ def _rekey(
                 (following.advance(person_key, epoch), realm, person_key),
             )
         rekey_people(db, following, epoch, realm)
+        needs = db.execute("SELECT id, document_key, number_key FROM urgent_need WHERE realm = %s", (realm,)).fetchall()
+        for need_id, document_key, number_key in needs:
+            db.execute(
+                "UPDATE urgent_need SET document_key = %s, number_key = %s WHERE id = %s",
+                (following.advance(document_key, epoch), number_key and following.advance(number_key, epoch), need_id),
+            )
     db.execute(
         "UPDATE document d SET document_key = r.document_key, number_key = r.number_key, person_key = r.person_key "
         "FROM rekeyed r WHERE r.id = d.id"

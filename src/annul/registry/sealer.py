@@ -22,6 +22,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,9 +44,10 @@ from annul.proof.receipt import (
 from annul.proof.tiles import CHECKPOINT, TileReader, TileWriter, folder_reader, verify_tree
 from annul.records.entry import decode
 from annul.registry import keys as key_file
-from annul.registry import store
+from annul.registry import pulse, store
 from annul.registry.accounts import Indexer
 from annul.registry.checklog import NO_WINDOW, WindowRecord, durable_windows, read_windows, worker_folder, workers
+from annul.registry.counter import settle_shown
 from annul.settings import Settings
 
 STEP_S: Final = 0.25
@@ -285,6 +287,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     faults = Faults(settings.home)
     scrubber = Scrubber(settings.home)
     fresh = {"register": True, "checks": True}
+    threading.Thread(target=pulse.run, args=(settings, stop), name="pulse", daemon=True).start()
 
     def attempt(name: str, work: Callable[[], int]) -> int:
         """Run one part; what is wrong with it is said once and does not stop the others."""
@@ -301,7 +304,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
         stopping = stop.is_set()
         done = attempt("checks", lambda: checks.step(fresh=fresh["checks"]))
         done += attempt("register", lambda: database.use(lambda db: register.step(db, fresh=fresh["register"])))
-        done += attempt("accounts", lambda: database.use(indexer.step))
+        done += attempt("accounts", lambda: database.use(partial(_index, indexer)))
         if stopping and not done:
             database.close()
             return
@@ -309,6 +312,14 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
             stop.wait(step_s / SCRUBS_A_STEP)
             if attempt("listings", scrubber.step):
                 faults.mended("listings")
+
+
+def _index(indexer: Indexer, db: psycopg.Connection[Any]) -> int:
+    """Index new checks, and settle the urgent needs whose new document was among them."""
+    indexed = indexer.step(db)
+    if indexed:
+        settle_shown(db)
+    return indexed
 
 
 class Scrubber:
@@ -462,32 +473,44 @@ def verify_logs(home: Path, verifiers: Sequence[Verifier], db: psycopg.Connectio
 
 
 def _verify_windows(home: Path, size: int, verifiers: Sequence[Verifier]) -> Iterator[Progress]:
-    """Compare the workers' files with the sealed log, window by window; later windows must continue it."""
-    sealed: dict[int, list[bytes]] = {}
-    for entry in TileReader(folder_reader(log_folder(home, "checks")), size).entries():
-        sealed.setdefault(parse_statement(entry[:STATEMENT_BYTES]).worker, []).append(entry)
+    """Compare the workers' files with the sealed log, side by side; later windows must continue them.
+
+    The sealed log has the windows of all workers, each worker's in order, so one window of each file is held at a time.
+    """
     receipts = _key("annul/receipts", verifiers)
+    files = {worker: _verified_windows(home, worker, receipts) for worker in workers(home / "checks")}
     done = 0
-    for worker in sorted(set(workers(home / "checks")) | set(sealed)):
-        folder = worker_folder(home / "checks", worker)
-        entries, previous, window = sealed.get(worker, []), NO_WINDOW, 0
-        for record in read_windows(folder, durable_only=False):
-            stated = hold_window(record, worker, previous, receipts)
-            previous, window = statement_hash(record.statement), stated.window
-            if window < len(entries) and entries[window] != record.statement + record.signature:
-                raise Corrupt(f"Window {window} is not the one that was sealed.", where=record.place)
-            try:
-                verify_window(record.statement, record.signature, record.leaves, receipts)
-            except VerificationFailed as error:
-                raise Corrupt(f"Window {window} does not hold: {error.message}", where=record.place) from None
-            _ = record.privates  # raises when they do not fit the leaves
+    for entry in TileReader(folder_reader(log_folder(home, "checks")), size).entries():
+        stated = parse_statement(entry[:STATEMENT_BYTES])
+        record = next(files.get(stated.worker, iter(())), None)
+        if record is None:
+            folder = worker_folder(home / "checks", stated.worker).name
+            raise Corrupt(f"Window {stated.window} was sealed but is not in the check log.", where=f"checks/{folder}")
+        if entry != record.statement + record.signature:
+            raise Corrupt(f"Window {stated.window} is not the one that was sealed.", where=record.place)
+        done += 1
+        if done % 256 == 0:
+            yield Progress("windows", done, size)
+    for file in files.values():  # what was answered after the last checkpoint
+        for _ in file:
             done += 1
             if done % 256 == 0:
                 yield Progress("windows", done, size)
-            window += 1
-        if window < len(entries):
-            raise Corrupt(f"Window {window} was sealed but is not in the check log.", where=f"checks/{folder.name}")
     yield Progress("windows", done, done)
+
+
+def _verified_windows(home: Path, worker: int, receipts: Verifier) -> Iterator[WindowRecord]:
+    """Read the windows of a worker; each must hold and continue the one before."""
+    previous = NO_WINDOW
+    for record in read_windows(worker_folder(home / "checks", worker), durable_only=False):
+        stated = hold_window(record, worker, previous, receipts)
+        previous = statement_hash(record.statement)
+        try:
+            verify_window(record.statement, record.signature, record.leaves, receipts)
+        except VerificationFailed as error:
+            raise Corrupt(f"Window {stated.window} does not hold: {error.message}", where=record.place) from None
+        _ = record.privates  # raises when they do not fit the leaves
+        yield record
 
 
 def _verify_register(home: Path, size: int, db: psycopg.Connection[Any]) -> Iterator[Progress]:

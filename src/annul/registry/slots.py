@@ -51,10 +51,16 @@ def value_of(standing: int, *, disputed: bool, overrides_bulk: bool, expiry_day:
 
 
 @lru_cache(1 << 16)
-def number_value(value: int, count: int, standing: int) -> int:
-    """Return what the slot of a number holds, `count` documents sharing it and one of them having `value`."""
+def number_value(value: int, count: int, whole_life: bool) -> int:
+    """Return what the slot of a number holds.
+
+    Args:
+        value: of the document it belongs to, or of one of them.
+        count: documents that share the number.
+        whole_life: one of them at least was issued to our knowledge.
+    """
     if count > 1:
-        return pack_many(WHOLE_LIFE if standing & State.current.bit else 0)
+        return pack_many(WHOLE_LIFE if whole_life else 0)
     return value | NUMBER << FLAGS_SHIFT if value else 0
 
 
@@ -70,7 +76,7 @@ def slots_of(entry: Entry) -> list[tuple[bytes, int]]:
     )
     slots = [(entry.document_key, value)]
     if entry.number_key:
-        slots.append((entry.number_key, number_value(value, entry.number_count, entry.standing)))
+        slots.append((entry.number_key, number_value(value, entry.number_count, entry.number_whole_life)))
     if entry.reason in (Event.owner_lock, Event.owner_unlock):  # a new lock is closed for every purpose
         slots += [(unlock_key(entry.document_key, purpose.octet), 0) for purpose in Purpose]
     return slots
@@ -104,7 +110,7 @@ def all_slots(db: psycopg.Connection[TupleRow], now_us: int) -> Iterator[tuple[b
                 if value:
                     slots.append((key, value))
                 if number_key is not None:
-                    slot = number_value(value, count, of_number)
+                    slot = number_value(value, count, bool(of_number & State.current.bit))
                     if slot:
                         slots.append((number_key, slot))
             yield packed(slots)

@@ -1,0 +1,60 @@
+"""Count checks while they are indexed: by day for figures, by minute for oversight, and the newest of every terminal.
+
+The counts are written in the transaction that indexes the checks, so that they are complete exactly when the index is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+
+DAY_US: Final = 86_400 * 1_000_000
+MINUTE_US: Final = 60 * 1_000_000
+MINUTES_KEPT: Final = 7 * 24 * 60
+"""How long counts by minute are kept; those by day stay."""
+
+# columns of a row as registry.accounts indexes it
+AT, PARTY, REALM, PURPOSE, OUTCOME, STATUS, FRESHNESS, POSITION, BRANCH, TERMINAL = 0, 1, 2, 10, 13, 14, 16, 18, 19, 20
+
+_DAY: Final = (
+    "INSERT INTO checks_by_day (day, realm, party, purpose, outcome, status, count) VALUES (%s, %s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (day, realm, party, purpose, outcome, status) DO UPDATE SET count = checks_by_day.count + excluded.count"
+)
+_MINUTE: Final = (
+    "INSERT INTO checks_by_minute (minute, realm, party, outcome, freshness, count) VALUES (%s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (minute, realm, party, outcome, freshness) DO UPDATE SET count = checks_by_minute.count + excluded.count"
+)
+_VERIFIER: Final = (
+    "INSERT INTO verifier (realm, party, branch, terminal, seen_at_us, freshness, position) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (realm, party, branch, terminal) DO UPDATE SET seen_at_us = excluded.seen_at_us, "
+    "freshness = excluded.freshness, position = excluded.position WHERE verifier.seen_at_us <= excluded.seen_at_us"
+)
+
+
+def count_checks(db: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add checks to the counts, inside the caller's transaction.
+
+    Args:
+        db: connection inside a transaction.
+        rows: checks as `registry.accounts` indexes them.
+    """
+    days = Counter((row[AT] // DAY_US, row[REALM], row[PARTY], row[PURPOSE], row[OUTCOME], row[STATUS]) for row in rows)
+    minutes = Counter((row[AT] // MINUTE_US, row[REALM], row[PARTY], row[OUTCOME], row[FRESHNESS]) for row in rows)
+    newest: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for row in rows:
+        place = (row[REALM], row[PARTY], row[BRANCH], row[TERMINAL])
+        if place not in newest or newest[place][0] <= row[AT]:
+            newest[place] = (row[AT], row[FRESHNESS], row[POSITION])
+    with db.cursor() as cursor:  # sorted: two indexers would take the same locks in the same order
+        cursor.executemany(_DAY, [(*key, count) for key, count in sorted(days.items())])
+        cursor.executemany(_MINUTE, [(*key, count) for key, count in sorted(minutes.items())])
+        cursor.executemany(_VERIFIER, [(*place, *seen) for place, seen in sorted(newest.items())])
+
+
+def forget_minutes(db: psycopg.Connection[Any], now_us: int) -> None:
+    """Drop counts by minute that are older than a week."""
+    db.execute("DELETE FROM checks_by_minute WHERE minute < %s", (now_us // MINUTE_US - MINUTES_KEPT,))
