@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from annul import logs
+from annul.app import doors as open_doors
 from annul.app import open_office
 from annul.errors import AnnulError
 from annul.listings import Listings
@@ -24,11 +25,12 @@ from annul.records.status import State
 from annul.registry import follower, sealer
 from annul.registry import keys as key_file
 from annul.registry.act import Act
+from annul.registry.notices import process as notices
 from annul.registry.parties import Agreement
 from annul.registry.people.tags import PEOPLE_FOLDER
 from annul.settings import Settings
-from annul.web.doors import create_web
 from annul.web.office import Office
+from annul.web.protocol import CheckProtocol, check_protocol
 
 WAIT_S = 30
 OFFICE = Act("setup")
@@ -41,7 +43,11 @@ class House:
     def __init__(self, conninfo: str, home: Path) -> None:
         key_file.create(home)
         self.door = socket.create_server(("127.0.0.1", 0))
-        self.settings = Settings(home=home, database_url=conninfo, port=self.door.getsockname()[1], workers=1)
+        self.settings = Settings(
+            home=home, database_url=conninfo, port=self.door.getsockname()[1], workers=1, demo=True, notices_mail="outbox:",
+            notices_sms="outbox:", proxies=1,
+        )  # fmt: skip
+        (home / "demo.json").write_text("{}")
         self.url = self.settings.base_url
         self.keys: dict[str, str] = {}
         self.test_keys: dict[str, str] = {}
@@ -54,6 +60,7 @@ class House:
         self.threads = [
             threading.Thread(target=follower.run, args=(self.settings, self.stop), daemon=True),
             threading.Thread(target=sealer.run, args=(self.settings, self.stop), daemon=True),
+            threading.Thread(target=notices.run, args=(self.settings, self.stop), daemon=True),
             threading.Thread(target=self._serve, daemon=True),
         ]
 
@@ -78,8 +85,11 @@ class House:
         try:
             async with open_office(self.settings, self.settings.database_url, worker=0) as office:
                 self.office = office
-                doors = create_web(office)
-                self.server = uvicorn.Server(uvicorn.Config(doors, lifespan="off", log_config=None, server_header=False))
+                doors = open_doors(office)
+                short_way = check_protocol(doors)
+                assert issubclass(short_way, CheckProtocol), "something stands in front of the check path"
+                config = uvicorn.Config(doors, http=short_way, lifespan="off", log_config=None, server_header=False)
+                self.server = uvicorn.Server(config)
                 self.started.set()
                 await self.server.serve(sockets=[self.door])
         except BaseException as error:
@@ -106,6 +116,11 @@ class House:
         for name, extent in (("ru-internal", Coverage.listing_only), ("cn-resident", Coverage.listing_only)):
             position = (await parties.set_coverage(OFFICE, name, extent)).position
         assert await self.office.listings.reached(position, WAIT_S)
+
+    def key_id(self, party: str, realm: str = "live") -> str:
+        """Return the id of a party's key, as sessions hold it."""
+        keys = self.keys if realm == "live" else self.test_keys
+        return self.office.parties.principal(keys[party]).key_id
 
     def passport(self) -> dict[str, str]:
         """Name a Russian internal passport nobody has named before."""
@@ -140,9 +155,9 @@ class House:
         """Stop everything."""
         self.http.close()
         self.server.should_exit = True
-        self.threads[2].join(WAIT_S)
+        self.threads[-1].join(WAIT_S)
         self.stop.set()
-        for thread in self.threads[:2]:
+        for thread in self.threads[:-1]:
             thread.join(WAIT_S)
 
 

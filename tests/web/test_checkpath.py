@@ -29,7 +29,7 @@ Reply = tuple[int, dict[str, str], Any]
 class Door:
     """Hold the check path over a small real world; what goes behind it answers 418."""
 
-    def __init__(self, desk: Desk, **options: Any) -> None:
+    def __init__(self, desk: Desk, *, https: bool = False, **options: Any) -> None:
         self.desk = desk
         self.by_token = {hashlib.sha256(KEY.encode()).digest(): desk.bank}
         office: Any = SimpleNamespace(
@@ -37,7 +37,7 @@ class Door:
             parties=SimpleNamespace(snapshot=SimpleNamespace(by_token=self.by_token), principal_of_client=self._client),
             now_us=lambda: desk.now,
             keys=SimpleNamespace(session=b"session key of a test, 32 bytes."),
-            settings=SimpleNamespace(base_url="http://annul.test"),
+            settings=SimpleNamespace(base_url="http://annul.test", https=https),
         )
         self.office = office
         self.path = CheckPath(office, self._behind)
@@ -109,6 +109,26 @@ def test_a_check_is_answered_with_receipt_and_rate_limit(tmp_path: Path) -> None
         assert headers["cache-control"] == "no-store"
 
     at_the_door(tmp_path, story)
+
+
+@pytest.mark.parametrize("https", [False, True])
+def test_every_answer_has_the_security_fields(tmp_path: Path, https: bool) -> None:
+    """Answers, batches and refusals: no sniffing, no content of any kind, nothing stored; HSTS behind TLS alone."""
+
+    async def story(door: Door) -> None:
+        for path, body, key in (
+            ("/v1/checks", BODY, f"Bearer {KEY}"),
+            ("/v1/checks/batch", b'{"checks":[]}', f"Bearer {KEY}"),
+            ("/v1/checks", b"{", f"Bearer {KEY}"),
+            ("/v1/checks", BODY, None),
+        ):
+            _, fields, _ = await door.post(path, body, key)
+            assert fields["x-content-type-options"] == "nosniff"
+            assert fields["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+            assert fields["cache-control"] == "no-store"
+            assert ("strict-transport-security" in fields) is https
+
+    at_the_door(tmp_path, story, https=https)
 
 
 def test_everything_else_goes_behind(tmp_path: Path) -> None:

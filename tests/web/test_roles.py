@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import re
+
+import httpx
 import pytest
 
+from annul.registry.act import Act
+from annul.registry.officers import DUTIES
 from annul.web import doors
+from annul.web.auth import Sitting
 from annul.web.call import ROLES as ALL_ROLES
 from annul.web.call import Route
 from annul.web.routes import ROUTES
 from tests.web.conftest import ROLES, House
 
 PARTY_OF_ROLE = {role: name for name, role in reversed(ROLES.items())}
-EXAMPLES = {
-    "{check}": "0" * 32, "{log}": "register", "{path:path}": "000", "{name}": "annul.css", "{code}": "over-quota",
-    "{key}": "0" * 16,
-}  # fmt: skip
+EXAMPLES = (
+    "r_" + "0" * 24, "0" * 32, "0" * 16, "d_" + "0" * 24, "register", "000", "0/000", "annul.css", "over-quota", "nobody", "1",
+    "f_" + "0" * 24, "u_" + "0" * 24, "x_" + "0" * 24, "0" * 24, "2026", "2026-11", "police/P-1",
+    "w_" + "0" * 24, "h_" + "0" * 24, "f" + "0" * 20, "r_" + "0" * 24 + "-" + "a" * 20,
+)  # fmt: skip
+"""Values that fit the patterns of path parameters; the first that fits is taken."""
 
 
 def _address(route: Route) -> str:
-    address = route.path
-    for name, value in EXAMPLES.items():
-        address = address.replace(name, value)
-    sample = {"/v1/reports/{id}": "r_" + "0" * 24, "/v1/bulk/{id}": "0" * 32, "/v1/parties/{id}": "nobody"}
-    for start, value in sample.items():
-        if address.startswith(start):
-            address = address.replace("{id}", value)
-    return address.replace("/tile/000", "/tile/0/000")
+    def example(found: re.Match[str]) -> str:
+        pattern = route.patterns.get(found[1].partition(":")[0], ".*")
+        return next(value for value in EXAMPLES if re.fullmatch(pattern, value))
+
+    return re.sub(r"\{([^}]+)\}", example, route.path)
 
 
-CLOSED = [route for route in ROUTES if isinstance(route.who, frozenset)]
+CLOSED = [route for route in ROUTES if isinstance(route.who, frozenset) and not route.page]
+PAGES = [route for route in ROUTES if isinstance(route.who, frozenset) and route.page]
+PEOPLE = ("visitor", "clerk", "citizen", "police", "issuer", "supervisor", "bank")
 OPEN = [route for route in ROUTES if not isinstance(route.who, frozenset)]
 
 
@@ -65,6 +72,53 @@ def test_nobody_gets_in_without_a_credential(house: House, route: Route) -> None
 def test_public_routes_ask_nobody(house: House, route: Route) -> None:
     """Anonymous callers are not told to authenticate (the counter sends them to its sign-in page)."""
     assert _send(house, route, None) not in (401, 405, 500)
+
+
+@pytest.fixture(scope="module")
+def cookies(house: House) -> dict[str, dict[str, str]]:
+    """A session of everybody who can be signed in; officers have every duty."""
+
+    async def seat(person: str) -> dict[str, str]:
+        sitting = Sitting(house.office, None)
+        if person == "visitor":
+            return {}
+        if person == "clerk":
+            await sitting.enter("clerk", key_id=house.key_id("bank"), clerk="C-1")
+        elif person == "citizen":
+            await sitting.enter("citizen", person=1, strength="strong")
+        else:
+            act = Act(person)
+            await house.office.officers.add(act, person, "M-1", "Matrix", list(DUTIES))
+            await sitting.enter("officer", officer=f"{person}/M-1", key_id=house.key_id(person))
+        (cookie,) = sitting.cookies()
+        return {cookie.key: str(cookie.value)}
+
+    return {person: house.run(seat(person)) for person in PEOPLE}
+
+
+def _of(person: str) -> str:
+    if person in ("visitor", "clerk", "citizen"):
+        return person
+    return f"officer:{ROLES[person]}"
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("route", PAGES, ids=_named)
+def test_a_person_sees_exactly_the_pages_the_table_says(
+    house: House, cookies: dict[str, dict[str, str]], route: Route, person: str
+) -> None:
+    """Everybody else is sent to a sign-in page, or told that the page is not for them; nothing is shown or changed."""
+    assert isinstance(route.who, frozenset)
+    more = {"headers": {"content-type": "application/x-www-form-urlencoded"}} if route.method == "POST" else {}
+    browser = httpx.Client(base_url=house.url, cookies=cookies[person])
+    with browser, browser.stream(route.method, _address(route), **more) as answer:
+        status, to = answer.status_code, answer.headers.get("location", "")
+    if _of(person) in {who.partition("/")[0] for who in route.who}:
+        assert not to.endswith("/sign-in") or route.method == "POST"
+        assert status not in (401, 405, 500)
+        assert status != 403 or route.method == "POST"
+    else:
+        assert status == 403 or (status == 303 and to.endswith("/sign-in"))
 
 
 @pytest.mark.parametrize("who", [frozenset(), frozenset({"nobody"}), "everybody", None])

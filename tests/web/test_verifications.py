@@ -13,18 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from annul.errors import AnnulError, VerificationFailed
-from annul.likeness import evidence
+from annul.client.receipts import TrustedKeys, verify_evidence, verify_receipt
+from annul.errors import AnnulError, OverQuota, VerificationFailed
+from annul.likeness import Result, evidence
 from annul.likeness.comparison import ATTEMPTS_MAX
 from annul.likeness.engines import library, weights
+from annul.likeness.process import FingerSet
 from annul.proof import receipt as receipts
+from annul.records.check import Question
 from annul.records.codes import BindingCode
+from annul.records.document import DocumentFields
+from annul.registry.attempts import AttemptFile
+from annul.registry.keys import REALMS
+from annul.registry.parties import Agreement, Principal
+from annul.registry.verification import Samples, Verifications
 from tests.likeness.people import minutiae_of, orl, pressed_again, record_of
 from tests.web.conftest import House
+from tests.web.test_people import card, enter, fresh_number
 
 FINGER = record_of(pressed_again(minutiae_of(11), 5))
 ENROLLED = record_of(minutiae_of(11))
@@ -202,6 +212,231 @@ def test_the_evidence_verifies_opens_and_belongs_to_this_receipt(house: House) -
         with pytest.raises(VerificationFailed) as refused:
             evidence.verify(statement, damaged, check=wrong, holds=verifier.verify)
         assert refused.value.step == step
+
+
+def test_every_altered_byte_of_the_evidence_is_refused(house: House) -> None:
+    """One bit of each byte of the saved file changed: the failing step is named, none passes; the untouched file does."""
+    answer, other = verified(house, **prints(FINGER, ENROLLED)), verified(house, **prints(FINGER, ENROLLED))
+    keys = TrustedKeys.parse("\n".join(house.office.keys.public_lines()))
+    words = verify_receipt(answer, keys)
+    kept = {name: value for name, value in answer["evidence"].items() if name != "openings"} | {"check": answer["check"]}
+    file = json.dumps(kept).encode()
+    assert verify_evidence(file, words, keys).binding == "B0"
+    assert verify_evidence(answer["evidence"], words, keys).check == answer["check"]
+    steps = set()
+    for at in range(len(file)):
+        altered = file[:at] + bytes((file[at] ^ 1,)) + file[at + 1 :]
+        with pytest.raises(VerificationFailed) as refused:
+            verify_evidence(altered, words, keys)
+        steps.add(refused.value.step)
+    assert steps == {1, 2, 3}
+    for wrong, step in ((verify_receipt(other, keys), 3), (words | {"binding": "B1"}, 4)):
+        with pytest.raises(VerificationFailed) as refused:
+            verify_evidence(file, wrong, keys)
+        assert refused.value.step == step
+
+
+def test_failures_are_counted_over_workers_terminals_and_restarts(house: House) -> None:
+    """Another worker of the machine, opened later, knows the failures of the first, at whatever terminal; another party not."""
+    office, document = house.office, house.passport()
+    for n in range(ATTEMPTS_MAX):
+        samples = prints(FINGER, OTHER_FINGER)
+        question = {"document": document, "purpose": "account-opening", "channel": "in_person", "terminal": str(n)}
+        sent = house.call("POST", "/v1/verifications", "bank", json={"check": question, "supervised": True, **samples})
+        assert sent.json()["binding"]["code"] == "B1"
+    assert office.checks is not None
+    attempts = AttemptFile(house.settings.home / "run" / "attempts")
+    again = Verifications(
+        office.checks, office.keys.receipt_signer(), office.now_us, documents={r: office.keys.documents(r) for r in REALMS},
+        attempts=attempts, secret=office.keys.session,
+    )  # fmt: skip
+    bank, hotel = (
+        Principal(id, id, "relying_party", "live", Agreement(frozenset({"account-opening"}))) for id in ("bank", "inn")
+    )
+    asked = Question(msgspec.convert(document, DocumentFields), "account-opening", "in_person")
+    compared = Samples(None, FingerSet(FINGER, [ENROLLED]), False, None, True, "unknown")
+    with pytest.raises(OverQuota):
+        house.run(again.verify(bank, asked, compared))
+    assert house.run(again.verify(hotel, asked, compared)).result is Result.MATCH
+    house.run(again.close())
+
+
+# -- capture policy ----------------------------------------------------------------------------------------------------------
+
+
+def party(house: House, id: str, **capture: Any) -> None:
+    """Record a relying party whose agreement has this capture policy, and keep a key of it."""
+    purposes = ["account-opening"]
+    body = {"id": id, "name": id, "role": "relying_party", "agreement": {"purposes": purposes, "capture": capture}}
+    assert house.call("POST", "/v1/parties", "supervisor", json=body).status_code == 201
+    issued = house.call("POST", f"/v1/parties/{id}/keys", "supervisor", json={"realm": "live"})
+    house.keys[id] = issued.json()["token"]
+
+
+def ask_as(house: House, id: str, *, supervised: bool = True, document: Any = None, **samples: Any) -> httpx.Response:
+    question: dict[str, Any] = {
+        "document": document or house.passport(), "purpose": "account-opening", "channel": "in_person",
+    }  # fmt: skip
+    holder = samples.pop("holder", None)
+    if holder:
+        question["holder"] = {"name": holder}
+    return house.call("POST", "/v1/verifications", id, json={"check": question, "supervised": supervised} | samples)
+
+
+def test_an_agreement_says_which_traits_are_compared(house: House) -> None:
+    """A finger is demanded: a face alone is refused and told so; without usable prints the face alone is enough."""
+    party(house, "strict", traits="both")
+    refused = ask_as(house, "strict", **prints(FINGER, ENROLLED))
+    assert (refused.status_code, refused.json()["where"]) == (400, "/face")
+    refused = ask_as(house, "strict", **face(b"x", b"y"))
+    assert (refused.status_code, refused.json()["where"]) == (400, "/fingerprint")
+    assert "fingerprint_exempt" in refused.json()["mend"]
+
+
+@faces
+def test_who_has_no_usable_prints_meets_the_same_demands(house: House) -> None:
+    """Where both traits are demanded, an exempt person's face gives the same answer as face and finger of another."""
+    party(house, "both", traits="both")
+    whole = ask_as(house, "both", **face(orl(7, 1), orl(7, 2)), **prints(FINGER, ENROLLED)).json()
+    alone = ask_as(house, "both", fingerprint_exempt=True, **face(orl(7, 1), orl(7, 2))).json()
+    for member in ("outcome", "advice", "detail", "status", "identity"):
+        assert alone[member] == whole[member]
+    assert alone["binding"]["code"] == whole["binding"]["code"] == "B0"
+
+
+def test_an_agreement_can_waive_supervision_and_be_replaced(house: House) -> None:
+    """Unwatched: a match where the agreement waives it; after it was replaced, no longer. The evidence says so both times."""
+    party(house, "kiosk", supervised=False)
+    assert ask_as(house, "kiosk", supervised=False, **prints(FINGER, ENROLLED)).json()["binding"]["code"] == "B0"
+    agreement = {"purposes": ["account-opening"], "capture": {"supervised": True}}
+    changed = house.call("POST", "/v1/parties/kiosk/agreement", "supervisor", json={"agreement": agreement})
+    assert changed.status_code in (200, 201)
+    answer = ask_as(house, "kiosk", supervised=False, **prints(FINGER, ENROLLED)).json()
+    assert (answer["binding"]["code"], answer["binding"]["reasons"]) == ("B3", ["not-supervised"])
+    assert not evidence.decode(base64.b64decode(answer["evidence"]["statement"])).lines[0].supervised
+
+
+def challenge(house: House, id: str, document: Any) -> dict[str, Any]:
+    made = house.call("POST", "/v1/verifications/challenges", id, json={"document": document})
+    assert made.status_code == 200, made.text
+    return made.json()
+
+
+def test_a_challenge_is_demanded_drawn_and_good_once_for_its_document(house: House) -> None:
+    """Without one refused; another document's, a second showing, an altered token: each refused before anything is decoded."""
+    party(house, "careful", challenge=True)
+    document, bad = house.passport(), b"no image"
+    refused = ask_as(house, "careful", document=document, **face(bad, bad))
+    assert (refused.status_code, refused.json()["where"]) == (400, "/challenge")
+    assert ask_as(house, "careful", document=document, **prints(FINGER, ENROLLED)).json()["binding"]["code"] == "B0"
+    made = challenge(house, "careful", document)
+    assert {"turn-left", "turn-right"} <= set(made["actions"])
+    assert len(made["steps"]) == len(made["actions"]) == 4
+    pair = {"live": text(bad), "reference": text(bad), "frames": [text(bad)] * 4}
+    few = ask_as(house, "careful", document=document, challenge=made["challenge"], **face(bad, bad))
+    assert few.json()["where"] == "/face/frames"
+    altered = made["challenge"][:-6] + ("A" if made["challenge"][-6] != "A" else "B") + made["challenge"][-5:]
+    for token, of in ((altered, document), (made["challenge"], house.passport()), ("not-one", document)):
+        refused = ask_as(house, "careful", document=of, challenge=token, face=pair)
+        assert (refused.status_code, refused.json()["where"]) == (400, "/challenge")
+    first = ask_as(house, "careful", document=document, challenge=made["challenge"], face=pair)
+    assert first.json()["where"] != "/challenge"
+    again = ask_as(house, "careful", document=document, challenge=made["challenge"], face=pair)
+    assert (again.status_code, again.json()["where"]) == (400, "/challenge")
+
+
+@faces
+def test_a_still_photo_fails_the_challenge_and_accuses_nobody(house: House) -> None:
+    """The same picture four times: the match is taken back, B3; the finding is in the evidence."""
+    party(house, "watchful", challenge=True)
+    document = house.passport()
+    token = challenge(house, "watchful", document)["challenge"]
+    pair = {"live": text(orl(7, 1)), "reference": text(orl(7, 2)), "frames": [text(orl(7, 1))] * 4}
+    answer = ask_as(house, "watchful", document=document, challenge=token, face=pair).json()
+    assert (answer["outcome"], answer["binding"]["code"]) == ("REFER", "B3")
+    assert answer["binding"]["face"]["reasons"] == ["challenge-failed"]
+    (line,) = evidence.decode(base64.b64decode(answer["evidence"]["statement"])).lines
+    assert [finding["detector"] for finding in line.findings] == ["random-action"]
+    assert set(answer["evidence"]["openings"]["face"]) == {"live", "reference", "frame-1", "frame-2", "frame-3", "frame-4"}
+
+
+# -- traits on record --------------------------------------------------------------------------------------------------------
+
+
+def enrolled_person(house: House, name: str, *, portrait: bytes = b"", finger: bytes = b"") -> dict[str, str]:
+    """Enter a person with traits on record; return the document."""
+    number = fresh_number()
+    assert enter(house, number, name).status_code == 201
+    body: dict[str, Any] = {"personal_number": number, "consent": {"basis": "holder", "evidence": "form"}}
+    if portrait:
+        body["face"] = {"image": text(portrait), "media": "image/png", "quality": 90}
+    if finger:
+        body["fingers"] = [{"finger": 2, "template": text(finger), "quality": 70}]
+    enrolled = house.call("POST", "/v1/persons/enrolments", "issuer", json=body)
+    assert enrolled.status_code == 201, enrolled.text
+    return card(number)
+
+
+def test_what_is_on_record_is_compared_with_and_never_leaves(house: House) -> None:
+    """A print alone is sent: B0 from the record, accounted for in the register log before; nothing of the record comes back."""
+    party(house, "registry-bank", enrolled=True)
+    document = enrolled_person(house, "李雷", finger=ENROLLED)
+    before = house.office.listings.position
+    answer = ask_as(house, "registry-bank", document=document, holder="李雷", fingerprint={"live": text(FINGER)})
+    found = answer.json()
+    assert (answer.status_code, found["binding"]["code"]) == (200, "B0"), answer.text
+    record = evidence.decode(base64.b64decode(found["evidence"]["statement"]))
+    assert record.register_position is not None
+    assert record.register_position > before
+    entry = house.call("GET", f"/v1/log/register/proof?index={record.register_position - 1}")
+    assert entry.status_code in (200, 404)  # sealed within a second
+    for at in range(0, len(ENROLLED) - 12, 6):
+        assert ENROLLED[at : at + 12] not in answer.content
+        assert base64.b64encode(ENROLLED[at : at + 12]) not in answer.content
+    other = ask_as(house, "registry-bank", document=document, holder="李雷", fingerprint={"live": text(OTHER_FINGER)}).json()
+    assert other["binding"]["code"] == "B1"
+
+
+def test_a_name_that_is_not_the_holders_compares_with_nothing(house: House) -> None:
+    """Nobody finds out by a print whose number it is: the same answer as for a person who is not enrolled, and no account."""
+    party(house, "curious", enrolled=True)
+    document, bare = enrolled_person(house, "李雷", finger=ENROLLED), house.passport()
+    answers = [
+        ask_as(house, "curious", document=of, holder="韩梅梅", fingerprint={"live": text(FINGER)}).json()
+        for of in (document, bare)
+    ]
+    for answer in answers:
+        assert (answer["binding"]["code"], answer["binding"]["reasons"]) == ("B3", ["no-reference"])
+        assert evidence.decode(base64.b64decode(answer["evidence"]["statement"])).register_position is None
+
+
+def test_the_record_is_closed_without_agreement_and_without_a_name(house: House) -> None:
+    """403 without the agreement; 400 without the holder's name; a portrait of one's own needs neither."""
+    document = enrolled_person(house, "李雷", finger=ENROLLED)
+    refused = ask_as(house, "bank", document=document, holder="李雷", fingerprint={"live": text(FINGER)})
+    assert (refused.status_code, refused.json()["where"]) == (403, "/fingerprint/enrolled")
+    party(house, "nameless", enrolled=True)
+    refused = ask_as(house, "nameless", document=document, fingerprint={"live": text(FINGER)})
+    assert (refused.status_code, refused.json()["where"]) == (400, "/check/holder")
+
+
+@faces
+def test_the_portrait_on_record_is_compared_with(house: House) -> None:
+    """Photo against the enrolled portrait, print missing on record: the face alone decides."""
+    party(house, "photo-bank", enrolled=True)
+    document = enrolled_person(house, "李雷", portrait=_larger(orl(7, 2)))
+    samples = {"face": {"live": text(orl(7, 1))}, "fingerprint": {"live": text(FINGER)}}
+    answer = ask_as(house, "photo-bank", document=document, holder="李雷", **samples).json()
+    assert answer["binding"]["code"] == "B0", answer
+    assert answer["binding"]["fingerprint"]["reasons"] == ["no-reference"]
+
+
+def _larger(image: bytes) -> bytes:
+    """Double the size: an enrolled portrait has at least 120 pixels a side."""
+    picture = Pillow.open(io.BytesIO(image))
+    out = io.BytesIO()
+    picture.resize((picture.width * 2, picture.height * 2)).save(out, "PNG")
+    return out.getvalue()
 
 
 def test_five_mismatches_bring_a_pause_for_this_document_only(house: House) -> None:

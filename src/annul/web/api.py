@@ -136,6 +136,16 @@ async def lift(office: Office, call: Call) -> wire.ReportAccepted:
     return _accepted(recorded)
 
 
+async def reporter(office: Office, call: Call) -> wire.ReporterShown:
+    """Tell who reported: to the desk that took the report, and to the supervisor."""
+    act, report_id = act_of(call), call.path["id"]
+    view = await office.register.view(report_id, act.realm)
+    if call.principal.role != "supervisor" and view.author.partition("/")[0] != call.principal.id:
+        raise Forbidden("Another desk took this report.", mend="Ask that desk, or the supervisor.")
+    found = await office.register.reporter(act, report_id, case=call.body.case)
+    return wire.ReporterShown(report_id, found.name, found.contact)
+
+
 async def erase(office: Office, call: Call) -> wire.ReportAccepted:
     """Destroy the key of a reporter's details; the log stays verifiable."""
     act = act_of(call)
@@ -205,10 +215,11 @@ async def dispute(office: Office, call: Call) -> wire.Written:
     body: wire.Dispute = call.body
     if body.action == "close" and call.principal.role == "police":
         raise Forbidden("A police desk opens disputes; it does not close them.", mend="The issuer or the supervisor closes it.")
-    event = Event.dispute_open if body.action == "open" else Event.dispute_close
-    recorded = await office.register.change(
-        act_of(call), parse_document(body.document), event, happened_at_us=office.now_us(), evidence=body.evidence
-    )
+    act, document = act_of(call), parse_document(body.document)
+    if body.action == "open":
+        recorded = await office.disputes.open(act, document, by="officer", ground="other", case=body.evidence)
+    else:
+        recorded = await office.disputes.close(act, document, evidence=body.evidence)
     return _written(recorded)
 
 
@@ -223,7 +234,7 @@ async def parties(office: Office, _call: Call) -> wire.PartiesShown:
 def _party(party: Party) -> wire.PartyShown:
     keys = [
         wire.KeyShown(key.id, key.realm, key.label, rfc3339(key.created_at_us), moment_or_none(key.expires_at_us),
-                      moment_or_none(key.revoked_at_us))
+                      moment_or_none(key.revoked_at_us), key.use)
         for key in party.keys
     ]  # fmt: skip
     return wire.PartyShown(
@@ -258,7 +269,7 @@ async def issue_key(office: Office, call: Call) -> wire.KeyIssued:
     if until and until <= office.now_us():
         raise BadInput("The key would have expired already.", where="/expires_at", mend="Give a time to come.")
     issued = await office.parties.issue_key(
-        act_of(call), call.path["id"], realm=body.realm, label=body.label, expires_at_us=until
+        act_of(call), call.path["id"], realm=body.realm, label=body.label, expires_at_us=until, use=body.use
     )
     with contextlib.suppress(NotYetEffective):
         await _settled(office, issued.position, "The key is recorded")
@@ -269,6 +280,13 @@ async def revoke_key(office: Office, call: Call) -> wire.PartyChanged:
     """Revoke an API key for ever; acknowledged only when no worker takes it any more."""
     changed = await office.parties.revoke_key(act_of(call), call.path["key"])
     await _settled(office, changed.position, "The key is revoked")
+    return wire.PartyChanged(changed.position)
+
+
+async def agreement(office: Office, call: Call) -> wire.PartyChanged:
+    """Replace a party's agreement; acknowledged when every worker knows it."""
+    changed = await office.parties.set_agreement(act_of(call), call.path["id"], call.body.agreement)
+    await _settled(office, changed.position, "The agreement is recorded")
     return wire.PartyChanged(changed.position)
 
 

@@ -3,11 +3,15 @@
 A handler is `async (office, call) -> Struct | Reply`. It gets the principal, the decoded body and the decoded query; it calls
 one function of a room and returns a struct (sent as JSON) or a `Reply` (anything else). It never sees raw bytes and never
 decides who may call it.
+
+Programs are admitted by a credential and its role (`ROLES`), people by the session of their cookie (`PAGE_ROLES`). A form
+carries the session's token against other sites' forms and, where it changes something, one that may be used once: it arrives as
+`Call.idempotency_key`, so that a double click, the back button and a second tab change nothing twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -17,7 +21,9 @@ from litestar.datastructures import Cookie
 from annul.errors import BadInput
 
 if TYPE_CHECKING:
+    from annul.registry.officers import Officer
     from annul.registry.parties import Principal
+    from annul.web.auth import Session, Sitting
     from annul.web.office import Office
 
 ROLES: Final = ("relying_party", "issuer", "police", "supervisor")
@@ -29,8 +35,11 @@ BODY_BYTES_MAX: Final = 64 * 1024
 IDEMPOTENCY_KEY_MAX: Final = 128
 """Longest Idempotency-Key, in characters. Source: enough for two UUIDs and a prefix."""
 
-Who = frozenset[str] | Literal["public", "counter"]
-"""Roles that may call, or `public` (nobody is asked), or `counter` (the session cookie of a clerk is asked by the page)."""
+PAGE_ROLES: Final = ("clerk", "citizen", *(f"officer:{role}" for role in ROLES))
+"""Who can be signed in to a page. `officer:police/found` narrows it to officers who have that duty (registry.officers)."""
+
+Who = frozenset[str] | Literal["public"]
+"""Roles that may call (of programs, or of people when the route is a page), or `public`: nobody is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +47,14 @@ class Reply:
     """Answer with something else than a JSON struct.
 
     Args:
-        body: bytes that leave.
+        body: bytes that leave, or an iterator of them (server-sent events).
         media: content type.
         status: HTTP status.
         headers: further headers, lower-case names.
         cookies: cookies to set.
     """
 
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
     media: str
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -62,7 +71,10 @@ class Call:
         path: path parameters by name.
         query: decoded query struct of the route, or None.
         body: decoded body struct of the route, or None.
-        idempotency_key: the header's value, "" when not sent.
+        idempotency_key: the header's value, or the form's token that may be used once; "" when not sent.
+        sitting: the session of a page's caller, which a page may begin, change and end; None for programs.
+        officer: the officer of an officer's page, None elsewhere.
+        kept: what was typed into this page's form when the session was lost in the middle of it, by field; else empty.
     """
 
     request: Request[Any, Any, Any]
@@ -71,6 +83,23 @@ class Call:
     query: Any
     body: Any
     idempotency_key: str
+    sitting: Sitting | None = None
+    officer: Officer | None = None
+    kept: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seat(self) -> Sitting:
+        """Return the sitting of a page."""
+        if self.sitting is None:
+            raise AssertionError("a program asked for its session")
+        return self.sitting
+
+    @property
+    def session(self) -> Session:
+        """Return the session of a page that is not public."""
+        if self.seat.session is None:
+            raise AssertionError("a public page asked for its session")
+        return self.seat.session
 
     @property
     def principal(self) -> Principal:
@@ -98,8 +127,11 @@ class Route:
         returns: struct of the answer; None when it is not JSON (then `media` says what).
         status: status of success.
         media: content type of success.
-        form: the body is `application/x-www-form-urlencoded` instead of JSON.
-        write: the route changes something: it takes an Idempotency-Key.
+        form: the body is a form (`application/x-www-form-urlencoded`, or `multipart/form-data` with `files`) instead of JSON.
+        files: names of the form's fields that are files; each arrives as bytes.
+        stream: the body is not read: the handler reads `call.request.stream()` and holds its own limit.
+        write: the route changes something: it takes an Idempotency-Key, a page's form its token that may be used once.
+        open: the page's form changes nothing and needs no session: it carries no tokens.
         problems: further problem codes it can answer, besides those its form implies.
         body_bytes_max: largest body.
         tag: heading in the API document.
@@ -119,6 +151,9 @@ class Route:
     status: int = 200
     media: str = "application/json"
     form: bool = False
+    files: tuple[str, ...] = ()
+    stream: bool = False
+    open: bool = False
     write: bool = False
     problems: tuple[str, ...] = ()
     body_bytes_max: int = BODY_BYTES_MAX
@@ -132,6 +167,19 @@ class Route:
         """Return the operation's name: `post_v1_reports_id_confirm`."""
         words = self.path.replace("{", "").replace("}", "").replace(":path", "").replace(".", "_").replace("-", "_")
         return f"{self.method.lower()}{words.rstrip('/').replace('/', '_') or '_start'}"
+
+
+def page(path: str, who: Who, handler: Handler, summary: str, **more: Any) -> Route:
+    """Declare a page that is shown (GET)."""
+    return Route(method="GET", path=path, who=who, handler=handler, summary=summary, page=True, media="text/html", **more)
+
+
+def sent(path: str, who: Who, handler: Handler, summary: str, body: Any = None, **more: Any) -> Route:
+    """Declare where a page's form is sent (POST). `write=True`: its token may be used once (`Call.idempotency_key`)."""
+    return Route(
+        method="POST", path=path, who=who, handler=handler, summary=summary, body=body, page=True, form=True,
+        media="text/html", **more,
+    )  # fmt: skip
 
 
 def idempotency_key(value: str | None) -> str:

@@ -2,6 +2,8 @@
 
 One request passes: who asks (one dictionary look-up of the SHA-256 of the bearer) -> read the body within its limit -> decode
 -> `Checks.ask` -> the bytes it gave. The framework behind costs more than a whole check, so it is not on this path.
+`protocol` takes the usual single check off the connection before ASGI and comes in by `admit`, `ask` and `refusal`; both ways
+end in the same head and body.
 
 What must never happen here: a body, a bearer or a document number in a log line, an answer to a caller who is not known.
 
@@ -21,7 +23,8 @@ import msgspec
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, TimedOut, TooLarge
 from annul.records.check import Question
-from annul.registry.checks import BATCH_MAX, Answered, Checks
+from annul.registry import sandbox
+from annul.registry.checks import BATCH_MAX, Answered, Checks, Sink
 from annul.registry.parties import Principal
 from annul.web.problem import bad_input, problem_of
 from annul.web.routes import CHECK_ROLES
@@ -52,7 +55,15 @@ COUNT_EVERY_S: Final = 1.0
 _log = logs.get("checkpath")
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
-_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""What an answer without markup needs of the header fields of pages. Source: OWASP REST Security Cheat Sheet."""
+HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+Fields = list[tuple[bytes, bytes]]
+"""Header fields, names in lower case."""
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -90,6 +101,9 @@ class CheckPath:
         self._paths = {CHECK_PATH: self._one, BATCH_PATH: self._many}
         self._decode = msgspec.json.Decoder(Question).decode
         self._decode_batch = msgspec.json.Decoder(Batch).decode
+        self._security = [*_SECURITY, *((HSTS,) if office.settings.https else ())]
+        self.always: Fields = [_JSON, _NO_STORE, *self._security]
+        """Fields that every answer to a check has."""
         self._counts: dict[tuple[str, int], int] = {}
         self._said: dict[str, int] = {}  # second in which a failure was logged last, by code
 
@@ -103,30 +117,62 @@ class CheckPath:
         except _GoneError:
             return
         except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
-            status, headers, body = self._problem(scope["path"], error)
-        if not self._counts:
-            asyncio.get_running_loop().call_later(COUNT_EVERY_S, self._give_counts)
-        key = scope["path"], status
-        self._counts[key] = self._counts.get(key, 0) + 1
+            status, headers, body = self.refusal(scope["path"], error)
+        self.count(scope["path"], status)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _one(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        principal = self._admit(scope["headers"])
+    async def _one(self, scope: Scope, receive: Receive) -> tuple[int, Fields, bytes]:
+        principal = self.admit(scope["headers"])
         message = await receive()
         raw = message.get("body", b"")
         if message.get("more_body") or len(raw) > CHECK_BYTES_MAX or message["type"] != "http.request":
             raw = await _whole_body(message, receive, CHECK_BYTES_MAX)
-        try:
-            question = self._decode(raw)
-        except UnicodeDecodeError:
-            raise _no_text() from None
+        question = self._question(raw)
+        if principal.realm == "test" and sandbox.is_played(question):
+            await sandbox.play(question)
         answered = await self._checks.ask(principal, question)
         return 200, self._headers(self._checks.allowance(principal)), answered.body
 
-    async def _many(self, scope: Scope, receive: Receive) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        principal = self._admit(scope["headers"])
+    def ask(self, principal: Principal, raw: bytes, sink: Sink) -> Awaitable[None] | None:
+        """Ask the question in a body; `sink` hears of the answer.
+
+        Returns:
+            None when the question is in its window; else what has to be awaited until the sink has heard.
+
+        Raises:
+            Exception: whatever is wrong with the question; `refusal` says it.
+        """
+        question = self._question(raw)
+        if principal.realm == "test" and sandbox.is_played(question):
+            return self._ask_slowly(principal, question, sink)
+        if self._checks.ask_soon(principal, question, sink):
+            return None
+        return self._ask_slowly(principal, question, sink)
+
+    async def _ask_slowly(self, principal: Principal, question: Question, sink: Sink) -> None:
+        try:
+            if principal.realm == "test" and sandbox.is_played(question):
+                await sandbox.play(question)
+            answered = await self._checks.ask(principal, question)
+        except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
+            sink.fail(error)
+        else:
+            sink.tell(-1, answered.body)
+
+    def allowance(self, principal: Principal) -> Allowance:
+        """Return the quota counters of who asks, for the rate-limit fields."""
+        return self._checks.allowance(principal)
+
+    def _question(self, raw: bytes) -> Question:
+        try:
+            return self._decode(raw)
+        except UnicodeDecodeError:
+            raise _no_text() from None
+
+    async def _many(self, scope: Scope, receive: Receive) -> tuple[int, Fields, bytes]:
+        principal = self.admit(scope["headers"])
         raw = await _whole_body(await receive(), receive, BATCH_BYTES_MAX)
         try:
             parts = self._decode_batch(raw).checks
@@ -146,7 +192,7 @@ class CheckPath:
         body = b'{"answers":[%b]}' % b",".join([each.body for each in answers])
         return 200, self._headers(self._checks.allowance(principal)), body
 
-    def _admit(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+    def admit(self, headers: Fields) -> Principal:
         """Say who asks.
 
         Raises:
@@ -194,15 +240,11 @@ class CheckPath:
             raise NotAuthorised("The access token has expired.", mend="Ask for a new one at /v1/oauth/token.")
         return principal
 
-    def _headers(self, allowance: Allowance) -> list[tuple[bytes, bytes]]:
-        return [
-            _JSON,
-            _NO_STORE,
-            (b"ratelimit-policy", allowance.policy),
-            (b"ratelimit", allowance.remaining()),
-        ]
+    def _headers(self, allowance: Allowance) -> Fields:
+        return [*self.always, (b"ratelimit-policy", allowance.policy), (b"ratelimit", allowance.remaining())]
 
-    def _problem(self, path: str, error: Exception) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def refusal(self, path: str, error: Exception) -> tuple[int, Fields, bytes]:
+        """Return status, fields and body of the problem document, and tell log and metrics."""
         made = problem_of(error)
         second = self._now_us() // 1_000_000
         if made.status >= 500 and self._said.get(made.code) != second:  # a full disk must not fill the log as well
@@ -212,7 +254,14 @@ class CheckPath:
             _log.error("check failed", error=type(error).__name__, code=made.code, route=path, stack=stack)
         metrics.REFUSED.labels(str(made.members.get("error", "E90"))).inc()
         headers = [(name.encode(), value.encode()) for name, value in made.headers.items()]
-        return made.status, [*headers, _NOSNIFF], made.body
+        return made.status, [*headers, *self._security], made.body
+
+    def count(self, path: str, status: int) -> None:
+        """Count a request; the metrics hear of it with those of the same second."""
+        if not self._counts:
+            asyncio.get_running_loop().call_later(COUNT_EVERY_S, self._give_counts)
+        key = path, status
+        self._counts[key] = self._counts.get(key, 0) + 1
 
     def _give_counts(self) -> None:
         counts, self._counts = self._counts, {}
@@ -222,6 +271,11 @@ class CheckPath:
 
 def _no_text(where: str | None = None) -> BadInput:
     return BadInput("The body is not JSON in UTF-8.", where=where, mend="Send one JSON object in UTF-8.")
+
+
+def too_large(bytes_max: int) -> TooLarge:
+    """Return the error for a body that is larger than `bytes_max`."""
+    return TooLarge(f"The body is larger than {bytes_max} bytes.", mend="Send less in one request, in several batches.")
 
 
 async def _whole_body(message: Message, receive: Receive, bytes_max: int) -> bytes:
@@ -241,10 +295,7 @@ async def _whole_body(message: Message, receive: Receive, bytes_max: int) -> byt
                 part = message.get("body", b"")
                 size += len(part)
                 if size > bytes_max:
-                    raise TooLarge(
-                        f"The body is larger than {bytes_max} bytes.",
-                        mend="Send less in one request, in several batches.",
-                    )
+                    raise too_large(bytes_max)
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)

@@ -11,12 +11,29 @@ if TYPE_CHECKING:
     from annul.registry.accounts import Accounts
     from annul.registry.bulk import Bulk
     from annul.registry.checks import Checks
+    from annul.registry.citizen import Citizens
+    from annul.registry.counter import Departures, Policies
+    from annul.registry.disputes import Disputes
+    from annul.registry.drafts import Drafts
+    from annul.registry.found import FoundCards
     from annul.registry.keys import Keys
+    from annul.registry.notices.delivery import Delivery
+    from annul.registry.notices.outbox import Outbox
+    from annul.registry.notices.undo import Undo
+    from annul.registry.notices.webhooks import WebhookBook
+    from annul.registry.officers import Officers
+    from annul.registry.oversight import Oversight
     from annul.registry.parties import Parties
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.people import People
+    from annul.registry.provisional import ProvisionalReports
+    from annul.registry.recalls import Recalls
     from annul.registry.register import Register
+    from annul.registry.review.review import Review
+    from annul.registry.searches import Searches
+    from annul.registry.sessions import SessionBook
+    from annul.registry.uploads import Uploads
     from annul.registry.verification import Verifications
     from annul.settings import Settings
 
@@ -34,10 +51,21 @@ class Office:
         bulk: bulk events.
         parties: relying parties, officers, credentials.
         accounts: who asked what.
+        sessions: which sessions of people hold.
+        oversight: the register's health and its figures.
         people, enrolments, person_imports: the register of persons.
+        review: the clean-up's queue and its decisions.
         checks: the ask path; None outside workers.
         now_us: microseconds since the epoch, UTC.
         verifications: comparison of bearer and holder; None outside workers.
+        officers: who acts for a party, and how they sign in.
+        searches, found, disputes, recalls: the desk: searches for a case, found cards, disputed listings, recalled answers.
+        uploads: lists that come in through a browser.
+        policies, departures: counter policies of relying parties; decisions that departed from an answer, urgent needs.
+        citizens: what people see and do about their own documents.
+        provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
+        login: the relying party of the citizens' identity provider (web.oidc), made when first needed.
+        outbox, delivery, webhooks: notices: what was sent, how it reads, where parties are told.
     """
 
     settings: Settings
@@ -48,9 +76,28 @@ class Office:
     bulk: Bulk
     parties: Parties
     accounts: Accounts
+    sessions: SessionBook
+    oversight: Oversight
     people: People
     enrolments: Enrolments
     person_imports: PersonImports
+    review: Review
     checks: Checks | None
     now_us: Callable[[], int]
+    policies: Policies
+    departures: Departures
+    officers: Officers
+    searches: Searches
+    found: FoundCards
+    disputes: Disputes
+    recalls: Recalls
+    uploads: Uploads
+    citizens: Citizens
+    provisional: ProvisionalReports
+    drafts: Drafts
+    undo: Undo
+    outbox: Outbox
+    delivery: Delivery
+    webhooks: WebhookBook
     verifications: Verifications | None = None
+    login: Any = None

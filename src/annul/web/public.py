@@ -13,9 +13,11 @@ from annul.errors import AnnulError, BadInput, Forbidden, NotFound, Verification
 from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Verifier
 from annul.records.policy import DEFAULT_POLICY
-from annul.web import pages, words
+from annul.web import pages, plots, words
 from annul.web.call import Call, Reply
+from annul.web.forms import Form
 from annul.web.problem import PROBLEMS
+from annul.web.words import _
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -79,7 +81,65 @@ _USES: Final = {"annul/receipts": "receipts", "annul/register": "register log", 
 
 async def start(office: Office, call: Call) -> Reply:
     """Show the first page: one sentence and three doors."""
-    return pages.render(call.request, "start.html", hours=office.settings.provisional_hours)
+    return pages.page(call, "public/start.html", hours=office.settings.provisional_hours)
+
+
+async def figures(office: Office, call: Call) -> Reply:
+    """Show the yearly counts: checks, hits, wrong answers, reports, disputes."""
+    translate = pages.translator(call)
+    made_at_us, years = await office.oversight.years()
+    labels = [str(year.year) for year in years]
+    year_word = translate(_("Year"))
+    reports = [sum(year.reports.values()) for year in years]
+    drawn = [
+        plots.columns(
+            translate(_("Reports of lost, stolen and found documents")), labels, reports, name=translate(_("Reports")),
+            first_column=year_word,
+        ),
+        plots.columns(
+            translate(_("Checks")), labels, [year.checks for year in years], name=translate(_("Checks")), first_column=year_word
+        ),
+    ]  # fmt: skip
+    rows = [
+        [
+            str(year.year), pages.count(year.checks), pages.count(year.stops), _share(year.stops, year.checks),
+            pages.count(year.recalled), _share(year.recalled, year.stops), pages.count(year.unanswered),
+        ]
+        for year in reversed(years)
+    ]  # fmt: skip
+    settled = [
+        [
+            str(year.year), pages.count(sum(year.reports.values())), pages.count(year.found), pages.count(year.disputes),
+            pages.count(year.corrected), _share(year.corrected, year.disputes),
+        ]
+        for year in reversed(years)
+    ]  # fmt: skip
+    return pages.page(
+        call, "public/figures.html", made_at_us=made_at_us, drawn=drawn, rows=rows, settled=settled,
+        listed=office.listings.position,
+    )  # fmt: skip
+
+
+def _share(part: int, whole: int) -> str:
+    """Say a share as people compare it: in per cent, or 1 in so many when it is small."""
+    if not whole:
+        return "–"
+    if not part:
+        return "0 %"
+    share = part / whole
+    return f"{100 * share:.2g} %" if share >= 0.001 else f"1 : {round(1 / share):,}".replace(",", "\u202f")
+
+
+async def status(office: Office, call: Call) -> Reply:
+    """Show whether checks are answered now, how current the answers are, and what is sealed."""
+    now = office.now_us()
+    state = await readyz(office, call)
+    ready = state if isinstance(state, Readiness) else msgspec.json.decode(bytes(state.body), type=Readiness)
+    health = await office.oversight.health() if ready.ready else None
+    return pages.page(
+        call, "public/status.html", ready=ready, now_us=now, health=health, as_of_us=office.listings.as_of_us,
+        age_s=max(0.0, (now - office.listings.as_of_us) / 1e6), live_ms=office.settings.freshness_live_ms, version=__version__,
+    )  # fmt: skip
 
 
 async def problem(_office: Office, call: Call) -> Reply:
@@ -88,8 +148,8 @@ async def problem(_office: Office, call: Call) -> Reply:
     if kind is None:
         raise NotFound("There is no such problem.")
     translate = pages.words(call.request).gettext
-    return pages.render(
-        call.request, "problem.html", title=translate(kind.title), detail="", mend=translate(kind.mend) if kind.mend else "",
+    return pages.page(
+        call, "problem.html", title=translate(kind.title), detail="", mend=translate(kind.mend) if kind.mend else "",
         code=call.path["code"], error=kind.error or "", http=kind.status,
     )  # fmt: skip
 
@@ -119,7 +179,7 @@ async def verify_receipt(office: Office, call: Call) -> Proved:
 
 async def receipt_page(_office: Office, call: Call) -> Reply:
     """Show the box for a receipt."""
-    return pages.render(call.request, "receipt.html", proved=False, failed="", step=0, receipt="")
+    return pages.page(call, "public/receipt.html", proved=False, failed=False, step=0)
 
 
 class ReceiptForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -137,12 +197,13 @@ async def receipt_answer(office: Office, call: Call) -> Reply:
         says = _verify(office, pasted)
     except AnnulError as error:
         step = error.step if isinstance(error, VerificationFailed) else 0
-        failed = translate(error.message)
-        return pages.render(call.request, "receipt.html", status=422, proved=False, failed=failed, step=step, receipt=text)
+        form = Form({"receipt": text})
+        form.refuse("receipt", translate(_("This receipt is not proved.")) + " " + translate(error.message))
+        return pages.page(call, "public/receipt.html", status=422, form=form, proved=False, failed=True, step=step)
     details = [(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else value) for name, value in says.items()]
-    return pages.render(
-        call.request, "receipt.html", proved=True, failed="", step=0, receipt="", outcome=says["outcome"],
-        facts=_facts(says, translate), details=details,
+    return pages.page(
+        call, "public/receipt.html", proved=True, failed=False, step=0, outcome=says["outcome"],
+        facts=_facts(says, translate), every=details,
     )  # fmt: skip
 
 
@@ -163,7 +224,9 @@ def _facts(says: dict[str, Any], translate: Any) -> list[tuple[str, str]]:
 
 
 def _pasted(text: str) -> dict[str, Any]:
-    """Read a receipt, or a whole answer that holds one."""
+    """Read a receipt: its JSON, a whole answer that holds one, or the compact text of a QR code with or without its address."""
+    if receipts.COMPACT_PREFIX in text:
+        return receipts.to_json(receipts.from_compact(text))
     try:
         read = msgspec.json.decode(text.encode(), type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError):

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.records.check import Answer, Question
-from annul.web import api, counter, ledger, oauth, openapi, pages, people, public, verification, wire
-from annul.web.call import ROLES, Call, Reply, Route
+from annul.web import api, corrections, ledger, notices, oauth, openapi, pages, people, policies, public, verification, wire
+from annul.web.call import ROLES, Call, Reply, Route, page, sent
+from annul.web.citizen import routes as citizen
+from annul.web.counter import routes as counter
+from annul.web.desk import api as desk_api
+from annul.web.desk import routes as desk
+from annul.web.developers import routes as developers
+from annul.web.oversight import routes as oversight
+from annul.web.review import routes as review
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -50,6 +57,12 @@ def _openapi(base_url: str) -> bytes:
 async def openapi_json(office: Office, _call: Call) -> Reply:
     """Answer this table as an OpenAPI document."""
     return Reply(_openapi(office.settings.base_url), "application/json", headers={"cache-control": "public, max-age=300"})
+
+
+async def sign_out(_office: Office, call: Call) -> Reply:
+    """End the session of this browser, and every copy of its cookie."""
+    await call.seat.leave()
+    return pages.to("/")
 
 
 def _get(path: str, who: Any, handler: Any, summary: str, **more: Any) -> Route:
@@ -117,6 +130,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         tag="checks",
         problems=("purpose-not-allowed", "over-quota", "storage-failed", "missing-package", "unknown-version"),
     ),
+    _post(
+        "/v1/verifications/challenges",
+        frozenset({"relying_party"}),
+        verification.challenge,
+        "Draw actions for the bearer to carry out before the camera",
+        verification.ChallengeWanted,
+        verification.ChallengeGiven,
+        tag="checks",
+    ),
     # -- reports
     _write(
         "/v1/reports",
@@ -176,6 +198,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         wire.EraseReporter,
         wire.ReportAccepted,
         patterns={"id": REPORT_ID},
+        tag="reports",
+    ),
+    _post(
+        "/v1/reports/{id}/reporter",
+        DESKS,
+        api.reporter,
+        "Read who reported, for a case; the look-up is entered in the log",
+        wire.ReporterQuestion,
+        wire.ReporterShown,
+        patterns={"id": REPORT_ID},
+        problems=("not-found", "forbidden"),
         tag="reports",
     ),
     # -- documents and persons
@@ -535,6 +568,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         live=True,
     ),
     _write(
+        "/v1/parties/{id}/agreement",
+        SUPERVISOR,
+        api.agreement,
+        "Replace what a party may ask, and what its comparisons must be like",
+        wire.NewAgreement,
+        wire.PartyChanged,
+        patterns={"id": PARTY_ID},
+        tag="parties",
+        live=True,
+    ),
+    _write(
         "/v1/parties/{id}/client-keys",
         SUPERVISOR,
         api.client_keys,
@@ -577,25 +621,30 @@ ROUTES: Final[tuple[Route, ...]] = (
         tag="operation",
     ),
     _get("/openapi.json", "public", openapi_json, "Read this document", tag="operation"),
-    # -- pages for people
-    _get("/", "public", public.start, "First page", page=True, media=pages.HTML),
-    _get("/static/{name}", "public", pages.static_file, "Static file", page=True, patterns={"name": r"[a-z]+\.(?:css|svg)"}),
-    _get("/problems/{code}", "public", public.problem, "What a problem means", page=True, patterns={"code": CODE}),
-    _get("/receipts/verify", "public", public.receipt_page, "Check a receipt", page=True, media=pages.HTML),
-    _post(
-        "/receipts/verify",
-        "public",
-        public.receipt_answer,
-        "Check a receipt",
-        public.ReceiptForm,
-        None,
-        form=True,
-        page=True,
+    # -- pages for people; each room brings its own
+    Route(
+        method="GET", path="/static/{name}", who="public", handler=pages.static_file, summary="Static file", page=True,
+        patterns={"name": pages.STATIC_NAME},
+    ),
+    page("/language", "public", pages.choose_language, "Choose the language", query=wire.LanguageChoice),
+    sent("/sign-out", "public", sign_out, "Sign out"),
+    page("/", "public", public.start, "First page"),
+    page("/problems/{code}", "public", public.problem, "What a problem means", patterns={"code": CODE}),
+    page("/receipts/verify", "public", public.receipt_page, "Check a receipt"),
+    sent(
+        "/receipts/verify", "public", public.receipt_answer, "Check a receipt", public.ReceiptForm, open=True,
         body_bytes_max=public.RECEIPT_BYTES_MAX * 3,
     ),
-    _get("/counter", "counter", counter.counter, "The clerk's page", page=True, media=pages.HTML),
-    _post("/counter", "counter", counter.check, "Check a document", counter.CheckForm, None, form=True, page=True),
-    _get("/counter/sign-in", "public", counter.sign_in_page, "Sign in", page=True, media=pages.HTML),
-    _post("/counter/sign-in", "public", counter.sign_in, "Sign in", counter.SignIn, None, form=True, page=True),
-    _post("/counter/sign-out", "counter", counter.sign_out, "Sign out", counter.SignOut, None, form=True, page=True),
+    page("/figures", "public", public.figures, "Yearly figures"),
+    page("/status", "public", public.status, "Status of the service"),
+    *developers.ROUTES,
+    *oversight.ROUTES,
+    *notices.ROUTES,
+    *citizen.ROUTES,
+    *counter.ROUTES,
+    *policies.ROUTES,
+    *corrections.ROUTES,
+    *desk.ROUTES,
+    *review.ROUTES,
+    *desk_api.ROUTES,
 )

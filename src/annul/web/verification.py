@@ -8,13 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import SourceDown
+from annul.likeness.attack import SENTENCES, STEPS
 from annul.likeness.comparison import REASONS, Comparison
 from annul.likeness.evidence import Chip, DeviceClass
 from annul.likeness.process import FacePair, FingerSet
 from annul.records.check import Answer, BindingPart, Question
 from annul.registry.verification import Samples
 from annul.web.call import Reply
-from annul.web.wire import Body
+from annul.web.wire import Body, DocumentFields, rfc3339
 
 if TYPE_CHECKING:
     from annul.web.call import Call
@@ -30,18 +31,23 @@ Word = Annotated[str, Meta(max_length=32, pattern="^[a-z_]*$")]
 
 
 class FaceGiven(Body):
-    """A photo of the bearer and the portrait of the holder, base64: JPEG, PNG, JPEG 2000 or BMP."""
+    """A photo of the bearer and the portrait of the holder, base64: JPEG, PNG, JPEG 2000 or BMP.
+
+    Without `reference` the portrait on record is compared with, if the agreement allows it; it stays in the register.
+    `frames`: photos that answer a challenge, one an action, in its order; `live` looks straight.
+    """
 
     live: bytes
-    reference: bytes
+    reference: bytes = b""
+    frames: Annotated[list[bytes], Meta(max_length=STEPS)] = msgspec.field(default_factory=list)
 
 
 class FingerprintGiven(Body):
     """A scan of the bearer's finger and the holder's enrolled prints, base64: PNG, TIFF, BMP, JPEG 2000, WSQ, or
-    ISO/IEC 19794-2."""
+    ISO/IEC 19794-2. Without `enrolled` the prints on record are compared with, if the agreement allows it."""
 
     live: bytes
-    enrolled: Annotated[list[bytes], Meta(min_length=1, max_length=ENROLLED_MAX)]
+    enrolled: Annotated[list[bytes], Meta(max_length=ENROLLED_MAX)] = msgspec.field(default_factory=list)
 
 
 class PassiveGiven(Body):
@@ -63,6 +69,7 @@ class ChipGiven(Body):
     passive: PassiveGiven | None = None
     access: Annotated[str, Meta(max_length=16)] = ""
     chip_authentication: Word = ""
+    active_authentication: Word = ""
     access_list: Word = ""
     print_agrees: bool | None = None
 
@@ -72,7 +79,8 @@ class VerificationQuestion(Body):
 
     `supervised`: the clerk watched the capture; without it no comparison is a match. `fingerprint_exempt`: the person has no
     usable print; the face alone counts. `chip`: what the chip that gave the reference proved; from one that is not genuine,
-    or that differs from the print, no comparison is a match.
+    or that differs from the print, no comparison is a match. `challenge`: token of the challenge that `face.frames` answer.
+    What the agreement's capture policy demands (which traits, a challenge, supervision) is held to.
     """
 
     check: Question
@@ -82,6 +90,23 @@ class VerificationQuestion(Body):
     chip: ChipGiven | None = None
     supervised: bool = False
     device: DeviceClass = "unknown"
+    challenge: Annotated[str, Meta(max_length=100, pattern="^[A-Za-z0-9_=-]*$")] = ""
+
+
+class ChallengeWanted(Body):
+    """A document whose bearer shall carry out a challenge."""
+
+    document: DocumentFields
+
+
+class ChallengeGiven(msgspec.Struct):
+    """Actions to carry out before the camera, in order, with what to tell the bearer; `challenge` is shown with the photos
+    once, before `expires_at`."""
+
+    challenge: str
+    actions: list[str]
+    steps: list[str]
+    expires_at: str
 
 
 class Compared(msgspec.Struct):
@@ -134,9 +159,10 @@ async def verify(office: Office, call: Call) -> Reply:
         raise SourceDown("This process answers no checks.")
     body: VerificationQuestion = call.body
     samples = Samples(
-        face=FacePair(body.face.live, body.face.reference) if body.face else None,
+        face=FacePair(body.face.live, body.face.reference, body.face.frames) if body.face else None,
         finger=FingerSet(body.fingerprint.live, body.fingerprint.enrolled) if body.fingerprint else None,
         finger_exempt=body.fingerprint_exempt, chip=_chip(body.chip), supervised=body.supervised, device=body.device,
+        challenge=body.challenge,
     )  # fmt: skip
     found = await office.verifications.verify(call.principal, body.check, samples)
     by_trait = {each.trait: _compared(each) for each in found.comparisons}
@@ -152,6 +178,15 @@ async def verify(office: Office, call: Call) -> Reply:
     allowance = office.checks.allowance(call.principal)
     headers = {"ratelimit-policy": allowance.policy.decode(), "ratelimit": allowance.remaining().decode()}
     return Reply(msgspec.json.encode(answer), "application/json", headers=headers)
+
+
+async def challenge(office: Office, call: Call) -> ChallengeGiven:
+    """Draw a challenge for the bearer of a document."""
+    if office.verifications is None:
+        raise SourceDown("This process answers no checks.")
+    made = office.verifications.challenge(call.principal, call.body.document)
+    steps = [SENTENCES[action] for action in made.actions]
+    return ChallengeGiven(made.token, list(made.actions), steps, rfc3339(made.expires_at_us))
 
 
 def _chip(given: ChipGiven | None) -> Chip | None:

@@ -17,7 +17,7 @@ from annul.records.check import Answer, Question
 from annul.records.document import DocumentFields
 from annul.registry.answers import rfc3339
 from annul.registry.checks import BATCH_MAX
-from annul.registry.parties import Agreement, RealmName, Role
+from annul.registry.parties import Agreement, KeyUse, RealmName, Role
 
 __all__ = ["Agreement", "DocumentFields", "RealmName", "Role", "moment", "moment_or_none", "rfc3339"]
 
@@ -89,6 +89,20 @@ class ReportAccepted(msgspec.Struct):
     position: int
     refused_after_ms: float
     lapses_at: str | None = None
+
+
+class ReporterQuestion(Body):
+    """Who made this report? The look-up itself is accounted for, with its case."""
+
+    case: Case
+
+
+class ReporterShown(msgspec.Struct):
+    """Who made a report, as it was told."""
+
+    report: str
+    name: str
+    contact: str
 
 
 class Confirm(Body):
@@ -291,11 +305,12 @@ class NewParty(Body):
 
 
 class NewKey(Body):
-    """A new API key; `test` keys never touch live data."""
+    """A new API key; `test` keys never touch live data, `counter` keys may ask checks at a counter and nothing else."""
 
     realm: RealmName = "live"
     label: Annotated[str, Meta(max_length=64)] = ""
     expires_at: Moment | None = None
+    use: KeyUse = "all"
 
 
 class ClientKeys(Body):
@@ -303,6 +318,12 @@ class ClientKeys(Body):
 
     keys: Annotated[list[dict[str, Any]], Meta(max_length=5)]
     realm: RealmName = "live"
+
+
+class NewAgreement(Body):
+    """What a party may ask from now on; null ends its right to ask checks."""
+
+    agreement: Agreement | None
 
 
 class KeyIssued(msgspec.Struct):
@@ -328,6 +349,7 @@ class KeyShown(msgspec.Struct):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    use: KeyUse = "all"
 
 
 class PartyShown(msgspec.Struct):
@@ -363,3 +385,10 @@ def moment(at: datetime, where: str) -> int:
 def moment_or_none(at_us: int | None) -> str | None:
     """Return a time for the wire, None when there is none (None or 0)."""
     return rfc3339(at_us) if at_us else None
+
+
+class LanguageChoice(msgspec.Struct, forbid_unknown_fields=True):
+    """Query of the language switch: which language, and the page to go back to."""
+
+    to: str
+    back: str = "/"

@@ -65,3 +65,37 @@ FACTS: Final = {
     "next": _("Next step given"),
     "as_of": _("Register as of"),
 }
+
+STATES: Final = {
+    "current": _("No listing"),
+    "compromised": _("Data known to others"),
+    "expired": _("Expired"),
+    "owner_locked": _("Locked by its holder"),
+    "suspended": _("Stopped for now"),
+    "superseded": _("Replaced"),
+    "cancelled": _("Cancelled"),
+    "revoked": _("Revoked"),
+    "found_held": _("Found, held by the authority"),
+    "reported_lost": _("Reported lost"),
+    "reported_stolen": _("Reported stolen"),
+    "blank_stolen": _("Stolen before it was issued"),
+    "destroyed": _("Destroyed"),
+}
+"""State of a document -> its words; see records.status.State."""
+
+KIND_NAMES: Final = {
+    "cn-resident": _("Resident identity card"),
+    "icao-9303/P": _("Passport"),
+    "icao-9303/ID": _("Identity card"),
+    "icao-9303/V": _("Visa"),
+    "ru-internal": _("Internal passport"),
+    "generic": _("Document"),
+}
+"""Kind of document -> its words; `kind_shape` draws it."""
+
+
+def kind_shape(kind: str) -> str:
+    """Return how a kind of document is drawn: `book`, `card` or `sheet`."""
+    if kind in ("icao-9303/P", "ru-internal"):
+        return "book"
+    return "sheet" if kind == "icao-9303/V" else "card"

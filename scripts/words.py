@@ -1,0 +1,175 @@
+"""Keep the catalogues of the pages: extract every text, report what lacks a translation, compile.
+
+    python scripts/words.py            # extract into locale/<language>/<room>.po, compile to .mo, report
+    python scripts/words.py counter    # one room only
+    python scripts/words.py --check    # change nothing; exit code 1 when a text is missing or a .mo is not that of its .po
+
+A text belongs to the room of the file it stands in (`web/<room>/`, `templates/<room>/`); everything shared belongs to `shell`.
+Texts are marked by `_("…")`; the messages of errors that rooms raise, and the sentences of answers, are found without a mark.
+What is translated once, in any room, is translated everywhere. A new text is written with an empty `msgstr`: fill it in and run
+this again. A text nobody shows any more is dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from annul import errors
+from annul.records.check import SENTENCES
+from annul.web.problem import PROBLEMS
+
+WEB: Final = Path(str(resources.files("annul.web")))
+ROOT: Final = WEB.parent
+LOCALE: Final = WEB / "locale"
+LANGUAGES: Final = {"zh_CN": None, "ar": frozenset({"shell", "public", "developers", "citizen"})}
+"""Catalogue -> rooms that must be complete in it; None: all."""
+
+SHELL: Final = "shell"
+ERRORS: Final = "errors"
+METHODS: Final = [("**.py", "python"), ("templates/**.html", "jinja2")]
+OPTIONS: Final = {"templates/**.html": {"trimmed": "false", "extensions": "jinja2.ext.do"}}
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+GAP: Final = re.compile(r"%(?:\(\w+\))?[.\d]*[sdf]")
+HEADER_NOISE: Final = (b'"Project-Id', b'"Report-Msgid', b'"POT-', b'"PO-Rev', b'"Last-Tr', b'"Language-Team', b'"Generated-By')
+RAISED: Final = frozenset(name for name, kind in vars(errors).items() if isinstance(kind, type))
+ERROR_FOLDERS: Final = ("records", "web")
+"""Where errors come from that people meet on pages; those of the API's rooms stay in English."""
+
+
+def room_of(path: str) -> str:
+    """Return the room of a file below `web/`."""
+    parts = Path(path).parts
+    folder = parts[1:] if parts[0] == "templates" else parts
+    return folder[0] if len(folder) > 1 and folder[0] not in ("parts", "icons") else SHELL
+
+
+def texts() -> dict[str, set[str]]:
+    """Return every text of the pages by room."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path, _, message, _, _ in extract_from_dir(WEB, method_map=METHODS, options_map=OPTIONS):
+        for text in message if isinstance(message, tuple) else (message,):
+            found[room_of(path)].add(text)
+    found[SHELL] |= set(SENTENCES.values()) | {kind.title for kind in PROBLEMS.values()}
+    found[SHELL] |= {kind.mend for kind in PROBLEMS.values() if kind.mend}
+    everywhere = set().union(*found.values())
+    found[ERRORS] |= set(raised()) - everywhere
+    shared = found[SHELL]
+    for room in sorted(found):
+        if room != SHELL:
+            found[room] -= shared
+    return dict(found)
+
+
+def raised() -> Iterator[str]:
+    """Yield the messages and next steps of errors that rooms raise and pages show."""
+    for folder in ERROR_FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                    name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                    if name in RAISED:
+                        given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "mend")]
+                        yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def read(file: Path) -> Catalog:
+    """Return a catalogue, an empty one when there is none yet."""
+    made = Catalog(locale=file.parent.name)
+    if file.exists():
+        with file.open("rb") as opened:
+            made = read_po(opened, locale=file.parent.name)
+    made.creation_date = made.revision_date = EPOCH  # else every compilation would differ
+    return made
+
+
+def known(language: str) -> dict[str, str]:
+    """Return every translation of a language, of all rooms."""
+    said: dict[str, str] = {}
+    for file in sorted((LOCALE / language).glob("*.po")):
+        said |= {str(message.id): str(message.string) for message in read(file) if message.id and message.string}
+    return said
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """Return a catalogue as gettext reads it."""
+    out = io.BytesIO()
+    write_mo(out, catalogue)
+    return out.getvalue()
+
+
+def written(catalogue: Catalog) -> bytes:
+    """Return a catalogue as people read it."""
+    out = io.BytesIO()
+    write_po(out, catalogue, width=120, no_location=True, omit_header=False, sort_output=True)
+    return out.getvalue()
+
+
+def renewed(language: str, room: str, wanted: set[str], said: dict[str, str]) -> Catalog:
+    """Return the catalogue of a room with the texts it must have, translated where a translation is known."""
+    made = Catalog(locale=language, fuzzy=False)
+    made.header_comment = f"# {room} in {language}; kept by scripts/words.py"
+    for text in sorted(wanted):
+        made.add(text, said.get(text, ""))
+    return made
+
+
+def missing(language: str, room: str, wanted: set[str], said: dict[str, str]) -> list[str]:
+    """Return the texts of a room that lack a translation, or whose gaps differ."""
+    needed = LANGUAGES[language]
+    if needed is not None and room not in needed:
+        return []
+    gaps = {text: sorted(GAP.findall(text)) for text in wanted}
+    return [text for text in sorted(wanted) if not said.get(text) or sorted(GAP.findall(said[text])) != gaps[text]]
+
+
+def main() -> int:
+    """Extract, compile, report; return 1 when something is missing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("room", nargs="?", help="one room only")
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    chosen = parser.parse_args()
+    lacking = 0
+    found = texts()
+    for language in LANGUAGES:
+        said = known(language)
+        for room in sorted(found):
+            if chosen.room and room != chosen.room:
+                continue
+            file = LOCALE / language / f"{room}.po"
+            if not chosen.check:
+                catalogue = renewed(language, room, found[room], said)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                text = b"".join(line for line in written(catalogue).splitlines(True) if not line.startswith(HEADER_NOISE))
+                if not file.exists() or file.read_bytes() != text:
+                    file.write_bytes(text)
+                data = compiled(read(file))
+                if not file.with_suffix(".mo").exists() or file.with_suffix(".mo").read_bytes() != data:
+                    file.with_suffix(".mo").write_bytes(data)
+            elif not file.exists() or file.with_suffix(".mo").read_bytes() != compiled(read(file)):
+                print(f"{language}/{room}.mo is not that of its .po: run scripts/words.py")
+                lacking += 1
+            gaps = missing(language, room, found[room], said)
+            lacking += len(gaps)
+            print(f"{language}/{room}: {len(found[room])} texts, {len(gaps)} missing")
+            for text in gaps:
+                print(f"    {text}")
+    return 1 if lacking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

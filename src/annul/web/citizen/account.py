@@ -1,0 +1,295 @@
+"""Who asked and who tried, messages, contacts, and everything that is held about a person."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib import resources
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul.errors import AnnulError, NotFound
+from annul.records.person import Contact
+from annul.registry.notices import texts
+from annul.registry.notices.delivery import masked
+from annul.web import pages
+from annul.web.call import Call, Reply
+from annul.web.citizen.own import act_of_holder, proof_of
+from annul.web.citizen.words import SAID, clock, kind_of
+from annul.web.forms import Form
+from annul.web.words import CHANNELS, KIND_NAMES, PURPOSES, STATES, WORDS, _
+
+if TYPE_CHECKING:
+    from annul.web.office import Office
+
+ATTEMPT: Final = "a_[0-9a-f]{24}"
+_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")
+_PHONE: Final = re.compile(r"\+?[0-9 ()/-]{5,30}")
+
+
+class SaidForm(msgspec.Struct, forbid_unknown_fields=True):
+    """An attempt, and what its holder says."""
+
+    attempt: str = ""
+    said: str = ""
+
+
+class ContactsForm(msgspec.Struct, forbid_unknown_fields=True):
+    """How a person is told of things, and in which language."""
+
+    email: str = ""
+    phone: str = ""
+    language: str = ""
+
+
+class Older(msgspec.Struct):
+    """Query of the list of checks: those before a time."""
+
+    before: int = 0
+
+
+async def checks(office: Office, call: Call) -> Reply:
+    """Show who checked one's documents, day by day, and which offices looked them up."""
+    person = call.session.person
+    translate = pages.translator(call)
+    names = await _names(office, person, translate)
+    seen = await office.citizens.checks(person, before_us=max(0, call.query.before))
+    days = [
+        (day, [_check(line, names, translate) for line in lines])
+        for day, lines in groupby(seen, key=lambda line: clock(line.checked_at_us)[:10])
+    ]
+    searches = await office.searches.seen_by_holder(person, await office.citizens.own_ids(person), office.now_us())
+    return pages.page(
+        call, "citizen/checks.html", days=days, older=f"/my/checks?before={seen[-1].checked_at_us}" if len(seen) == 100 else "",
+        newer="/my/checks" if call.query.before else "", delay_days=office.settings.disclosure_delay_days,
+        searches=[
+            (clock(one.searched_at_us), one.party_name, one.case, clock(one.delayed_until_us) if one.delayed_until_us else "–")
+            for one in searches
+        ],
+    )  # fmt: skip
+
+
+def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
+    return {
+        "time": clock(line.checked_at_us)[11:], "party": line.party,
+        "document": names.get(line.document, translate(_("number alone"))),
+        "purpose": translate(PURPOSES[line.purpose]), "channel": translate(CHANNELS[line.channel]), "outcome": line.outcome,
+        "word": translate(WORDS[line.outcome]),
+    }  # fmt: skip
+
+
+async def _names(office: Office, person: int, translate: Any) -> dict[int, str]:
+    return {own.id: translate(KIND_NAMES[kind_of(own)]) for own in await office.citizens.documents(person)}
+
+
+async def attempts(office: Office, call: Call) -> Reply:
+    """Show where a dead card was tried; those without an answer first."""
+    return await _attempts(office, call, Form())
+
+
+async def say(office: Office, call: Call) -> Reply:
+    """Take the holder's answer about an attempt."""
+    translate = pages.translator(call)
+    said = call.body.said
+    if not re.fullmatch(ATTEMPT, call.body.attempt) or said not in ("me", "not_me"):
+        return await _attempts(office, call, _refused(translate(_("Choose one of the two buttons."))), status=400)
+    try:
+        await office.citizens.say(act_of_holder(call), call.session.person, call.body.attempt, said)
+    except AnnulError as error:
+        return await _attempts(office, call, Form().refused(error, translate), status=400)
+    flash = _("Thank you. The police desk and the organisation are told.") if said == "not_me" else _("Thank you. It is noted.")
+    return pages.to("/my/attempts", flash=translate(flash), call=call)
+
+
+async def _attempts(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:
+    translate = pages.translator(call)
+    person = call.session.person
+    names = await _names(office, person, translate)
+    shown = [
+        {
+            "id": one.id, "at": clock(one.checked_at_us), "party": one.party, "document": names.get(one.document, ""),
+            "purpose": translate(PURPOSES[one.purpose]), "channel": translate(CHANNELS[one.channel]), "said": one.said,
+            "said_words": translate(SAID[one.said]) if one.said else "",
+        }
+        for one in await office.citizens.attempts(person)
+    ]  # fmt: skip
+    return pages.page(
+        call, "citizen/attempts.html", form=form, status=status, waiting=[one for one in shown if not one["said"]],
+        answered=[one for one in shown if one["said"]],
+    )  # fmt: skip
+
+
+def _refused(text: str) -> Form:
+    form = Form()
+    form.refuse("", text)
+    return form
+
+
+async def messages(office: Office, call: Call) -> Reply:
+    """Show what one was told, newest first, in the language of the page."""
+    person = call.session.person
+    language = pages.language_of(call.request)
+    found = await office.outbox.messages(person, await office.citizens.own_ids(person), office.now_us(), realm=0)
+    shown = []
+    for one in found:
+        text = await office.delivery.read(one.kind, one.values, one.document_id, language)
+        shown.append({"at": clock(one.created_at_us), "title": text.title, "body": text.body.split("\n"), "new": not one.read})
+    await office.outbox.mark_read([one.id for one in found], office.now_us())
+    return pages.page(call, "citizen/messages.html", messages=shown)
+
+
+async def contacts_page(office: Office, call: Call) -> Reply:
+    """Show how one is told of things."""
+    person = await office.citizens.person(call.session.person)
+    known = {one.kind: one.value for one in reversed(person.contacts)}
+    language = await office.citizens.language(call.session.person) or office.settings.notices_language
+    values = {"email": known.get("email", ""), "phone": known.get("phone", ""), "language": language} | call.kept
+    return await _contacts(office, call, Form(values))
+
+
+async def contacts(office: Office, call: Call) -> Reply:
+    """Change them; frozen while a document is suspended."""
+    form = Form.sent(call.body)
+    translate = pages.translator(call)
+    email, phone = call.body.email.strip(), call.body.phone.strip()
+    if email and not _EMAIL.fullmatch(email):
+        form.refuse("email", translate(_("Type the address with its @, such as name@example.org.")))
+    if phone and not _PHONE.fullmatch(phone):
+        form.refuse("phone", translate(_("Type the number with its country, such as +86 10 5555 0100.")))
+    if call.body.language not in texts.LANGUAGES:
+        form.refuse("language", translate(_("Choose one of the languages.")))
+    if form.errors:
+        return await _contacts(office, call, form, status=400)
+    person = await office.citizens.person(call.session.person)
+    others = [one for one in person.contacts if one.kind not in ("email", "phone")]
+    wanted = [Contact("email", email)] * bool(email) + [Contact("phone", phone)] * bool(phone) + others
+    try:
+        if wanted != person.contacts:
+            await office.citizens.set_contacts(act_of_holder(call), call.session.person, wanted, proof=proof_of(call))
+        await office.citizens.set_language(call.session.person, call.body.language)
+    except AnnulError as error:
+        return await _contacts(office, call, form.refused(error, translate), status=400)
+    return pages.to("/my/contacts", flash=translate(_("Your contacts are changed. The old ones are told as well.")), call=call)
+
+
+async def _contacts(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:
+    frozen = await office.citizens.contacts_frozen(call.session.person)
+    languages = [(key, language.name) for key, language in pages.LANGUAGES.items()]
+    shown = {name: masked(str(form[name])) for name in ("email", "phone") if form[name]} if frozen else {}
+    return pages.page(
+        call, "citizen/contacts.html", form=form, status=status, frozen=frozen, languages_known=languages, shown=shown
+    )
+
+
+# -- everything held ---------------------------------------------------------------------------------------------------------
+
+
+async def data(office: Office, call: Call) -> Reply:
+    """Show what is held about a person, in short, and the way to all of it."""
+    held = await office.citizens.everything(call.session.person)
+    translate = pages.translator(call)
+    return pages.page(call, "citizen/data.html", sections=_sections(held, translate), person=held["person"])
+
+
+async def data_json(office: Office, call: Call) -> Reply:
+    """Give everything as JSON."""
+    held = await office.citizens.everything(call.session.person)
+    headers = {"content-disposition": 'attachment; filename="annul-my-data.json"'}
+    return Reply(msgspec.json.format(msgspec.json.encode(held), indent=1), "application/json", headers=headers)
+
+
+async def data_pdf(office: Office, call: Call) -> Reply:
+    """Give everything as a tagged PDF, to be read and printed."""
+    held = await office.citizens.everything(call.session.person)
+    translate = pages.translator(call)
+    language = pages.LANGUAGES[pages.language_of(call.request)]
+    content = {
+        "title": translate(_("What annul holds about you")), "made": translate(_("Made at %s")) % held["made_at"],
+        "lang": language.tag.partition("-")[0], "rtl": language.direction == "rtl", "sections": _sections(held, translate),
+    }  # fmt: skip
+    made = await asyncio.to_thread(_typeset, content)
+    return Reply(made, "application/pdf", headers={"content-disposition": 'attachment; filename="annul-my-data.pdf"'})
+
+
+def _typeset(content: dict[str, Any]) -> bytes:
+    import typst  # a large library, only for this page
+
+    template = (resources.files("annul.web") / "templates" / "citizen" / "data.typ").read_bytes()
+    made: bytes = typst.compile(template, sys_inputs={"content": msgspec.json.encode(content).decode()})
+    return made
+
+
+def _sections(held: dict[str, Any], translate: Any) -> list[dict[str, Any]]:
+    """Return what is held as headed tables of texts."""
+    person = held["person"]
+    entry = [
+        [translate(_("Name")), "; ".join(name["text"] for name in person["names"])],
+        [translate(_("Personal number")), person["personal_number"]],
+        [translate(_("Born")), person.get("birth_date", "")],
+        [translate(_("Place")), person.get("place", "")],
+        [translate(_("Contacts")), "; ".join(contact["value"] for contact in person.get("contacts", []))],
+    ]  # fmt: skip
+    documents = [
+        [
+            one["kind"],
+            one["number"] or "–",
+            translate(STATES[one["state"]]),
+            one["valid_from"] or "–",
+            one["valid_until"] or "–",
+        ]
+        for one in held["documents"]
+    ]
+    history = [
+        [line["recorded_at"], one["kind"], line["event"], line["author"], translate(STATES[line["state"]])]
+        for one in held["documents"]
+        for line in one["history"]
+    ]
+    checks = [
+        [line["checked_at"], line["party"], translate(PURPOSES[line["purpose"]]), translate(WORDS[line["outcome"]])]
+        for line in held["checks"]
+    ]
+    return [
+        {"title": translate(_("Entry in the register of persons")), "head": [], "rows": entry},
+        {
+            "title": translate(_("Documents")),
+            "head": [translate(text) for text in (_("Kind"), _("Number"), _("State"), _("Valid from"), _("Valid until"))],
+            "rows": documents,
+        },
+        {
+            "title": translate(_("What happened to them")),
+            "head": [translate(text) for text in (_("Recorded"), _("Kind"), _("Event"), _("By"), _("State after"))],
+            "rows": history,
+        },
+        {
+            "title": translate(_("Checks")),
+            "head": [translate(text) for text in (_("Time"), _("Organisation"), _("Purpose"), _("Answer"))],
+            "rows": checks,
+        },
+        {
+            "title": translate(_("Portraits and fingerprints")),
+            "head": [translate(text) for text in (_("Kind"), _("Enrolled"), _("Ended"))],
+            "rows": [[line["trait"], line["enrolled_at"], line["ended_at"] or "–"] for line in held["traits"]],
+        },
+        {
+            "title": translate(_("Messages to you")),
+            "head": [translate(text) for text in (_("Time"), _("Kind"), _("Channels"))],
+            "rows": [[line["created_at"], line["kind"], str(line["channel_count"])] for line in held["notices"]],
+        },
+    ]
+
+
+# -- the demo ----------------------------------------------------------------------------------------------------------------
+
+
+async def outbox(office: Office, call: Call) -> Reply:
+    """Show what the demo would have sent; in every other register this page does not exist."""
+    if not office.settings.demo:
+        raise NotFound("There is no such thing here.")
+    shown = [
+        {"at": clock(due.created_at_us), "channel": due.channel, "to": address, "title": text.title, "language": due.language,
+         "body": (text.sms if due.channel == "sms" else text.body).split("\n"), "state": state}
+        for due, state, address, text in await office.delivery.outbox()
+    ]  # fmt: skip
+    return pages.page(call, "citizen/outbox.html", messages=shown)

@@ -1,0 +1,142 @@
+"""The words of the citizen's room for codes of the register, and texts of the register that people here may meet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from annul.registry.citizen import OwnDocument
+from annul.web.words import KIND_NAMES, _, kind_shape
+
+KINDS: Final = (
+    ("cn-resident", _("Resident identity card"), _("18 signs, the citizen number")),
+    ("icao-9303/P", _("Passport"), _("the number on the page with your picture")),
+    ("icao-9303/ID", _("Identity card"), _("with three lines of letters on its back")),
+    ("ru-internal", _("Internal passport"), _("series of 4 and number of 6 digits")),
+)
+"""Documents that can be reported without login: scheme, words, hint."""
+
+PROVES: Final = {
+    "current": _("It works."),
+    "compromised": _("It works in person, where its chip is read. It does not work at a distance."),
+    "expired": _("Its time is over. Ask the issuer for a new one."),
+    "owner_locked": _("You locked it. Nobody may rely on it until you unlock it."),
+    "suspended": _("It is stopped until the report is confirmed or ends by itself."),
+    "superseded": _("You have a newer one. This one never works again."),
+    "cancelled": _("It was cancelled. Ask the issuer for a new one."),
+    "revoked": _("It was revoked. It never works again."),
+    "found_held": _("It was handed in and is kept for you. It is given back in person."),
+    "reported_lost": _("It is dead. If you find it, only a desk can bring it back, and only if nobody else had it."),
+    "reported_stolen": _("It is dead for good. Ask the issuer for a new one."),
+    "blank_stolen": _("It was stolen before it was issued."),
+    "destroyed": _("It was destroyed."),
+}
+"""State of one's own document -> what it means for its holder."""
+
+EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("found")}
+
+REPORT_STATES: Final = {
+    "provisional": _("It waits to be confirmed; the document is stopped."),
+    "in_force": _("It is in force; the document is dead."),
+    "recorded": _("It is recorded; the document was dead already."),
+    "lapsed": _(
+        "Nobody confirmed it, so it ended by itself; the document works again unless something else stands against it."
+    ),
+    "withdrawn": _("It was withdrawn; the document works again unless something else stands against it."),
+    "lifted": _("It was lifted at a desk."),
+}
+
+GROUNDS: Final = (
+    ("not_lost", _("I have it: it was never lost")),
+    ("malice", _("Somebody reported it to harm me")),
+    ("wrong_document", _("Another document than this one was meant")),
+    ("wrong_person", _("Another person was meant")),
+    ("not_replaced", _("I never got a newer one")),
+    ("wrong_data", _("What is recorded about it is wrong")),
+    ("other", _("Something else")),
+)
+
+SAID: Final = {"me": _("This was me"), "not_me": _("This was not me")}
+
+MEANT: Final = (
+    _("the register knows no such document"),
+    _("There were too many tries."),
+    _("Wait a while, log in, or report it in person or by telephone."),
+    _("No such document of a holder of this name was found."),
+    _("Compare number and name with an old copy or a bill, or report it in person or by telephone."),
+    _("This document was reported without login before, and the reports were undone."),
+    _("Log in to report it, or report it in person or by telephone."),
+    _("This report is not here any more."),
+    _("This report was begun in another browser."),
+    _("Nothing was reported. Begin again, or go on in the browser where you began."),
+    _("This is not a code to undo a report."),
+    _("Open the address in the message again, complete."),
+    _("This is not one of your documents."),
+    _("There is no report that waits for confirmation."),
+    _("Look at the document's state."),
+    _("There is no such attempt on one of your documents."),
+    _("You said that it was not you, and others were told."),
+    _("Tell the police desk that it was you."),
+    _("This was answered at the same time elsewhere."),
+    _("Open the page again."),
+    _("contacts cannot be changed remotely while a document of the person is suspended"),
+    _("Change them in person, or wait until the report is confirmed or lapses."),
+    _("The register of persons has no entry for this login."),
+    _("Ask at a registry desk; bring your document."),
+    _("This login belonged to another person before."),
+    _("Ask at a registry desk."),
+    _("This person is recorded as dead."),
+    _("If that is you, object at any registry desk at once."),
+    _("This login was not begun here, or too long ago."),
+    _("The login was broken off."),
+    _("The login does not hold."),
+    _("Log in again. Nothing is lost."),
+    _("The login service does not answer."),
+    _("Try again in a moment."),
+    _("There is no login service."),
+    _("a timed unlock ends within the next 24 hours"),
+    _("the report is not provisional: it is lapsed"),
+    _("the report is not provisional: it is withdrawn"),
+    _("the report is not provisional: it is in_force"),
+    _("A dispute about this document is open."),
+    _("this lies in the future"),
+    _("Give the time when it happened."),
+    _("there is no such report"),
+    _("The document is no longer in force and does not revive."),
+    _("Make sure that this is the right document."),
+)
+"""Texts of the register's rooms that these pages pass on."""
+
+
+def kind_of(document: OwnDocument) -> str:
+    """Return the kind of a document as the words of pages know it."""
+    if document.coverage.startswith("icao-9303/"):
+        return f"icao-9303/{document.kind}"
+    return document.coverage if document.coverage in KIND_NAMES else "generic"
+
+
+def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
+    """Return one's own document for `document_card`."""
+    kind = kind_of(document)
+    until = ""
+    if document.valid_until_day and document.valid_until_day < 65_535:
+        until = (
+            translate(_("valid until %s")) % datetime.fromtimestamp(document.valid_until_day * 86_400, UTC).date().isoformat()
+        )
+    return {
+        "shape": kind_shape(kind), "kind": translate(KIND_NAMES[kind]), "state": document.state, "disputed": document.disputed,
+        "number": f"•••• {document.ends_with}" if document.ends_with else "", "note": until,
+        "since": translate(_("since %s")) % clock(document.since_us) if document.since_us else "",
+    }  # fmt: skip
+
+
+def clock(at_us: int, *, milliseconds: bool = False) -> str:
+    """Write a time with its zone."""
+    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC" if milliseconds else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def time_of_day(at_us: int, *, milliseconds: bool = False) -> str:
+    """Write a time of day: 14:03:22, or 14:03:22.018."""
+    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
+    return moment.strftime("%H:%M:%S.%f")[:-3] if milliseconds else moment.strftime("%H:%M:%S")

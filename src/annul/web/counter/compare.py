@@ -1,0 +1,83 @@
+"""Compare the bearer with the holder at the counter: a picture of the bearer, a picture of the holder, the answer with both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul.errors import AnnulError, BadInput, Forbidden, SourceDown
+from annul.likeness.comparison import REASONS
+from annul.likeness.process import FacePair, FingerSet
+from annul.registry.verification import Samples
+from annul.web import pages
+from annul.web.counter import reading, sealing
+from annul.web.counter.counter import answer_page, frame, hold_token, remember, shown
+from annul.web.forms import Form
+from annul.web.words import _
+
+if TYPE_CHECKING:
+    from annul.web.call import Call, Reply
+    from annul.web.office import Office
+
+PICTURES_BYTES_MAX: Final = 24 << 20
+"""Two photos of a telephone and some prints."""
+
+
+BLANK: Final = dict.fromkeys(("sealed", "supervised", "face", "portrait", "finger", "print"), "")
+
+
+class SealedForm(msgspec.Struct, forbid_unknown_fields=True):
+    """The sealed question of the answer on the screen."""
+
+    sealed: str
+
+
+async def compare_page(office: Office, call: Call) -> Reply:
+    """Begin the comparison for the answer on the screen."""
+    sealing.open_question(office, call.session, call.body.sealed)
+    return _page(call, Form({**BLANK, "sealed": call.body.sealed}))
+
+
+async def compare(office: Office, call: Call) -> Reply:
+    """Compare and check in one; the answer says both. Pictures live in memory until the answer and nowhere else."""
+    translate = pages.translator(call)
+    form = Form(BLANK)
+    try:
+        texts, files = await reading.read_form(call, PICTURES_BYTES_MAX)
+        hold_token(call, texts)
+        form = Form({**BLANK, "sealed": texts.get("sealed", ""), "supervised": texts.get("supervised", "")})
+        question = sealing.open_question(office, call.session, form["sealed"])
+        found = await _verified(office, call, question, form, files)
+    except Forbidden:
+        raise
+    except AnnulError as error:
+        form.refused(error, translate, {"live": "face", "reference": "portrait", "enrolled": "print"})
+        return _page(call, form, status=400)
+    told = shown(found.answer, office.now_us(), translate)
+    told["small"] = [*(translate(REASONS[reason]) for reason in found.reasons if reason in REASONS), *told["small"]]
+    remember(office, call, told, question.purpose)
+    sealed = sealing.seal_question(office, call.session, question)
+    return await answer_page(office, call, told, sealed=sealed, answer=found.answer)
+
+
+async def _verified(office: Office, call: Call, question: Any, form: Form, files: dict[str, bytes]) -> Any:
+    if office.verifications is None:
+        raise SourceDown("This process compares nobody.")
+    if "face" not in files and "finger" not in files:
+        raise BadInput(_("Take a picture of the bearer, or scan a finger."), where="face")
+    face = FacePair(files["face"], files.get("portrait", b"")) if "face" in files else None
+    finger = FingerSet(files["finger"], [files["print"]] if "print" in files else []) if "finger" in files else None
+    samples = Samples(
+        face=face, finger=finger, finger_exempt=False, chip=None, supervised=form["supervised"] == "yes",
+        device="counter-camera",
+    )  # fmt: skip
+    return await office.verifications.verify(call.principal, question, samples)
+
+
+def _page(call: Call, form: Form, *, status: int = 200) -> Reply:
+    agreement = call.principal.agreement
+    enrolled = bool(agreement and agreement.capture.enrolled)
+    return pages.page(
+        call, "counter/compare.html", status=status, form=form, **frame(call), enrolled=enrolled, headers=pages.CAMERA
+    )

@@ -1,0 +1,265 @@
+"""What an officer does with the document she chose. Each act asks once, says what cannot be undone, shows what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from annul import metrics
+from annul.errors import AnnulError, BadInput, Forbidden, NotFound
+from annul.records.document import Document, DocumentFields, parse_document
+from annul.records.status import Event, Proof
+from annul.registry.act import Act
+from annul.registry.documents import Known
+from annul.registry.personal import Reporter
+from annul.registry.searches import SearchShown
+from annul.web import pages
+from annul.web.call import Call, Reply
+from annul.web.desk.frame import act_for, card_of, cards_of, happened, options, show
+from annul.web.desk.searching import TYPED, one_of, typed_fields
+from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
+from annul.web.forms import Form
+from annul.web.words import STATES, _
+
+if TYPE_CHECKING:
+    from annul.registry.register import Recorded
+    from annul.web.office import Office
+
+Short = Annotated[str, Meta(max_length=200)]
+
+CANCEL_EVENTS: Final = {"nationality": Event.cancel_nationality, "data": Event.cancel_data}
+REVOKE_EVENTS: Final = {"error": Event.revoke_error, "fraud": Event.revoke_fraud, "misuse": Event.revoke_misuse}
+
+
+class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: name.replace("happened_", "happened-")):
+    """Form of every act; each uses some of the fields."""
+
+    kind: Short = ""
+    proof: Short = ""
+    reason: Short = ""
+    happened_year: Short = ""
+    happened_month: Short = ""
+    happened_day: Short = ""
+    time: Short = ""
+    evidence: Short = ""
+    reporter: Short = ""
+    contact: Short = ""
+    custody_broken: Short = ""
+    ground: Short = ""
+    statement: Annotated[str, Meta(max_length=4_000)] = ""
+    number: Short = ""
+    valid_from: Short = ""
+    valid_until: Short = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActPage:
+    """Describe one act: heading, what happens, what cannot be undone, button; who may do it."""
+
+    heading: str
+    lead: str
+    final: str
+    button: str
+    warning: bool
+    roles: tuple[str, ...]
+    done: str
+
+
+ACTS: Final = {
+    "report": ActPage(
+        _("Report this document lost or stolen"), _("From the moment you send this, every check point refuses it."),
+        _("A report of theft is never lifted; one of loss only in person, and only if nobody else had the card."),
+        _("Report it"), False, ("police", "issuer"), _("Stopped"),
+    ),
+    "confirm": ActPage(
+        _("Confirm the provisional report"), _("The report then stands until it is lifted; it does not lapse any more."),
+        "", _("Confirm the report"), False, ("police", "issuer"), _("Confirmed"),
+    ),
+    "withdraw": ActPage(
+        _("Withdraw the provisional report"), _("The document counts again, unless something else stands against it."),
+        "", _("Withdraw the report"), False, ("police", "issuer"), _("Withdrawn"),
+    ),
+    "lift": ActPage(
+        _("Lift the report: the holder has it again"),
+        _("Only if the card was never in the hands of others and no new one was issued. The report stays in its history."),
+        "", _("Lift the report"), False, ("police", "issuer"), _("Lifted"),
+    ),
+    "replace": ActPage(
+        _("Record the document that replaces it"), _("The new document counts; this one is replaced in the same step."),
+        _("A replaced document never counts again."), _("Record the replacement"), True, ("issuer",), _("Replaced"),
+    ),
+    "cancel": ActPage(
+        _("Cancel this document"), _("Every check point refuses it from then on."),
+        _("A cancelled document never counts again. Only a dispute can correct a mistake."), _("Cancel the document"), True,
+        ("issuer",), _("Cancelled"),
+    ),
+    "revoke": ActPage(
+        _("Revoke this document"), _("Every check point refuses it from then on."),
+        _("A revoked document never counts again. Only a dispute can correct a mistake."), _("Revoke the document"), True,
+        ("issuer",), _("Revoked"),
+    ),
+    "dispute": ActPage(
+        _("Open a dispute about this document"),
+        _("Checks answer that its status is disputed until the dispute is decided. Its clock runs from now."), "",
+        _("Open the dispute"), False, ("police", "issuer", "supervisor"), _("Disputed"),
+    ),
+}  # fmt: skip
+
+
+async def ask(office: Office, call: Call) -> Reply:
+    """Show the one question before an act."""
+    session = call.session
+    typed = call.kept or {"proof": "in_person", "kind": "lost", "evidence": session.case}
+    return await _ask(office, call, Form(typed))
+
+
+async def _ask(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
+    name, place = call.path["act"], int(call.path["place"])
+    page = _page_of(call, name)
+    shown = await office.searches.view(act_for(call), call.path["search"])
+    fields = typed_fields(shown) if place == TYPED else None
+    found = None if fields is not None else one_of(shown, place)
+    others = [card for card in cards_of(call, shown, chosen=place) if not card["here"]]
+    new = found is not None and found.coverage == "cn-resident"
+    return show(
+        call, "desk/act.html", status=status, form=form, name=name, act_page=page, shown=shown, cards=others, fields=fields,
+        card=card_of(call, found) if found is not None else None, typed=_typed_words(fields), resident=new,
+        proofs=options(call, PROOFS), grounds=options(call, GROUNDS), cancels=options(call, CANCELS),
+        revokes=options(call, REVOKES), back_to=f"/desk/searches/{shown.id}" + ("" if place == TYPED else f"/{place}"),
+    )  # fmt: skip
+
+
+def _typed_words(fields: DocumentFields | None) -> str:
+    if fields is None:
+        return ""
+    document = parse_document(fields)
+    return pages.grouped(document.number, document.scheme)
+
+
+def _page_of(call: Call, name: str) -> ActPage:
+    page = ACTS.get(name)
+    if page is None:
+        raise NotFound("There is no such thing here.")
+    if call.principal.role not in page.roles:
+        raise Forbidden("This page is not for your role.", mend="Go back, or sign in as somebody whose duty it is.")
+    if name == "dispute" and call.officer is not None and "disputes" not in call.officer.duties:
+        raise Forbidden("This page is not for your role.", mend="Go back, or sign in as somebody whose duty it is.")
+    return page
+
+
+async def do(office: Office, call: Call) -> Reply:
+    """Carry an act out, once; show what came of it."""
+    body: ActForm = call.body
+    translate, act = pages.translator(call), act_for(call)
+    name, place = call.path["act"], int(call.path["place"])
+    page = _page_of(call, name)
+    form = Form(msgspec.to_builtins(body))
+    try:
+        shown = await office.searches.view(act, call.path["search"])
+        document: Document | Known
+        if place == TYPED:
+            if name != "report":
+                raise NotFound("There is no such thing here.")
+            document = parse_document(typed_fields(shown))
+        else:
+            document = await office.searches.chosen(act, shown.id, place)
+        recorded = await _carry_out(office, call, act, name, document, shown, form)
+    except NotFound:
+        raise
+    except AnnulError as error:
+        return await _ask(office, call, form.refused(error, translate), 400)
+    if name == "report" and not recorded.replayed:
+        metrics.REPORTS.labels(body.kind).inc()
+        metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
+    at_us = await office.searches.recorded_at(recorded.position)
+    return show(
+        call, "desk/done.html", name=name, act_page=page, recorded=recorded, state=STATES.get(recorded.state, ""),
+        stopped=recorded.state != "current", at_us=at_us, stopped_at=_clock(at_us, "seconds"),
+        refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"), search=shown.id, place=place,
+    )  # fmt: skip
+
+
+def _clock(at_us: int, precision: str) -> str:
+    """Say a time of the day with its zone: 14:03:22 UTC, or 14:03:22.018 UTC."""
+    return datetime.fromtimestamp(at_us / 1e6, UTC).time().isoformat(precision) + " UTC"
+
+
+async def _carry_out(
+    office: Office, call: Call, act: Act, name: str, document: Document | Known, shown: SearchShown, form: Form
+) -> Recorded:
+    """Call the one function of the register that an act is.
+
+    Raises:
+        BadInput: a field is missing; whatever the register refuses.
+    """
+    body: ActForm = call.body
+    register, evidence = office.register, body.evidence.strip() or shown.case
+    at_us = happened(form, office.now_us())
+    if name == "report":
+        if body.kind not in ("lost", "stolen"):
+            raise BadInput(_("Say whether it was lost or stolen."), where="kind")
+        reporter = Reporter(body.reporter.strip(), body.contact.strip())
+        return await register.report(
+            act, document, body.kind, happened_at_us=at_us, proof=_proof(body), evidence=evidence,  # type: ignore[arg-type]
+            reporter=reporter if reporter.name or reporter.contact else None,
+        )  # fmt: skip
+    assert isinstance(document, Known)
+    if name in ("confirm", "withdraw"):
+        reports = await office.searches.reports(act, document)
+        waiting = [each for each in reports if each.state == "provisional"]
+        if not waiting and not act.idempotency:
+            raise BadInput(_("No provisional report waits any more."))
+        report = (waiting or reports)[-1]
+        if name == "withdraw":
+            return await register.withdraw(act, report.id, proof=_proof(body), evidence=evidence)
+        return await register.confirm(act, report.id, proof=_proof(body), evidence=evidence)
+    if name == "lift":
+        return await register.lift(
+            act, document, happened_at_us=at_us, proof=_proof(body), evidence=evidence,
+            custody_broken=body.custody_broken == "yes",
+        )  # fmt: skip
+    if name == "replace":
+        return await _replace(office, act, document, shown, int(call.path["place"]), body, at_us, evidence)
+    if name == "dispute":
+        return await office.disputes.open(
+            act, document, by="holder" if body.kind == "holder" else "officer", ground=body.ground,  # type: ignore[arg-type]
+            case=evidence, statement=body.statement,
+        )  # fmt: skip
+    events: dict[str, Any] = CANCEL_EVENTS if name == "cancel" else REVOKE_EVENTS
+    if body.reason not in events:
+        raise BadInput(_("Choose the reason."), where="reason")
+    return await register.change(act, document, events[body.reason], happened_at_us=at_us, evidence=evidence)
+
+
+def _proof(body: ActForm) -> Proof:
+    if body.proof not in PROOFS:
+        raise BadInput(_("Choose the proof."), where="proof")
+    return Proof[body.proof]
+
+
+async def _replace(
+    office: Office, act: Act, old: Known, shown: SearchShown, place: int, body: ActForm, at_us: int, evidence: str
+) -> Recorded:
+    found = one_of(shown, place)
+    scheme, _slash, rest = found.coverage.partition("/")
+    number = body.number.strip() or (found.number if scheme == "cn-resident" else "")
+    if not number:
+        raise BadInput(_("Type the number of the new document."), where="number")
+    if not body.valid_from.strip() and scheme == "cn-resident":
+        raise BadInput(_("Type from when the new document is valid."), where="valid_from")
+    more: dict[str, Any] = {"valid_from": body.valid_from.strip() or None, "valid_until": body.valid_until.strip() or None}
+    if scheme == "icao-9303":
+        more |= {"issuer": rest.partition("/")[0], "kind": found.kind}
+    if scheme == "ru-internal":
+        more = {"series": number.replace(" ", "")[:4]}
+        number = number.replace(" ", "")[4:]
+    if scheme == "generic":
+        issuer, _bar, kind = rest.partition("/")
+        more |= {"issuer": issuer, "kind": kind}
+    new = parse_document(DocumentFields(scheme, number, **more))
+    person = next((each.person.personal_number for each in shown.persons if each.place == found.person), None)
+    return await office.register.replace(act, old, new, happened_at_us=at_us, person_number=person, evidence=evidence)

@@ -1,0 +1,170 @@
+"""What every page of the desk shares: rooms an officer may enter, her case, the act she writes under, documents as cards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul.errors import BadInput
+from annul.registry.act import Act, Idempotency
+from annul.registry.searches import DocumentFound, SearchShown
+from annul.web import pages
+from annul.web.call import Call, Reply
+from annul.web.desk.words import EVENTS
+from annul.web.words import KIND_NAMES, _, kind_shape
+
+if TYPE_CHECKING:
+    from annul.registry.history import Line
+    from annul.registry.officers import Officer
+    from annul.web.forms import Form
+
+POLICE_AND_ISSUER: Final = ("police", "issuer")
+DESK_ROLES: Final = ("police", "issuer", "supervisor")
+
+
+def officers(*roles: str, duty: str = "") -> frozenset[str]:
+    """Return who of a route: officers of these roles, with a duty when one is named."""
+    return frozenset(f"officer:{role}/{duty}" if duty else f"officer:{role}" for role in roles)
+
+
+ROOMS: Final = (
+    ("/desk", _("Search"), "", DESK_ROLES),
+    ("/desk/found", _("Found cards"), "found", POLICE_AND_ISSUER),
+    ("/desk/disputes", _("Disputes"), "disputes", DESK_ROLES),
+    ("/desk/recalls", _("Recalls"), "disputes", DESK_ROLES),
+    ("/desk/bulk", _("Lists"), "bulk", ("issuer", "supervisor")),
+    ("/desk/review", _("Clean-up"), "review", ("issuer", "supervisor")),
+    ("/desk/officers", _("Officers"), "officers", DESK_ROLES),
+)
+"""Address, words, duty, roles of every room of the desk."""
+
+
+def show(call: Call, template: str, *, status: int = 200, form: Form | None = None, **values: Any) -> Reply:
+    """Render a page of the desk with its rooms and its case."""
+    translate = pages.translator(call)
+    mine = call.officer
+    rooms = [
+        (address, translate(words))
+        for address, words, duty, roles in ROOMS
+        if mine is not None and (not duty or duty in mine.duties) and call.principal.role in roles
+    ]
+    training = mine is not None and call.session.realm == "test"
+    return pages.page(call, template, status=status, form=form, desk_rooms=rooms, home="/desk", training=training, **values)
+
+
+def who(call: Call) -> Officer:
+    """Return the officer of a page."""
+    if call.officer is None:
+        raise AssertionError("a page of the desk without its officer")
+    return call.officer
+
+
+def act_for(call: Call) -> Act:
+    """Return who acts: the officer herself, in the realm she signed in to, under the form's token that may be used once."""
+    mine = who(call).id
+    idempotency = None
+    if call.idempotency_key:
+        body = msgspec.json.encode(call.body, order="deterministic")
+        idempotency = Idempotency.of(mine, call.idempotency_key, call.request.url.path.encode(), body)
+    return Act(mine, call.session.realm, idempotency)
+
+
+def kind_of(coverage: str, kind: str) -> str:
+    """Return the key of a document's kind in `KIND_NAMES`."""
+    scheme = coverage.partition("/")[0]
+    if scheme == "icao-9303":
+        return f"icao-9303/{kind}" if f"icao-9303/{kind}" in KIND_NAMES else "icao-9303/ID"
+    return scheme if scheme in KIND_NAMES else "generic"
+
+
+def issued_by(coverage: str) -> str:
+    """Return the issuer's code that a coverage name holds, "" when it holds none."""
+    parts = coverage.split("/")
+    return parts[1] if len(parts) > 2 else ""
+
+
+def card_of(call: Call, found: DocumentFound, *, href: str = "", action: str = "", here: bool = False) -> dict[str, Any]:
+    """Return a document as the small card of `document_card`."""
+    translate = pages.translator(call)
+    kind = kind_of(found.coverage, found.kind)
+    issuer = issued_by(found.coverage)
+    valid = f"{pages.day(found.valid_from_day)} – {_until(found.valid_until_day, translate)}" if found.valid_from_day else ""
+    since = translate(_("since %s")) % pages.moment(found.since_us) if found.since_us else ""
+    return {
+        "shape": kind_shape(kind),
+        "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""),
+        "number": pages.grouped(found.number, found.coverage.partition("/")[0]) if found.number else "",
+        "state": found.state,
+        "disputed": found.disputed,
+        "since": since,
+        "note": valid,
+        "href": href,
+        "action": action,
+        "asked": found.asked,
+        "here": here,
+    }
+
+
+def _until(day: int | None, translate: Callable[[str], str]) -> str:
+    return translate(_("long-term")) if day == 65535 else pages.day(day)
+
+
+def cards_of(call: Call, shown: SearchShown, *, chosen: int | None = None) -> list[dict[str, Any]]:
+    """Return all documents of a search as cards, with the way to each."""
+    choose = pages.translator(call)(_("Choose this document"))
+    return [
+        card_of(
+            call, found, here=found.place == chosen,
+            href="" if found.place == chosen else f"/desk/searches/{shown.id}/{found.place}", action=choose,
+        )
+        for found in shown.documents
+    ]  # fmt: skip
+
+
+def timeline_of(call: Call, lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Return what happened to a document for the block `timeline`, newest first."""
+    translate = pages.translator(call)
+    told = []
+    for line in reversed(lines):
+        told.append(
+            {
+                "title": translate(EVENTS.get(line.event, line.event)),
+                "happened": pages.moment(line.happened_at_us),
+                "recorded": pages.moment(line.recorded_at_us),
+                "by": line.author,
+                "text": line.evidence,
+                "tone": "STOP" if line.state != "current" else "PASS",
+            }
+        )
+    return told
+
+
+def happened(form: Form, now_us: int) -> int:
+    """Return the time of the fields `happened-*` (a day) and `time` (hours and minutes, UTC); now when they are empty.
+
+    Raises:
+        BadInput: day or time is none; `where` is the field.
+    """
+    day = form.day("happened")
+    clock = str(form["time"]).strip()
+    if not day and not clock:
+        return now_us
+    if not day:
+        raise BadInput("Give the day as well.", where="happened")
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadInput("This is no day and time.", where="happened", mend="Write the time as 14:05.") from None
+    return int(moment.timestamp()) * 1_000_000
+
+
+def options(call: Call, words: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return (value, words) or (value, words, hint) for the macros of choices, translated."""
+    translate = pages.translator(call)
+    lines: list[tuple[str, ...]] = []
+    for value, text in words.items():
+        lines.append((value, *map(translate, text)) if isinstance(text, tuple) else (value, translate(text)))
+    return lines

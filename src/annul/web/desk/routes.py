@@ -1,0 +1,86 @@
+"""Every page of the desk: address, roles and duties, handler."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from annul.web.call import Route, page, sent
+from annul.web.desk import acting, bulk, disputes, door, found, searching
+from annul.web.desk.frame import DESK_ROLES, POLICE_AND_ISSUER, officers
+
+ANYBODY: Final = officers("police", "issuer", "supervisor", "relying_party")
+DESK: Final = officers(*DESK_ROLES)
+SEARCH: Final = officers(*DESK_ROLES, duty="desk")
+FOUND: Final = officers(*POLICE_AND_ISSUER, duty="found")
+DISPUTES: Final = officers(*DESK_ROLES, duty="disputes")
+DECIDE: Final = officers("issuer", "supervisor", duty="disputes")
+CHIEFS: Final = officers("police", "issuer", "supervisor", "relying_party", duty="officers")
+
+SEARCH_ID: Final = {"search": "s_[0-9a-f]{24}"}
+PLACE: Final = SEARCH_ID | {"place": "[0-9]{1,4}"}
+ACT: Final = PLACE | {"act": "[a-z]{1,20}"}
+CARD: Final = {"card": "f_[0-9a-f]{24}"}
+STEP: Final = CARD | {"step": "hand-over|hand-out|destroy"}
+DISPUTE: Final = {"dispute": "x_[0-9a-f]{24}"}
+STAFF: Final = {"staff": "[A-Za-z0-9][A-Za-z0-9.-]{0,31}"}
+BULK: Final = officers("issuer", "supervisor", duty="bulk")
+BULK_ID: Final = {"bulk": "[0-9a-f]{32}"}
+UPLOAD: Final = {"upload": "u_[0-9a-f]{24}"}
+SIGN_IN_BYTES: Final = 64 * 1024
+UPLOAD_BYTES: Final = 2**40
+"""The page itself says when a file is too large; the framework must not cut it off without a word."""
+
+ROUTES: Final[tuple[Route, ...]] = (
+    page("/desk/sign-in", "public", door.sign_in_page, "Sign in to the desk"),
+    sent("/desk/sign-in", "public", door.sign_in, "Sign in to the desk", door.SignIn, body_bytes_max=SIGN_IN_BYTES),
+    page("/desk/passkeys", ANYBODY, door.passkeys_page, "Your passkeys"),
+    sent("/desk/passkeys", ANYBODY, door.change_passkeys, "Make or remove a passkey", door.NewPasskey),
+    page("/desk/officers", CHIEFS, door.officers_page, "Officers"),
+    sent("/desk/officers", CHIEFS, door.add_officer, "Add an officer", door.OfficerForm, write=True),
+    page("/desk/officers/{staff}", CHIEFS, door.officer_page, "An officer", patterns=STAFF),
+    sent(
+        "/desk/officers/{staff}",
+        CHIEFS,
+        door.change_officer,
+        "Change an officer",
+        door.OfficerChange,
+        write=True,
+        patterns=STAFF,
+    ),
+    page("/desk", DESK, searching.start, "The desk"),
+    sent("/desk", SEARCH, searching.search, "Search", searching.Search),
+    page("/desk/searches/{search}", SEARCH, searching.result, "What a search found", patterns=SEARCH_ID),
+    page("/desk/searches/{search}/{place}", SEARCH, searching.document, "A document", patterns=PLACE),
+    page("/desk/searches/{search}/{place}/{act}", SEARCH, acting.ask, "Before an act", patterns=ACT),
+    sent("/desk/searches/{search}/{place}/{act}", SEARCH, acting.do, "An act", acting.ActForm, write=True, patterns=ACT),
+    page("/desk/found", FOUND, found.listed, "Found cards", query=found.Shown),
+    page("/desk/found/accept", FOUND, found.accept_page, "Take a card in", query=found.Chosen),
+    sent("/desk/found/accept", FOUND, found.accept, "Take a card in", found.Accept, write=True),
+    page("/desk/found/{card}", FOUND, found.one, "A found card", patterns=CARD),
+    page("/desk/found/{card}/{step}", FOUND, found.step_page, "Before a step of a found card", patterns=STEP),
+    sent("/desk/found/{card}/{step}", FOUND, found.step, "A step of a found card", found.Step, write=True, patterns=STEP),
+    page("/desk/disputes", DISPUTES, disputes.listed, "Disputes", query=disputes.Shown),
+    page("/desk/disputes/{dispute}", DISPUTES, disputes.one, "A dispute", patterns=DISPUTE),
+    sent("/desk/disputes/{dispute}", DISPUTES, disputes.note, "Note or mark", disputes.NoteForm, write=True, patterns=DISPUTE),
+    page("/desk/disputes/{dispute}/decide", DECIDE, disputes.decide_page, "Before a decision", patterns=DISPUTE),
+    sent(
+        "/desk/disputes/{dispute}/decide", DECIDE, disputes.decide, "Decide", disputes.DecideForm, write=True, patterns=DISPUTE
+    ),
+    page("/desk/bulk", BULK, bulk.listed, "Lists"),
+    Route(
+        method="POST",
+        path="/desk/bulk",
+        who=BULK,
+        handler=bulk.send,
+        summary="Send a list in",
+        page=True,
+        stream=True,
+        media="text/html",
+        body_bytes_max=UPLOAD_BYTES,
+    ),
+    page("/desk/bulk/uploads/{upload}", BULK, bulk.uploading, "A list on its way", patterns=UPLOAD),
+    sent("/desk/bulk/uploads/{upload}", BULK, bulk.upload_act, "Go on with a list", bulk.UploadAct, patterns=UPLOAD),
+    page("/desk/bulk/{bulk}", BULK, bulk.one, "A list", patterns=BULK_ID),
+    sent("/desk/bulk/{bulk}", BULK, bulk.decide, "Confirm, discard, take back", bulk.Decision, write=True, patterns=BULK_ID),
+    page("/desk/recalls", DISPUTES, disputes.recalls, "Recalled answers"),
+)

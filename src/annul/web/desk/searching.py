@@ -1,0 +1,221 @@
+"""Search for a case, see all the holder's documents, choose the right one and read its life."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, cast
+
+import msgspec
+from msgspec import Meta
+
+from annul.errors import AnnulError, BadInput, NotFound
+from annul.records.document import DocumentFields, parse_document
+from annul.registry.searches import ByDocument, ByName, ByNumber, DelayGround, DocumentFound, Question, SearchShown
+from annul.web import pages
+from annul.web.call import Call, Reply
+from annul.web.counter.reading import CheckForm, fields_of
+from annul.web.desk.frame import act_for, cards_of, kind_of, options, show, timeline_of
+from annul.web.desk.words import DELAY_GROUNDS, REPORT_STATES, SEARCH_PURPOSES
+from annul.web.forms import Form
+from annul.web.words import KIND_NAMES, KINDS, _, kind_shape
+
+if TYPE_CHECKING:
+    from annul.web.office import Office
+
+Short = Annotated[str, Meta(max_length=200)]
+TYPED: Final = 0
+"""Place of the document that was typed and that the register has no row of."""
+BUSY: Final = ("suspended", "reported_lost", "reported_stolen")
+
+
+class Search(msgspec.Struct, forbid_unknown_fields=True):
+    """Form of the desk: the case, and whom or what to look for."""
+
+    case: Short = ""
+    purpose: Short = ""
+    number: Annotated[str, Meta(max_length=400)] = ""
+    valid_from: Short = ""
+    kind: Short = ""
+    issuer: Short = ""
+    mrz: Annotated[str, Meta(max_length=400)] = ""
+    name: Short = ""
+    birth_date: Short = ""
+    delay_days: Short = ""
+    delay_ground: Short = ""
+    next_case: Short = ""
+
+
+def question_of(form: Search) -> Question:
+    """Turn what was typed into a question: a name with a date, a document, or a personal number.
+
+    Raises:
+        BadInput: nothing was typed, or it cannot be told what it is.
+    """
+    if form.name.strip() or form.birth_date.strip():
+        return ByName(form.name, form.birth_date)
+    bare = re.sub(r"[\s-]", "", form.number)
+    if not bare and not form.mrz.strip():
+        raise BadInput(_("Type a number, the lines at the foot of the document, or a name."), where="number")
+    if form.kind == "person" or (not form.kind and not form.mrz.strip() and re.fullmatch(r"[A-Z]{3}\d{9,15}", bare.upper())):
+        return ByNumber(bare.upper())
+    typed = CheckForm(number=form.number, valid_from=form.valid_from, kind=form.kind, issuer=form.issuer, mrz=form.mrz)
+    fields = fields_of(typed)
+    parse_document(fields)
+    return ByDocument(fields)
+
+
+async def start(office: Office, call: Call) -> Reply:
+    """Show the desk: the case, the search, what waits."""
+    session = call.session
+    typed = call.kept or {"case": session.case, "purpose": session.case_purpose or "report"}
+    return await _start(office, call, Form(typed))
+
+
+async def _start(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
+    translate, act = pages.translator(call), act_for(call)
+    role = call.principal.role
+    mine = set(call.officer.duties) if call.officer else set()
+    waits: list[tuple[str, str, int]] = []
+    if "found" in mine and role in ("police", "issuer"):
+        counts = await office.found.counts(act)
+        waits.append(("/desk/found", translate(_("found cards are held")), counts.get("held", 0)))
+        waits.append(
+            ("/desk/found?state=to_destroy", translate(_("found cards wait to be destroyed")), counts.get("to_destroy", 0))
+        )
+    if "disputes" in mine:
+        ages = await office.disputes.ages(act.realm)
+        waits.append(("/desk/disputes", translate(_("disputes are open")), sum(ages.values())))
+        waits.append(("/desk/disputes?show=overdue", translate(_("disputes are over their term")), ages["overdue"]))
+    kinds = [(value, translate(text)) for value, text in KINDS]
+    kinds.insert(1, ("person", translate(_("A person, by the personal number"))))
+    more = any(form[name] for name in ("kind", "issuer", "mrz", "valid_from")) or {"issuer", "mrz", "kind"} & set(form.errors)
+    return show(
+        call, "desk/start.html", status=status, form=form, purposes=options(call, SEARCH_PURPOSES), kinds=kinds,
+        grounds=[("", translate(_("Choose"))), *options(call, DELAY_GROUNDS)], police=role == "police", waits=waits,
+        recent=await office.searches.of_officer(act) if "desk" in mine else [], may_search="desk" in mine,
+        purpose_words=SEARCH_PURPOSES,
+        more=bool(more),
+        delayed=bool(form["delay_days"] or form["delay_ground"]),
+        named=bool(form["name"] or form["birth_date"]),
+    )  # fmt: skip
+
+
+async def search(office: Office, call: Call) -> Reply:
+    """Search, on record; keep the case for the next search."""
+    body: Search = call.body
+    translate = pages.translator(call)
+    form = Form.sent(body)
+    if body.next_case:
+        call.seat.change(case="", case_purpose="")
+        return pages.to("/desk")
+    now = office.now_us()
+    if not body.case.strip():
+        form.refuse("case", translate(_("A search needs the reference of its case.")))
+        return await _start(office, call, form, 400)
+    try:
+        until = _delay_until(body.delay_days, now)
+        found = await office.searches.look(
+            act_for(call), question_of(body), case=body.case, purpose=body.purpose, delayed_until_us=until,
+            delay_ground=cast("DelayGround", body.delay_ground if until else ""), police=call.principal.role == "police",
+        )  # fmt: skip
+    except AnnulError as error:
+        fields = {"valid_from": "valid_from", "delayed_until": "delay_days", "document": "number"}
+        return await _start(office, call, form.refused(error, translate, fields), 400)
+    call.seat.change(case=body.case.strip(), case_purpose=body.purpose)
+    return pages.to(f"/desk/searches/{found}")
+
+
+def _delay_until(days: str, now_us: int) -> int | None:
+    if not days.strip():
+        return None
+    if not days.strip().isdigit() or not 1 <= int(days) <= 180:
+        raise BadInput(_("Give the days as a number from 1 to 180."), where="delay_days")
+    until = datetime.fromtimestamp(now_us / 1e6, UTC) + timedelta(days=int(days))
+    return int(until.timestamp()) * 1_000_000
+
+
+async def result(office: Office, call: Call) -> Reply:
+    """Show what a search found: the persons, and all their documents as cards."""
+    shown = await office.searches.view(act_for(call), call.path["search"])
+    only = shown.documents[0] if len(shown.documents) == 1 and not shown.persons else None
+    if only is not None:
+        return pages.to(f"/desk/searches/{shown.id}/{only.place}")
+    return show(
+        call, "desk/result.html", shown=shown, cards=cards_of(call, shown), purpose_words=SEARCH_PURPOSES,
+        unknown=_unknown_card(call, shown), asked=[each for each in shown.documents if each.asked],
+    )  # fmt: skip
+
+
+def _unknown_card(call: Call, shown: SearchShown) -> dict[str, object] | None:
+    """Return a typed document that the register has no row of, as a card to be reported."""
+    if shown.unknown is None:
+        return None
+    translate = pages.translator(call)
+    document = parse_document(shown.unknown)
+    kind = kind_of(document.coverage_name, document.kind)
+    return {
+        "shape": kind_shape(kind), "kind": translate(KIND_NAMES[kind]),
+        "number": pages.grouped(document.number, document.scheme),
+        "state": "current", "disputed": False, "since": "", "note": translate(_("The register has no entry about it.")),
+        "href": f"/desk/searches/{shown.id}/{TYPED}/report", "action": translate(_("Report this document")),
+        "asked": True, "here": False,
+    }  # fmt: skip
+
+
+async def document(office: Office, call: Call) -> Reply:
+    """Show one document: all the holder's documents beside it, its timeline, and what can be done."""
+    act, place = act_for(call), int(call.path["place"])
+    shown = await office.searches.view(act, call.path["search"])
+    found = one_of(shown, place)
+    known = await office.searches.chosen(act, shown.id, place)
+    lines = await office.searches.timeline(act, known)
+    reports = await office.searches.reports(act, known)
+    disputes = (await office.disputes.of_documents([known.id])).get(known.id, [])
+    card = (await office.found.of_documents([known.id])).get(known.id)
+    return show(
+        call, "desk/document.html", shown=shown, found=found, cards=cards_of(call, shown, chosen=place),
+        timeline_lines=timeline_of(call, lines), reports=reports, report_states=REPORT_STATES, disputes=disputes,
+        found_card=card,
+        acts=acts_of(found, call, provisional=any(each.state == "provisional" for each in reports)),
+        base=f"/desk/searches/{shown.id}/{place}", since=found.since_us,
+    )  # fmt: skip
+
+
+def one_of(shown: SearchShown, place: int) -> DocumentFound:
+    """Return the document at a place of a search; NotFound when there is none."""
+    for found in shown.documents:
+        if found.place == place:
+            return found
+    raise NotFound(_("There is no such document in this search."))
+
+
+def acts_of(found: DocumentFound, call: Call, *, provisional: bool) -> list[tuple[str, str, str]]:
+    """Return what may be done with a document in its state: (act, words, kind of button); the first is the primary one."""
+    translate, role = pages.translator(call), call.principal.role
+    duties = set(call.officer.duties) if call.officer else set()
+    dead = found.state in ("superseded", "cancelled", "revoked", "destroyed")
+    acts: list[tuple[str, str]] = []
+    if role in ("police", "issuer") and found.state != "destroyed":
+        if provisional:
+            acts += [("confirm", _("Confirm the report")), ("withdraw", _("Withdraw the provisional report"))]
+        if found.state not in ("reported_lost", "reported_stolen", "suspended"):
+            acts.append(("report", _("Report lost or stolen")))
+        elif found.state == "reported_lost":
+            acts += [("lift", _("Lift the report")), ("report", _("Report again"))]
+        elif not provisional or found.state == "reported_stolen":
+            acts.append(("report", _("Report again")))
+        if "found" in duties and found.state != "found_held":
+            acts.append(("found", _("Take it in as a found card")))
+    if role == "issuer" and not dead:
+        acts += [("replace", _("Record its replacement")), ("cancel", _("Cancel it")), ("revoke", _("Revoke it"))]
+    if "disputes" in duties and found.state not in ("current", "expired") and not found.disputed:
+        acts.append(("dispute", _("Open a dispute")))
+    return [(act, translate(words), "" if at == 0 else "secondary") for at, (act, words) in enumerate(acts)]
+
+
+def typed_fields(shown: SearchShown) -> DocumentFields:
+    """Return the document that was typed and that the register has no row of; NotFound when it has one by now."""
+    if shown.unknown is None:
+        raise NotFound(_("The register knows this document by now."), mend=_("Search again and choose it."))
+    return shown.unknown

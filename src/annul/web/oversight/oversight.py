@@ -1,0 +1,219 @@
+"""Show a supervisor how the register is: five numbers with target and sparkline, plots with their tables, lists behind them.
+
+Without a script the page shows the state of its loading; with one it follows server-sent events. Each event carries the five
+numbers as HTML made by the same template, so that there is one way to say a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from annul.errors import AnnulError
+from annul.records.codes import FreshnessCode, Outcome
+from annul.registry.counts import DAY_US
+from annul.registry.oversight import Health, Vital
+from annul.web import pages, plots
+from annul.web.call import Call, Reply
+from annul.web.words import WORDS, _
+
+if TYPE_CHECKING:
+    from annul.web.office import Office
+
+PEAK_PER_SECOND: Final = 2_000
+"""Checks a second to be ready for. Source: docs, planning size of a nation."""
+REFUSED_S: Final = 1.0
+"""Seconds within which 99 of 100 reports are refused everywhere."""
+LIVE_EVERY_S: Final = 5.0
+LIVE_FOR_S: Final = 600.0
+"""A stream ends after ten minutes; the browser comes back by itself, and its session is asked again."""
+
+SHARES: Final = (0.5, 0.9, 0.99, 0.999)
+AGES: Final = ((1, _("up to a day")), (7, _("up to a week")), (30, _("up to 30 days")), (10**6, _("older")))
+ROOMS: Final = (
+    ("/oversight", _("Health")),
+    ("/oversight/parties", _("Who checks")),
+    ("/oversight/verifiers", _("Verifiers")),
+    ("/oversight/disputes", _("Disputes")),
+    ("/oversight/lapsed", _("Lapsed")),
+    ("/oversight/notices", _("Notices")),
+)
+
+Translate = Callable[[str], str]
+
+
+class VerifierQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Query of the list of verifiers: `stale` shows those alone whose newest answer was not live."""
+
+    stale: str = ""
+
+
+def _page(call: Call, template: str, **values: Any) -> Reply:
+    translate = pages.translator(call)
+    rooms_shown = [(href, translate(words)) for href, words in ROOMS]
+    return pages.page(call, f"oversight/{template}", home="/oversight", rooms_shown=rooms_shown, **values)
+
+
+async def overview(office: Office, call: Call) -> Reply:
+    """Show the five numbers, outcomes over a day, percentiles and the disputes by age."""
+    translate = pages.translator(call)
+    health = await office.oversight.health()
+    minutes = await office.oversight.outcomes()
+    labels = [datetime.fromtimestamp(minute.at_us / 1e6, UTC).strftime("%H:%M") for minute in minutes]
+    series = [
+        plots.Series(translate(WORDS[outcome.value]), [minute.counts.get(outcome.octet, 0) for minute in minutes])
+        for outcome in Outcome
+    ]
+    outcomes = plots.lines(
+        translate(_("Checks by outcome, every half hour of the last day (UTC)")), labels, series,
+        first_column=translate(_("Half hour from")),
+    )  # fmt: skip
+    disputes = await office.oversight.disputes()
+    ages = [(office.now_us() - one.opened_at_us) // DAY_US for one in disputes]
+    counted = [sum(low <= age < high for age in ages) for low, high in _classes()]
+    by_age = plots.columns(
+        translate(_("Open disputes by age")), [translate(words) for _limit, words in AGES], counted,
+        name=translate(_("Disputes")), first_column=translate(_("Age")),
+    )  # fmt: skip
+    behind_s = max(0.0, (office.now_us() - office.listings.as_of_us) / 1e6)
+    found = await office.oversight.percentiles(SHARES)
+    percentiles = [[f"{100 * share:g} %", _seconds(value)] for share, value in found.items()]
+    return _page(
+        call, "overview.html", numbers=numbers(health, translate), at_us=health.at_us, outcomes=outcomes, by_age=by_age,
+        percentiles=percentiles, age=f"{behind_s:.1f} s", position=office.listings.position,
+    )  # fmt: skip
+
+
+def _classes() -> list[tuple[int, int]]:
+    limits = [0, *(limit for limit, _words in AGES)]
+    return list(pairwise(limits))
+
+
+def numbers(health: Health, translate: Translate) -> list[dict[str, Any]]:
+    """Say the five numbers that matter: value, words, target, sparkline, and the list behind each."""
+
+    def said(name: str, vital: Vital, value: str, words: str, target: str, limit: float, **more: Any) -> dict[str, Any]:
+        wrong = vital.value is not None and vital.value > limit
+        return {
+            "name": name, "value": value, "words": translate(words), "target": translate(target),
+            "tone": "REFER" if wrong else "PASS" if vital.value is not None else "NO_ANSWER",
+            "spark": plots.spark(translate(words), vital.past, target=_near(limit, vital)) if vital.past else "", **more,
+        }  # fmt: skip
+
+    rate, slow = health.checks_per_second, health.refused_p99_s
+    return [
+        said("rate", rate, "–" if rate.value is None else f"{rate.value:,.1f}", _("checks a second"),
+             _("ready for 2,000"), PEAK_PER_SECOND, href="/oversight/parties", action=translate(_("Who checks"))),
+        said("refused", slow, _seconds(slow.value), _("from report to refusal, 99 of 100"),
+             _("target: within 1 s"), REFUSED_S, href="/oversight#percentiles", action=translate(_("All percentiles"))),
+        said("stale", health.stale, _whole(health.stale), _("stale verifiers"), _("target: none"), 0,
+             href="/oversight/verifiers?stale=yes", action=translate(_("Which ones"))),
+        said("overdue", health.overdue, _whole(health.overdue), _("disputes over their term"), _("target: none"), 0,
+             href="/oversight/disputes", action=translate(_("Open disputes"))),
+        said("undelivered", health.undelivered, _whole(health.undelivered), _("notices undelivered"), _("target: none"), 0,
+             href="/oversight/notices", action=translate(_("Which ones"))),
+    ]  # fmt: skip
+
+
+def _near(limit: float, vital: Vital) -> float | None:
+    """Return a target that can be drawn without pressing the line flat."""
+    most = max((value for value in vital.past if value is not None), default=0.0)
+    return limit if 0 < limit <= 4 * most else None
+
+
+def _whole(vital: Vital) -> str:
+    return "–" if vital.value is None else f"{vital.value:.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+async def live(office: Office, call: Call) -> Reply:
+    """Send the five numbers again and again, until the page is left."""
+    return Reply(_events(office, call), "text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+
+
+async def _events(office: Office, call: Call) -> AsyncIterator[bytes]:
+    translate = pages.translator(call)
+    for _turn in range(int(LIVE_FOR_S / LIVE_EVERY_S)):
+        try:
+            health = await office.oversight.health()
+        except AnnulError:
+            yield b"event: lost\ndata: \n\n"
+        else:
+            shown = pages.render(call.request, "oversight/numbers.html", numbers=numbers(health, translate), at_us=health.at_us)
+            lines = bytes(shown.body).decode().splitlines()  # type: ignore[arg-type]
+            yield ("".join(f"data: {line}\n" for line in lines) + "\n").encode()
+        await asyncio.sleep(LIVE_EVERY_S)
+
+
+async def verifiers(office: Office, call: Call) -> Reply:
+    """List the terminals that asked within a day, and how fresh their newest answer was."""
+    translate = pages.translator(call)
+    stale = call.query.stale == "yes"
+    fresh = {code.octet: code.value for code in FreshnessCode}
+    said = {"F0": translate(_("live")), "F1": translate(_("copy within its age limit")), "F2": translate(_("older copy"))}
+    rows = [
+        [one.party, one.branch or "–", one.terminal or "–", pages.moment(one.seen_at_us),
+         said.get(fresh.get(one.freshness, ""), "–"), pages.count(one.position)]
+        for one in await office.oversight.verifiers(stale=stale)
+    ]  # fmt: skip
+    return _page(call, "verifiers.html", rows=rows, stale=stale)
+
+
+async def disputes(office: Office, call: Call) -> Reply:
+    """List the open disputes, the one due first at the top."""
+    translate, now = pages.translator(call), office.now_us()
+    rows = [
+        [one.id, one.party, pages.moment(one.opened_at_us), pages.moment(one.due_at_us),
+         translate(_("over its term")) if one.due_at_us < now else translate(_("in time")),
+         translate(_("marked on answers")) if one.marked else translate(_("not marked"))]
+        for one in await office.oversight.disputes()
+    ]  # fmt: skip
+    return _page(call, "disputes.html", rows=rows)
+
+
+async def lapsed(office: Office, call: Call) -> Reply:
+    """List provisional reports that ended without a confirmation."""
+    rows = [
+        [one.id, one.author, one.proof.replace("_", " "), pages.moment(one.recorded_at_us), pages.moment(one.lapsed_at_us)]
+        for one in await office.oversight.lapsed()
+    ]
+    return _page(call, "lapsed.html", rows=rows)
+
+
+async def notices(office: Office, call: Call) -> Reply:
+    """List notices that reached nobody."""
+    translate = pages.translator(call)
+    said = {"dead": translate(_("given up")), "due": translate(_("late"))}
+    rows = [
+        [
+            one.id,
+            one.kind.replace("_", " "),
+            one.channel,
+            said.get(one.state, one.state),
+            str(one.tries),
+            pages.moment(one.due_at_us),
+        ]
+        for one in await office.oversight.undelivered()
+    ]
+    return _page(call, "notices.html", rows=rows)
+
+
+async def parties(office: Office, call: Call) -> Reply:
+    """Show how every relying party checks; those that check least first."""
+    rows = [
+        [card.name, pages.count(card.checks), str(card.days), pages.day(card.last_day), pages.count(card.stops),
+         pages.count(card.unanswered), pages.count(card.departures), pages.count(card.urgent_overdue),
+         pages.count(card.recalls_open), pages.count(card.stale)]
+        for card in await office.oversight.scorecards()
+    ]  # fmt: skip
+    return _page(call, "parties.html", rows=rows)
