@@ -58,8 +58,8 @@ drill-database: .venv/dev.done ## database stopped for 60 s under load: checks g
 
 lock: .venv/bin/python ## write requirements/*.lock anew from pyproject.toml
 	$(BIN)/python -m pip install -q uv
-	$(call lock,pyproject.toml requirements/build.in,run)
-	$(call lock,pyproject.toml --extra likeness --extra reader --group dev requirements/build.in -c requirements/run.lock,dev)
+	$(call lock,pyproject.toml --extra likeness --extra reader --extra review requirements/build.in,run)
+	$(call lock,pyproject.toml --extra likeness --extra reader --extra review --group dev requirements/build.in -c requirements/run.lock,dev)
 	$(call lock,--extra chip pyproject.toml -c requirements/dev.lock,chip)
 
 define lock

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.metrics_core import Metric
 
 CHECKS = Counter("annul_checks", "Checks answered, by outcome.", ["outcome"])
 REFUSED = Counter("annul_checks_refused", "Checks not answered, by error code E90-E95.", ["error"])
@@ -33,13 +34,26 @@ TABLE_AGE_SECONDS = Gauge(
 )
 CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="max")
 SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
+NOTICES = Counter("annul_notices", "Notices by what became of them on a channel: sent, kept, again, dead.", ["channel", "end"])
+NOTICES_UNDELIVERED = Gauge(
+    "annul_notices_undelivered", "Deliveries of notices: due, late (due for long), dead.", ["state"], multiprocess_mode="mostrecent"
+)
 
 
 def exposition() -> bytes:
     """Return all counts in the Prometheus text format, summed over the processes of this machine."""
+    return generate_latest(_registry())
+
+
+def families() -> list[Metric]:
+    """Return all counts as values, summed over the processes of this machine."""
+    return list(_registry().collect())
+
+
+def _registry() -> CollectorRegistry:
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder and Path(folder).is_dir():
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-    return generate_latest()
+        return registry
+    return REGISTRY

@@ -21,6 +21,8 @@ SETTINGS_FILE = "annul.toml"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=10)]
+Language = Annotated[str, Meta(pattern="^(en|zh|ar)$")]
 LogLevel = Annotated[str, Meta(pattern="^(debug|info|warning|error)$")]
 
 
@@ -38,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         log_level: debug, info, warning or error.
         provisional_hours: hours after which an unconfirmed provisional report lapses.
         death_delay_days: days between the report of a death and the cancellation of documents; an appeal stops it.
+        dispute_term_days: days within which a dispute is to be decided; then it is overdue.
         bulk_limit: documents above which a bulk event needs two officers.
         window_ms_max: milliseconds after which a window of answers closes at the latest.
         acknowledge_ms_max: milliseconds a report waits for the check path to refuse before it answers 503.
@@ -45,6 +48,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         check_log_days: days the check log is kept in the index for questions by holders and parties.
         database_pool_max: database connections of one worker.
         metrics_public: `/metrics` answers without a credential from any address, not from loopback alone.
+        demo: this is the fictional country of `annul demo`: anybody logs in as anybody, the outbox is open to all.
+        proxies: reverse proxies in front that add to X-Forwarded-For; 0 takes the caller's own address.
+        disclosure_delay_days: days until a holder sees searches by officers and checks for law enforcement.
+        notices_mail: mail server, smtp://user:password@host:587 or smtps://…; `outbox:` keeps letters unsent; empty: no mail.
+        notices_sender: address that letters come from.
+        notices_sms: gateway for short messages, https://token@host/path; `outbox:` keeps them unsent; empty: none.
+        notices_language: language of notices to persons who chose none: en, zh or ar.
+        webhooks_private: webhooks may call plain http and addresses of private networks (closed networks alone).
+        oidc_issuer: identity provider citizens log in with, an https address; empty: no login.
+        oidc_client_id: name of this register at the provider.
+        oidc_client_secret: its secret there.
+        oidc_claim: claim that holds the personal number.
+        oidc_strong_acr: values of `acr` that are a strong login, separated by commas.
     """
 
     home: Path = DEFAULT_HOME
@@ -57,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: LogLevel = "info"
     provisional_hours: Positive = 72
     death_delay_days: Positive = 14
+    dispute_term_days: Positive = 30
     bulk_limit: Positive = 1000
     window_ms_max: Positive = 5
     acknowledge_ms_max: Positive = 5000
@@ -64,12 +81,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     check_log_days: Positive = 3653
     database_pool_max: Positive = 4
     metrics_public: bool = False
+    demo: bool = False
+    proxies: Count = 0
+    disclosure_delay_days: Positive = 30
+    notices_mail: str = ""
+    notices_sender: str = ""
+    notices_sms: str = ""
+    notices_language: Language = "en"
+    webhooks_private: bool = False
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_claim: str = "personal_number"
+    oidc_strong_acr: str = "http://eidas.europa.eu/LoA/substantial,http://eidas.europa.eu/LoA/high"
 
     @property
     def base_url(self) -> str:
         """Return the address clients use, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def login_issuer(self) -> str:
+        """Return the identity provider of citizens: in the demo its own, "" when there is none."""
+        return self.oidc_issuer or (f"{self.base_url}/demo/idp" if self.demo else "")
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:

@@ -17,6 +17,7 @@ MEASUREMENTS: Final = {
     "listings": "annul.bench.listings",
     "import": "annul.bench.imports",
     "people": "annul.bench.people",
+    "review": "annul.bench.review",
     "likeness": "annul.bench.likeness",
     "reader": "annul.bench.reader",
 }

@@ -1,9 +1,11 @@
-"""The peers of the check path: what a straightforward team would build first, and a server that does nothing.
+"""The peers of the check path: what a straightforward team would build first, and servers that do nothing.
 
 `checks`: FastAPI on uvicorn; per check one SELECT, one Ed25519 signature and one INSERT in PostgreSQL (asyncpg).
-`constant`: bare ASGI on the same uvicorn, reads the body and answers the same bytes every time.
+`constant`: bare ASGI on uvicorn with httptools and uvloop, reads the body and answers the same bytes every time.
+`short`: the same bytes through annul's own protocol, as the check path's answers leave, but nothing is asked.
 
-    python -m annul.bench.peer checks DESCRIPTOR CONNINFO      python -m annul.bench.peer constant DESCRIPTOR BYTES
+    python -m annul.bench.peer checks DESCRIPTOR CONNINFO
+    python -m annul.bench.peer constant DESCRIPTOR BYTES      (or `short`)
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ import uvloop
 from fastapi import FastAPI, Header, HTTPException
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel
+
+from annul.registry.questions import Sink
+from annul.web.checkpath import Fields
+from annul.web.protocol import CheckProtocol, Gate
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS peer_document (key bytea PRIMARY KEY, status text NOT NULL);
@@ -119,12 +125,50 @@ def constant_app(size: int) -> Any:
     return app
 
 
+class _Quota:
+    """Stand for the counters of a party that asks for nothing."""
+
+    policy = b'"second";q=1000000;w=1, "day";q=1000000000000;w=86400'
+
+    def remaining(self) -> bytes:
+        """Return what the header field says."""
+        return b'"second";r=999999;t=1, "day";r=999999999999;t=43200'
+
+
+class ConstantPath:
+    """Stand where `CheckPath` stands behind the protocol, and answer everybody the same at once."""
+
+    always: Fields = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]  # noqa: RUF012
+
+    def __init__(self, size: int) -> None:
+        self._body = b"{".ljust(size - 1) + b"}"
+        self._quota = _Quota()
+
+    def admit(self, _fields: Fields) -> None:
+        """Let in."""
+
+    def ask(self, _principal: None, _raw: bytes, sink: Sink) -> None:
+        """Answer."""
+        sink.tell(-1, self._body)
+
+    def allowance(self, _principal: None) -> _Quota:
+        """Return the counters."""
+        return self._quota
+
+    def count(self, _path: str, _status: int) -> None:
+        """Count nothing."""
+
+
 def main(arguments: list[str]) -> None:
     """Serve one peer on an inherited listening socket."""
     kind, descriptor, argument = arguments
+    http: Any = "httptools"
     app = checks_app(argument) if kind == "checks" else constant_app(int(argument))
+    if kind == "short":
+        stand_in: Any = ConstantPath(int(argument))
+        http = type("ShortProtocol", (CheckProtocol,), {"gate": Gate(stand_in)})
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="auto", access_log=False, log_config=None,
+        app, loop="uvloop", http=http, ws="none", lifespan="auto", access_log=False, log_config=None,
         server_header=False,
     )  # fmt: skip
     uvloop.run(uvicorn.Server(config).serve(sockets=[socket.socket(fileno=int(descriptor))]))

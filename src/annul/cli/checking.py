@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from annul.cli.frame import Exit, Named, Show, Where, exit_of, fancy, folder_of, print_pairs, takes_groups
+from annul.cli.frame import Exit, Named, Show, Where, exit_of, fancy, folder_of, print_pairs, read_json, takes_groups
 from annul.errors import AnnulError, BadInput, VerificationFailed
 
 if TYPE_CHECKING:
     from annul.client import Answer
+    from annul.likeness.evidence import Record
 
 OUTCOME_EXITS: Final = {
     "PASS": Exit.DONE, "REFER": Exit.REFER, "STOP": Exit.STOP, "NO_ANSWER": Exit.NO_ANSWER,
@@ -238,31 +240,103 @@ def receipt_verify(
     home: Annotated[
         Path | None, typer.Option("--home", envvar="ANNUL_HOME", show_default=".annul", help="Data folder.")
     ] = None,
+    evidence: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Evidence of the comparison too; that in a whole answer always is.")
+    ] = None,
+    openings: Annotated[Path | None, typer.Option(metavar="FILE", help="Openings of the evidence, for --proves.")] = None,
+    proves: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="Sample to hold against the evidence, such as face/live=photo.jpg."),
+    ] = None,
 ) -> int:
     """Verify a receipt with the public key alone, no network; say who asked what, when, and the answer.
 
     Exit code: 0 verified, 1 refused; then the failing step of the recipe is named.
     """
     from annul.client import TrustedKeys, verify_receipt
+    from annul.client.receipts import evidence_of, verify_evidence
 
     if key and "+" in key and not Path(key).exists():
         keys = TrustedKeys.parse(key)
     else:
         keys = TrustedKeys.read(Path(key) if key else folder_of(home) / "keys" / "annul.pub")
     data = _read(file)
+    part, record = "receipt", None
     try:
         words = verify_receipt(data, keys)
+        part = "evidence"
+        given = _read(evidence) if evidence else evidence_of(data)
+        if given is not None:
+            record = verify_evidence(given, words, keys)
+        if proves:
+            _hold_samples(record, openings, proves)
     except VerificationFailed as failed:
         if show.json_wanted:
-            show.result({"verified": False, "step": failed.step, "where": failed.where, "message": failed.message}, "")
+            told = {"verified": False, "part": part, "step": failed.step, "where": failed.where, "message": failed.message}
+            show.result(told, "")
         else:
             place = f" ({failed.where})" if failed.where else ""
-            print(f"✖  REFUSED  Step {failed.step} of the recipe failed: {failed.message}{place}")
+            print(f"✖  REFUSED  Step {failed.step} of the recipe for the {part} failed: {failed.message}{place}")
             if failed.mend:
                 print(f"   {failed.mend}")
         return Exit.REFUSED
-    show.result({"verified": True} | words, lambda: _show_words(words, verified=True))
+    value = {"verified": True} | words | ({} if record is None else {"evidence": record})
+
+    def for_people() -> None:
+        _show_words(words, verified=True)
+        if record is not None:
+            _show_evidence(record, proves or ())
+
+    show.result(value, for_people)
     return Exit.DONE
+
+
+def _hold_samples(record: Record | None, openings: Path | None, proves: Sequence[str]) -> None:
+    """Hold files against the commitments of a verified record."""
+    from annul.likeness.evidence import verify_sample
+
+    if record is None or openings is None:
+        raise BadInput(
+            "A sample is proved by evidence and its openings.", where="--proves", mend="Give --evidence and --openings."
+        )
+    salts = read_json(str(openings))
+    for each in proves:
+        name, _, file = each.partition("=")
+        trait, _, sample = name.partition("/")
+        salt = salts.get(trait, {}).get(sample) if isinstance(salts, dict) else None
+        if not file or not isinstance(salt, str):
+            raise BadInput("The openings hold no sample of this name.", where=name, mend="Names look like face/live=photo.jpg.")
+        try:
+            opening = bytes.fromhex(salt)
+        except ValueError:
+            opening = b""
+        where = "finger" if trait == "fingerprint" else trait
+        verify_sample(record, _read(file), trait=where, name=sample, salt=opening)
+
+
+def _show_evidence(record: Record, proves: Sequence[str]) -> None:
+    """Say in words what verified evidence states."""
+    from annul.likeness.evidence import SCORE_UNIT
+
+    print("✔  VERIFIED  The comparison belongs to this answer and was signed as follows.")
+    rows: list[tuple[str, Any]] = [("Device", record.device_class)]
+    if record.chip is not None:
+        rows.append(
+            ("Chip", f"genuine {record.chip.genuine}, unaltered {record.chip.unaltered}, same chip {record.chip.same_chip}")
+        )
+    if record.register_position is not None:
+        rows.append(("On record", f"what is enrolled was compared with; accounted for at position {record.register_position}"))
+    for line in record.lines:
+        told = f"{line.result.value.replace('_', ' ')} ({', '.join(line.reasons)})"
+        if line.score is not None and line.threshold is not None and line.claimed_fmr_ppb is not None:
+            told += (
+                f", score {line.score / SCORE_UNIT:.3f}, threshold {line.threshold / SCORE_UNIT:.3f} at a false match rate of "
+            )
+            told += f"{line.claimed_fmr_ppb / 1e9:g}"
+        rows.append((line.trait.capitalize(), told))
+        rows.append(("  watched", "the clerk confirmed it" if line.supervised else "nobody confirmed it"))
+    rows += [("Proved", name.partition("=")[0]) for name in proves]
+    print_pairs(rows)
 
 
 def _read(file: str) -> bytes:

@@ -55,10 +55,13 @@ def verify_person(
     show: Show,
     circumstances: Circumstances,
     face: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo of the bearer, taken now.")] = None,
-    portrait: Annotated[Path | None, typer.Option(metavar="FILE", help="Portrait of the holder; else of --reading.")] = None,
+    portrait: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Portrait of the holder; else of --reading, else the one on record.")
+    ] = None,
     finger: Annotated[Path | None, typer.Option(metavar="FILE", help="Fingerprint of the bearer, taken now.")] = None,
     enrolled: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Enrolled print of the holder; may be given several times.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Enrolled print of the holder, several times; else those on record."),
     ] = None,
     reading: Annotated[
         str | None,
@@ -71,6 +74,9 @@ def verify_person(
     device: Annotated[str, typer.Option(help="counter-camera, counter-scanner, mobile, kiosk or unknown.")] = "unknown",
     receipt: Annotated[Path | None, typer.Option(help="Save the receipt in this file.")] = None,
     evidence: Annotated[Path | None, typer.Option(help="Save the signed evidence in this file.")] = None,
+    openings: Annotated[
+        Path | None, typer.Option(help="Save what opens the evidence's commitments to the samples. Keep it apart.")
+    ] = None,
 ) -> int:
     """Check a document and compare its bearer with the holder, by face, fingerprint or both.
 
@@ -85,15 +91,11 @@ def verify_person(
     }  # fmt: skip
     if face is not None:
         reference = _base64(portrait) if portrait else (read.get("portrait") or {}).get("data")
-        if not reference:
-            raise BadInput("There is no portrait to compare with.", where="--portrait", mend="Give --portrait or --reading.")
-        body["face"] = {"live": _base64(face), "reference": reference}
+        body["face"] = {"live": _base64(face)} | ({"reference": reference} if reference else {})
         if not portrait and read.get("chip"):
             body["chip"] = read["chip"]
     if finger is not None:
-        if not enrolled:
-            raise BadInput("There is no enrolled print to compare with.", where="--enrolled", mend="Give --enrolled FILE.")
-        body["fingerprint"] = {"live": _base64(finger), "enrolled": [_base64(each) for each in enrolled]}
+        body["fingerprint"] = {"live": _base64(finger), "enrolled": [_base64(each) for each in enrolled or ()]}
     if face is None and finger is None:
         raise BadInput("There is nothing to compare.", where="--face, --finger", mend="Give a photo, a print, or both.")
     import msgspec
@@ -107,7 +109,10 @@ def verify_person(
     if receipt:
         save(receipt, found["receipt"])
     if evidence:
-        save(evidence, found["evidence"] | {"check": found["check"]})
+        kept = {name: value for name, value in found["evidence"].items() if name != "openings"}
+        save(evidence, kept | {"check": found["check"]})
+    if openings:
+        save(openings, found["evidence"]["openings"])
 
     def for_people() -> None:
         show_answer(msgspec.convert(found, Answer), receipt)
@@ -195,7 +200,7 @@ def _print(found: Reading, show: Show) -> None:
         pairs += [
             ("Opened by", found.chip.access), ("Signature", found.chip.passive.verdict.value),
             ("Signer", found.chip.passive.signer_country), ("Chip authentication", found.chip.chip_authentication.value),
-            ("Genuine", found.chip.genuine), ("Unaltered", found.chip.unaltered), ("Same chip", found.chip.same_chip),
+            ("Active authentication", found.chip.active_authentication.value), ("Genuine", found.chip.genuine), ("Unaltered", found.chip.unaltered), ("Same chip", found.chip.same_chip),
             ("Print agrees", found.chip.print_agrees),
         ]  # fmt: skip
     print_pairs(pairs)
@@ -314,9 +319,17 @@ def station(
     ],
     trust: Trust = None,
     serial: Annotated[list[str] | None, typer.Option(help="Serial port of a resident card's reader box.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Program that takes a photo and writes it to its standard output.")
+    ] = None,
+    scanner: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Program that scans a finger and writes the image to its standard output."),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port on this machine; 0 takes a free one.")] = 8673,
 ) -> None:
     """Let the counter page in this machine's browser use the reader. Listens on the loopback address only; keeps nothing."""
+    from annul.reader.capture import Program
     from annul.reader.station import Devices, Station, run
 
     def ready(address: str, token: str) -> None:
@@ -327,5 +340,9 @@ def station(
         show.result({"address": address, "token": token}, for_people)
         sys.stdout.flush()
 
-    devices = Devices(serial_ports=tuple(serial or ()))
+    devices = Devices(
+        serial_ports=tuple(serial or ()),
+        camera=Program.parse("camera", camera) if camera else None,
+        scanner=Program.parse("scanner", scanner) if scanner else None,
+    )
     run(Station(origins=tuple(origin), trust=_trust(trust), devices=devices), port=port, ready=ready)

@@ -1,4 +1,4 @@
-"""Commands of police desks and issuers: report, document, person, dispute."""
+"""Commands of police desks and issuers: report, document, dispute, correction."""
 
 from __future__ import annotations
 
@@ -155,6 +155,18 @@ def report_lift(
         report, "lift", where, show, idempotency_key, proof=proof, happened_at=happened_at, custody_broken=custody_broken,
         evidence=evidence,
     )  # fmt: skip
+
+
+@report_app.command("reporter")
+@takes_groups
+def report_reporter(
+    where: Where, show: Show, report: ReportId,
+    case: Annotated[str, typer.Option(help="Case reference; the look-up itself is entered in the log.")],
+) -> None:  # fmt: skip
+    """Read who made a report: for the desk that took it, and the supervisor."""
+    with where.client("police") as annul:
+        found = annul.connection.post(f"/v1/reports/{report}/reporter", {"case": case})
+    show.result(found, lambda: print_pairs((("Name", found["name"]), ("Contact", found["contact"]))))
 
 
 @report_app.command("erase")
@@ -389,7 +401,7 @@ def person_death(
         _show_written(show, annul.connection.write("/v1/persons/death", body, idempotency_key=idempotency_key))
 
 
-dispute_app = typer.Typer(no_args_is_help=True, help="Disputes about a document's status.")
+dispute_app = typer.Typer(no_args_is_help=True, help="Disputes about a status: raise, hear, mark, decide; with a clock.")
 DisputeEvidence = Annotated[str, typer.Option(help="Reference of the dispute's file.")]
 
 
@@ -411,3 +423,79 @@ def dispute_open(named: Named, where: Where, show: Show, evidence: DisputeEviden
 def dispute_close(named: Named, where: Where, show: Show, evidence: DisputeEvidence, idempotency_key: Repeat = None) -> None:
     """Close a dispute: checks answer the document's state again."""
     _dispute("close", named, where, show, evidence, idempotency_key)
+
+
+# -- correction --------------------------------------------------------------------------------------------------------------
+
+correction_app = typer.Typer(
+    no_args_is_help=True, help="Correct listings that were never true: one officer proposes, another confirms."
+)
+CorrectionId = Annotated[str, typer.Argument(metavar="CORRECTION", help="Id of the correction, as it was given.")]
+Reason = Annotated[str, typer.Option(help="Why; no personal data.")]
+
+
+@correction_app.command("propose")
+@takes_groups
+def correction_propose(
+    named: Named,
+    where: Where,
+    show: Show,
+    fact: Annotated[str, typer.Option(help="The listing that was wrong: reported_lost, superseded, revoked …; others stay.")],
+    reason: Reason,
+    case: Annotated[str, typer.Option(help="Reference of the file.")],
+    mark: Annotated[
+        bool, typer.Option("--mark", help="Checks answer that the status is disputed until it is decided.")
+    ] = False,
+    idempotency_key: Repeat = None,
+) -> None:
+    """Propose to take one listing away. Checks go on refusing until another officer confirms."""
+    body = {"document": named.fields(where.folder), "fact": fact, "reason": reason, "case": case} | _given(marked=mark)
+    with where.client("police") as annul:
+        _show_correction(show, annul.connection.write("/v1/corrections", body, idempotency_key=idempotency_key))
+
+
+@correction_app.command("show")
+@takes_groups
+def correction_show(where: Where, show: Show, correction: CorrectionId) -> None:
+    """Show a correction."""
+    with where.client("supervisor") as annul:
+        _show_correction(show, annul.connection.get(f"/v1/corrections/{correction}"))
+
+
+@correction_app.command("confirm")
+@takes_groups
+def correction_confirm(
+    where: Where, show: Show, correction: CorrectionId, reason: Reason, evidence: Evidence = "", idempotency_key: Repeat = None
+) -> None:
+    """Confirm a correction as the second officer: the listing goes, and answers given with it are recalled."""
+    _decide(correction, "confirm", where, show, idempotency_key, reason, evidence)
+
+
+@correction_app.command("refuse")
+@takes_groups
+def correction_refuse(
+    where: Where, show: Show, correction: CorrectionId, reason: Reason, evidence: Evidence = "", idempotency_key: Repeat = None
+) -> None:
+    """Refuse a correction: the listing stands."""
+    _decide(correction, "refuse", where, show, idempotency_key, reason, evidence)
+
+
+def _decide(
+    correction: str, decision: str, where: Where, show: Show, idempotency_key: str | None, reason: str, evidence: str
+) -> None:
+    body = {"reason": reason} | _given(evidence=evidence)
+    with where.client("supervisor") as annul:
+        path = f"/v1/corrections/{correction}/{decision}"
+        _show_correction(show, annul.connection.write(path, body, idempotency_key=idempotency_key))
+
+
+def _show_correction(show: Show, found: dict[str, Any]) -> None:
+    def text() -> None:
+        fact, status = found["fact"].replace("_", " "), found["status"].replace("_", " ")
+        print(f"✔  {found['state'].upper()}  Listing: {fact}. The document is now {status}.")
+        print_pairs(
+            (("Correction", found["correction"]), ("Proposed by", found["proposed_by"]), ("Decided by", found["decided_by"]),
+             ("Reason", found["reason"]), ("Position", found["position"]))
+        )  # fmt: skip
+
+    show.result(found, text)

@@ -144,13 +144,19 @@ class Home:
 
 
 @dataclasses.dataclass(frozen=True)
-class Where:
-    """Which annul to call, with which credential."""
+class Address(Home):
+    """Where the data folder is, and which annul to call."""
 
     url: Annotated[
         str | None,
         typer.Option(envvar="ANNUL_URL", help="Address of the server; else that of the demo.", rich_help_panel=CONNECTION),
     ] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Where(Address):
+    """Which annul to call, with which credential."""
+
     key: Annotated[
         str | None,
         typer.Option(
@@ -169,15 +175,6 @@ class Where:
             rich_help_panel=CONNECTION,
         ),
     ] = None
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION),
-    ] = None
-
-    @property
-    def folder(self) -> Path:
-        """Return the data folder."""
-        return folder_of(self.home)
 
     def client(self, role: str) -> Client:
         """Connect: what was given, else the credential of `role` in the demo of this home.
@@ -204,22 +201,8 @@ class Where:
 
 
 @dataclasses.dataclass(frozen=True)
-class Server:
+class Server(Address):
     """Which annul to call on public routes, without a credential."""
-
-    url: Annotated[
-        str | None,
-        typer.Option(envvar="ANNUL_URL", help="Address of the server; else that of the demo.", rich_help_panel=CONNECTION),
-    ] = None
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", envvar="ANNUL_HOME", show_default=HOME_DEFAULT, help="Data folder.", rich_help_panel=CONNECTION),
-    ] = None
-
-    @property
-    def folder(self) -> Path:
-        """Return the data folder."""
-        return folder_of(self.home)
 
     def client(self) -> Client:
         """Connect without a credential."""

@@ -73,6 +73,22 @@ def party_add(
     show.result(changed, f"✔  RECORDED  Party {party} at position {changed['position']}.\nNext: annul party key issue {party}")
 
 
+@party_app.command("agree")
+@takes_groups
+def party_agree(
+    where: Where,
+    show: Show,
+    party: PartyId,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Agreement as JSON, null to end it; - for standard input. See `party list --json`.")
+    ],
+) -> None:
+    """Replace a party's agreement: purposes, channels, quota, and what its comparisons of bearer and holder must be like."""
+    with where.client("supervisor") as annul:
+        changed = annul.connection.write(f"/v1/parties/{party}/agreement", {"agreement": read_json(file)})
+    show.result(changed, f"✔  RECORDED  Agreement of {party} at position {changed['position']}.")
+
+
 @key_app.command("issue")
 @takes_groups
 def key_issue(
@@ -80,11 +96,13 @@ def key_issue(
     show: Show,
     party: PartyId,
     test: Annotated[bool, typer.Option("--test", help="A key for test data: it never touches live data.")] = False,
+    counter: Annotated[bool, typer.Option("--counter", help="A key for counters: policies and lists stay closed.")] = False,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     expires_at: Annotated[str | None, typer.Option("--expires-at", metavar="TIME", help="When it ends (RFC 3339).")] = None,
 ) -> None:
     """Issue an API key. It is shown this once and stored nowhere."""
-    body: dict[str, Any] = {"realm": "test" if test else "live", "label": label}
+    use = "counter" if counter else "all"
+    body: dict[str, Any] = {"realm": "test" if test else "live", "label": label, "use": use}
     if expires_at:
         body["expires_at"] = expires_at
     with where.client("supervisor") as annul:

@@ -47,7 +47,10 @@ def demo(
     from annul.demo.record import DemoRecord
     from annul.settings import load
 
-    settings = load(home=folder_of(home), port=port, workers=workers, log_level=os.environ.get("ANNUL_LOG_LEVEL", "warning"))
+    settings = load(
+        home=folder_of(home), port=port, workers=workers, log_level=os.environ.get("ANNUL_LOG_LEVEL", "warning"),
+        demo=True, notices_mail="outbox:", notices_sms="outbox:",
+    )  # fmt: skip
     record = DemoRecord.read(settings.home)
     found = app.running(settings.home)
     if found is not None:
@@ -125,6 +128,9 @@ def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
         """Bring the samples up to date, write demo.json, and show the screen."""
         try:
             _keep_samples(record, url)
+            _keep_counter(record, url, settings)
+            _keep_citizens(record, url)
+            _keep_desk(record, url, settings)
             record.url = url
             record.write(settings.home)
         except AnnulError as error:
@@ -169,6 +175,37 @@ def _keep_samples(record: DemoRecord, url: str) -> None:
             kept.update({code: {"document": fields} for code, fields in made.items()})
 
 
+def _keep_counter(record: DemoRecord, url: str, settings: Settings) -> None:
+    from annul.client import Client
+    from annul.demo import counter
+    from annul.registry.postgres import Embedded
+
+    with Client(url, record.credentials["bank"]["key"]) as bank:
+        counter.keep(bank, record.samples, settings.database_url or Embedded(settings.home).conninfo)
+
+
+def _keep_citizens(record: DemoRecord, url: str) -> None:
+    from annul.client import Client
+    from annul.demo import citizen
+    from annul.demo.samples import Desks
+
+    desks = Desks(*(Client(url, record.credentials[name]["key"]) for name in ("bank", "issuer", "police")))
+    with Client(url, record.credentials["telecom"]["key"]) as telecom:
+        record.citizens, record.births[0] = citizen.keep(desks, telecom, record.births[0], record.citizens)
+
+
+def _keep_desk(record: DemoRecord, url: str, settings: Settings) -> None:
+    from annul.client import Client
+    from annul.demo import desk
+    from annul.demo.samples import Desks
+    from annul.registry.postgres import Embedded
+
+    names = ("bank", "issuer", "police", "telecom", "supervisor")
+    bank, issuer, police, telecom, supervisor = (Client(url, record.credentials[name]["key"]) for name in names)
+    conninfo = settings.database_url or Embedded(settings.home).conninfo
+    record.births[0] = desk.keep(Desks(bank, issuer, police), telecom, supervisor, record.births[0], conninfo)
+
+
 def _screen(record: DemoRecord, settings: Settings, url: str) -> str:
     """Return what the demo shows when it is ready."""
     command = _command(settings.home)
@@ -183,7 +220,8 @@ def _screen(record: DemoRecord, settings: Settings, url: str) -> str:
     return f"""
 annul is ready.
 
-  Address      {url}   (for the clerk: {url}/counter)
+  Address      {url}   (clerk: {url}/counter, holder: {url}/my, messages: {url}/demo/outbox)
+  Officers     {url}/desk, with the key of police or issuer and staff number 0417 (police), 12 or 27 (issuer), 3 (supervisor)
   Country      {record.holders:,} holders, {record.documents:,} documents, seed {record.seed}
   Credentials  (more, and a sample document for every status code, in {settings.home / "demo.json"})
 {keys}

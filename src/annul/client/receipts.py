@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, Final, Self
 import msgspec
 
 from annul.errors import BadInput, NotFound, VerificationFailed
+from annul.likeness.evidence import Record
+from annul.likeness.evidence import verify as verify_record
 from annul.proof.checkpoint import Verifier
 from annul.proof.receipt import explain, verify
 
@@ -80,6 +83,61 @@ def verify_receipt(data: bytes | Mapping[str, Any], keys: TrustedKeys) -> dict[s
     if answer is not None:
         _hold_agreeing(answer, words)
     return words
+
+
+def evidence_of(data: bytes | Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the evidence inside a whole answer, None when there is none."""
+    _, answer = parts_of(data)
+    found = None if answer is None else answer.get("evidence")
+    return found if isinstance(found, Mapping) else None
+
+
+class _Evidence(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    statement: str
+    signature: str
+    key: str
+    check: str = ""
+    openings: dict[str, dict[str, str]] = {}
+
+
+def verify_evidence(data: bytes | Mapping[str, Any], words: Mapping[str, Any], keys: TrustedKeys) -> Record:
+    """Verify the evidence of a comparison against the receipt it is bound to.
+
+    Args:
+        data: the member `evidence` of an answer, or the file that `annul verify-person --evidence` saved.
+        words: what `verify_receipt` returned for the receipt.
+        keys: whom to trust.
+
+    Returns:
+        the record: scores, thresholds, versions, commitments.
+
+    Raises:
+        VerificationFailed: 1 form, 2 signature, 3 another check's evidence, 4 another result than the receipt's.
+    """
+    try:
+        given = msgspec.json.decode(data, type=_Evidence) if isinstance(data, bytes) else msgspec.convert(data, _Evidence)
+        statement, signature = (base64.b64decode(part, validate=True) for part in (given.statement, given.signature))
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
+        raise VerificationFailed("This is not the evidence of a comparison.", step=1, where="/evidence") from None
+    if given.version != 1:
+        raise VerificationFailed("The evidence has a version that is not known.", step=1, where="/evidence/version")
+    for name, text, raw in (("statement", given.statement, statement), ("signature", given.signature, signature)):
+        if base64.b64encode(raw).decode() != text:
+            raise VerificationFailed("The evidence is not in canonical form.", step=1, where=f"/evidence/{name}")
+    signers = [key for key in keys.receipts if key.key_id.hex() == given.key]
+    if not signers:
+        raise VerificationFailed("No trusted key has the name that the evidence states.", step=2, where="/evidence/key")
+    found = verify_record(
+        statement,
+        signature,
+        check=words["check"],
+        holds=lambda message, sealed: any(key.verify(message, sealed) for key in signers),
+        binding=words["binding"],
+    )
+    if given.check not in ("", found.check):
+        raise VerificationFailed("The record belongs to another check.", step=3, where="/evidence/check")
+    return found
 
 
 def parts_of(data: bytes | Mapping[str, Any]) -> tuple[bytes | Mapping[str, Any], Mapping[str, Any] | None]:

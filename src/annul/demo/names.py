@@ -93,6 +93,8 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 
 _SURNAME_PAIRS: Final = _pairs(_SURNAMES)
+SURNAME_COUNT: Final = len(_SURNAME_PAIRS)
+"""Draws that agree modulo this number have one surname."""
 _GIVEN_PAIRS: Final = (_pairs(_GIVEN_SHARED + "," + _GIVEN_WOMEN), _pairs(_GIVEN_SHARED + "," + _GIVEN_MEN))
 
 

@@ -26,6 +26,7 @@ class DemoRecord:
         seed: seed of the country.
         holders, documents: how large it is.
         person: somebody to try the name check with: {"document", "name", "latin_name"}.
+        citizens: people to log in as at the demo's identity provider: {"name", "personal_number", "story"}.
     """
 
     url: str
@@ -38,6 +39,7 @@ class DemoRecord:
     holders: int = 0
     documents: int = 0
     person: dict[str, Any] = field(default_factory=dict)
+    citizens: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
     def read(cls, home: Path) -> DemoRecord | None:

@@ -162,6 +162,7 @@ def part_of(persons: Persons, batch: Batch, keys: DocumentKeys, first_id: int = 
             standing=standing,
             valid_until_day=row.expiry_day,
             number_count=number_count,
+            number_whole_life=True,  # the country's issuers provide whole lives
         )
         if row_place in open_reports and not reported:
             _close_report(entries, open_reports, row_place, what)

@@ -1,0 +1,299 @@
+"""Commands of disputes, searches, officers and recalls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from annul.cli.desk import Evidence, Repeat, dispute_app
+from annul.cli.frame import Named, Show, Where, print_pairs, takes_groups
+
+__all__ = ["dispute_app", "officer_app", "recall_app", "search_app"]
+
+recall_app = typer.Typer(no_args_is_help=True, help="Answers that were wrong: list yours, say that you know.")
+officer_app = typer.Typer(no_args_is_help=True, help="Officers of a party: add, list, change, take access away.")
+search_app = typer.Typer(no_args_is_help=True, help="Searches by officers, each on record with its case.")
+
+DisputeId = Annotated[str, typer.Argument(metavar="DISPUTE", help="Id of the dispute, as it was given.")]
+Credential = Annotated[str, typer.Option("--as", help="Whose credential: issuer, police, supervisor or bank.")]
+GROUNDS = "not_lost, wrong_document, wrong_person, not_replaced, not_dead, malice, wrong_data or other"
+
+
+def _show_file(show: Show, file: dict[str, Any]) -> None:
+    def text() -> None:
+        late = "  OVERDUE" if file["overdue"] else ""
+        print(f"✔  {file['state'].upper()}{late}  The document is now {file['status'].replace('_', ' ')}.")
+        reach = file.get("reach")
+        told = f"{reach['checks']} answers, {reach['parties']} organisations, {reach['acknowledged']} know" if reach else None
+        print_pairs(
+            (("Dispute", file["dispute"]), ("Listing", file["fact"]), ("Ground", file["ground"]), ("Case", file["case"]),
+             ("Due", file["due_at"]), ("Marked U34", "yes" if file["marked"] else "no"), ("Reason", file["reason"]),
+             ("Recalled", told))
+        )  # fmt: skip
+
+    show.result(file, text)
+
+
+@dispute_app.command("raise")
+@takes_groups
+def dispute_raise(
+    named: Named,
+    where: Where,
+    show: Show,
+    ground: Annotated[str, typer.Option(help=f"{GROUNDS}.")],
+    case: Annotated[str, typer.Option(help="Reference of the file.")],
+    by: Annotated[str, typer.Option(help="holder, or self.")] = "holder",
+    statement: Annotated[str, typer.Option(help="What the holder says; kept encrypted.")] = "",
+    who: Credential = "issuer",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Open the file of a dispute; checks answer U34 until it is decided."""
+    body = {"document": named.fields(where.folder), "ground": ground, "case": case, "by": by, "statement": statement}
+    with where.client(who) as annul:
+        _show_file(show, annul.connection.write("/v1/disputes/raise", body, idempotency_key=idempotency_key))
+
+
+@dispute_app.command("list")
+@takes_groups
+def dispute_list(
+    where: Where,
+    show: Show,
+    state: Annotated[str, typer.Option(help="open, corrected, upheld, refused or withdrawn.")] = "open",
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only those over their term.")] = False,
+    who: Credential = "issuer",
+) -> None:
+    """List disputes, the most urgent first."""
+    with where.client(who) as annul:
+        found = annul.connection.get("/v1/disputes", {"state": state, "overdue": str(overdue).lower()})
+
+    def text() -> None:
+        for file in found["disputes"]:
+            late = "OVERDUE" if file["overdue"] else file["state"]
+            print(f"{file['dispute']}  due {file['due_at']}  {late:<9} {file['fact']:<16} {file['case']}")
+        if not found["disputes"]:
+            print("None.")
+
+    show.result(found, text)
+
+
+@dispute_app.command("show")
+@takes_groups
+def dispute_show(where: Where, show: Show, dispute: DisputeId, who: Credential = "issuer") -> None:
+    """Show a dispute, and how far its correction has reached."""
+    with where.client(who) as annul:
+        _show_file(show, annul.connection.get(f"/v1/disputes/{dispute}"))
+
+
+@dispute_app.command("mark")
+@takes_groups
+def dispute_mark(
+    where: Where, show: Show, dispute: DisputeId, who: Credential = "issuer", idempotency_key: Repeat = None
+) -> None:
+    """Mark the document of a relying party's dispute as disputed (U34)."""
+    with where.client(who) as annul:
+        _show_file(show, annul.connection.write(f"/v1/disputes/{dispute}/mark", None, idempotency_key=idempotency_key))
+
+
+@dispute_app.command("note")
+@takes_groups
+def dispute_note(
+    where: Where,
+    show: Show,
+    dispute: DisputeId,
+    text: Annotated[str, typer.Option(help="What was said or seen; kept encrypted.")],
+    kind: Annotated[str, typer.Option(help="hearing, evidence or remark.")] = "hearing",
+    who: Credential = "issuer",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Add a note to the file."""
+    with where.client(who) as annul:
+        path = f"/v1/disputes/{dispute}/notes"
+        _show_file(show, annul.connection.write(path, {"kind": kind, "text": text}, idempotency_key=idempotency_key))
+
+
+@dispute_app.command("decide")
+@takes_groups
+def dispute_decide(
+    where: Where,
+    show: Show,
+    dispute: DisputeId,
+    decision: Annotated[str, typer.Option(help="corrected, upheld, refused or withdrawn.")],
+    reason: Annotated[str, typer.Option(help="Why; the holder reads it.")],
+    evidence: Evidence = "",
+    who: Credential = "issuer",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Decide a dispute. Who was answered with a corrected listing gets a recall."""
+    body = {"decision": decision, "reason": reason, "evidence": evidence}
+    with where.client(who) as annul:
+        path = f"/v1/disputes/{dispute}/decide"
+        _show_file(show, annul.connection.write(path, body, idempotency_key=idempotency_key))
+
+
+# -- recalls -----------------------------------------------------------------------------------------------------------------
+
+
+@recall_app.command("list")
+@takes_groups
+def recall_list(
+    where: Where,
+    show: Show,
+    after: Annotated[int, typer.Option(help="Only what is behind this position: the cursor of the last list.")] = 0,
+    everything: Annotated[bool, typer.Option("--all", help="Acknowledged ones too.")] = False,
+    who: Credential = "bank",
+) -> None:
+    """List answers to you that rested on a listing which was never true."""
+    with where.client(who) as annul:
+        found = annul.connection.get("/v1/recalls", {"after": after, "open": str(not everything).lower()})
+
+    def text() -> None:
+        for recall in found["recalls"]:
+            known = "" if recall["acknowledged_at"] is None else "  acknowledged"
+            print(f"{recall['recall']}  {recall['made_at']}  {recall['check_count']} checks{known}")
+        print(f"Cursor: {found['cursor']}" if found["recalls"] else "None.")
+
+    show.result(found, text)
+
+
+@recall_app.command("acknowledge")
+@takes_groups
+def recall_acknowledge(
+    where: Where,
+    show: Show,
+    recall: Annotated[str, typer.Argument(metavar="RECALL", help="Id of the recall.")],
+    who: Credential = "bank",
+) -> None:
+    """Say that you know of a recall."""
+    with where.client(who) as annul:
+        known = annul.connection.write(f"/v1/recalls/{recall}/acknowledge", None)
+    show.result(known, f"✔  ACKNOWLEDGED  {known['check_count']} checks are to be asked again.")
+
+
+# -- officers ----------------------------------------------------------------------------------------------------------------
+
+
+def _show_officer(show: Show, officer: dict[str, Any]) -> None:
+    show.result(
+        officer,
+        lambda: print_pairs(
+            (("Officer", officer["id"]), ("Name", officer["name"]), ("Duties", ", ".join(officer["duties"])),
+             ("Access", "yes" if officer["active"] else "taken away"), ("Passkeys", officer["passkeys"]))
+        ),
+    )  # fmt: skip
+
+
+@officer_app.command("add")
+@takes_groups
+def officer_add(
+    where: Where,
+    show: Show,
+    staff: Annotated[str, typer.Argument(help="Staff number.")],
+    name: Annotated[str, typer.Option(help="Name.")],
+    duties: Annotated[str, typer.Option(help="desk, found, disputes, bulk, review, policy, officers; with commas.")] = "desk",
+    party: Annotated[str, typer.Option(help="Party, for a supervisor; else the caller's own.")] = "",
+    who: Credential = "police",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Record an officer. She signs in with her party's key and her number until she has a passkey."""
+    body = {
+        "staff": staff,
+        "name": name,
+        "duties": [duty.strip() for duty in duties.split(",") if duty.strip()],
+        "party": party,
+    }
+    with where.client(who) as annul:
+        _show_officer(show, annul.connection.write("/v1/officers", body, idempotency_key=idempotency_key))
+
+
+@officer_app.command("list")
+@takes_groups
+def officer_list(where: Where, show: Show, who: Credential = "police") -> None:
+    """List officers: of the own party, of all for a supervisor."""
+    with where.client(who) as annul:
+        found = annul.connection.get("/v1/officers")
+
+    def text() -> None:
+        for officer in found["officers"]:
+            access = "" if officer["active"] else "  access taken away"
+            print(f"{officer['id']:<28} {officer['name']:<24} {', '.join(officer['duties'])}{access}")
+        if not found["officers"]:
+            print("None.")
+
+    show.result(found, text)
+
+
+@officer_app.command("change")
+@takes_groups
+def officer_change(
+    where: Where,
+    show: Show,
+    officer: Annotated[str, typer.Argument(metavar="PARTY/STAFF", help="Id of the officer.")],
+    name: Annotated[str, typer.Option(help="New name.")] = "",
+    duties: Annotated[str, typer.Option(help="New duties, with commas.")] = "",
+    active: Annotated[bool | None, typer.Option("--restore/--remove", help="Give access back, or take it away.")] = None,
+    who: Credential = "police",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Change an officer. Who loses access loses her sessions at once; what she recorded stays."""
+    body: dict[str, Any] = {"name": name} if name else {}
+    if duties:
+        body["duties"] = [duty.strip() for duty in duties.split(",")]
+    if active is not None:
+        body["active"] = active
+    with where.client(who) as annul:
+        _show_officer(show, annul.connection.write(f"/v1/officers/{officer}", body, idempotency_key=idempotency_key))
+
+
+# -- searches ----------------------------------------------------------------------------------------------------------------
+
+
+@search_app.command("document")
+@takes_groups
+def search_document(
+    named: Named,
+    where: Where,
+    show: Show,
+    case: Annotated[str, typer.Option(help="Reference of the case; without one nothing is searched.")],
+    purpose: Annotated[
+        str, typer.Option(help="report, found_card, dispute, investigation, correspondence, supervision.")
+    ] = "report",
+    who: Credential = "police",
+) -> None:
+    """Search a document and its holder's others. The search is on record, and its holder can see it."""
+    body = {"document": named.fields(where.folder), "case": case, "purpose": purpose}
+    with where.client(who) as annul:
+        found = annul.connection.write("/v1/searches", body)
+
+    def text() -> None:
+        for person in found["persons"]:
+            print(f"{person['names'][0]}, born {person['birth_date'] or '?'}")
+        for document in found["documents"]:
+            print(f"   {document['coverage']:<20} {document['state'].replace('_', ' '):<16} since {document['since'] or '–'}")
+        if not found["persons"] and not found["documents"]:
+            print("Nothing found.")
+
+    show.result(found, text)
+
+
+@search_app.command("list")
+@takes_groups
+def search_list(
+    where: Where,
+    show: Show,
+    case: Annotated[str, typer.Option(help="Only those of this case.")] = "",
+    who: Credential = "supervisor",
+) -> None:
+    """List searches: of the own party, of all for a supervisor."""
+    with where.client(who) as annul:
+        found = annul.connection.get("/v1/searches", {"case": case} if case else None)
+
+    def text() -> None:
+        for line in found["searches"]:
+            print(
+                f"{line['searched_at']}  {line['officer']:<24} {line['case']:<16} {line['purpose']:<14} found {line['found']}"
+            )
+        if not found["searches"]:
+            print("None.")
+
+    show.result(found, text)
