@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench drill-kill drill-database tour lock clean
+.PHONY: help setup demo test check bench drill-kill drill-database fuzz tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and dat
 
 drill-database: .venv/dev.done ## database stopped for 60 s under load: checks go on, accounts complete afterwards
 	@ANNUL_HOME= $(BIN)/python -m tests.drills.database --seconds 60
+
+fuzz: .venv/dev.done ## 60 s of hostile input for every decoder
+	@$(BIN)/python -m tests.fuzz --seconds 60
+
+tour: .venv/dev.done ## walk through a fresh demo and write docs/tour.md with its pictures
+	@$(BIN)/python scripts/tour.py
 
 lock: .venv/bin/python ## write requirements/*.lock anew from pyproject.toml
 	$(BIN)/python -m pip install -q uv

@@ -38,6 +38,7 @@ from annul.settings import Settings, load
 
 if TYPE_CHECKING:
     from annul.web.checkpath import ASGIApp
+    from annul.web.doors import Mounted
     from annul.web.office import Office
 
 PORTS_TRIED_MAX = 50  # when the wanted port is busy and another will do
@@ -493,8 +494,11 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
         )
 
 
-def doors(office: Office) -> ASGIApp:
+def doors(office: Office, mounted: Mounted | None = None) -> ASGIApp:
     """Open the doors of a worker; those of a demo have its identity provider beside them.
+
+    Args:
+        mounted: the routes, mounted before (see `annul.web.doors.Mounted`).
 
     Raises:
         UnsafeSettings: `demo` is set on a register that no demo made.
@@ -502,7 +506,7 @@ def doors(office: Office) -> ASGIApp:
     from annul.web.doors import create_web
 
     if not office.settings.demo:
-        return create_web(office)
+        return create_web(office, mounted=mounted)
     from annul.demo.identity_provider import PATH, IdentityProvider
     from annul.demo.record import FILE
 
@@ -510,10 +514,10 @@ def doors(office: Office) -> ASGIApp:
         mend = "Leave ANNUL_DEMO out."
         raise UnsafeSettings("anybody may log in as anybody in a demo, and this is none", where="demo", mend=mend)
     provider: Any = IdentityProvider(office.settings.home, office.keys, office.settings.base_url)
-    return create_web(office, beside={PATH: provider})
+    return create_web(office, beside={PATH: provider}, mounted=mounted)
 
 
-async def work(settings: Settings, worker: int, door: socket.socket) -> None:
+async def work(settings: Settings, worker: int, door: socket.socket, mounted: Mounted | None = None) -> None:
     """Answer requests on `door` until SIGTERM; what was accepted is answered first."""
     import uvicorn
 
@@ -527,7 +531,7 @@ async def work(settings: Settings, worker: int, door: socket.socket) -> None:
         gc.collect()
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
-        web = doors(office)
+        web = doors(office, mounted)
         furnishing = None
         if worker == 0:
             test_keys = office.keys.documents("test")
@@ -575,22 +579,24 @@ async def _tables_there(settings: Settings) -> None:
             waited_s += TABLE_POLL_S
 
 
-def _load_code() -> None:
+def _load_code() -> Mounted:
     """Load what the roles need; only code: no file of the data folder, no thread, no loop."""
     from importlib import import_module
 
     from annul.listings import native
+    from annul.web.doors import Mounted
 
     for name in _CODE:
         import_module(name)
     native.load()
-    import_module("litestar").Litestar(openapi_config=None, logging_config=None)  # it loads its plugins when one is made
+    return Mounted()
 
 
 def main(arguments: list[str]) -> int:
     """Run a role: `follower`, `sealer`, `notices`, `worker N DESCRIPTOR`; or `template CHANNEL`, of which roles are forked."""
+    mounted: list[Mounted] = []
     if arguments[0] == TEMPLATE:
-        forked = stand_by(socket.socket(fileno=int(arguments[1])), _load_code)
+        forked = stand_by(socket.socket(fileno=int(arguments[1])), lambda: mounted.append(_load_code()))
         if forked is None:
             return 0
         arguments = forked
@@ -603,7 +609,7 @@ def main(arguments: list[str]) -> int:
             import uvloop
 
             door = socket.socket(fileno=int(arguments[2]))
-            uvloop.run(work(settings, int(arguments[1]), door))
+            uvloop.run(work(settings, int(arguments[1]), door, *mounted))
             return 0
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -34,9 +34,16 @@ TABLE_AGE_SECONDS = Gauge(
 )
 CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="max")
 SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
+STALE_VERIFIERS = Gauge(
+    "annul_stale_verifiers", "Terminals whose newest answer of a day was not live.", multiprocess_mode="mostrecent"
+)
+DISPUTES_OVERDUE = Gauge("annul_disputes_overdue", "Open disputes over their term.", multiprocess_mode="mostrecent")
 NOTICES = Counter("annul_notices", "Notices by what became of them on a channel: sent, kept, again, dead.", ["channel", "end"])
 NOTICES_UNDELIVERED = Gauge(
-    "annul_notices_undelivered", "Deliveries of notices: due, late (due for long), dead.", ["state"], multiprocess_mode="mostrecent"
+    "annul_notices_undelivered",
+    "Deliveries of notices: due, late (due for long), dead.",
+    ["state"],
+    multiprocess_mode="mostrecent",
 )
 
 

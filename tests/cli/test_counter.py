@@ -40,13 +40,24 @@ def test_a_match_passes_and_leaves_evidence_bound_to_the_receipt(annul: Annul, p
     receipt, proof = tmp_path / "receipt.json", tmp_path / "evidence.json"
     done = annul(
         "verify-person", "--sample", "V00", "--finger", prints["finger"], "--enrolled", prints["other"], "--enrolled",
-        prints["enrolled"], "--supervised", "--receipt", receipt, "--evidence", proof,
+        prints["enrolled"], "--supervised", "--receipt", receipt, "--evidence", proof, "--openings", tmp_path / "openings",
     )  # fmt: skip
     assert done.code == 0, done
     assert "B0  matches the holder" in done.out
     assert "threshold" in done.out
     assert annul("receipt", "verify", receipt).code == 0
     given = json.loads(proof.read_text())
+    assert "openings" not in given
+    bound = ("receipt", "verify", receipt, "--evidence", proof)
+    shown = annul(*bound, "--openings", tmp_path / "openings", "--proves", f"fingerprint/live={prints['finger']}")
+    assert (shown.code, "Proved" in shown.out) == (0, True), shown
+    refused = annul(*bound, "--openings", tmp_path / "openings", "--proves", f"fingerprint/live={prints['other']}", "--json")
+    assert (refused.code, refused.json["part"], refused.json["step"]) == (1, "evidence", 5)
+    altered = tmp_path / "altered.json"
+    altered.write_text(json.dumps(given | {"signature": base64.b64encode(bytes(64)).decode()}))
+    refused = annul("receipt", "verify", receipt, "--evidence", altered, "--json")
+    assert (refused.code, refused.json["part"], refused.json["step"]) == (1, "evidence", 2)
+    assert "Step 2 of the recipe for the evidence failed" in annul("receipt", "verify", receipt, "--evidence", altered).out
     record = evidence.decode(base64.b64decode(given["statement"]))
     assert record.check == given["check"] == annul("receipt", "show", receipt, "--json").json["check"]
 
@@ -65,8 +76,6 @@ def test_another_finger_stops_and_an_unwatched_one_is_referred(annul: Annul, pri
     ("more", "told"),
     [
         ([], "--face"),
-        (["--face", str(PHOTO)], "--portrait"),
-        (["--finger", str(PHOTO)], "--enrolled"),
         (["--finger", "missing.png", "--enrolled", "x"], "missing.png"),
         (["--reading", "no-reading.json"], "annul read"),
     ],

@@ -62,3 +62,46 @@ def test_a_wrong_list_is_refused_with_the_next_step(annul: Annul, tmp_path: Path
         refused = annul("person", "import", tmp_path / name)
         assert refused.code == 2
         assert says in refused.err
+
+
+def test_enrolment_and_events_of_one_person(annul: Annul, tmp_path: Path) -> None:
+    """Entered, contacts set, fingers enrolled with consent and withdrawn, married, number corrected, taken back, erased."""
+    number, corrected = "110105198501010015", "110105198501010031"
+    file = tmp_path / "person.json"
+    file.write_text(
+        json.dumps({"personal_number": number, "names": [{"text": "赵云"}], "sex": "M", "birth_date": "1985-01-01"})
+    )
+    made = annul("person", "add", file, "--evidence", "register 4", "--json").json
+    contacts = annul("person", "contacts", "--number", number, "--contact", "phone=+8613900000000", "--json")
+    assert contacts.json["person"] == made["person"]
+    assert annul("person", "contacts", "--number", number, "--contact", "nonsense").code == 2
+    from tests.web.test_people import TEMPLATE
+
+    template = tmp_path / "index.fmr"
+    template.write_bytes(TEMPLATE)
+    enrolled = annul("person", "enrol", "--number", number, "--consent", "form 9", "--finger", f"2={template}=60")
+    assert enrolled.code == 0, enrolled.err
+    assert annul("person", "enrolled", "--number", number, "--json").json[0]["trait"] == "finger"
+    assert annul("person", "withdraw", "--number", number, "--evidence", "letter 3").code == 0
+    assert annul("person", "enrolled", "--number", number, "--json").json[0]["ended"] == "withdrawn"
+    married = annul("person", "marry", "--number", number, "--name", "赵云飞", "--json").json
+    assert annul("person", "revert", str(made["person"]), str(married["position"]), "--evidence", "mistake").code == 0
+    assert annul("person", "correct-number", "--number", number, "--corrected", corrected).code == 0
+    assert annul("person", "emigrate", "--number", corrected).code == 0
+    past = annul("person", "past", str(made["person"]), "--json").json
+    assert [line["event"] for line in past] == [
+        "birth", "contact", "enrolment", "withdrawal", "marriage", "revert", "number_correction", "emigration"
+    ]  # fmt: skip
+    assert annul("person", "erase", str(made["person"]), "--evidence", "court 1", "--yes").code == 0
+    assert annul("person", "show", "--number", corrected, "--case", "visit 3").code == 1
+
+
+def test_a_list_with_shared_numbers_comes_in_only_when_asked_for(annul: Annul, tmp_path: Path) -> None:
+    """Two people with one number: the second line is refused, or taken for the clean-up; a staged list is discarded."""
+    number = "110105197001010018"
+    lists = tmp_path / "list.csv"
+    lists.write_text(f"personal_number,name\n{number},李一\n{number},李二\n{number},李一\n", encoding="utf-8")
+    assert annul("person", "import", lists, "--dry-run", "--json").json["bad"]["number-known"]["first_lines"] == [3, 4]
+    assert annul("person", "import", lists, "--dry-run", "--shared-numbers", "--json").json["bad"]["number-known"][
+        "first_lines"
+    ] == [4]

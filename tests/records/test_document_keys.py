@@ -18,6 +18,7 @@ from annul.records.document import (
     DocumentFields,
     DocumentKeys,
     block,
+    both_blocks,
     canonical,
     number_block,
     parse_document,
@@ -78,12 +79,19 @@ def test_number_block_forgets_the_discriminator_and_only_that(document: Document
         assert block(other) != block(document)
 
 
+@given(documents())
+def test_both_blocks_are_the_two_blocks(document: Document) -> None:
+    """Made in one go they are the bytes that each alone gives."""
+    assert both_blocks(document) == block(document) + number_block(document)
+
+
 def test_a_number_without_its_card_has_no_block() -> None:
     """The wrong document must not be killed: the missing discriminator is asked for."""
     document = parse_document(DocumentFields("cn-resident", "11010519491231002X"))
-    with pytest.raises(BadInput) as caught:
-        block(document)
-    assert caught.value.where == "/document/valid_from"
+    for blocks in (block, both_blocks):
+        with pytest.raises(BadInput) as caught:
+            blocks(document)
+        assert caught.value.where == "/document/valid_from"
     assert len(number_block(document)) == 16
 
 

@@ -544,6 +544,24 @@ def test_an_alarm_that_cannot_be_left_holds_up_no_answer(tmp_path: Path, monkeyp
     world(tmp_path, story)
 
 
+def test_a_fault_behind_the_barrier_is_said_and_ends_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the answers of a durable window cannot be made, those who asked hear it; the next window is answered."""
+    monkeypatch.setattr("annul.registry.walk.SLOW_S", 0.0)
+
+    async def story(desk: Desk) -> None:
+        def alarm(_walker: Walker, _now_us: int) -> None:
+            raise RuntimeError("told to fail")
+
+        checks = desk.checks(alarm=alarm)
+        street = [f"11010519491231{n:03d}" for n in range(20)]
+        asks = [question(card(number=body + check_character(body))) for body in street]
+        with pytest.raises(SourceDown):
+            await checks.ask_many(desk.bank, asks)
+        assert (await checks.ask(principal("other"), question())).answer.error.code == "E00"
+
+    world(tmp_path, story)
+
+
 def test_a_window_that_fails_holds_up_none_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More questions than one window holds, and the first window cannot be answered: the others are, and a stop ends."""
     monkeypatch.setattr("annul.registry.checks.WINDOW_LEAVES_MAX", 4)

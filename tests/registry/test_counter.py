@@ -18,7 +18,7 @@ from annul.proof.receipt import WindowSigner, parse_leaf
 from annul.records.check import Answer
 from annul.records.codes import IdentityCode, Outcome, StatusCode
 from annul.records.entry import decode
-from annul.records.policy import DEFAULT_POLICY, Policy
+from annul.records.policy import DEFAULT_POLICY, Decisions, Policy
 from annul.registry import keys as key_file
 from annul.registry.accounts import Accounts, Indexer
 from annul.registry.act import Act, Idempotency
@@ -173,6 +173,25 @@ def test_an_answer_is_decided_and_signed_under_the_partys_own_version(branch: Br
 
     versions = [parse_leaf(base64.b64decode(each.receipt["leaf"])).policy_version for each in (ours, theirs)]
     assert versions == [2, 1]
+
+
+def test_how_old_a_copy_may_be_is_each_partys_own_rule(branch: Branch) -> None:
+    """In one window of a table that is an hour old: F2 and REFER for the party that says 60 seconds, F1 and PASS by default."""
+    careful = msgspec.structs.replace(DEFAULT_POLICY, version=2, copy_age_max_s=60)
+    bank = msgspec.structs.replace(branch.bank, decisions=Decisions(careful))
+
+    async def go() -> list[Answer]:
+        desk = Desk(branch.home)
+        desk.put(parsed(NEW), pack(State.current, 0, WHOLE_LIFE), keys=branch.keys.documents("live"))
+        checks = desk.checks(7)
+        desk.now += 3_600_000_000
+        answered = await asyncio.gather(*(checks.ask(who, question(NEW)) for who in (bank, branch.hotel, bank)))
+        await desk.close()
+        desk.writer.close()
+        return [each.answer for each in answered]
+
+    found = [(answer.freshness.code, answer.outcome) for answer in asyncio.run(go())]
+    assert found == [("F2", "REFER"), ("F1", "PASS"), ("F2", "REFER")]
 
 
 def test_two_tabs_do_not_overwrite_each_other(branch: Branch) -> None:

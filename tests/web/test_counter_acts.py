@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from annul.proof.receipt import from_compact, verify
+from annul.proof.receipt import from_compact, parse_leaf, verify
+from annul.records.codes import BindingCode, Outcome
 from annul.records.policy import DEFAULT_POLICY, policy_to_json
 from annul.registry.act import Act
 from annul.registry.counter import settle_shown
@@ -407,3 +408,43 @@ def test_a_departure_is_named_by_its_check_once_that_is_indexed(house: House, ba
     assert sent.status_code == 201
     assert bank.call("POST", "/v1/departures", json=body).json() == sent.json()
     assert Act(bank.id).realm == "live"
+
+
+# -- pictures and comparison -------------------------------------------------------------------------------------------------
+
+
+def test_bearer_and_holder_are_compared_from_the_answer(house: House, bank: Bank, clerk: Browser) -> None:
+    """The holder's print matches (B0), another's stops (B1), an unwatched capture is no match: the receipt says which."""
+    from tests.web.test_verifications import ENROLLED, FINGER, OTHER_FINGER
+
+    seen = {}
+    for name, print_of, watched in (("same", ENROLLED, "yes"), ("other", OTHER_FINGER, "yes"), ("unwatched", ENROLLED, "")):
+        page = clerk.check(house.passport())
+        start = clerk.act("/counter/compare", page).text
+        tokens = Browser._tokens(start) | {"sealed": hidden_of(start, "sealed"), "supervised": watched}
+        files = {"finger": ("f", FINGER), "print": ("p", print_of)}
+        answered = clerk.http.post("/counter/comparison", data=tokens, files=files)
+        assert answered.status_code == 200, answered.text
+        leaf = parse_leaf(from_compact(hidden_of(answered.text, "receipt")).leaf)
+        seen[name] = (BindingCode.of_octet(leaf.binding).value, Outcome.of_octet(leaf.outcome).value)
+    assert seen["same"] == ("B0", "PASS")
+    assert seen["other"][1] != "PASS"
+    assert seen["unwatched"][0] != "B0"
+
+
+def test_a_photographed_zone_fills_the_form(clerk: Browser) -> None:
+    """A photo of the lines at the foot: they stand in their box for the clerk to compare, and nothing was asked."""
+    pytest.importorskip("rapidocr", reason="the packages of annul[reader] are not installed")
+    from annul.errors import MissingPackage
+    from annul.reader import bench
+
+    try:
+        sample = next(iter(bench.samples(1, 3, levels=(0,))))
+    except MissingPackage as missing:
+        pytest.skip(str(missing))
+    photo, lines = sample.photo, sample.lines
+    csrf = Browser._tokens(clerk.http.get("/counter").text)["csrf"]
+    sent = clerk.http.post("/counter/photo", data={"csrf": csrf}, files={"photo": ("a.jpg", photo, "image/jpeg")}, timeout=60)
+    assert sent.status_code == 200, sent.text
+    assert unescape(sent.text).count(lines[1]) == 1
+    assert 'class="answer' not in sent.text

@@ -182,7 +182,6 @@ def test_two_tabs_a_double_click_and_the_back_button_double_nothing(
     page.wait_for_selector(".govuk-notification-banner")
     with contextlib.suppress(Error):  # the browser asks whether to send the check again: the answer was not kept
         page.go_back()
-    page.goto("/counter")
     assert len(bank.call("GET", "/v1/urgent-needs").json()["needs"]) == 1
     assert len(bank.call("GET", "/v1/departures").json()["departures"]) == 1
     page.context.close()

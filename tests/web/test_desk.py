@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annul.registry.act import Act
 from annul.registry.officers import DUTIES
+from tests.registry.people.test_enrolment import template
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat
 from tests.web.conftest import House
 
@@ -75,3 +78,244 @@ def test_a_report_by_keyboard(chromium: Any, house: House, language: str, script
     assert re.search(r"\d\d:\d\d:\d\d\.\d{3} UTC", page.inner_text(".lead"))
     assert house.ask(document)["status"]["code"] == "S11"
     page.context.close()
+
+
+def test_the_wrong_document_guard_stops_only_what_was_chosen(chromium: Any, house: House) -> None:
+    """A holder with a card and a passport: both are shown with their kind; the report hits the passport alone."""
+    number, booklet = person_with_two(house)
+    page = open_page(chromium, house)
+    sit(page, house)
+    page.goto("/desk")
+    page.fill("#case", CASE)
+    page.fill("#number", number)
+    page.click("button.large")
+    page.wait_for_selector(".documents")
+    assert page.locator(".document").count() == 2
+    assert page.locator(".document.book").count() == 1
+    assert_accessible(page)
+    page.locator(".document.book a").click()
+    page.wait_for_selector(".timeline")
+    assert_accessible(page)
+    page.locator("a.govuk-button").first.click()
+    page.check("input[name=kind][value=lost]")
+    assert page.locator("aside .document.card").count() == 1
+    assert_accessible(page)
+    page.click("button.large")
+    page.wait_for_selector(".seal")
+    assert_accessible(page)
+    assert house.ask({"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": booklet})["status"]["code"] == "S10"
+    assert house.ask({"scheme": "cn-resident", "number": number, "valid_from": "2016-10-06"})["status"]["code"] == "V00"
+    page.context.close()
+
+
+def test_a_provisional_report_is_confirmed_and_a_full_one_lifted(chromium: Any, house: House) -> None:
+    """By telephone: suspended, with its end; confirmed in person: lost; found again by its holder: lifted."""
+    document = house.passport()
+    page = open_page(chromium, house)
+    sit(page, house)
+    search(page, house, document)
+    page.locator(".document a").click()
+    page.check("input[name=proof][value=phone]")
+    page.click("button.large")
+    page.wait_for_selector("dl")
+    assert house.ask(document)["status"]["code"] == "S12"
+    search(page, house, document)
+    page.get_by_role("button", name="Confirm the report").click()
+    page.click("button.large")
+    page.wait_for_selector(".seal")
+    assert house.ask(document)["status"]["code"] == "S10"
+    page.get_by_role("button", name="Back to the document").click()
+    page.get_by_role("button", name="Lift the report").click()
+    page.click("button.large")
+    page.wait_for_selector("dl")
+    assert house.ask(document)["status"]["code"] == "V00"
+    page.context.close()
+
+
+def test_a_search_without_a_case_is_refused(chromium: Any, house: House) -> None:
+    """The sentence stands at the top and beside the field; what was typed is still there; nothing was searched."""
+    page = open_page(chromium, house)
+    mine = sit(page, house)
+    page.goto("/desk")
+    page.fill("#number", "4509 123456")
+    page.click("button.large")
+    page.wait_for_selector(".govuk-error-summary")
+    assert "case" in page.inner_text("#case-error").lower()
+    assert page.input_value("#number") == "4509 123456"
+    assert page.evaluate("document.title").startswith("Error: ")
+    assert_accessible(page)
+    assert house.run(house.office.searches.of_officer(Act(mine))) == []
+    page.context.close()
+
+
+def test_nobody_opens_anothers_search(chromium: Any, house: House) -> None:
+    """Somebody else's reference: there is no such search, and a sentence that helps."""
+    page, other = open_page(chromium, house), open_page(chromium, house)
+    sit(page, house)
+    search(page, house, house.passport())
+    address = page.url
+    sit(other, house)
+    for path in (address, f"{address}/0/report", address.replace("/s_", "/s_f")[:-1]):
+        assert other.goto(path).status == 404
+    assert "Search again" in other.goto(address).text()
+    for each in (page, other):
+        each.context.close()
+
+
+def test_a_double_click_and_the_back_button_report_once(chromium: Any, house: House) -> None:
+    """The same form sent twice, from one tab or from two: one report, one answer."""
+    document = house.passport()
+    page = open_page(chromium, house, script=False)
+    mine = sit(page, house)
+    search(page, house, document)
+    page.locator(".document a").click()
+    twice = page.context.new_page()
+    twice.goto(page.url)
+    form = {name: page.input_value(f"input[name={name}] >> nth=-1") for name in ("csrf", "once")}
+    fields = form | {"kind": "lost", "proof": "in_person", "evidence": CASE}
+    answers = [page.request.post(page.url, multipart=fields) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 200]
+    references = {re.search(r"r_[0-9a-f]{24}", answer.text())[0] for answer in answers}  # type: ignore[index]
+    assert len(references) == 1
+    twice.click("button.large")  # the second tab, with a token of its own: the document has a row now
+    assert twice.locator(".govuk-error-summary, h1").first.is_visible()
+    del mine
+    page.context.close()
+
+
+def test_a_lost_session_loses_no_half_report(chromium: Any, house: House) -> None:
+    """The session ends in the middle: after signing in again the page comes back with what was typed."""
+    document = house.passport()
+    page = open_page(chromium, house)
+    mine = sit(page, house)
+    search(page, house, document)
+    page.locator(".document a").click()
+    page.wait_for_url("**/0/report")
+    page.check("input[name=kind][value=stolen]")
+    page.click("details summary")
+    page.fill("#reporter", "Ana Half")
+    house.run(house.office.sessions.end_all("officer", mine, house.office.now_us(), "test"))
+    page.click("button.large")
+    page.wait_for_url("**/desk/sign-in")
+    page.fill("#key", house.keys["police"])
+    page.fill("#staff", mine.partition("/")[2])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url("**/0/report")
+    assert page.is_checked("input[name=kind][value=stolen]")
+    assert page.input_value("#reporter") == "Ana Half"
+    page.context.close()
+
+
+def test_a_passkey_is_made_and_signs_in(chromium: Any, house: House) -> None:
+    """With a virtual authenticator: made while signed in by key, then it is the way in, and the key is not any more."""
+    mine = officer(house)
+    url = house.url.replace("127.0.0.1", "localhost")
+    context = chromium.new_context(base_url=url)
+    page = context.new_page()
+    tools = context.new_cdp_session(page)
+    tools.send("WebAuthn.enable")
+    tools.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {"options": {
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+            "isUserVerified": True, "automaticPresenceSimulation": True,
+        }},
+    )  # fmt: skip
+
+    def by_key() -> None:
+        page.goto("/desk/sign-in")
+        page.fill("#key", house.keys["police"])
+        page.fill("#staff", mine.partition("/")[2])
+        page.get_by_role("button", name="Sign in", exact=True).click()
+
+    by_key()
+    page.wait_for_url("**/desk")
+    page.goto("/desk/passkeys")
+    page.fill("#label", "blue token")
+    page.get_by_role("button", name="Make a passkey").click()
+    page.wait_for_selector(".govuk-notification-banner")
+    assert "blue token" in page.inner_text(".plain-list")
+    page.get_by_role("button", name="Sign out").click()
+    by_key()
+    page.wait_for_selector(".govuk-error-summary")
+    assert "passkey" in page.inner_text(".govuk-error-summary")
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    page.wait_for_url("**/desk")
+    context.close()
+
+
+def test_a_fingerprint_is_compared_with_the_enrolled_ones(chromium: Any, house: House, tmp_path: Path) -> None:
+    """Nothing enrolled: refused. Another finger: refused, nothing reported. The enrolled one: reported on this proof."""
+    number, booklet = person_with_two(house)
+    passport = {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": booklet}
+    mine, other = tmp_path / "mine.fmr", tmp_path / "other.fmr"
+    mine.write_bytes(template(2))
+    other.write_bytes(template(7))
+    page = open_page(chromium, house)
+    sit(page, house)
+
+    def report(finger: Path | None) -> None:
+        page.goto("/desk")
+        page.fill("#case", CASE)
+        page.fill("#number", number)
+        page.click("button.large")
+        page.locator(".document.book a").click()
+        page.locator("a.govuk-button").first.click()
+        page.check("input[name=proof][value=in_person_fingerprint]")
+        if finger is not None:
+            page.set_input_files("#finger", finger)
+        page.click("button.large")
+
+    report(mine)
+    assert "No fingerprint of this holder is enrolled." in page.inner_text(".govuk-error-summary")
+    consent = {"basis": "law", "evidence": "enrolment with the card", "scope": "fingers"}
+    finger = {"finger": 2, "template": base64.b64encode(template(2)).decode(), "quality": 70}
+    enrolled = {"personal_number": number, "consent": consent, "fingers": [finger]}
+    assert house.call("POST", "/v1/persons/enrolments", "issuer", json=enrolled).status_code == 201
+    report(None)
+    assert "Take the fingerprint now." in page.inner_text(".govuk-error-summary")
+    report(other)
+    page.wait_for_selector("#finger-error")
+    assert house.ask(passport)["status"]["code"] == "V00"
+    report(mine)
+    page.wait_for_selector(".seal")
+    assert house.ask(passport)["status"]["code"] == "S10"
+    page.context.close()
+
+
+DESK_PAGES = ("/desk", "/desk/found", "/desk/found/accept", "/desk/disputes", "/desk/recalls", "/desk/bulk", "/desk/officers",
+              "/desk/passkeys", "/desk/sign-in")  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_every_page_fits_and_is_accessible(chromium: Any, house: House, language: str, width: int) -> None:
+    """Nothing is scrolled sideways, and no serious finding, on the pages that are always there."""
+    page = open_page(chromium, house, width=width, language=language)
+    sit(page, house, "issuer")
+    for address in DESK_PAGES:
+        assert page.goto(address).status == 200
+        assert_fits(page)
+        if language == "en":
+            assert_accessible(page)
+    page.context.close()
+
+
+def person_with_two(house: House) -> tuple[str, str]:
+    """Enter a person with a resident card and a passport; return the personal number and the booklet's number."""
+    import numpy as np
+
+    from annul.demo.numbers import personal_numbers
+
+    day = 3652 + next(_staff)
+    number = bytes(personal_numbers(np.array([110101]), np.array([day]), np.array([998]))[0]).decode()
+    booklet = f"D{next(_staff):08d}"
+    card = {"scheme": "cn-resident", "number": number, "valid_from": "2016-10-06", "valid_until": "2036-10-06"}
+    passport = {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": booklet}
+    for document, more in ((card, {}), (passport, {"person_number": number})):
+        answer = house.call("POST", "/v1/documents", "issuer", json={"event": "issue", "document": document, **more})
+        assert answer.status_code == 201, answer.text
+    person = {"personal_number": number, "names": [{"text": "王小明"}], "documents": [passport], "birth_date": "1990-01-01"}
+    answer = house.call("POST", "/v1/persons", "issuer", json={"person": person, "event": "details", "evidence": "test"})
+    assert answer.status_code == 201, answer.text
+    return number, booklet

@@ -23,6 +23,7 @@ from annul.registry.people.reading import read_one
 from annul.web.call import Route
 from annul.web.routes import ROUTES
 from tests.web.conftest import House
+from tests.web.test_review import enter, somebody
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
@@ -59,6 +60,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         file = house.settings.home / f"docs-{number}.csv"
         file.write_text(f"PASSP_SERIES,PASSP_NUMBER\n4510,90000{number}\n")
         staged.append(house.run(house.stage(file)))
+    enter(house, somebody("王明", sex="F"))  # the clean-up has something to decide
     key = OKPKey.generate_key("Ed25519")
     now = int(time.time())
     claims = {"iss": "docs-hotel", "sub": "docs-hotel", "aud": house.url, "exp": now + 250, "jti": str(uuid.uuid4())}

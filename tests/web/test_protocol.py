@@ -428,6 +428,7 @@ def test_a_request_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, data:
             reply = await client.ask(data + smuggled)
             assert (reply.status, reply.fields["connection"]) == (400, "close")
             assert reply.body["type"] == "/problems/bad-input"
+            assert reply.fields["x-content-type-options"] == "nosniff"
             assert await client.ended()
         assert house.answered() == 1
 
@@ -448,12 +449,24 @@ def test_rubbish_behind_a_check_does_not_take_its_place(tmp_path: Path) -> None:
         reply = await client.ask(request() + broken)
         assert (reply.status, reply.fields["connection"]) == (200, "close")
         assert await client.ended()
+        assert await _let_go(house)
         house.hold.clear()
         client = await house.client()
         await client.send(request(b"", line="GET /v1/slow HTTP/1.1") + broken)
         assert await client.ended()
 
     on_the_wire(tmp_path, story)
+
+
+async def _let_go(house: House) -> bool:
+    """Tell whether the server lets go of every connection in the end, although no client closes its side."""
+    connections = house.server.server_state.connections
+    for _ in range(LINGER_S + 2):
+        house.gate.tick += 1
+        for each in list(connections):
+            each.look()  # type: ignore[union-attr]
+        await asyncio.sleep(0.01)
+    return not connections
 
 
 def test_too_large_a_head_is_refused(tmp_path: Path) -> None:

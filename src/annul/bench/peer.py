@@ -144,14 +144,15 @@ class ConstantPath:
         self._body = b"{".ljust(size - 1) + b"}"
         self._quota = _Quota()
 
-    def admit(self, _fields: Fields) -> None:
+    def admit(self, _fields: Fields) -> str:
         """Let in."""
+        return "anybody"
 
-    def ask(self, _principal: None, _raw: bytes, sink: Sink) -> None:
+    def ask(self, _principal: str, _raw: bytes, sink: Sink) -> None:
         """Answer."""
         sink.tell(-1, self._body)
 
-    def allowance(self, _principal: None) -> _Quota:
+    def allowance(self, _principal: str) -> _Quota:
         """Return the counters."""
         return self._quota
 

@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "station": "counter:station",
     "report": "desk:report_app",
     "document": "desk:document_app",
-    "person": "people:person_app",
+    "person": "enrolling:person_app",
     "review": "review:review_app",
     "dispute": "disputes:dispute_app",
     "found": "found:found_app",

@@ -200,8 +200,8 @@ def _print(found: Reading, show: Show) -> None:
         pairs += [
             ("Opened by", found.chip.access), ("Signature", found.chip.passive.verdict.value),
             ("Signer", found.chip.passive.signer_country), ("Chip authentication", found.chip.chip_authentication.value),
-            ("Active authentication", found.chip.active_authentication.value), ("Genuine", found.chip.genuine), ("Unaltered", found.chip.unaltered), ("Same chip", found.chip.same_chip),
-            ("Print agrees", found.chip.print_agrees),
+            ("Active authentication", found.chip.active_authentication.value), ("Genuine", found.chip.genuine),
+            ("Unaltered", found.chip.unaltered), ("Same chip", found.chip.same_chip), ("Print agrees", found.chip.print_agrees),
         ]  # fmt: skip
     print_pairs(pairs)
 

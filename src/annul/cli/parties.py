@@ -80,7 +80,10 @@ def party_agree(
     show: Show,
     party: PartyId,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Agreement as JSON, null to end it; - for standard input. See `party list --json`.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="Agreement as JSON, null to end it; - for standard input. See `party list --json`."
+        ),
     ],
 ) -> None:
     """Replace a party's agreement: purposes, channels, quota, and what its comparisons of bearer and holder must be like."""

@@ -1,4 +1,7 @@
-"""Commands for the register of persons: look up, events, deaths that wait, imports of lists, enrolment."""
+"""Commands for the register of persons: enter and look up, civil events, deaths that wait, imports of lists.
+
+Enrolment has a module of its own (`enrolling`), which adds its commands to the same group.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annul.cli.desk import Evidence, Happened, Repeat, person_app
-from annul.cli.frame import Exit, Home, Show, Where, ask_secretly, print_columns, print_pairs, takes_groups
+from annul.cli.frame import Exit, Home, Show, Where, ask_secretly, print_columns, print_pairs, read_json, takes_groups
 from annul.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
@@ -99,6 +102,150 @@ def person_rename(
         _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=idempotency_key))
 
 
+@person_app.command("add")
+@takes_groups
+def person_add(
+    where: Where,
+    show: Show,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON file of the person as the API takes it, - for standard input.")
+    ],
+    event: Annotated[str, typer.Option(help="birth, immigration, or details for one that was missing.")] = "birth",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Enter a person: a birth, an immigration, or one that was missing."""
+    body = {"person": read_json(file), "event": event, "happened_at": happened_at, "evidence": evidence}
+    with where.client("issuer") as annul:
+        _show_changed(show, annul.connection.write("/v1/persons", body, idempotency_key=idempotency_key))
+
+
+@person_app.command("marry")
+@takes_groups
+def person_marry(
+    where: Where,
+    show: Show,
+    name: Annotated[str, typer.Option(help="The name after the marriage.")],
+    latin: Annotated[str, typer.Option(help="The same in Latin letters.")] = "",
+    cancel_documents: Annotated[bool, typer.Option(help="Documents with the former name no longer count.")] = False,
+    number: Number = "-",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Record a marriage by which a name changed."""
+    _event(
+        where, show, idempotency_key, event="marriage", personal_number=_number(number), name=name, latin_name=latin,
+        cancel_documents=cancel_documents, happened_at=happened_at, evidence=evidence,
+    )  # fmt: skip
+
+
+@person_app.command("emigrate")
+@takes_groups
+def person_emigrate(
+    where: Where,
+    show: Show,
+    loss_of_nationality: Annotated[bool, typer.Option(help="Nationality is lost: all documents are cancelled.")] = False,
+    number: Number = "-",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Record an emigration."""
+    _event(
+        where, show, idempotency_key, event="emigration", personal_number=_number(number),
+        loss_of_nationality=loss_of_nationality, happened_at=happened_at, evidence=evidence,
+    )  # fmt: skip
+
+
+@person_app.command("correct-number")
+@takes_groups
+def person_correct_number(
+    where: Where,
+    show: Show,
+    corrected: Annotated[str, typer.Option(help="The right personal number; - to be asked for it.")] = "-",
+    number: Number = "-",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Record that a personal number was wrong; the documents that bear it are cancelled."""
+    wrong = _number(number)
+    right = ask_secretly("Corrected number") if corrected == "-" else corrected
+    _event(
+        where, show, idempotency_key, event="number_correction", personal_number=wrong, corrected_number=right,
+        happened_at=happened_at, evidence=evidence,
+    )  # fmt: skip
+
+
+@person_app.command("contacts")
+@takes_groups
+def person_contacts(
+    where: Where,
+    show: Show,
+    contact: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=VALUE", help="phone, email, post or app; more than once. None: no contacts."),
+    ] = None,
+    proof: Annotated[str, typer.Option(help="phone, online, online_strong, in_person or in_person_fingerprint.")] = "in_person",
+    number: Number = "-",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
+    """Set how a person is told of things; refused remotely while a document of the person is suspended (rule 9)."""
+    contacts = []
+    for each in contact or []:
+        kind, sign, value = each.partition("=")
+        if not sign:
+            raise BadInput("A contact is a kind and a value.", where="--contact", mend="Write it as phone=+8613900000000.")
+        contacts.append({"kind": kind, "value": value})
+    _event(
+        where, show, idempotency_key, event="contact", personal_number=_number(number), contacts=contacts, proof=proof,
+        happened_at=happened_at, evidence=evidence,
+    )  # fmt: skip
+
+
+def _event(where: Where, show: Show, key: str | None, **body: Any) -> None:
+    with where.client("issuer") as annul:
+        _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=key))
+
+
+@person_app.command("revert")
+@takes_groups
+def person_revert(
+    where: Where,
+    show: Show,
+    person: Annotated[int, typer.Argument(help="Id of the record.")],
+    position: Annotated[int, typer.Argument(help="Position of the entry that is taken back; see `annul person past`.")],
+    evidence: Decision,
+    idempotency_key: Repeat = None,
+) -> None:
+    """Take a change of a record back; documents stay as they are."""
+    body = {"position": position, "evidence": evidence}
+    with where.client("issuer") as annul:
+        _show_changed(show, annul.connection.write(f"/v1/persons/{person}/revert", body, idempotency_key=idempotency_key))
+
+
+@person_app.command("erase")
+@takes_groups
+def person_erase(
+    where: Where,
+    show: Show,
+    person: Annotated[int, typer.Argument(help="Id of the record.")],
+    evidence: Decision,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. What is erased cannot be brought back.")] = False,
+    idempotency_key: Repeat = None,
+) -> None:
+    """Destroy a person's key, and with it every version, portrait and template, for good."""
+    if not yes and not typer.confirm("Destroy this person's details for good? They cannot be brought back.", err=True):
+        raise BadInput("Nothing was erased.", where="--yes")
+    with where.client("issuer") as annul:
+        body = {"evidence": evidence}
+        _show_changed(show, annul.connection.write(f"/v1/persons/{person}/erase", body, idempotency_key=idempotency_key))
+
+
 @person_app.command("report-death")
 @takes_groups
 def person_report_death(
@@ -118,6 +265,19 @@ def person_report_death(
     }  # fmt: skip
     with where.client("issuer") as annul:
         _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=idempotency_key))
+
+
+@person_app.command("death-state")
+@takes_groups
+def person_death_state(
+    where: Where, show: Show, death: Annotated[str, typer.Argument(metavar="DEATH", help="Id of the reported death.")]
+) -> None:
+    """Show whether a reported death waits, was appealed against, or was carried out."""
+    with where.client("issuer") as annul:
+        found = annul.connection.get(f"/v1/persons/deaths/{death}")
+    pairs = (("Death", "death"), ("State", "state"), ("Died", "happened_at"), ("Reported", "reported_at"), ("Due", "due_at"),
+             ("By", "author"), ("Evidence", "evidence"), ("Decided by", "decided_by"), ("Grounds", "grounds"))  # fmt: skip
+    show.result(found, lambda: print_pairs((words, found[name]) for words, name in pairs))
 
 
 @person_app.command("appeal")
@@ -154,6 +314,9 @@ def person_import(
         str | None, typer.Option(metavar="WHO", help="Second officer, who confirms at once; else `annul person confirm` later.")
     ] = None,
     evidence: Annotated[str, typer.Option(help="Reference of the list.")] = "",
+    shared_numbers: Annotated[
+        bool, typer.Option(help="Also take other persons under a number that is known; the clean-up tells them apart.")
+    ] = False,
     test: Annotated[bool, typer.Option("--test", help="Import into the test data.")] = False,
 ) -> int:
     """Import a list of persons as one event, on the register's own machine; bad lines are left out and reported by cause."""
@@ -165,10 +328,10 @@ def person_import(
     with _imports(home) as (imports, act_as), _bytes_bar(f"Reading {file.name}", file) as progress:
         act = act_as(officer, test)
         if dry_run:
-            report = imports.try_run(act, file, format=form, progress=progress)
+            report = imports.try_run(act, file, format=form, shared_numbers=shared_numbers, progress=progress)
             show.result(report, lambda: _show_report(report))
             return Exit.DONE
-        made = imports.stage(act, file, format=form, evidence=evidence, progress=progress)
+        made = imports.stage(act, file, format=form, evidence=evidence, shared_numbers=shared_numbers, progress=progress)
         if second is not None or not made.two_officers:
             made = asyncio.run(imports.confirm(act_as(second or officer, test), made.id, evidence=evidence))
     show.result(made, lambda: _show_import(made))
@@ -294,3 +457,12 @@ def person_confirm(where: Where, show: Show, import_id: ImportId, evidence: Deci
 def person_undo(where: Where, show: Show, import_id: ImportId, evidence: Decision) -> None:
     """Take an import back as one event."""
     _decide(where, show, "issuer", import_id, "undo", evidence)
+
+
+@person_app.command("discard")
+@takes_groups
+def person_discard(where: Where, show: Show, import_id: ImportId) -> None:
+    """Drop a staged import with everything it brought."""
+    with where.client("issuer") as annul:
+        found = annul.connection.write(f"/v1/persons/imports/{import_id}/discard", None)
+    show.result(found, f"✔  {found['state'].upper()}")

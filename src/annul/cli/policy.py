@@ -109,10 +109,10 @@ def policy_try(
     rows = [
         {"count": each["count"], "old": each["old"], "new": each["new"], "steps": " ".join(each["new_advice"]),
          "codes": " ".join((each["status"], each["identity"], each["binding"], each["channel"])),
-         "samples": " ".join(sample[:16] for sample in each["samples"])}
+         "samples": " ".join(each["samples"][:1])}
         for each in found["shifts"]
     ]  # fmt: skip
-    columns = {"count": "checks", "old": "was", "new": "would be", "steps": "next", "codes": "codes", "samples": "samples"}
+    columns = {"count": "checks", "old": "was", "new": "would be", "steps": "next", "codes": "codes", "samples": "one of them"}
     show.table(rows, columns, empty="Nothing would have been different.")
 
 

@@ -180,8 +180,9 @@ def _keep_counter(record: DemoRecord, url: str, settings: Settings) -> None:
     from annul.demo import counter
     from annul.registry.postgres import Embedded
 
-    with Client(url, record.credentials["bank"]["key"]) as bank:
-        counter.keep(bank, record.samples, settings.database_url or Embedded(settings.home).conninfo)
+    keys = (record.credentials[name]["key"] for name in ("bank", "police"))
+    with Client(url, next(keys)) as bank, Client(url, next(keys)) as police:
+        counter.keep(bank, police, record.samples, settings.database_url or Embedded(settings.home).conninfo)
 
 
 def _keep_citizens(record: DemoRecord, url: str) -> None:

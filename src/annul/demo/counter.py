@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from annul.client import Client
+from annul.errors import Conflict
 from annul.registry.store import connect
 
 DAY_US: Final = 86_400_000_000
@@ -20,14 +22,15 @@ DEPARTURES: Final = (
     ("S13", "proceeded", "other", "the holder unlocked the card while we waited"),
 )
 """Status code of the sample, decision, reason, words."""
-NEEDS: Final = (("S10", "admission to the hospital", "K-2041"), ("I20", "medicine for a child", "K-1187"))
+LOST: Final = {"scheme": "ru-internal", "series": "4517", "number": "424242"}
+"""A document that is reported lost for the demo."""
 
 
-def keep(bank: Client, samples: dict[str, Any], conninfo: str) -> None:
+def keep(bank: Client, police: Client, samples: dict[str, Any], conninfo: str) -> None:
     """Bring the counter's data about, once; a later start finds it and does nothing.
 
     Args:
-        bank: the bank's live credential.
+        bank, police: live credentials.
         samples: status code -> {"document": fields}, live.
         conninfo: the register's database: a due day in the past cannot be had through the doors.
     """
@@ -41,11 +44,14 @@ def keep(bank: Client, samples: dict[str, Any], conninfo: str) -> None:
         if (answer.outcome == "PASS") == (decision == "refused"):
             body = {"receipt": answer.receipt, "decision": decision, "reason": reason, "words": words, **BRANCH}
             call.write("/v1/departures", body)
-    made = [_serve(bank, samples[code]["document"], words, reference) for code, words, reference in NEEDS]
+    with contextlib.suppress(Conflict):  # somebody reported it before
+        police.connection.write("/v1/reports", {"document": LOST, "kind": "lost", "proof": "in_person"})
+    _serve(bank, samples["S10"]["document"], "admission to the hospital", "K-2041")
+    older = _serve(bank, LOST, "medicine for a child", "K-1187")
     with connect(conninfo) as db:
         db.execute(
             "UPDATE urgent_need SET opened_at_us = opened_at_us - %s, due_at_us = due_at_us - %s WHERE id = %s",
-            (OVERDUE_US, OVERDUE_US, made[-1]),
+            (OVERDUE_US, OVERDUE_US, older),
         )
 
 

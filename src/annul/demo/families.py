@@ -199,7 +199,7 @@ class Families:
         self._births += 1
         ((han, latin),) = chinese_names(np.array([draw], np.uint64), np.array([man]))
         return Born(
-            self._number(place, birth, man), han, latin, man, birth, None, place, origin=f"birth register {self._births:09d}",
+            self._number(place, birth, man), han, latin, man, birth, None, place, origin=f"district register {self._births:09d}",
             draw=draw,
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from annul.demo.country import KINDS, SCHEME_NAMES, Batch, Country, Persons, SchemeNo
+from annul.demo.families import Families
 from annul.records.document import DocumentFields
 from annul.records.person import Name, Person
 from annul.registry.act import Act
@@ -25,8 +26,12 @@ from annul.registry.people.people import People
 from annul.registry.people.reading import BATCH, Line, read_one
 from annul.registry.people.vault import Vault
 from annul.registry.register import Register
+from annul.registry.review.run import run
 from annul.registry.store import Fresh
 
+FLAWED: Final = 300
+"""Persons of an old register with errors, which the clean-up finds."""
+FLAWED_SHARE: Final = 0.2
 PORTRAITS: Final = 6
 """Persons who get a portrait."""
 _EPOCH: Final = date(1970, 1, 1)
@@ -65,12 +70,24 @@ def load_people(
             await enrolments.enrol(Act(_ISSUER), person.personal_number, consent, face=face)
 
     asyncio.run(finish())
+    _flawed(imports, country, conninfo, home, keys, now_us)
     if not tried:
         return {}
     return {
         "document": {"scheme": "cn-resident", "number": tried[0].personal_number},
         "name": tried[0].names[0].text, "latin_name": tried[0].names[1].text,
     }  # fmt: skip
+
+
+def _flawed(
+    imports: PersonImports, country: Country, conninfo: str, home: Path, keys: Keys, now_us: Callable[[], int]
+) -> None:
+    """Bring in a part of an old register with planted errors, and let the clean-up run, so that its desk has work."""
+    families = Families(country.seed, _EPOCH + timedelta(country.as_of_day), error_share=FLAWED_SHARE)
+    lines = [(place, read_one(person)) for place, person in enumerate(families.persons(FLAWED), 1)]
+    made = imports.stage_lines(Act(_ISSUER), [lines], evidence="old register of one district", shared_numbers=True)
+    asyncio.run(imports.confirm(Act(_SECOND_OFFICER), made.id, evidence="old register of one district"))
+    run(conninfo, home, keys, Act(_ISSUER), now_us, processes=1)
 
 
 def persons_of(persons: Persons, batch: Batch, as_of_day: int) -> Iterator[Person]:

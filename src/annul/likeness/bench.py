@@ -276,8 +276,8 @@ def _robustness(sets: Sequence[_Scores], rows: Sequence[Row], method: str) -> li
             missed.append(float((values[reporting & same] < threshold).mean()))
         over = sum(each > FMR for each in kept)
         notes.append(
-            f"{scores.name}: {method}: over all {len(kept)} halvings FMR {100 * np.mean(kept):.4f} % on average, over the claim "
-            f"in {over} of them (highest {100 * max(kept):.2f} %); FNMR {100 * np.mean(missed):.2f} % on average"
+            f"{scores.name}: {method}: over all {len(kept)} halvings FMR {100 * np.mean(kept):.4f} % on average, over the "
+            f"claim in {over} of them (highest {100 * max(kept):.2f} %); FNMR {100 * np.mean(missed):.2f} % on average"
         )
         others = [other for other in sets if other is not scores]
         if others:

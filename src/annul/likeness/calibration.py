@@ -2,10 +2,10 @@
 
 A calibration holds, for each kind of comparison, what impostors scored: thresholds counted at round rates, and a law of the
 far tail. Two fingers or faces that are alike by chance make many high scores at once, so what counts is how many pairs of
-subjects were measured, not how many pairs of images. With many pairs of subjects an exponential is fitted to the highest scores. With few
-the pair that is alike may not be among them: then a Gumbel law is fitted to the highest score of each pair of subjects, and a
-rate is claimed as if all scores of such a pair were so high. Either law is taken at its upper 95 % confidence limit, over
-subjects. Nothing here is a literal: a file without measured sets is refused.
+subjects were measured, not how many pairs of images. With many pairs of subjects an exponential is fitted to the highest
+scores. With few the pair that is alike may not be among them: then a Gumbel law is fitted to the highest score of each pair of
+subjects, and a rate is claimed as if all scores of such a pair were so high. Either law is taken at its upper 95 % confidence
+limit, over subjects. Nothing here is a literal: a file without measured sets is refused.
 """
 
 from __future__ import annotations

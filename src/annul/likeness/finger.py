@@ -35,6 +35,8 @@ LIVE_MAX: Final = 2
 """Live views of one comparison: one finger, seen twice at most."""
 REGION_MAX: Final = (640, 832)
 """Width and height in pixels at 500 dpi of the part that is looked at: a whole fingertip is 1.25 by 1.6 inch."""
+RIDGED_MIN: Final = 16
+"""Blocks of 0.8 mm with ridges below which the network is not asked: a square of 3 mm is no print."""
 RELIABILITY_MIN: Final = 0.3
 """Network output below which a point is no minutia."""
 _BLOCK: Final = 16
@@ -246,6 +248,10 @@ def _leader() -> Any:
 
 def _view(pixels: Pixels, position: int, impression: int) -> tuple[template.View, FingerQuality]:
     left, top, width, height, blocks = _region(pixels)
+    if blocks < RIDGED_MIN:
+        return template.View(position, impression, 0, np.zeros((0, 4)), np.zeros(0, np.uint8), EXTRACTOR), FingerQuality(
+            0, 0.0, 0.0
+        )
     part = pixels[top : top + height, left : left + width].astype(np.float32)
     padded_shape = [-(-side // _MULTIPLE) * _MULTIPLE for side in part.shape]
     above, before = (padded_shape[0] - height) // 2, (padded_shape[1] - width) // 2

@@ -362,7 +362,7 @@ def from_binary(data: bytes) -> Receipt:
 
 
 COMPACT_PREFIX = "R1."
-"""Begins the compact text form: the binary form in base32 (RFC 4648, upper case, without padding), which QR codes hold densely."""
+"""Begins the compact text form: the binary form in base32 (RFC 4648, upper case, no padding), which QR codes hold densely."""
 
 
 def to_compact(receipt: Receipt | Mapping[str, Any] | bytes | str) -> str:

@@ -3,14 +3,15 @@
 Older than chip authentication and still the only proof of the kind that many passports carry. The public key counts only once
 passive authentication has found DG15 signed.
 
-Source: ICAO Doc 9303-11 (8th edition) section 6.1; ISO/IEC 9796-2:2010 signature scheme 1 (RSA); BSI TR-03111 section 5.2.1 (plain
-ECDSA signatures).
+Source: ICAO Doc 9303-11 (8th edition) section 6.1; ISO/IEC 9796-2:2010 signature scheme 1 (RSA); BSI TR-03111 section 5.2.1
+(plain ECDSA signatures).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Final
 
 from asn1crypto import keys
@@ -32,7 +33,7 @@ MODULUS_BITS: Final = (1024, 4096)
 
 _TRAILERS: Final = {0x33: "sha1", 0x34: "sha256", 0x35: "sha512", 0x36: "sha384", 0x38: "sha224"}
 """Hash identifier before the trailer CC. Source: ISO/IEC 10118-3; BC alone stands for SHA-1."""
-_HASHES: Final = {
+_HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha1": hashes.SHA1, "sha224": hashes.SHA224, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512,
 }  # fmt: skip
 
@@ -75,14 +76,12 @@ def public_key(dg15: bytes) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
     raise CardMalformed("its key for active authentication is of no usable kind", where="DG15")
 
 
-def holds(
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, signature: bytes, number: bytes, digest: str | None
-) -> bool:
+def holds(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, signature: bytes, number: bytes, digest: str | None) -> bool:
     """Say whether `signature` is one of `number` under `key`."""
     if isinstance(key, rsa.RSAPublicKey):
         return _recovered(key, signature, number)
     size, rest = divmod(len(signature), 2)
-    if rest or not size or digest not in _HASHES:
+    if rest or not size or digest is None or digest not in _HASHES:
         return False
     r, s = (int.from_bytes(part, "big") for part in (signature[:size], signature[size:]))
     try:

@@ -2,7 +2,8 @@
 
 Every maker has a program or library of its own, so the station does not talk to these devices itself: it is told at its start
 which program takes a picture (`--camera "fswebcam -q -"`, `--scanner "maker-capture --png"`), and only these are ever run,
-without a shell. The image goes through a pipe: the station writes it to no file. What the program itself writes is its maker's matter.
+without a shell. The image goes through a pipe: the station writes it to no file. What the program itself writes is its maker's
+matter.
 """
 
 from __future__ import annotations

@@ -208,7 +208,6 @@ class _Walk:
             return ChipAuthentication.FAILED, infos
         return (ChipAuthentication.PASSED if status == 0x9000 else ChipAuthentication.FAILED), infos
 
-
     def authenticate_actively(self, dg15: bytes | None, signed: access.SecurityInfos | None) -> ActiveAuthentication:
         """Let the chip sign a fresh number with the key of DG15."""
         if dg15 is None:

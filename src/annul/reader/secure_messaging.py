@@ -150,7 +150,9 @@ class Session:
             objects += tlv.write(0x85, secret) if odd else tlv.write(0x87, b"\x01" + secret)
         if command.expected is not None:
             extended = command.expected > 256
-            objects += tlv.write(0x97, (command.expected & 0xFFFF).to_bytes(2, "big") if extended else bytes([command.expected & 0xFF]))
+            objects += tlv.write(
+                0x97, (command.expected & 0xFFFF).to_bytes(2, "big") if extended else bytes([command.expected & 0xFF])
+            )
         proof = mac(self.suite, self._mac_key, pad(counter + pad(header, size) + objects, size))
         body = objects + tlv.write(0x8E, proof)
         if len(body) > 255:

@@ -211,9 +211,7 @@ class ActiveKey:
     def dg15(self) -> bytes:
         """Return the data group with the public key."""
         public = self.key.public_key()
-        return tlv.write(
-            0x6F, public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+        return tlv.write(0x6F, public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
     def sign(self, number: bytes) -> bytes:
         """Sign a reader's number as Doc 9303-11 section 6.1.2 says."""

@@ -27,8 +27,8 @@ SLOTS: Final = 1 << 17
 """Subjects one machine counts at once; the file is sparse, 5 MB when full. A thousand failures an hour make 24,000 a day."""
 SUBJECT_BYTES: Final = 16
 WAYS: Final = 16
-"""Slots a subject may lie in; when all are taken the one whose last attempt is longest ago gives way, first of those that failed
-once."""
+"""Slots a subject may lie in; when all are taken the one whose last attempt is longest ago gives way, those that failed once
+first."""
 
 _MAGIC: Final = b"annulatt"
 _HEADER: Final = struct.Struct("<8sQQQ")

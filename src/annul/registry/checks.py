@@ -168,9 +168,7 @@ class Checks:
         self._decisions = decisions
         self._window_s = window_ms_max / 1000
         self._reader = Reader(quota, decisions, now_us, named=people is not None, watched=alarm is not None)
-        self._answerer = Answerer(
-            listings, keys, signer, people=people, alarm=alarm, decisions=decisions, live_us=live_ms * 1000
-        )
+        self._answerer = Answerer(listings, keys, signer, people=people, alarm=alarm, live_us=live_ms * 1000)
         self._pending: list[Asked] = []
         self._in_flight: deque[_Window] = deque()
         self._closing_soon = False
@@ -371,7 +369,10 @@ class Checks:
         self._next += 1
         self._previous = closed.signed.statement_hash
         self._queue.put(window)
-        window.bodies, window.tally = closed.finish()  # while the disk works
+        try:
+            window.bodies, window.tally = closed.finish()  # while the disk works
+        except Exception as failed:  # noqa: BLE001 - it is on its way to the disk; `_durable` tells those who asked
+            _log.error("answers could not be written out", error=type(failed).__name__)
 
     def _write(self) -> None:
         """Make windows durable, in order (the writer thread)."""
@@ -407,7 +408,9 @@ class Checks:
                 self._next, self._previous = self._log.next_window, self._log.previous
         else:
             for window in windows:
-                for asked, body in zip(window.asked, window.bodies, strict=True):
+                if not window.bodies:
+                    self._fail(window.asked, SourceDown("The answers could not be written out."))
+                for asked, body in zip(window.asked, window.bodies, strict=False):
                     try:
                         asked.sink.tell(asked.place, body)
                     except Exception as failed:  # noqa: BLE001 - the others of the window must hear all the same

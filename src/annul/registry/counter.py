@@ -431,7 +431,11 @@ class Policies:
         party, person = who.id, person_of(act, who)
 
         async def change(write: Write) -> str:
-            row = await write.one("SELECT edited_by FROM counter_policy WHERE party = %s AND state = 'draft'", party)
+            row = await write.one(
+                "SELECT edited_by FROM counter_policy JOIN principal ON id = party "
+                "WHERE party = %s AND state = 'draft' AND policy_two_persons",
+                party,
+            )
             if not wanted and row is not None and row[0] == person:
                 raise Conflict("Whoever edited the draft does not do away with the second person.", mend="Ask a colleague.")
             await write.run("UPDATE principal SET policy_two_persons = %s WHERE id = %s", wanted, party)
@@ -495,7 +499,8 @@ def _trial(policy: Policy, rows: Sequence[tuple[Any, ...]], since: int, until: i
             continue
         changed += count if new.outcome is not old else 0
         advised += count if new.outcome is old else 0
-        case = old, new.outcome, mask, new.mask, status, identity, binding, channel
+        then = mask if new.outcome is old else 0  # where the outcome differs, steps of the past do not tell cases apart
+        case = old, new.outcome, then, new.mask, status, identity, binding, channel
         found = shifts.get(case)
         samples = [bytes(each).hex() for each in checks]
         if found is not None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from annul.errors import BadInput, Conflict, Forbidden, NotAuthorised, NotFound
+from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
 from annul.records.entry import Entry, EntryKind
 from annul.registry.act import Act, remember, replay
 from annul.registry.parties import Parties, Principal
@@ -432,10 +432,10 @@ def may_manage(author: Principal, party: str) -> None:
     """Hold that a caller may change the officers of a party: her own, or any for a supervisor.
 
     Raises:
-        Forbidden: it is another party's.
+        NotFound: it is another party's; whether it has such an officer is not told.
     """
     if author.id != party and author.role != "supervisor":
-        raise Forbidden("These are officers of another party.")
+        raise NotFound("There is no such officer of yours.")
 
 
 def _hold(name: str, duties: Sequence[str]) -> None:

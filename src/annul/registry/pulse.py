@@ -21,7 +21,9 @@ from annul.registry.counts import DAY_US, forget_minutes
 from annul.settings import Settings
 
 STEP_S: Final = 5.0
-FIGURES_S: Final = 300.0
+FIGURES_S: Final = 60.0
+FIGURES_PAUSE: Final = 20
+"""Counting every year anew takes seconds in a large register: the pause is this many times as long."""
 KEPT_US: Final = 2 * 86_400 * 1_000_000
 LATE_US: Final = 15 * 60 * 1_000_000
 """A notice that is due for longer than this counts as undelivered."""
@@ -100,9 +102,11 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
             now_us = time.time_ns() // 1000
             take(db, now_us)
             if time.monotonic() >= figures_at:
-                count_years(db, now_us)
+                begun = time.monotonic()
                 forget_minutes(db, now_us)
-                figures_at = time.monotonic() + FIGURES_S
+                if count_years(db, now_us):
+                    took = time.monotonic() - begun
+                    figures_at = begun + max(FIGURES_S, FIGURES_PAUSE * took)
         except (psycopg.Error, AnnulError) as error:
             log.warning("no sample", error=type(error).__name__)
             if db is not None:
@@ -121,6 +125,9 @@ def take(db: psycopg.Connection[Any], now_us: int) -> None:
     ):
         row = db.execute(query, values).fetchone()
         setattr(made, name, row[0] if row else 0)
+    overdue = db.execute("SELECT count(*) FROM dispute WHERE realm = 0 AND state = 'open' AND due_at_us < %s", (now_us,))
+    metrics.STALE_VERIFIERS.set(made.stale)
+    metrics.DISPUTES_OVERDUE.set((overdue.fetchone() or (0,))[0])
     packed = msgspec.msgpack.encode(made)
     db.execute("INSERT INTO pulse (at_us, sample) VALUES (%s, %s) ON CONFLICT DO NOTHING", (now_us, packed))
     if now_us // 1_000_000 % 60 < STEP_S:
@@ -149,8 +156,8 @@ _COUNTS: Final = {
 _OUTCOMES: Final = {2: "referred", 3: "stops", 4: "unanswered"}
 
 
-def count_years(db: psycopg.Connection[Any], now_us: int) -> None:
-    """Count every year anew and store the figures; the page shows when they were made."""
+def count_years(db: psycopg.Connection[Any], now_us: int) -> int:
+    """Count every year anew, store the figures, and return how many years there are; the page shows when they were made."""
     years: dict[int, Year] = {}
     for name, query in _COUNTS.items():
         for year, kind, count in db.execute(query).fetchall():
@@ -172,3 +179,4 @@ def count_years(db: psycopg.Connection[Any], now_us: int) -> None:
         "ON CONFLICT (name) DO UPDATE SET made_at_us = excluded.made_at_us, content = excluded.content",
         (now_us, content),
     )
+    return len(years)

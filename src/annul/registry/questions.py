@@ -21,6 +21,7 @@ from annul.records.document import (
     Document,
     DocumentFields,
     block,
+    both_blocks,
     canonical,
     number_block,
     parse_document,
@@ -193,7 +194,7 @@ class Reader:
         if not scheme.discriminated:
             blocks, naming, start = block(document), PLAIN, None
         elif start is not None:
-            blocks, naming = block(document) + number_block(document), FULL
+            blocks, naming = both_blocks(document), FULL
         else:
             blocks, naming = number_block(document), NUMBER_ONLY
         if caller.walker is not None and scheme.code == _CITIZEN:

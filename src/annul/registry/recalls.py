@@ -318,9 +318,11 @@ async def _untrue(db: Connection, document_id: int, position: int) -> tuple[int,
         "SELECT position, entry FROM register_log WHERE document_id = %s AND position <= %s ORDER BY position",
         (document_id, position),
     )
-    standing = 0
+    standing = gone = 0
     came: dict[int, tuple[int, str]] = {}
     for _, entry in _entries(await found.fetchall()):
+        if entry.kind not in (EntryKind.document, EntryKind.unlock):  # a note says nothing of the state
+            continue
         gone = standing & ~entry.standing
         for state in State:
             if entry.standing & ~standing & state.bit:

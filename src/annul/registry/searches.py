@@ -73,7 +73,13 @@ class ByName(msgspec.Struct, frozen=True, tag="name"):
     birth_date: str
 
 
-Question = ByDocument | ByNumber | ByName
+class ByChosen(msgspec.Struct, frozen=True, tag="chosen"):
+    """Look for a document that a list of the desk names by its row: nobody has typed its number."""
+
+    document_id: int
+
+
+Question = ByDocument | ByNumber | ByName | ByChosen
 
 
 class _Asked(msgspec.Struct):
@@ -231,7 +237,7 @@ class Searches:
                 "INSERT INTO search (id, realm, party, officer, case_reference, purpose, kind, question_id, searched_at_us, "
                 "delayed_until_us, delay_ground) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 search_id, act.realm_code, act.author.partition("/")[0], act.author, case, purpose,
-                question.__struct_config__.tag, search_id, write.recorded_at_us, delayed_until_us, delay_ground,
+                "document" if isinstance(question, ByChosen) else question.__struct_config__.tag, search_id, write.recorded_at_us, delayed_until_us, delay_ground,
             )  # fmt: skip
             await _put_subjects(write, act, search_id, case, result, sealed.hash)
         return search_id
@@ -256,15 +262,22 @@ class Searches:
             return _Result(await rows.by_key(db, realm, key), await documents.by_person(db, realm, key), (b"", key))
         if isinstance(question, ByName):
             return await self._by_name(db, realm, keys, question)
-        document = parse_document(question.document)
-        found = await _rows_of(db, document, keys, realm)
-        named = document.has_discriminator or not document.discriminated
-        document_key = keys.blind(block(document)) if named else b""
-        holders = {row.person_key for row in found if row.person_key is not None}
-        if document.scheme == "cn-resident":
-            holders.add(keys.blind(person_block(document.number)))
+        if isinstance(question, ByChosen):
+            chosen = await documents.by_id(db, question.document_id)
+            if chosen.realm != realm:
+                raise NotFound("There is no such document.")
+            found, document_key = [chosen], chosen.document_key
+            holders = {chosen.person_key} - {None}
+        else:
+            document = parse_document(question.document)
+            found = await _rows_of(db, document, keys, realm)
+            named = document.has_discriminator or not document.discriminated
+            document_key = keys.blind(block(document)) if named else b""
+            holders = {row.person_key for row in found} - {None}
+            if document.scheme == "cn-resident":
+                holders.add(keys.blind(person_block(document.number)))
         persons: list[PersonRow] = []
-        for holder in sorted(holders):
+        for holder in sorted(key for key in holders if key is not None):
             persons += await rows.by_key(db, realm, holder)
             found += await documents.by_person(db, realm, holder)
         return _Result(persons, list({row.id: row for row in found}.values()), (document_key, b""))
@@ -573,6 +586,8 @@ async def _since(db: Connection, ids: list[int]) -> dict[int, int]:
     state: dict[int, str] = {}
     for document_id, raw in await found.fetchall():
         entry = decode(bytes(raw))
+        if entry.kind not in (EntryKind.document, EntryKind.unlock):  # a note says nothing of the state
+            continue
         word = state_of(entry.standing).name
         if state.get(document_id) != word:
             state[document_id], since[document_id] = word, entry.recorded_at_us

@@ -167,6 +167,18 @@ class Verifications:
         signed = self._evidence(done, answer, samples, compared_at_us, position)
         return Verified(answer, result, reasons, done.comparisons, signed, self._signer.key_id.hex(), done.openings)
 
+    async def at_desk(self, live: bytes, enrolled: list[bytes]) -> tuple[Result, tuple[str, ...]]:
+        """Compare a finger taken at an officer's desk with a holder's enrolled ones; no check is asked, nothing is kept.
+
+        Raises:
+            BadInput, TooLarge, UnknownVersion: the scan is not of its form.
+            MissingPackage: the comparison is not installed here. TimedOut, SourceDown: it gave no result.
+        """
+        task = Task(finger=FingerSet(live, enrolled), supervised=True)
+        async with self._comparer.turn():
+            done = await self._comparer.compare(task)
+        return join(done.comparisons)
+
     def challenge(self, principal: Principal, document: DocumentFields) -> Challenged:
         """Draw a challenge for the bearer of a document; it can be answered once, by this party, for this document.
 

@@ -21,7 +21,6 @@ from annul.errors import Corrupt, SourceDown
 from annul.listings.listings import Listings
 from annul.listings.values import CODE_MASK, UNLOCK
 from annul.proof.receipt import SignedWindow, WindowSigner
-from annul.records.check import Decisions
 from annul.records.codes import Coverage, FreshnessCode, IdentityCode, StatusCode
 from annul.records.document import DocumentKeys, unlock_key
 from annul.registry.answers import FULL, NUMBER_ONLY, Judge, Told, Verdict, nothing_found, rfc3339, unlocked
@@ -39,6 +38,8 @@ _TEST_LEAF: Final = b"\x01\x01"
 _DOCUMENT: Final = b"annul document v1\0"
 _CONTEXT: Final = b"annul context v1\0"
 _NO_KEY: Final = bytes(16)
+_UNKNOWN: Final = Verdict(StatusCode.U30, Coverage.none)
+"""Stands for a fact that is not remembered; None is one that is."""
 _MALFORMED: Final = Verdict(StatusCode.U33, Coverage.none)
 _M0, _M1, _M2, _M3 = (code.octet for code in (IdentityCode.M0, IdentityCode.M1, IdentityCode.M2, IdentityCode.M3))
 _M9: Final = bytes((IdentityCode.M9.octet,))
@@ -72,7 +73,6 @@ class Answerer:
         signer: signs windows.
         people: the table of names; without it every identity is M9.
         alarm: called when a party that walks through numbers is slowed or stopped; None does not look for such.
-        decisions: the counter policy.
         live_us: microseconds since the follower caught up within which an answer is F0.
     """
 
@@ -84,7 +84,6 @@ class Answerer:
         *,
         people: Listings | None,
         alarm: Callable[[Walker, int], None] | None,
-        decisions: Decisions,
         live_us: int,
     ) -> None:
         self._listings = listings
@@ -92,7 +91,6 @@ class Answerer:
         self._signer = signer
         self._people = people
         self._alarm = alarm
-        self._decisions = decisions
         self._live_us = live_us
         self._judge = Judge()
 
@@ -102,11 +100,12 @@ class Answerer:
         listings.refresh()
         as_of_us = listings.as_of_us  # in this order: the look-up sees at least this position, which is as of then
         position = listings.position
-        freshness = self._freshness(now_us - as_of_us)
-        fresh = freshness.octet
+        age_us = now_us - as_of_us
+        live = age_us <= self._live_us
+        freshness, fresh = FreshnessCode.F0, FreshnessCode.F0.octet
         keys, values, test_at = self._look_up(asked)
         identities = self._identities(asked, keys, test_at)
-        memory = self._judge.day(now_us)
+        remembered = self._judge.day(now_us).get
         salts = os.urandom(16 * len(asked))
         times = _TIMES.pack(now_us, position, as_of_us)
         starts = (_LIVE_LEAF + times, _TEST_LEAF + times)
@@ -131,7 +130,9 @@ class Answerer:
                 if naming == FULL:
                     number_key, number = keys[at + 16 : at + 32], values[slot + 1]
             fact = value, number, naming, until_day
-            found = memory[fact] if fact in memory else self._judge.look(*fact)
+            found = remembered(fact, _UNKNOWN)
+            if found is _UNKNOWN:
+                found = self._judge.look(*fact)
             if document is None:
                 verdict = _MALFORMED
             elif found is None:
@@ -143,6 +144,9 @@ class Answerer:
                 verdict = self._judge.look(unlocked(value), number, naming, until_day) or found
             else:
                 verdict = found
+            if not live:  # how old a copy may be is for each party's policy to say
+                freshness = FreshnessCode.F1 if age_us <= desk.decisions.policy.copy_age_max_s * 1_000_000 else FreshnessCode.F2
+                fresh = freshness.octet
             told = desk.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or desk.tell(
                 verdict, freshness, scheme, identified, binding
             )
@@ -255,12 +259,6 @@ class Answerer:
             known = found[slot]
             codes[place] = (_M0 if known & PHOTO else _M1) if known and belongs else _M2 if known else _M3
         return codes
-
-    def _freshness(self, age_us: int) -> FreshnessCode:
-        if age_us <= self._live_us:
-            return FreshnessCode.F0
-        within = age_us <= self._decisions.policy.copy_age_max_s * 1_000_000
-        return FreshnessCode.F1 if within else FreshnessCode.F2
 
     def _is_open(self, document_key: bytes, purpose: int, now_us: int) -> bool:
         """Tell whether the owner has opened the lock for this purpose and the time is not over."""

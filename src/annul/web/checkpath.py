@@ -82,6 +82,10 @@ class CheckPath:
     Args:
         office: the assembled parts; `checks` must be there.
         behind: the ASGI application of all other routes.
+
+    Attributes:
+        security: header fields that every answer and every refusal has.
+        always: header fields that every good answer has.
     """
 
     def __init__(self, office: Office, behind: ASGIApp) -> None:
@@ -101,9 +105,8 @@ class CheckPath:
         self._paths = {CHECK_PATH: self._one, BATCH_PATH: self._many}
         self._decode = msgspec.json.Decoder(Question).decode
         self._decode_batch = msgspec.json.Decoder(Batch).decode
-        self._security = [*_SECURITY, *((HSTS,) if office.settings.https else ())]
-        self.always: Fields = [_JSON, _NO_STORE, *self._security]
-        """Fields that every answer to a check has."""
+        self.security: Fields = [*_SECURITY, *((HSTS,) if office.settings.https else ())]
+        self.always: Fields = [_JSON, _NO_STORE, *self.security]
         self._counts: dict[tuple[str, int], int] = {}
         self._said: dict[str, int] = {}  # second in which a failure was logged last, by code
 
@@ -254,7 +257,7 @@ class CheckPath:
             _log.error("check failed", error=type(error).__name__, code=made.code, route=path, stack=stack)
         metrics.REFUSED.labels(str(made.members.get("error", "E90"))).inc()
         headers = [(name.encode(), value.encode()) for name, value in made.headers.items()]
-        return made.status, [*headers, *self._security], made.body
+        return made.status, [*headers, *self.security], made.body
 
     def count(self, path: str, status: int) -> None:
         """Count a request; the metrics hear of it with those of the same second."""

@@ -67,26 +67,43 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _log = logs.get("web")
 
 
-def create_web(office: Office, *, beside: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
+class Mounted:
+    """Hold the framework with every route mounted; the office comes later.
+
+    To mount takes a third of a second of a core, so it is done once, in the template of which workers are forked.
+
+    Raises:
+        AssertionError: a route does not declare who may call it.
+    """
+
+    office: Office
+    credentials: Credentials
+
+    def __init__(self) -> None:
+        self.app: Any = Litestar(
+            route_handlers=[_mount(route, self) for route in ROUTES if route.handler],
+            exception_handlers={HTTPException: _failed, Exception: _failed},
+            openapi_config=None,
+            logging_config=None,
+            debug=False,
+        )
+        _hold_declared(self.app)
+
+
+def create_web(office: Office, *, beside: Mapping[str, ASGIApp] | None = None, mounted: Mounted | None = None) -> ASGIApp:
     """Build the whole ASGI application of a worker: check path in front, every other route behind it.
 
     Args:
         office: the assembled parts; with `checks` None the check path is left out (tools that only administer).
         beside: applications of their own by the beginning of their addresses (the demo's identity provider).
+        mounted: routes that wait for this office, for no other one; mounted now when not given.
 
     Raises:
         AssertionError: a route does not declare who may call it.
     """
-    credentials = Credentials(office)
-    app: Any = Litestar(
-        route_handlers=[_mount(route, office, credentials) for route in ROUTES if route.handler],
-        exception_handlers={HTTPException: _failed, Exception: _failed},
-        openapi_config=None,
-        logging_config=None,
-        debug=False,
-    )
-    _hold_declared(app)
-    doors = Doors(app, https=office.settings.https, beside=beside)
+    mounted = mounted or Mounted()
+    mounted.office, mounted.credentials = office, Credentials(office)
+    doors = Doors(mounted.app, https=office.settings.https, beside=beside)
     if office.checks is None:
         return doors
     return CheckPath(office, doors)
@@ -178,13 +195,14 @@ async def _send_problem(exc: AnnulError, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _mount(route: Route, office: Office, credentials: Credentials) -> HTTPRouteHandler:
+def _mount(route: Route, mounted: Mounted) -> HTTPRouteHandler:
     """Turn one line of the table into a handler of the framework."""
     handler: Any = route.handler
     decoder = msgspec.json.Decoder(route.body) if route.body and not route.form else None
     patterns = {name: re.compile(pattern) for name, pattern in route.patterns.items()}
 
     async def endpoint(request: Request[Any, Any, Any]) -> Response[Any]:
+        office, credentials = mounted.office, mounted.credentials
         path = {name: str(value).removeprefix("/") for name, value in request.path_params.items()}
         if route.page:
             return _response(await _paged(office, credentials, route, patterns, request, path), route)

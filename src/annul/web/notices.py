@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
 from annul.web.call import ROLES, Call, Route
-from annul.web.wire import moment, rfc3339
+from annul.web.wire import Moment, moment, rfc3339
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -79,7 +79,7 @@ class NewHold(msgspec.Struct, forbid_unknown_fields=True):
 
     document: DocumentFields
     case: Annotated[str, Meta(min_length=1, max_length=200)]
-    until: Annotated[str, Meta(max_length=40)]
+    until: Moment
 
 
 class HoldMade(msgspec.Struct):

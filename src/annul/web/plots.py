@@ -147,7 +147,7 @@ def columns(
         left = width * at + width * 0.15
         parts.append(
             f'<rect class="bar" x="{left:.2f}%" y="{y:.1f}" width="{width * 0.7:.2f}%" height="{HEIGHT - y:.1f}"/>'
-            f'<text class="on" x="{width * (at + 0.5):.2f}%" y="{max(y - 6, 12):.1f}">{escape(number(value))}</text>'
+            f'<text class="on" x="{width * (at + 0.5):.2f}%" y="{y - 6:.1f}">{escape(number(value))}</text>'
             f'<text class="tick" x="{width * (at + 0.5):.2f}%" y="{HEIGHT + 22}">{escape(labels[at])}</text>'
         )
     rows = [[label, number(value)] for label, value in zip(labels, values, strict=True)]

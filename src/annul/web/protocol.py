@@ -96,7 +96,10 @@ class Gate:
         self.tick += 1
         for connection in list(connections):
             if isinstance(connection, CheckProtocol):
-                connection.look()
+                try:
+                    connection.look()
+                except Exception:  # noqa: BLE001 - the others must be looked at all the same
+                    connection.transport.abort()
         self._looking = False
         if connections:
             self.watch(connections)
@@ -118,8 +121,8 @@ class _Check:
 
     def __init__(self, protocol: CheckProtocol) -> None:
         self.protocol = protocol
-        self.principal: Principal
-        self.allowance: Allowance
+        self.principal: Principal | None = None
+        self.allowance: Allowance | None = None  # of that principal, once it was answered
         self.parts: list[bytes] = []
         self.size = 0
         self.keep_alive = self.more_body = True
@@ -133,7 +136,9 @@ class _Check:
         self.response_complete = False
         path = self.protocol.gate.path
         try:
-            self.principal = path.admit(fields)
+            principal = path.admit(fields)
+            if principal is not self.principal:
+                self.principal, self.allowance = principal, None
         except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
             self.fail(error)
             return False
@@ -142,10 +147,10 @@ class _Check:
     def ask(self, raw: bytes) -> None:
         """Ask the question in a whole body."""
         self.more_body = False
-        protocol = self.protocol
-        path = protocol.gate.path
+        protocol, principal = self.protocol, self.principal
+        assert principal is not None  # it was let in
         try:
-            wait = path.ask(self.principal, raw, self)
+            wait = protocol.gate.path.ask(principal, raw, self)
         except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
             self.fail(error)
             return
@@ -161,7 +166,10 @@ class _Check:
         gate.path.count(CHECK_PATH, 200)
         if self.disconnected:
             return
-        allowance = gate.path.allowance(self.principal)
+        allowance = self.allowance
+        if allowance is None:
+            assert self.principal is not None
+            allowance = self.allowance = gate.path.allowance(self.principal)
         self._write(
             b"%b%b\r\nratelimit: %b\r\ncontent-length: %d\r\n%b\r\n%b"
             % (
@@ -279,7 +287,7 @@ class CheckProtocol(HttpToolsProtocol):
         if self._in_head:
             if in_head:
                 self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX or self._head_is_too_large():
+            if self._head_bytes > HEAD_BYTES_MAX or (not in_head and self._head_is_too_large()):
                 self._refuse_head()
 
     def _head_is_too_large(self) -> bool:
@@ -379,6 +387,7 @@ class CheckProtocol(HttpToolsProtocol):
             return
         if not check.response_complete and (cycle is not check or not check.more_body):
             check.keep_alive = False  # the check was whole: its answer closes the connection
+            self.cycle = check
             self.pipeline.clear()
         elif open_ and not cycle.more_body:
             cycle.keep_alive = False
@@ -387,9 +396,10 @@ class CheckProtocol(HttpToolsProtocol):
         else:
             made = problem_of(error)
             fields = [(name.encode(), text.encode()) for name, text in made.headers.items()]
+            fields = [*self.server_state.default_headers, *fields, *self.gate.path.security]
             body = msgspec.json.encode(made.members | {"status": status})
             check.response_complete = True
-            self.transport.write(_answer(self.server_state.default_headers + fields, status, body, keep_alive=False))
+            self.transport.write(_answer(fields, status, body, keep_alive=False))
             self._linger()
 
     def _linger(self) -> None:

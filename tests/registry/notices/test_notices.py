@@ -264,8 +264,7 @@ def test_queue_takes_a_key_once_and_refuses_unknown_kinds(street: Street) -> Non
 
     async def twice(db: Connection) -> list[bool]:
         said = {"decision": "upheld"}
-        told = [await queue(db, "dispute_decided", key="x:1", now_us=1, document_id=1, values=said) for _ in range(2)]
-        return told
+        return [await queue(db, "dispute_decided", key="x:1", now_us=1, document_id=1, values=said) for _ in range(2)]
 
     assert street.on_db(twice) == [True, False]
     with pytest.raises(ValueError, match="no such notice"):

@@ -93,6 +93,11 @@ def grouped(reference: str) -> str:
     return "-".join([letter_.upper(), *(digits[at : at + 4].upper() for at in range(0, len(digits), 4))])
 
 
+def _isolated(text: str, words: dict[str, Any]) -> str:
+    """Keep a time or reference in one piece where the text around it runs from right to left. Source: Unicode UAX 9."""
+    return f"\u2066{text}\u2069" if words.get("direction") == "rtl" else text
+
+
 class _Shown(dict[str, str]):
     """What a text may name; what is not known is left empty."""
 
@@ -106,13 +111,13 @@ def _shown(values: Mapping[str, Any], subject: Subject, words: dict[str, Any]) -
     )
     for name, value in values.items():
         if name.endswith("_us"):
-            shown[name.removesuffix("_us")] = clock(int(value))
+            shown[name.removesuffix("_us")] = _isolated(clock(int(value)), words)
         elif name in ("author", "party"):
             shown[name] = words["authors"].get(value) or subject.parties.get(
                 str(value).partition("/")[0], str(value).partition("/")[0]
             )
         elif name == "reference":
-            shown[name] = grouped(str(value))
+            shown[name] = _isolated(grouped(str(value)), words)
         elif name in ("purpose", "decision", "what"):
             table = words[{"purpose": "purposes", "decision": "decisions", "what": "what"}[name]]
             shown[name] = table.get(value, str(value))

@@ -57,7 +57,7 @@ def evidence_of(rules: Sequence[str], persons: Sequence[tuple[int, Person]], sco
             told = _told(rule, persons[0][1])
         if rule == "same-person":
             fields = _equal(persons)
-            told = [Told("Probability that it is one person", f"{score:.1%}")]
+            told = [Told("Probability that it is one person", "> 99.9 %" if score > 0.999 else f"{score:.1%}")]
         elif rule == "same-face":
             told = [Told("Likeness of the portraits (cosine)", f"{score:.2f}")]
         found.append(Evidence(rule, RULES[rule].says, fields, told))

@@ -9,7 +9,7 @@ of the coarse vectors, so that nothing can be lost by it:
 
 Many queries at once are multiplied in full, block by block. Both give the same set.
 
-Decision: docs/decisions/0009-linkage-and-face-search.md.
+Decision: docs/decisions/0012-linkage-and-face-search.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ weigh more than common ones. A link is a suspicion, never proof, and without som
 share everything else.
 
 Source: Fellegi, Sunter, "A theory for record linkage" (1969); Linacre et al., "Splink" (2022), IJPDS 7(3).
-Decision: docs/decisions/0009-linkage-and-face-search.md.
+Decision: docs/decisions/0012-linkage-and-face-search.md.
 """
 
 from __future__ import annotations

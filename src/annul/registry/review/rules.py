@@ -1,7 +1,7 @@
 """What a record can contradict: the rules, and those of them that one record alone can break.
 
 Source: GB 11643-1999 (form of the number); GB/T 2260 with its history of division codes, as python-stdnum carries it.
-Decision: docs/decisions/0009-linkage-and-face-search.md; rates and limits: docs/review.md.
+Decision: docs/decisions/0012-linkage-and-face-search.md; rates and limits: docs/review.md.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from annul.registry.notices.delivery import masked
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.citizen.own import act_of_holder, proof_of
-from annul.web.citizen.words import SAID, clock, kind_of
+from annul.web.citizen.words import SAID, clock, isolated, kind_of, time_of_day
 from annul.web.forms import Form
 from annul.web.words import CHANNELS, KIND_NAMES, PURPOSES, STATES, WORDS, _
 
@@ -58,7 +58,7 @@ async def checks(office: Office, call: Call) -> Reply:
     seen = await office.citizens.checks(person, before_us=max(0, call.query.before))
     days = [
         (day, [_check(line, names, translate) for line in lines])
-        for day, lines in groupby(seen, key=lambda line: clock(line.checked_at_us)[:10])
+        for day, lines in groupby(seen, key=lambda line: clock(line.checked_at_us)[1:11])
     ]
     searches = await office.searches.seen_by_holder(person, await office.citizens.own_ids(person), office.now_us())
     return pages.page(
@@ -73,7 +73,7 @@ async def checks(office: Office, call: Call) -> Reply:
 
 def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
     return {
-        "time": clock(line.checked_at_us)[11:], "party": line.party,
+        "time": isolated(f"{time_of_day(line.checked_at_us)} UTC"), "party": line.party,
         "document": names.get(line.document, translate(_("number alone"))),
         "purpose": translate(PURPOSES[line.purpose]), "channel": translate(CHANNELS[line.channel]), "outcome": line.outcome,
         "word": translate(WORDS[line.outcome]),

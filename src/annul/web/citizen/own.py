@@ -113,7 +113,7 @@ async def one(office: Office, call: Call) -> Reply:
 
 
 def _card(own: OwnDocument, translate: Any) -> dict[str, Any]:
-    return card(own, translate) | {"href": f"/my/documents/{own.id}", "action": translate(_("Open"))}
+    return card(own, translate) | {"href": f"/my/documents/{own.id}", "action": translate(_("Look at it"))}
 
 
 def _dispute(view: Any) -> dict[str, Any]:
@@ -121,6 +121,13 @@ def _dispute(view: Any) -> dict[str, Any]:
         "id": view.id, "state": view.state, "opened_at": clock(view.opened_at_us), "due_at": clock(view.due_at_us),
         "reason": view.reason, "decided_at": clock(view.decided_at_us) if view.decided_at_us else "",
     }  # fmt: skip
+
+
+def _not_now(call: Call, own: OwnDocument) -> Reply:
+    """Go back to the document: its state changed since the link was shown, or somebody typed the address."""
+    return pages.to(
+        f"/my/documents/{own.id}", flash=pages.translator(call)(_("This cannot be done with this document now.")), call=call
+    )
 
 
 async def _own(office: Office, call: Call) -> OwnDocument:
@@ -133,7 +140,7 @@ async def _own(office: Office, call: Call) -> OwnDocument:
 async def report_page(office: Office, call: Call) -> Reply:
     """Ask what happened to a document."""
     own = await _own(office, call)
-    return _report(office, call, own, Form(call.kept))
+    return _report(office, call, own, Form(call.kept)) if "report" in own.may else _not_now(call, own)
 
 
 async def report(office: Office, call: Call) -> Reply:
@@ -196,7 +203,10 @@ async def reported(office: Office, call: Call) -> Reply:
 async def sure_page(office: Office, call: Call) -> Reply:
     """Ask once before a document is locked, its report confirmed or undone; say what cannot be undone."""
     own = await _own(office, call)
-    return _sure(call, own, call.request.url.path.rpartition("/")[2], Form())
+    what = call.request.url.path.rpartition("/")[2]
+    if {"undo": "withdraw"}.get(what, what) not in own.may:
+        return _not_now(call, own)
+    return _sure(call, own, what, Form())
 
 
 async def sure(office: Office, call: Call) -> Reply:
@@ -237,7 +247,8 @@ def _hold_strong(call: Call) -> None:
 
 async def unlock_page(office: Office, call: Call) -> Reply:
     """Ask whether the lock opens altogether or for one purpose."""
-    return _unlock(call, await _own(office, call), Form({"minutes": "30"} | call.kept))
+    own = await _own(office, call)
+    return _unlock(call, own, Form({"minutes": "30"} | call.kept)) if "unlock" in own.may else _not_now(call, own)
 
 
 async def unlock(office: Office, call: Call) -> Reply:
@@ -279,7 +290,8 @@ def _unlock(call: Call, own: OwnDocument, form: Form, *, status: int = 200) -> R
 
 async def dispute_page(office: Office, call: Call) -> Reply:
     """Ask why an entry is wrong."""
-    return _dispute_form(office, call, await _own(office, call), Form(call.kept))
+    own = await _own(office, call)
+    return _dispute_form(office, call, own, Form(call.kept)) if "dispute" in own.may else _not_now(call, own)
 
 
 async def dispute(office: Office, call: Call) -> Reply:

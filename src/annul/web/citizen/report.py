@@ -29,7 +29,7 @@ from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
 from annul.web import pages
 from annul.web.call import Call, Reply
-from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, time_of_day
+from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated, time_of_day
 from annul.web.forms import Form
 from annul.web.words import KIND_NAMES, _
 
@@ -284,7 +284,7 @@ def sealed(office: Office, told: dict[str, Any]) -> dict[str, Any]:
         "exactly": clock(told["refused_at_us"], milliseconds=True),
         "points": told["points"],
         "lapses_at": clock(told["lapses_at_us"]) if told["lapses_at_us"] else "",
-        "reference": grouped(told["report"]),
+        "reference": isolated(grouped(told["report"])),
         "hours": office.settings.provisional_hours,
     }
 
@@ -356,7 +356,7 @@ async def state(office: Office, call: Call) -> Reply:
 def _state(_office: Office, call: Call, view: Any) -> dict[str, Any]:
     translate = pages.translator(call)
     return {
-        "reference": grouped(view.id), "state": view.state, "state_words": translate(REPORT_STATES[view.state]),
+        "reference": isolated(grouped(view.id)), "state": view.state, "state_words": translate(REPORT_STATES[view.state]),
         "what": translate(EVENTS[view.event]), "recorded_at": clock(view.recorded_at_us),
         "lapses_at": clock(view.lapses_at_us) if view.lapses_at_us else "",
     }  # fmt: skip

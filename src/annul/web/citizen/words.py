@@ -131,9 +131,15 @@ def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
 
 
 def clock(at_us: int, *, milliseconds: bool = False) -> str:
-    """Write a time with its zone."""
+    """Write a time with its zone, isolated so that it stands unchanged in a line that runs from right to left."""
     moment = datetime.fromtimestamp(at_us / 1e6, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC" if milliseconds else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC" if milliseconds else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return isolated(text)
+
+
+def isolated(text: str) -> str:
+    """Keep a text in its own direction. Source: Unicode UAX 9, left-to-right isolate."""
+    return f"\u2066{text}\u2069"
 
 
 def time_of_day(at_us: int, *, milliseconds: bool = False) -> str:

@@ -106,9 +106,14 @@ def _told(
         "next": [translate(NEXT[step]) for step in advice],
         "small": small,
         "advice": list(advice),
-        "check": "-".join(check[at : at + 4] for at in range(0, min(len(check), 16), 4)).upper(),
+        "check": spoken(check),
         "receipt": receipt,
     }
+
+
+def spoken(check: str) -> str:
+    """Return the beginning of a check's id in groups of four, as it is read out on the telephone."""
+    return "-".join(check[at : at + 4] for at in range(0, min(len(check), 16), 4)).upper()
 
 
 def no_answer(error: str, translate: Any) -> dict[str, Any]:

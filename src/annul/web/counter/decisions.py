@@ -14,7 +14,7 @@ from annul.registry.act import Act, Idempotency
 from annul.registry.counter import At, Confirmed, day_of, hold_officer
 from annul.web import pages
 from annul.web.counter import paper
-from annul.web.counter.counter import answer_page, frame, receipt_of, shown_again
+from annul.web.counter.counter import answer_page, frame, receipt_of, shown_again, spoken
 from annul.web.counter.words import DECISIONS, NEED_WORDS, REASON_WORDS
 from annul.web.forms import Form
 from annul.web.pages import moment
@@ -192,7 +192,7 @@ async def departures(office: Office, call: Call) -> Reply:
         {
             "at": moment(each.decided_at_us), "outcome": each.outcome, "decision": translate(DECISIONS[each.decision]),
             "reason": translate(REASON_WORDS[each.reason]), "words": each.words, "place": _place(each), "status": each.status,
-            "check": each.check[:16].upper(), "need": bool(each.need), "version": each.policy_version,
+            "check": spoken(each.check), "need": bool(each.need), "version": each.policy_version,
         }
         for each in found
     ]  # fmt: skip

@@ -20,7 +20,7 @@ from annul.records.codes import (
 from annul.records.policy import AXES, FOLLOW_UP_DAYS_MAX, Policy, UrgentNeed, Verdict, differences, floor_of
 from annul.registry.counter import TRIAL_DAYS_MAX, PolicyBook, PolicyVersion, Shift, Trial, hold_officer
 from annul.web import pages
-from annul.web.counter.counter import frame
+from annul.web.counter.counter import frame, spoken
 from annul.web.counter.decisions import act_of
 from annul.web.counter.words import AXIS_WORDS, CODE_WORDS, STEP_WORDS
 from annul.web.forms import Form
@@ -220,7 +220,7 @@ async def trial(office: Office, call: Call) -> Reply:
             "old": each.old, "new": each.new, "count": each.count,
             "why": _why(each, translate),
             "steps": ", ".join(translate(STEP_WORDS[step]) for step in each.new_advice),
-            "samples": [sample[:16].upper() for sample in each.samples],
+            "samples": [spoken(sample) for sample in each.samples],
         }
         for each in found.shifts
     ]  # fmt: skip

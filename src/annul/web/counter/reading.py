@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from multipart import MultipartError, MultipartParser, parse_options_header  # type: ignore[import-untyped]
+from multipart import MultipartError, MultipartParser, parse_options_header
 
 from annul.errors import BadInput, TimedOut, TooLarge
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from annul import metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound
+from annul.likeness.comparison import Result
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.status import Event, Proof
 from annul.registry.act import Act
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 Short = Annotated[str, Meta(max_length=200)]
 
 CANCEL_EVENTS: Final = {"nationality": Event.cancel_nationality, "data": Event.cancel_data}
+PROVEN: Final = ("report", "confirm", "withdraw", "lift")
+"""Acts that rest on a proof of who speaks."""
+BY_FINGER: Final = "in_person_fingerprint"
+FINGER_BYTES_MAX: Final = 4 * 1024 * 1024
 REVOKE_EVENTS: Final = {"error": Event.revoke_error, "fraud": Event.revoke_fraud, "misuse": Event.revoke_misuse}
 
 
@@ -54,6 +59,7 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     number: Short = ""
     valid_from: Short = ""
     valid_until: Short = ""
+    finger: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200) -> Rep
     return show(
         call, "desk/act.html", status=status, form=form, name=name, act_page=page, shown=shown, cards=others, fields=fields,
         card=card_of(call, found) if found is not None else None, typed=_typed_words(fields), resident=new,
+        may_finger=found is not None and found.person is not None,
         proofs=options(call, PROOFS), grounds=options(call, GROUNDS), cancels=options(call, CANCELS),
         revokes=options(call, REVOKES), back_to=f"/desk/searches/{shown.id}" + ("" if place == TYPED else f"/{place}"),
     )  # fmt: skip
@@ -157,7 +164,7 @@ async def do(office: Office, call: Call) -> Reply:
     translate, act = pages.translator(call), act_for(call)
     name, place = call.path["act"], int(call.path["place"])
     page = _page_of(call, name)
-    form = Form(msgspec.to_builtins(body))
+    form = Form({name: text for name, text in msgspec.to_builtins(body).items() if name != "finger"} | {"finger": ""})
     try:
         shown = await office.searches.view(act, call.path["search"])
         document: Document | Known
@@ -199,6 +206,8 @@ async def _carry_out(
     body: ActForm = call.body
     register, evidence = office.register, body.evidence.strip() or shown.case
     at_us = happened(form, office.now_us())
+    if name in PROVEN and body.proof == BY_FINGER:
+        await _hold_finger(office, act, shown, int(call.path["place"]), body.finger)
     if name == "report":
         if body.kind not in ("lost", "stolen"):
             raise BadInput(_("Say whether it was lost or stolen."), where="kind")
@@ -233,6 +242,34 @@ async def _carry_out(
     if body.reason not in events:
         raise BadInput(_("Choose the reason."), where="reason")
     return await register.change(act, document, events[body.reason], happened_at_us=at_us, evidence=evidence)
+
+
+async def _hold_finger(office: Office, act: Act, shown: SearchShown, place: int, live: bytes) -> None:
+    """Hold that the finger taken now is the holder's, where fingers of the holder are enrolled. Nothing of it is kept.
+
+    Raises:
+        BadInput: none is enrolled, none was taken, or it does not match.
+    """
+    none = BadInput(
+        _("No fingerprint of this holder is enrolled."), where="proof", mend=_("Check the identity in another way.")
+    )
+    found = None if place == TYPED else one_of(shown, place)
+    holder = next((each.person for each in shown.persons if found is not None and each.place == found.person), None)
+    if found is None or holder is None or not found.number or office.verifications is None:
+        raise none
+    scheme, _slash, rest = found.coverage.partition("/")
+    more: dict[str, Any] = {"issuer": rest.partition("/")[0], "kind": found.kind} if scheme == "icao-9303" else {}
+    document = parse_document(DocumentFields(scheme, found.number, **more))
+    recorded = await office.enrolments.for_comparison(act, document, holder.names[0].text, face=False, fingers=True)
+    if not recorded.templates:
+        raise none
+    if not live:
+        raise BadInput(_("Take the fingerprint now."), where="finger")
+    result, _reasons = await office.verifications.at_desk(live, list(recorded.templates))
+    if result is not Result.MATCH:
+        raise BadInput(
+            _("The fingerprint does not match what is enrolled."), where="finger", mend=_("Take it again, or another finger.")
+        )
 
 
 def _proof(body: ActForm) -> Proof:

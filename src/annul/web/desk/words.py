@@ -20,7 +20,10 @@ DELAY_GROUNDS: Final = {
     "court_order": _("A court has ordered it"),
 }
 PROOFS: Final = {
-    "in_person_fingerprint": (_("In person, with a fingerprint"), _("The report stands until it is lifted.")),
+    "in_person_fingerprint": (
+        _("In person, with a fingerprint"),
+        _("Compared now with the enrolled ones; the report stands until it is lifted."),
+    ),
     "in_person": (_("In person, identity checked"), _("The report stands until it is lifted.")),
     "online_strong": (_("By strong login"), _("The report stands until it is lifted.")),
     "online": (_("Online, without login"), _("Stops the document for a time; must be confirmed.")),

@@ -34,7 +34,8 @@ LIVE_FOR_S: Final = 600.0
 """A stream ends after ten minutes; the browser comes back by itself, and its session is asked again."""
 
 SHARES: Final = (0.5, 0.9, 0.99, 0.999)
-AGES: Final = ((1, _("up to a day")), (7, _("up to a week")), (30, _("up to 30 days")), (10**6, _("older")))
+AGES: Final = ((1, _("1 day")), (7, _("1 week")), (30, _("30 days")), (10**6, _("older")))
+"""Classes of age in days, each up to its limit."""
 ROOMS: Final = (
     ("/oversight", _("Health")),
     ("/oversight/parties", _("Who checks")),

@@ -99,6 +99,13 @@ def _region(code: str) -> str:
     return f"{code} {provinces().get(code[:2], '')}".strip()
 
 
+def _short(name: str) -> str:
+    """Return the name of a province without what kind it is, for the axis of a plot."""
+    for kind in ("维吾尔自治区", "回族自治区", "壮族自治区", "自治区", "特别行政区", "省", "市"):
+        name = name.removesuffix(kind)
+    return name
+
+
 async def queue(office: Office, call: Call) -> Reply:
     """List suspicions, the surest first, by cause, region and state."""
     wanted: Wanted = call.query
@@ -199,7 +206,11 @@ async def _shown(office: Office, call: Call, form: Form, *, status: int = 200) -
     suspicion = call.path["suspicion"]
     looked = await office.review.view(act, suspicion, case=call.session.case or suspicion)
     translate = pages.translator(call)
-    marked = {field for each in looked.evidence for field in each.fields}
+    marked = {
+        field: translate(_("agrees") if each.rule == "same-person" else _("evidence"))
+        for each in looked.evidence
+        for field in each.fields
+    }
     proposal = next((each for each in looked.decisions if each.state == "waiting"), None)
     shall: list[tuple[str, str]] = []
     if proposal is not None and proposal.decision == Decision.correct_entry.value:
@@ -239,7 +250,7 @@ def _past(call: Call, each: DecisionView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _side_by_side(call: Call, looked: Looked, marked: set[str]) -> list[dict[str, Any]]:
+def _side_by_side(call: Call, looked: Looked, marked: dict[str, str]) -> list[dict[str, Any]]:
     """Return the fields of the records as rows: one cell a record, and whether the evidence rests on the row."""
     translate = pages.translator(call)
     papers: dict[int, list[str]] = {}
@@ -255,10 +266,7 @@ def _side_by_side(call: Call, looked: Looked, marked: set[str]) -> list[dict[str
     for field, words in FIELDS.items():
         found = cells(field)
         if any(found):
-            equal = len(found) > 1 and len({str(each) for each in found}) == 1
-            rows.append(
-                {"name": translate(words), "cells": found, "marked": field in marked, "equal": equal, "photo": field == "photo"}
-            )
+            rows.append({"name": translate(words), "cells": found, "marked": marked.get(field, ""), "photo": field == "photo"})
     return rows
 
 
@@ -325,7 +333,7 @@ async def figures(office: Office, call: Call) -> Reply:
         drawn.append(
             plots.columns(
                 f"{translate(CAUSES[cause])}: {translate(CAUSE_HINTS[cause])}",
-                [provinces().get(code, code) or translate(_("not known")) for code, _count in top],
+                [_short(provinces().get(code, code)) or translate(_("not known")) for code, _count in top],
                 [float(count) for _code, count in top], name=translate(_("Suspicions")), first_column=translate(_("Region")),
             )
         )  # fmt: skip

@@ -10,6 +10,8 @@ from annul.web.review import api, desk
 
 ISSUER: Final = frozenset({"issuer"})
 COUNTS: Final = frozenset({"issuer", "supervisor"})
+SECOND: Final = COUNTS
+"""Who may be the second officer: another of the civil registry, or the supervisor."""
 REVIEW: Final = officers("issuer", duty="review")
 SEEN: Final = officers("issuer", "supervisor", duty="review")
 
@@ -21,9 +23,11 @@ PROBLEMS: Final = ("conflict", "not-found", "not-yet-effective", "transition-ref
 TAG: Final = "clean-up"
 
 
-def _step(path: str, handler: object, summary: str, body: object, patterns: dict[str, str]) -> Route:
+def _step(
+    path: str, handler: object, summary: str, body: object, patterns: dict[str, str], *, who: frozenset[str] = ISSUER
+) -> Route:
     return Route(
-        method="POST", path=path, who=ISSUER, handler=handler, summary=summary, body=body, returns=api.DecidedShown, write=True,  # type: ignore[arg-type]
+        method="POST", path=path, who=who, handler=handler, summary=summary, body=body, returns=api.DecidedShown, write=True,  # type: ignore[arg-type]
         problems=PROBLEMS, patterns=patterns, tag=TAG,
     )  # fmt: skip
 
@@ -40,11 +44,16 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     _step("/v1/review/suspicions/{id}/decide", api.decide, "Decide a suspicion", api.Decide, ID),
     Route(
-        method="GET", path="/v1/review/decisions", who=ISSUER, handler=api.waiting,
+        method="GET", path="/v1/review/decisions", who=SECOND, handler=api.waiting,
         summary="List decisions that wait for a second officer", returns=api.DecisionList, tag=TAG,
     ),
-    _step("/v1/review/decisions/{decision}/confirm", api.confirm, "Confirm a decision, as the second officer", None, DECISION),
-    _step("/v1/review/decisions/{decision}/refuse", api.refuse, "Refuse a decision that waits", api.Grounded, DECISION),
+    _step(
+        "/v1/review/decisions/{decision}/confirm", api.confirm, "Confirm a decision, as the second officer", None, DECISION,
+        who=SECOND,
+    ),
+    _step(
+        "/v1/review/decisions/{decision}/refuse", api.refuse, "Refuse a decision that waits", api.Grounded, DECISION, who=SECOND
+    ),
     _step("/v1/review/decisions/{decision}/undo", api.undo, "Take a decision back", api.Grounded, DECISION),
     Route(
         method="GET", path="/v1/review/figures", who=COUNTS, handler=api.figures,

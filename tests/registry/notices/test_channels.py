@@ -1,0 +1,230 @@
+"""The channels, each against a real peer on loopback: a mail server, a gateway, a party's webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email
+import json
+import threading
+from collections.abc import Iterator
+from email.message import Message
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from annul.errors import BadInput, Conflict, NotFound, UnsafeSettings
+from annul.records.codes import Realm
+from annul.registry.act import Act
+from annul.registry.notices import queue
+from annul.registry.notices.channels import Gateway, Smtp, Undelivered, Webhooks
+from annul.registry.notices.outbox import Outbox
+from annul.registry.notices.webhooks import WebhookBook
+from annul.registry.parties import Parties
+from annul.registry.store import Fresh
+from tests.registry.notices.street import Street
+
+
+class Mailbox:
+    """A mail server's handler: takes mail, or answers as told."""
+
+    def __init__(self) -> None:
+        self.mail: list[Message] = []
+        self.refusal = ""
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
+        """Take or refuse a recipient."""
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        """Keep a letter."""
+        self.mail.append(email.message_from_bytes(envelope.content, policy=default))
+        return "250 OK"
+
+
+class FreePort(Controller):
+    """A mail server on whichever port is free: aiosmtpd greets the port it was given, which here is known only now."""
+
+    def _trigger_server(self) -> None:
+        assert self.server is not None
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    """A mail server on a free port, and its address."""
+    box = Mailbox()
+    server = FreePort(box, hostname="127.0.0.1", port=0)
+    server.start()
+    yield box, f"smtp://127.0.0.1:{server.port}"
+    server.stop()
+
+
+class Peer:
+    """An HTTP server that keeps requests and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.status = 204
+        peer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", "0")))
+                peer.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(peer.status)
+                if peer.status == 302:
+                    self.send_header("location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_parts: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/in"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """A peer on a free port."""
+    made = Peer()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_a_letter_arrives_with_its_id_and_says_that_a_machine_wrote_it(mailbox: tuple[Mailbox, str]) -> None:
+    """Subject and text in any script; Message-ID is the delivery's id; Auto-Submitted keeps robots from answering."""
+    box, url = mailbox
+    assert asyncio.run(Smtp(url, "register@annul.test").send("m_1", "a@mail.test", "您的证件", "正文\n第二行", "zh"))
+    (letter,) = box.mail
+    assert letter["Subject"] == "您的证件"
+    assert letter["Message-ID"] == "<m_1@annul.test>"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter.get_content().split() == ["正文", "第二行"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("refusal", "for_good"), [("450 later", False), ("550 no such user", True)])
+def test_a_refused_recipient_is_tried_again_or_not(mailbox: tuple[Mailbox, str], refusal: str, for_good: bool) -> None:
+    """A transient refusal is for now, a permanent one for good; the fault holds a code and no address."""
+    box, url = mailbox
+    box.refusal = refusal
+    with pytest.raises(Undelivered) as caught:
+        asyncio.run(Smtp(url, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
+    assert caught.value.for_good == for_good
+    assert caught.value.fault == f"smtp-{refusal[:3]}"
+
+
+def test_a_mail_server_that_is_away_is_for_now() -> None:
+    """Nothing listens: not for good."""
+    with pytest.raises(Undelivered) as caught:
+        asyncio.run(Smtp("smtp://127.0.0.1:1", "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
+    assert not caught.value.for_good
+
+
+@pytest.mark.parametrize(("url", "sender"), [("mail.test", "a@b.test"), ("smtp://mail.test", ""), ("http://x", "a@b.test")])
+def test_a_mail_server_that_is_not_named_is_refused_at_start(url: str, sender: str) -> None:
+    """An operator hears of it at once, with the setting's name."""
+    with pytest.raises(UnsafeSettings, match="notices_"):
+        Smtp(url, sender)
+
+
+def test_a_short_message_carries_an_idempotency_key_and_the_token_in_no_address(peer: Peer) -> None:
+    """The gateway sees the id twice and can drop copies; its token travels as a header."""
+    gateway = Gateway(peer.url.replace("http://", "http://secret-token@"))
+    assert asyncio.run(gateway.send("m_2", "+861055550100", "text"))
+    path, headers, body = peer.requests[0]
+    assert path == "/in"
+    assert headers["idempotency-key"] == "m_2"
+    assert headers["authorization"] == "Bearer secret-token"
+    assert json.loads(body) == {"id": "m_2", "to": "+861055550100", "text": "text"}
+
+
+@pytest.mark.parametrize(("status", "for_good"), [(503, False), (429, False), (400, True), (302, True)])
+def test_a_gateway_that_refuses_is_tried_again_or_not(peer: Peer, status: int, for_good: bool) -> None:
+    """Overload is for now; a bad request or a redirect is for good, and no redirect is followed."""
+    peer.status = status
+    with pytest.raises(Undelivered) as caught:
+        asyncio.run(Gateway(peer.url).send("m_3", "1", "t"))
+    assert caught.value.for_good == for_good
+    assert len(peer.requests) == 1
+
+
+def _party(street: Street) -> WebhookBook:
+    class Nothing:
+        parties_generation = 0
+
+        def parties(self) -> tuple[int, bytes]:
+            return 0, b""
+
+    parties = Parties(Fresh(street.conninfo), Nothing(), street.clock)  # type: ignore[arg-type]
+    with contextlib.suppress(Conflict):
+        street.run(parties.create(Act("setup"), "bank", "Bank", "relying_party"))
+    return WebhookBook(Fresh(street.conninfo), street.keys.envelope, private=True)
+
+
+def test_a_webhook_is_signed_and_sent_again_under_the_same_id(street: Street, peer: Peer) -> None:
+    """Standard Webhooks: the party verifies it with its secret; a changed body does not verify; a retry keeps its id."""
+    book = _party(street)
+    _view, secret = street.run(book.add("bank", "live", peer.url, ["recall"], street.clock()))
+    peer.status = 500
+    values = {"check": "ab" * 16, "checked_at_us": street.clock()}
+    street.on_db(lambda db: queue(db, "recall", key="recall:1", now_us=street.clock(), party="bank", values=values))
+    street.clock.us = 1_795_000_000_000_000
+    street.turn()
+    peer.status = 204
+    street.clock.us += 60_000_000
+    street.turn()
+    (_, first, _), (_, headers, body) = peer.requests
+    assert first["webhook-id"] == headers["webhook-id"]
+    signed = Webhook(secret).sign(headers["webhook-id"], _at(headers), body.decode())
+    assert signed == headers["webhook-signature"]
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body + b" ", headers)
+    assert json.loads(body)["data"]["check"] == "ab" * 16
+    assert json.loads(body)["realm"] == Realm.live.value
+
+
+def _at(headers: dict[str, str]) -> Any:
+    import datetime
+
+    return datetime.datetime.fromtimestamp(int(headers["webhook-timestamp"]), datetime.UTC)
+
+
+def test_a_party_without_that_kind_is_not_called(street: Street, peer: Peer) -> None:
+    """A webhook hears of the kinds it named alone, and of nothing after it was ended."""
+    book = _party(street)
+    view, _secret = street.run(book.add("bank", "live", peer.url, ["attempt_not_mine"], street.clock()))
+    street.on_db(lambda db: queue(db, "recall", key="recall:2", now_us=street.clock(), party="bank"))
+    street.turn()
+    street.on_db(lambda db: queue(db, "attempt_not_mine", key="a:1", now_us=street.clock(), party="bank"))
+    peer.status = 500
+    street.turn()
+    street.run(book.end("bank", "live", view.id, street.clock()))
+    street.clock.us += 60_000_000
+    street.turn()
+    assert len(peer.requests) == 1
+    dead = street.run(Outbox(Fresh(street.conninfo)).deliveries(state="dead"))
+    assert [one.fault for one in dead] == ["webhook-ended"]
+    with pytest.raises(NotFound):
+        street.run(book.end("bank", "live", view.id, street.clock()))
+
+
+def test_webhooks_do_not_reach_into_our_own_network(peer: Peer) -> None:
+    """Plain http and private addresses are refused where the operator has not allowed them."""
+    secret = "whsec_" + "A" * 43 + "="
+    with pytest.raises(BadInput, match="https"):
+        asyncio.run(Webhooks().send("m_4", peer.url, secret, "{}", 0))
+    with pytest.raises(Undelivered) as caught:
+        asyncio.run(Webhooks().send("m_4", "https://127.0.0.1:1/in", secret, "{}", 0))
+    assert (caught.value.fault, caught.value.for_good) == ("host-private", True)
+    assert peer.requests == []

@@ -1,0 +1,148 @@
+"""What a person sees of the own documents, and what is held back until when."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from annul.errors import Conflict, Forbidden, NotFound
+from annul.records.status import Event, Proof
+from annul.registry.act import Act
+from annul.registry.citizen import Citizens
+from annul.registry.notices import hold
+from annul.registry.notices.sources import HOLDER
+from annul.registry.store import Fresh
+from tests.registry.notices.street import Street
+from tests.registry.people.town import LI, REGISTRAR, WANG, person
+from tests.registry.world import DAY_US, ISSUER, POLICE, STRONG, card, passport
+
+ISSUER_URL, HOLDS = "https://idp.test", Act(HOLDER)
+
+
+class Hall(Street):
+    """A street whose people ask about themselves."""
+
+    def __init__(self, conninfo: str, home: Path) -> None:
+        super().__init__(conninfo, home)
+        self.citizens = Citizens(Fresh(conninfo), self.keys, self.register, self.people, self.vault, self.clock)
+        self.person: int = self.rows("SELECT id FROM person_record")[0][0]
+        self.document: int = self.rows("SELECT id FROM document")[0][0]
+
+    def lost(self) -> None:
+        """Report the card lost at a desk."""
+        self.run(self.register.report(POLICE, card(), "lost", happened_at_us=self.clock(), proof=STRONG))
+
+
+@pytest.fixture
+def hall(database: str, memory_folder: Path, tmp_path: Path) -> Hall:
+    """A holder with a card."""
+    return Hall(database, tmp_path)
+
+
+def test_documents_are_told_with_what_may_be_done(hall: Hall) -> None:
+    """A card in force may be reported and locked; a dead one may only be disputed; its number is not told whole."""
+    (own,) = hall.run(hall.citizens.documents(hall.person))
+    assert (own.state, own.may, own.ends_with) == ("current", ["report", "lock"], "002X")
+    hall.lost()
+    (own,) = hall.run(hall.citizens.documents(hall.person))
+    assert (own.state, own.may) == ("reported_lost", ["dispute"])
+
+
+def test_a_passport_issued_to_the_person_is_among_them(hall: Hall) -> None:
+    """All kinds of documents of one person, those that count first."""
+    hall.run(hall.register.issue(ISSUER, passport(), happened_at_us=hall.clock(), person_number=WANG))
+    hall.lost()
+    assert [own.kind for own in hall.run(hall.citizens.documents(hall.person))] == ["P", "resident"]
+
+
+def test_a_strong_login_reports_for_good_and_a_weak_one_suspends(hall: Hall) -> None:
+    """Graded proof, graded effect (rule 5), also from home."""
+    happened = hall.clock()
+    weak = hall.run(
+        hall.citizens.report(HOLDS, hall.person, hall.document, "lost", happened_at_us=happened, proof=Proof.online)
+    )
+    assert weak.state == "suspended"
+    strong = hall.run(hall.citizens.confirm(HOLDS, hall.person, hall.document, proof=Proof.online_strong))
+    assert strong.state == "reported_lost"
+
+
+def test_checks_are_shown_with_their_lawful_delay(hall: Hall) -> None:
+    """A bank's check at once, by organisation and purpose; one of a party for law enforcement after thirty days."""
+    hall.ask()
+    hall.ask(purpose="medical")
+    assert [seen.purpose for seen in hall.run(hall.citizens.checks(hall.person))] == ["medical", "account-opening"]
+    hall.rows("UPDATE check_index SET purpose = 11 WHERE purpose = 9")
+    assert [seen.purpose for seen in hall.run(hall.citizens.checks(hall.person))] == ["account-opening"]
+    hall.clock.us += 31 * DAY_US
+    assert len(hall.run(hall.citizens.checks(hall.person))) == 2
+
+
+def test_a_hold_hides_refused_checks_and_attempts_until_its_end(hall: Hall) -> None:
+    """While a case is open neither list shows the try; afterwards both do."""
+    hall.lost()
+    end = hall.clock() + 5 * DAY_US
+    hall.on_db(partial(hold, document_id=hall.document, case="case 1", author="police-1", until_us=end, now_us=hall.clock()))
+    hall.ask()
+    hall.turn()
+    assert hall.run(hall.citizens.checks(hall.person)) == []
+    assert hall.run(hall.citizens.attempts(hall.person)) == []
+    hall.clock.us = end
+    assert len(hall.run(hall.citizens.checks(hall.person))) == 1
+    assert len(hall.run(hall.citizens.attempts(hall.person))) == 1
+
+
+def test_not_me_reaches_party_and_police_once(hall: Hall) -> None:
+    """Said twice it is one notice and one entry; it cannot be taken back here."""
+    hall.lost()
+    hall.ask()
+    hall.turn()
+    (attempt,) = hall.run(hall.citizens.attempts(hall.person))
+    for _ in range(2):
+        assert hall.run(hall.citizens.say(HOLDS, hall.person, attempt.id, "not_me")).said == "not_me"
+    assert hall.rows("SELECT count(*) FROM notice WHERE kind = 'attempt_not_mine' AND party = 'bank'") == [(1,)]
+    assert [one["id"] for one in hall.run(hall.citizens.denied())] == [attempt.id]
+    with pytest.raises(Conflict):
+        hall.run(hall.citizens.say(HOLDS, hall.person, attempt.id, "me"))
+
+
+def test_somebody_else_is_not_there(hall: Hall) -> None:
+    """Documents and attempts of others answer as if they did not exist."""
+    other = hall.run(
+        hall.people.add(REGISTRAR, person(LI, "李雷", birth_date="1980-01-01"), happened_at_us=hall.clock())
+    ).person
+    hall.lost()
+    hall.ask()
+    hall.turn()
+    (attempt,) = hall.run(hall.citizens.attempts(hall.person))
+    assert hall.run(hall.citizens.documents(other)) == []
+    with pytest.raises(NotFound):
+        hall.run(hall.citizens.say(HOLDS, other, attempt.id, "me"))
+    with pytest.raises(NotFound):
+        hall.run(hall.citizens.lock(HOLDS, other, hall.document, proof=Proof.online_strong, locked=True))
+
+
+def test_a_login_finds_its_person_and_stays_with_it(hall: Hall) -> None:
+    """By the number first, then as the subject; the same subject with another number is refused; an unknown one is told so."""
+    assert hall.run(hall.citizens.log_in(ISSUER_URL, "s1", WANG)) == hall.person
+    assert hall.run(hall.citizens.log_in(ISSUER_URL, "s1", "")) == hall.person
+    hall.run(hall.people.add(REGISTRAR, person(LI, "李雷", birth_date="1980-01-01"), happened_at_us=hall.clock()))
+    with pytest.raises(Forbidden):
+        hall.run(hall.citizens.log_in(ISSUER_URL, "s1", LI))
+    with pytest.raises(NotFound):
+        hall.run(hall.citizens.log_in(ISSUER_URL, "s2", ""))
+    with pytest.raises(NotFound):
+        hall.run(hall.citizens.log_in("https://other.test", "s1", ""))
+
+
+def test_everything_held_is_told_and_names_no_other(hall: Hall) -> None:
+    """The download has the entry, the history, checks and notices."""
+    hall.run(hall.register.change(ISSUER, card(), Event.compromise, happened_at_us=hall.clock()))
+    hall.ask()
+    hall.turn()
+    held = hall.run(hall.citizens.everything(hall.person))
+    assert held["person"]["personal_number"] == WANG
+    assert [line["event"] for line in held["documents"][0]["history"]] == ["issue", "compromise"]
+    assert len(held["checks"]) == 1
+    assert "compromised" in [line["kind"] for line in held["notices"]]

@@ -1,0 +1,71 @@
+"""The operator's files are about the counts annul really has: names, labels and their values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from annul import metrics
+
+OPS = Path(__file__).parents[1] / "ops"
+FOREIGN = {"up", "job"}
+"""What Prometheus itself adds."""
+
+
+def _expressions() -> Iterator[tuple[str, str]]:
+    rules = yaml.safe_load((OPS / "prometheus" / "annul.rules.yml").read_text(encoding="utf-8"))
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for panel in json.loads((OPS / "grafana" / "annul.json").read_text(encoding="utf-8"))["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+def _known() -> dict[str, set[str]]:
+    """Return every time series annul can have -> its labels."""
+    assert metrics.CHECKS
+    known: dict[str, set[str]] = {}
+    for collector in REGISTRY._collector_to_names:  # the client offers no other way to see counts that have no child yet
+        labels = set(getattr(collector, "_labelnames", ()))
+        for name in REGISTRY._collector_to_names[collector]:
+            known[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    return known
+
+
+@pytest.mark.parametrize(("title", "expression"), list(_expressions()))
+def test_an_expression_asks_for_counts_and_labels_that_exist(title: str, expression: str) -> None:
+    """A renamed count would leave an alert silent: it fails here instead."""
+    known = _known()
+    names = set(re.findall(r"\bannul_[a-z_]+", expression))
+    assert names or "up" in expression
+    assert names <= set(known), (title, names - set(known))
+    allowed = set().union(*(known[name] for name in names)) | FOREIGN
+    used = set(re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)\s*\"", expression))
+    for listed in re.findall(r"\bby \(([^)]*)\)", expression):
+        used |= {label.strip() for label in listed.split(",")}
+    assert used <= allowed, (title, used - allowed)
+
+
+def test_every_alert_says_what_is_wrong_and_the_next_step() -> None:
+    """Somebody reads it at night."""
+    rules = yaml.safe_load((OPS / "prometheus" / "annul.rules.yml").read_text(encoding="utf-8"))
+    names = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    assert len(names) == len(set(names)) >= 10
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            assert set(rule["annotations"]) == {"summary", "description", "next"}, rule["alert"]
+            assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_the_five_numbers_of_oversight_stand_first_on_the_dashboard() -> None:
+    """Operator and supervisor look at the same five numbers."""
+    panels = json.loads((OPS / "grafana" / "annul.json").read_text(encoding="utf-8"))["panels"]
+    assert [panel["type"] for panel in panels[:5]] == ["stat"] * 5
+    assert len({panel["id"] for panel in panels}) == len(panels)
