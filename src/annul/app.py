@@ -366,7 +366,7 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
     from annul.registry.checklog import CheckLog
     from annul.registry.checks import Checks
     from annul.registry.citizen import Citizens
-    from annul.registry.counter import Departures, Policies
+    from annul.registry.counter import Departures
     from annul.registry.disputes import Disputes
     from annul.registry.drafts import Drafts
     from annul.registry.found import FoundCards
@@ -383,6 +383,7 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
     from annul.registry.people.people import People
     from annul.registry.people.tags import PEOPLE_FOLDER
     from annul.registry.people.vault import Vault
+    from annul.registry.policies import Policies
     from annul.registry.provisional import ProvisionalReports
     from annul.registry.quota import Quota
     from annul.registry.recalls import Recalls

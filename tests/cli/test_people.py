@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 from tests.cli.conftest import Annul, demo_of
+from tests.registry.people.test_enrolment import template as finger_template
+from tests.registry.review.clinic import number as citizen_number
 
 NUMBER = "440524198001010013"
 
@@ -66,7 +68,7 @@ def test_a_wrong_list_is_refused_with_the_next_step(annul: Annul, tmp_path: Path
 
 def test_enrolment_and_events_of_one_person(annul: Annul, tmp_path: Path) -> None:
     """Entered, contacts set, fingers enrolled with consent and withdrawn, married, number corrected, taken back, erased."""
-    number, corrected = "110105198501010015", "110105198501010031"
+    number, corrected = citizen_number("110105", "19850101", 1), citizen_number("110105", "19850101", 3)
     file = tmp_path / "person.json"
     file.write_text(
         json.dumps({"personal_number": number, "names": [{"text": "赵云"}], "sex": "M", "birth_date": "1985-01-01"})
@@ -75,10 +77,8 @@ def test_enrolment_and_events_of_one_person(annul: Annul, tmp_path: Path) -> Non
     contacts = annul("person", "contacts", "--number", number, "--contact", "phone=+8613900000000", "--json")
     assert contacts.json["person"] == made["person"]
     assert annul("person", "contacts", "--number", number, "--contact", "nonsense").code == 2
-    from tests.web.test_people import TEMPLATE
-
     template = tmp_path / "index.fmr"
-    template.write_bytes(TEMPLATE)
+    template.write_bytes(finger_template())
     enrolled = annul("person", "enrol", "--number", number, "--consent", "form 9", "--finger", f"2={template}=60")
     assert enrolled.code == 0, enrolled.err
     assert annul("person", "enrolled", "--number", number, "--json").json[0]["trait"] == "finger"
@@ -98,7 +98,7 @@ def test_enrolment_and_events_of_one_person(annul: Annul, tmp_path: Path) -> Non
 
 def test_a_list_with_shared_numbers_comes_in_only_when_asked_for(annul: Annul, tmp_path: Path) -> None:
     """Two people with one number: the second line is refused, or taken for the clean-up; a staged list is discarded."""
-    number = "110105197001010018"
+    number = citizen_number("110105", "19700101", 1)
     lists = tmp_path / "list.csv"
     lists.write_text(f"personal_number,name\n{number},李一\n{number},李二\n{number},李一\n", encoding="utf-8")
     assert annul("person", "import", lists, "--dry-run", "--json").json["bad"]["number-known"]["first_lines"] == [3, 4]

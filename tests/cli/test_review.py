@@ -28,10 +28,8 @@ def test_a_suspicion_from_evidence_to_undo(annul: Annul, tmp_path: Path) -> None
     number_says = next(told["value"] for told in looked["evidence"][0]["told"] if told["label"] == "Sex by the number")
     correction = tmp_path / "correction.json"
     correction.write_text(json.dumps({"sex": number_says}))
-    made = annul(
-        "review", "decide", found["id"], "correct_entry", "--correction", correction, "--cancel-documents", "--grounds", "file 7",
-        "--json",
-    ).json  # fmt: skip
+    words = ("correct_entry", "--correction", correction, "--cancel-documents", "--grounds", "file 7", "--json")
+    made = annul("review", "decide", found["id"], *words).json
     assert made["state"] == "waiting"
     assert annul("review", "confirm", made["decision"], "--as", "issuer").code == 1
     assert made["decision"] in annul("review", "waiting").out

@@ -255,3 +255,22 @@ def test_a_demo_starts_again_with_everything_it_had(
     tried.write_text(json.dumps(before["try"]))
     assert annul("check", "--document", tried, "--json").json["status"]["code"] == "S11"
     assert annul("check", "--sample", "try").code == 0
+
+
+def test_a_listing_that_was_never_true_is_corrected_by_two_officers(annul: Annul, demo_home: Path, tmp_path: Path) -> None:
+    """Reported with a name, read for a case, proposed by the desk, refused to the desk, confirmed by the supervisor."""
+    card = fresh_card(annul, demo_home, tmp_path, "110101199003070118")
+    report = annul("report", "lost", "--document", card, "--reporter", "张伟", "--json").json["report"]
+    assert annul("report", "reporter", report, "--case", "K-1", "--json").json["name"] == "张伟"
+    assert annul("report", "reporter", report, "--case", "K-1", "--as", "issuer").code == 1
+    wanted = ("--fact", "reported_lost", "--reason", "the wrong number was written down", "--case", "K-1")
+    proposed = annul("correction", "propose", "--document", card, *wanted, "--json").json
+    assert proposed["state"] == "proposed"
+    assert annul("check", "--document", card).code == EXITS["STOP"]
+    decided = ("correction", "confirm", proposed["correction"], "--reason", "the file shows it")
+    assert annul(*decided, "--as", "police").code == 1
+    confirmed = annul(*decided)
+    assert confirmed.code == 0, confirmed
+    assert "CONFIRMED" in confirmed.out
+    assert annul("check", "--document", card).code == EXITS["PASS"]
+    assert annul("correction", "show", proposed["correction"], "--json").json["status"] == "current"

@@ -22,16 +22,10 @@ from annul.records.policy import DEFAULT_POLICY, Decisions, Policy
 from annul.registry import keys as key_file
 from annul.registry.accounts import Accounts, Indexer
 from annul.registry.act import Act, Idempotency
-from annul.registry.counter import (
-    DAY_US,
-    At,
-    Confirmed,
-    Departures,
-    Policies,
-    hold_officer,
-    settle_shown,
-)
+from annul.registry.counter import At, Confirmed, Departures, settle_shown, tell_due
 from annul.registry.parties import Parties, Principal, load_snapshot, read_snapshot
+from annul.registry.policies import DAY_US, Policies, hold_officer
+from annul.registry.rotation import rotate
 from annul.registry.store import Fresh
 from tests.registry import desk as small
 from tests.registry.desk import Desk, State, card, parsed, principal, question
@@ -419,3 +413,30 @@ def test_a_counters_key_is_no_officer(branch: Branch) -> None:
     hold_officer(branch.bank)
     with pytest.raises(Forbidden):
         hold_officer(msgspec.structs.replace(branch.bank, use="counter"))
+
+
+def test_a_follow_up_outlives_a_rotation_of_the_keys(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of documents change, the follow-up is re-keyed with them: the new card still closes it."""
+    (stop,) = branch.ask(branch.bank, question(purpose="medical"))
+    branch.serve(stop)
+    branch.keys = rotate(branch.database, branch.home, lambda: branch.now)
+    monkeypatch.setattr(small, "LIVE", branch.keys.documents("live"))
+    branch.ask(branch.bank, question(purpose="medical"), question(NEW))
+    assert branch.settle() == 1
+
+
+def test_a_relying_party_is_told_once_when_the_day_is_over(branch: Branch) -> None:
+    """Not before the day, not after the new card was shown, and not twice; the notice names the party's own reference."""
+    (stop,) = branch.ask(branch.bank, question(purpose="medical"))
+    branch.serve(stop)
+
+    def tell() -> int:
+        return branch.run(tell_due(Fresh(branch.database), branch.now))
+
+    assert tell() == 0
+    branch.now += 31 * DAY_US
+    assert (tell(), tell()) == (1, 0)
+    with psycopg.connect(branch.database) as db:
+        rows = db.execute("SELECT party, kind, details FROM notice").fetchall()
+    assert [(party, kind) for party, kind, _ in rows] == [("bank", "follow_up_due")]
+    assert msgspec.json.decode(rows[0][2])["reference"] == "K-17"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import itertools
 import json
@@ -9,16 +10,22 @@ import re
 import time
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from annul.app import doors
 from annul.demo.numbers import ORDER_MAX, personal_numbers
+from annul.errors import NotFound, UnsafeSettings
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.person import Contact, Name, Person
 from annul.registry.act import Act
 from annul.registry.documents import Known
+from annul.settings import Settings
+from annul.web.citizen import account
 from annul.web.oidc import BACK
 from tests.web.conftest import WAIT_S, House
 
@@ -232,8 +239,9 @@ def test_a_strong_login_shows_the_documents_and_reports_for_good(house: House, b
     browser.go(f"/my/documents/{holder.document}/report").send(what="stolen", when=TODAY)
     assert "stopped working at" in browser.text
     assert house.ask(holder.fields)["status"]["code"] == "S11"
-    browser.go(f"/my/documents/{holder.document}/report").send(what="stolen", when=TODAY)
-    assert browser.page.status_code in (200, 400)
+    browser.go(f"/my/documents/{holder.document}/report")  # the link of an older page
+    assert browser.path == f"/my/documents/{holder.document}"
+    assert "cannot be done with this document now" in browser.text
 
 
 def test_a_weak_login_only_suspends(house: House, browser: Browser) -> None:
@@ -395,3 +403,12 @@ def test_too_many_tries_are_stopped_and_say_what_to_do(house: House) -> None:
         report(browser, holder, name="李雷")
     assert "too many tries" in browser.text
     assert "Wait a while" in browser.text
+
+
+def test_without_a_demo_there_is_neither_outbox_nor_provider(tmp_path: Path) -> None:
+    """The demo's open doors exist in a demo alone; a register that no demo made refuses to be one."""
+    plain: Any = SimpleNamespace(settings=Settings(home=tmp_path))
+    with pytest.raises(NotFound):
+        asyncio.run(account.outbox(plain, None))  # type: ignore[arg-type]
+    with pytest.raises(UnsafeSettings, match="demo"):
+        doors(SimpleNamespace(settings=Settings(home=tmp_path, demo=True)))  # type: ignore[arg-type]

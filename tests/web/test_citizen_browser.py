@@ -21,25 +21,22 @@ def _page(chromium: Any, house: House, number: int, **more: Any) -> Any:
     return open_page(chromium, house, extra_http_headers={"x-forwarded-for": f"198.51.100.{number}"}, **more)
 
 
-def _type(page: Any, text: str) -> None:
-    """Type into the field that has the focus, after the tab that brings it there."""
-    page.keyboard.type(text)
-
-
 def _report_by_keyboard(page: Any, holder: Holder) -> int:
     """Report a loss without login by keyboard alone; return how many pages it took."""
     pages = 1
     page.goto("/report")
     page.focus("main form button")
-    for press in (
-        lambda: None,
-        lambda: (page.focus("input[name=kind]"), page.keyboard.press("Space")),
-        lambda: (page.focus("#number"), _type(page, f"{holder.number[:6]} {holder.number[6:]}")),
-        lambda: (page.focus("#name"), _type(page, holder.name)),
-        lambda: (page.focus("input[name=what]"), page.keyboard.press("Space")),
-        lambda: page.focus("#contact"),
+    for field, text in (
+        ("", ""),
+        ("input[name=kind]", " "),
+        ("#number", f"{holder.number[:6]} {holder.number[6:]}"),
+        ("#name", holder.name),
+        ("input[name=what]", " "),
+        ("#contact", ""),
     ):
-        press()
+        if field:
+            page.focus(field)
+        page.keyboard.type(text)
         assert_fits(page)
         before = page.url
         page.focus("main form button[type=submit]")

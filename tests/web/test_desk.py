@@ -283,7 +283,8 @@ def test_a_fingerprint_is_compared_with_the_enrolled_ones(chromium: Any, house: 
     page.context.close()
 
 
-DESK_PAGES = ("/desk", "/desk/found", "/desk/found/accept", "/desk/disputes", "/desk/recalls", "/desk/bulk", "/desk/officers",
+DESK_PAGES = ("/desk", "/desk/photo", "/desk/found", "/desk/found/accept", "/desk/disputes", "/desk/recalls", "/desk/bulk",
+              "/desk/officers",
               "/desk/passkeys", "/desk/sign-in")  # fmt: skip
 
 
@@ -319,3 +320,58 @@ def person_with_two(house: House) -> tuple[str, str]:
     answer = house.call("POST", "/v1/persons", "issuer", json={"person": person, "event": "details", "evidence": "test"})
     assert answer.status_code == 201, answer.text
     return number, booklet
+
+
+def test_the_police_hold_notices_back_for_a_case(chromium: Any, house: House) -> None:
+    """With an end and on record; without a number of days nothing is held."""
+    document = house.passport()
+    house.report(document)
+    page = open_page(chromium, house)
+    sit(page, house)
+    search(page, house, document)
+    page.get_by_role("link", name="Do not tell the holder yet").click()
+    page.click("button.large")
+    page.wait_for_selector("#days-error")
+    page.fill("#days", "30")
+    page.click("button.large")
+    page.wait_for_selector("dl")
+    assert re.search(r"h_[0-9a-f]{24}", page.inner_text("dl"))
+    page.get_by_role("button", name="Back to the document").click()
+    assert page.inner_text(".document .state") == "Reported lost"
+    assert page.goto("/desk/attempts").status == 200
+    assert_accessible(page)
+    page.context.close()
+
+
+def test_a_search_by_name_needs_the_date_of_birth(chromium: Any, house: House) -> None:
+    """Name and date find the person; a name alone is refused beside its field."""
+    number, _booklet = person_with_two(house)
+    page = open_page(chromium, house, width=320)
+    sit(page, house)
+    page.goto("/desk")
+    page.fill("#case", CASE)
+    page.locator("summary", has_text="By name").click()
+    page.fill("#name", "王小明")
+    page.click("button.large")
+    page.wait_for_selector("#birth_date-error")
+    page.fill("#birth_date", "1990-01-01")
+    page.click("button.large")
+    page.wait_for_selector(".person")
+    assert number in page.inner_text("main").replace(" ", "")
+    assert_fits(page)
+    page.context.close()
+
+
+def test_a_photograph_that_cannot_be_read_is_refused_beside_its_field(chromium: Any, house: House, tmp_path: Path) -> None:
+    """No file, and a file that is no picture: a sentence at the field, the search is not touched."""
+    page = open_page(chromium, house, script=False)
+    sit(page, house)
+    page.goto("/desk/photo")
+    page.get_by_role("button", name="Read it").click()
+    page.wait_for_selector("#photo-error")
+    nothing = tmp_path / "x.png"
+    nothing.write_bytes(b"no picture")
+    page.set_input_files("#photo", nothing)
+    page.get_by_role("button", name="Read it").click()
+    page.wait_for_selector("#photo-error")
+    page.context.close()

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from annul.demo.people import placeholder
 from annul.registry.act import Act
+from annul.registry.people.enrolment import Consent, Face
 from annul.registry.people.reading import read_one
 from annul.registry.review.run import run
 from tests.registry.people.town import person
@@ -139,3 +141,24 @@ def test_a_filter_that_is_none_is_said_beside_its_field(chromium: Any, house: Ho
     page.goto("/desk/review?region=abc")
     assert "division code" in page.locator(".govuk-error-message").first.inner_text()
     assert page.locator("#region").input_value() == "abc"
+
+
+def test_a_portrait_is_shown_to_the_officer_marked_and_accounted_for(chromium: Any, house: House) -> None:
+    """Beside the record it belongs to: a JPEG that is not kept; another place has none; each look is an entry."""
+    person = somebody("韩梅", sex="F")
+    enter(house, person)
+    face = Face(placeholder(3), "image/jpeg", 80)
+    house.run(
+        house.office.enrolments.enrol(Act("issuer"), person.personal_number, Consent("law", "card law", "face"), face=face)
+    )
+    found = newest(house, rule="sex")
+    page = open_page(chromium, house)
+    seat(page, house, "officer", officer=officer(house, "issuer"), key_id=house.key_id("issuer"))
+    page.goto(f"/desk/review/{found['id']}")
+    page.wait_for_load_state("networkidle")
+    assert page.locator("img.portrait").evaluate("image => image.complete && image.naturalWidth > 100")
+    shown = page.request.get(f"{house.url}/desk/review/{found['id']}/portrait/0")
+    assert (shown.status, shown.headers["content-type"], shown.headers["cache-control"]) == (200, "image/jpeg", "no-store")
+    assert shown.body()[:2] == b"\xff\xd8"
+    assert shown.body() != face.image
+    assert page.request.get(f"{house.url}/desk/review/{found['id']}/portrait/7").status == 404

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -17,20 +18,33 @@ from annul.web.routes import ROUTES
 from tests.web.conftest import ROLES, House
 
 PARTY_OF_ROLE = {role: name for name, role in reversed(ROLES.items())}
-EXAMPLES = (
-    "r_" + "0" * 24, "0" * 32, "0" * 16, "d_" + "0" * 24, "register", "000", "0/000", "annul.css", "over-quota", "nobody", "1",
-    "f_" + "0" * 24, "u_" + "0" * 24, "x_" + "0" * 24, "0" * 24, "2026", "2026-11", "police/P-1",
-    "w_" + "0" * 24, "h_" + "0" * 24, "f" + "0" * 20, "r_" + "0" * 24 + "-" + "a" * 20,
-)  # fmt: skip
-"""Values that fit the patterns of path parameters; the first that fits is taken."""
+def _example(pattern: str) -> str:
+    """Return a text that fits a pattern: the first choice of every alternative, the fewest repetitions."""
+
+    def of(parsed: Any) -> str:
+        made = ""
+        for kind, value in parsed:
+            name = str(kind)
+            if name == "LITERAL":
+                made += chr(value)
+            elif name == "IN":
+                what, first = value[0]
+                made += chr(first[0]) if str(what) == "RANGE" else chr(first) if str(what) == "LITERAL" else "1"
+            elif name in ("MAX_REPEAT", "MIN_REPEAT"):
+                made += of(value[2]) * value[0]
+            elif name == "SUBPATTERN":
+                made += of(value[3])
+            elif name == "BRANCH":
+                made += of(value[1][0])
+        return made
+
+    made = of(re._parser.parse(pattern))  # type: ignore[attr-defined]
+    assert re.fullmatch(pattern, made), pattern
+    return made
 
 
 def _address(route: Route) -> str:
-    def example(found: re.Match[str]) -> str:
-        pattern = route.patterns.get(found[1].partition(":")[0], ".*")
-        return next(value for value in EXAMPLES if re.fullmatch(pattern, value))
-
-    return re.sub(r"\{([^}]+)\}", example, route.path)
+    return re.sub(r"\{([^}]+)\}", lambda found: _example(route.patterns.get(found[1].partition(":")[0], "[a-z]+")), route.path)
 
 
 CLOSED = [route for route in ROUTES if isinstance(route.who, frozenset) and not route.page]

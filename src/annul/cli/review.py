@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
@@ -87,7 +86,7 @@ def review_list(
     """List suspicions, the surest first; no details of persons."""
     wanted = {"cause": cause, "rule": rule, "region": region, "state": state, "limit": limit, "after": after}
     with where.client("issuer") as annul:
-        found = annul.connection.get("/v1/review/suspicions?" + urlencode({k: v for k, v in wanted.items() if v}))
+        found = annul.connection.get("/v1/review/suspicions", wanted)
     if show.json_wanted:
         show.result(found, "")
         return

@@ -199,8 +199,8 @@ class Families:
         self._births += 1
         ((han, latin),) = chinese_names(np.array([draw], np.uint64), np.array([man]))
         return Born(
-            self._number(place, birth, man), han, latin, man, birth, None, place, origin=f"district register {self._births:09d}",
-            draw=draw,
+            self._number(place, birth, man), han, latin, man, birth, None, place, draw=draw,
+            origin=f"district register {self._births:09d}",
         )  # fmt: skip
 
     def _number(self, place: str, birth: int, man: bool) -> str:

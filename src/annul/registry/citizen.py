@@ -478,7 +478,7 @@ class Citizens:
 
     # -- holds of the police -----------------------------------------------------------------------------------------------
 
-    async def hold(self, author: str, document: Document, *, case: str, until_us: int, realm: str = "live") -> str:
+    async def hold(self, author: str, document: Document | Known, *, case: str, until_us: int, realm: str = "live") -> str:
         """Hold back, for a case, what a document's holder would be told of attempts and searches; enter it in the log.
 
         Raises:

@@ -164,6 +164,8 @@ class Loading:
             "UPDATE log_head SET next_position = %s, recorded_at_us = greatest(recorded_at_us, %s)",
             (self._seq + 1, self._latest_us),
         )
+        # what is loaded as stock is nobody's news
+        self._db.execute("UPDATE notice_cursor SET position = %s WHERE source = 'register'", (self._seq,))
         self._db.execute("SELECT setval(pg_get_serial_sequence('document', 'id'), %s, false)", (self.next_id,))
         self._db.execute("COMMIT")
         self._db.execute("ANALYZE document, register_log, report")

@@ -102,7 +102,7 @@ class Register(Reporting, Issuing):
                 )
             )
 
-    async def reports(self, act: Act, document: Document) -> list[past.ReportView]:
+    async def reports(self, act: Act, document: Document | Known) -> list[past.ReportView]:
         """Return the reports on a document, oldest first."""
         async with reading(self._connections) as db:
             return await past.reports(db, self._documents[act.realm], document, act.realm_code)

@@ -226,6 +226,7 @@ class Searches:
         async with reading(self._connections) as db:
             result = await self._find(db, act, question)
         search_id = "s_" + secrets.token_hex(12)
+        kind = "document" if isinstance(question, ByChosen) else question.__struct_config__.tag
         sealed = personal.seal(_Asked(question), search_id, self._keys.envelope)
         async with writing(self._connections, now) as write:
             self._keys.hold_epoch(write.key_epoch)
@@ -237,7 +238,7 @@ class Searches:
                 "INSERT INTO search (id, realm, party, officer, case_reference, purpose, kind, question_id, searched_at_us, "
                 "delayed_until_us, delay_ground) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 search_id, act.realm_code, act.author.partition("/")[0], act.author, case, purpose,
-                "document" if isinstance(question, ByChosen) else question.__struct_config__.tag, search_id, write.recorded_at_us, delayed_until_us, delay_ground,
+                kind, search_id, write.recorded_at_us, delayed_until_us, delay_ground,
             )  # fmt: skip
             await _put_subjects(write, act, search_id, case, result, sealed.hash)
         return search_id
@@ -367,6 +368,12 @@ class Searches:
         """Return the reports on such a document, oldest first."""
         async with reading(self._connections) as db:
             return await history.reports(db, self._documents[act.realm], document, act.realm_code)
+
+    async def last_position(self) -> int:
+        """Return the position of the newest entry of the log."""
+        async with reading(self._connections) as db:
+            row = await (await db.execute("SELECT next_position - 1 FROM log_head")).fetchone()
+        return int(row[0]) if row else 0
 
     async def recorded_at(self, position: int) -> int:
         """Return when the entry at a position was recorded; NotFound when there is none."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from annul.registry.bulk import Bulk
     from annul.registry.checks import Checks
     from annul.registry.citizen import Citizens
-    from annul.registry.counter import Departures, Policies
+    from annul.registry.counter import Departures
     from annul.registry.disputes import Disputes
     from annul.registry.drafts import Drafts
     from annul.registry.found import FoundCards
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.people import People
+    from annul.registry.policies import Policies
     from annul.registry.provisional import ProvisionalReports
     from annul.registry.recalls import Recalls
     from annul.registry.register import Register

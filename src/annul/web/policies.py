@@ -16,13 +16,10 @@ from annul.registry.counter import (
     DecisionName,
     Departure,
     NeedState,
-    PolicyBook,
-    PolicyVersion,
     ReasonName,
-    Trial,
     UrgentNeed,
-    hold_officer,
 )
+from annul.registry.policies import PolicyBook, PolicyVersion, Trial, hold_officer
 from annul.web.api import act_of
 from annul.web.call import Route
 from annul.web.wire import Body, moment_or_none, rfc3339

@@ -53,9 +53,9 @@ class FreePort(Controller):
     """A mail server on whichever port is free: aiosmtpd greets the port it was given, which here is known only now."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def _party(street: Street) -> WebhookBook:
         def parties(self) -> tuple[int, bytes]:
             return 0, b""
 
-    parties = Parties(Fresh(street.conninfo), Nothing(), street.clock)  # type: ignore[arg-type]
+    parties = Parties(Fresh(street.conninfo), Nothing(), street.clock)
     with contextlib.suppress(Conflict):
         street.run(parties.create(Act("setup"), "bank", "Bank", "relying_party"))
     return WebhookBook(Fresh(street.conninfo), street.keys.envelope, private=True)
@@ -177,7 +177,7 @@ def test_a_webhook_is_signed_and_sent_again_under_the_same_id(street: Street, pe
     book = _party(street)
     _view, secret = street.run(book.add("bank", "live", peer.url, ["recall"], street.clock()))
     peer.status = 500
-    values = {"check": "ab" * 16, "checked_at_us": street.clock()}
+    values: dict[str, str | int] = {"check": "ab" * 16, "checked_at_us": street.clock()}
     street.on_db(lambda db: queue(db, "recall", key="recall:1", now_us=street.clock(), party="bank", values=values))
     street.clock.us = 1_795_000_000_000_000
     street.turn()

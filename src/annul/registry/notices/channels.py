@@ -179,7 +179,7 @@ def hold_url(url: str, *, private: bool) -> None:
     """
     try:
         parts = urlsplit(url)
-        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        usable = url.isascii() and url.isprintable() and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or parts.username or parts.fragment or parts.scheme not in (("http", "https") if private else ("https",)):

@@ -15,6 +15,7 @@ import psycopg
 from annul import logs, metrics
 from annul.errors import Corrupt, SourceDown
 from annul.registry import keys as key_file
+from annul.registry.counter import tell_due
 from annul.registry.keys import Keys
 from annul.registry.notices.channels import KEPT, Gateway, Kept, Smtp, Webhooks
 from annul.registry.notices.delivery import Channels, Delivery
@@ -142,6 +143,7 @@ class Herald:
             return 0
         self._desk_at = time.monotonic() + DESK_EVERY_S
         await Recalls(lent, self._keys, self._now_us).step()
+        await tell_due(lent, self._now_us())
         await Searches(lent, self._keys, self._vault, self._settings.home, self._now_us).catch_up(steps_max=1)
         return 0
 

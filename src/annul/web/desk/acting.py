@@ -17,6 +17,7 @@ from annul.records.status import Event, Proof
 from annul.registry.act import Act
 from annul.registry.documents import Known
 from annul.registry.personal import Reporter
+from annul.registry.register import Recorded
 from annul.registry.searches import SearchShown
 from annul.web import pages
 from annul.web.call import Call, Reply
@@ -27,7 +28,6 @@ from annul.web.forms import Form
 from annul.web.words import STATES, _
 
 if TYPE_CHECKING:
-    from annul.registry.register import Recorded
     from annul.web.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]
@@ -36,6 +36,8 @@ CANCEL_EVENTS: Final = {"nationality": Event.cancel_nationality, "data": Event.c
 PROVEN: Final = ("report", "confirm", "withdraw", "lift")
 """Acts that rest on a proof of who speaks."""
 BY_FINGER: Final = "in_person_fingerprint"
+HOLD_DAYS_MAX: Final = 366
+DAY_US: Final = 86_400 * 1_000_000
 FINGER_BYTES_MAX: Final = 4 * 1024 * 1024
 REVOKE_EVENTS: Final = {"error": Event.revoke_error, "fraud": Event.revoke_fraud, "misuse": Event.revoke_misuse}
 
@@ -54,6 +56,7 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     reporter: Short = ""
     contact: Short = ""
     custody_broken: Short = ""
+    days: Short = ""
     ground: Short = ""
     statement: Annotated[str, Meta(max_length=4_000)] = ""
     number: Short = ""
@@ -112,6 +115,11 @@ ACTS: Final = {
         _("Open a dispute about this document"),
         _("Checks answer that its status is disputed until the dispute is decided. Its clock runs from now."), "",
         _("Open the dispute"), False, ("police", "issuer", "supervisor"), _("Disputed"),
+    ),
+    "hold": ActPage(
+        _("Do not tell the holder yet"),
+        _("What the holder would be told of attempts and searches with this document waits until the day you give."),
+        _("The delay ends by itself. It is on record with your case."), _("Hold it back"), False, ("police",), _("Held back"),
     ),
 }  # fmt: skip
 
@@ -185,7 +193,7 @@ async def do(office: Office, call: Call) -> Reply:
     at_us = await office.searches.recorded_at(recorded.position)
     return show(
         call, "desk/done.html", name=name, act_page=page, recorded=recorded, state=STATES.get(recorded.state, ""),
-        stopped=recorded.state != "current", at_us=at_us, stopped_at=_clock(at_us, "seconds"),
+        stopped=recorded.state not in ("current", ""), at_us=at_us, stopped_at=_clock(at_us, "seconds"),
         refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"), search=shown.id, place=place,
     )  # fmt: skip
 
@@ -233,6 +241,8 @@ async def _carry_out(
         )  # fmt: skip
     if name == "replace":
         return await _replace(office, act, document, shown, int(call.path["place"]), body, at_us, evidence)
+    if name == "hold":
+        return await _hold_back(office, act, document, body, evidence)
     if name == "dispute":
         return await office.disputes.open(
             act, document, by="holder" if body.kind == "holder" else "officer", ground=body.ground,  # type: ignore[arg-type]
@@ -276,6 +286,14 @@ def _proof(body: ActForm) -> Proof:
     if body.proof not in PROOFS:
         raise BadInput(_("Choose the proof."), where="proof")
     return Proof[body.proof]
+
+
+async def _hold_back(office: Office, act: Act, document: Known, body: ActForm, case: str) -> Recorded:
+    if not body.days.strip().isdigit() or not 1 <= int(body.days) <= HOLD_DAYS_MAX:
+        raise BadInput(_("Give the days as a number from 1 to 366."), where="days")
+    until_us = office.now_us() + int(body.days) * DAY_US
+    held = await office.citizens.hold(act.author, document, case=case, until_us=until_us, realm=act.realm)
+    return Recorded(position=await office.searches.last_position(), state="", id=held, changed=True)
 
 
 async def _replace(

@@ -33,11 +33,13 @@ def officers(*roles: str, duty: str = "") -> frozenset[str]:
 ROOMS: Final = (
     ("/desk", _("Search"), "", DESK_ROLES),
     ("/desk/found", _("Found cards"), "found", POLICE_AND_ISSUER),
+    ("/desk/attempts", _("Denied uses"), "desk", ("police",)),
     ("/desk/disputes", _("Disputes"), "disputes", DESK_ROLES),
     ("/desk/recalls", _("Recalls"), "disputes", DESK_ROLES),
     ("/desk/bulk", _("Lists"), "bulk", ("issuer", "supervisor")),
     ("/desk/review", _("Clean-up"), "review", ("issuer", "supervisor")),
     ("/desk/officers", _("Officers"), "officers", DESK_ROLES),
+    ("/oversight", _("Oversight"), "", ("supervisor",)),
 )
 """Address, words, duty, roles of every room of the desk."""
 

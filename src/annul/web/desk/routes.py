@@ -11,6 +11,7 @@ from annul.web.desk.frame import DESK_ROLES, POLICE_AND_ISSUER, officers
 ANYBODY: Final = officers("police", "issuer", "supervisor", "relying_party")
 DESK: Final = officers(*DESK_ROLES)
 SEARCH: Final = officers(*DESK_ROLES, duty="desk")
+POLICE: Final = officers("police", duty="desk")
 FOUND: Final = officers(*POLICE_AND_ISSUER, duty="found")
 DISPUTES: Final = officers(*DESK_ROLES, duty="disputes")
 DECIDE: Final = officers("issuer", "supervisor", duty="disputes")
@@ -27,6 +28,7 @@ BULK: Final = officers("issuer", "supervisor", duty="bulk")
 BULK_ID: Final = {"bulk": "[0-9a-f]{32}"}
 UPLOAD: Final = {"upload": "u_[0-9a-f]{24}"}
 SIGN_IN_BYTES: Final = 64 * 1024
+PHOTO_BYTES: Final = 16 * 1024 * 1024
 UPLOAD_BYTES: Final = 2**40
 """The page itself says when a file is too large; the framework must not cut it off without a word."""
 
@@ -49,6 +51,16 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     page("/desk", DESK, searching.start, "The desk"),
     sent("/desk", SEARCH, searching.search, "Search", searching.Search),
+    page("/desk/photo", SEARCH, searching.photo_page, "Photograph of a document"),
+    sent(
+        "/desk/photo",
+        SEARCH,
+        searching.photo,
+        "Read a photograph",
+        searching.Photo,
+        files=("photo",),
+        body_bytes_max=PHOTO_BYTES,
+    ),
     page("/desk/searches/{search}", SEARCH, searching.result, "What a search found", patterns=SEARCH_ID),
     page("/desk/searches/{search}/{place}", SEARCH, searching.document, "A document", patterns=PLACE),
     page("/desk/searches/{search}/{place}/{act}", SEARCH, acting.ask, "Before an act", patterns=ACT),
@@ -63,6 +75,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         files=("finger",),
         body_bytes_max=acting.FINGER_BYTES_MAX,
     ),
+    page("/desk/attempts", POLICE, searching.attempts, "Uses that holders deny"),
+    sent("/desk/attempts", POLICE, searching.open_attempt, "Open a denied use", searching.Attempt),
     page("/desk/found", FOUND, found.listed, "Found cards", query=found.Shown),
     page("/desk/found/accept", FOUND, found.accept_page, "Take a card in", query=found.Chosen),
     sent("/desk/found/accept", FOUND, found.accept, "Take a card in", found.Accept, write=True),

@@ -11,14 +11,14 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import DocumentFields, parse_document
-from annul.registry.searches import ByDocument, ByName, ByNumber, DelayGround, DocumentFound, Question, SearchShown
+from annul.registry.searches import ByChosen, ByDocument, ByName, ByNumber, DelayGround, DocumentFound, Question, SearchShown
 from annul.web import pages
 from annul.web.call import Call, Reply
-from annul.web.counter.reading import CheckForm, fields_of
+from annul.web.counter.reading import CheckForm, fields_of, read_photo, typed_from
 from annul.web.desk.frame import act_for, cards_of, kind_of, options, show, timeline_of
 from annul.web.desk.words import DELAY_GROUNDS, REPORT_STATES, SEARCH_PURPOSES
 from annul.web.forms import Form
-from annul.web.words import KIND_NAMES, KINDS, _, kind_shape
+from annul.web.words import KIND_NAMES, KINDS, PURPOSES, _, kind_shape
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -72,7 +72,7 @@ async def start(office: Office, call: Call) -> Reply:
     return await _start(office, call, Form(typed))
 
 
-async def _start(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
+async def _start(office: Office, call: Call, form: Form, status: int = 200, *, compare: bool = False) -> Reply:
     translate, act = pages.translator(call), act_for(call)
     role = call.principal.role
     mine = set(call.officer.duties) if call.officer else set()
@@ -98,6 +98,7 @@ async def _start(office: Office, call: Call, form: Form, status: int = 200) -> R
         more=bool(more),
         delayed=bool(form["delay_days"] or form["delay_ground"]),
         named=bool(form["name"] or form["birth_date"]),
+        compare=compare,
     )  # fmt: skip
 
 
@@ -126,6 +127,31 @@ async def search(office: Office, call: Call) -> Reply:
     return pages.to(f"/desk/searches/{found}")
 
 
+class Photo(msgspec.Struct, forbid_unknown_fields=True):
+    """Form with a photograph of a document."""
+
+    photo: bytes = b""
+
+
+async def photo_page(_office: Office, call: Call) -> Reply:
+    """Ask for a photograph of a document."""
+    return show(call, "desk/photo.html", form=Form())
+
+
+async def photo(office: Office, call: Call) -> Reply:
+    """Read a photograph into the search form. It is a typing aid, which the officer compares; the picture is not kept."""
+    form = Form({"photo": ""})
+    try:
+        if not call.body.photo:
+            raise BadInput(_("Choose a photograph."), where="photo")
+        read = typed_from(await read_photo(call.body.photo, ""))
+    except AnnulError as error:
+        return show(call, "desk/photo.html", status=400, form=form.refused(error, pages.translator(call), {"": "photo"}))
+    typed = {name: read[name] for name in ("number", "valid_from", "mrz")}
+    case = {"case": call.session.case, "purpose": call.session.case_purpose or "report"}
+    return await _start(office, call, Form(case | typed), compare=True)
+
+
 def _delay_until(days: str, now_us: int) -> int | None:
     if not days.strip():
         return None
@@ -133,6 +159,41 @@ def _delay_until(days: str, now_us: int) -> int | None:
         raise BadInput(_("Give the days as a number from 1 to 180."), where="delay_days")
     until = datetime.fromtimestamp(now_us / 1e6, UTC) + timedelta(days=int(days))
     return int(until.timestamp()) * 1_000_000
+
+
+class Attempt(msgspec.Struct, forbid_unknown_fields=True):
+    """Form that opens the document of a denied attempt, for the case."""
+
+    attempt: Short = ""
+    case: Short = ""
+
+
+async def attempts(office: Office, call: Call) -> Reply:
+    """List uses of dead documents that their holders deny."""
+    return await _attempts(office, call, Form(call.kept or {"case": call.session.case}))
+
+
+async def _attempts(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
+    denied = await office.citizens.denied(realm=call.session.realm)
+    return show(call, "desk/attempts.html", status=status, form=form, denied=denied, purposes=PURPOSES)
+
+
+async def open_attempt(office: Office, call: Call) -> Reply:
+    """Search the document of a denied attempt, on record, for a case."""
+    body: Attempt = call.body
+    form = Form.sent(body)
+    denied = await office.citizens.denied(realm=call.session.realm)
+    chosen = next((each for each in denied if str(each["id"]) == body.attempt), None)
+    try:
+        if chosen is None:
+            raise BadInput(_("Choose an attempt of the list."))
+        found = await office.searches.look(
+            act_for(call), ByChosen(chosen["document_id"]), case=body.case, purpose="investigation", police=True
+        )
+    except AnnulError as error:
+        return await _attempts(office, call, form.refused(error, pages.translator(call)), 400)
+    call.seat.change(case=body.case.strip(), case_purpose="investigation")
+    return pages.to(f"/desk/searches/{found}")
 
 
 async def result(office: Office, call: Call) -> Reply:
@@ -211,6 +272,8 @@ def acts_of(found: DocumentFound, call: Call, *, provisional: bool) -> list[tupl
         acts += [("replace", _("Record its replacement")), ("cancel", _("Cancel it")), ("revoke", _("Revoke it"))]
     if "disputes" in duties and found.state not in ("current", "expired") and not found.disputed:
         acts.append(("dispute", _("Open a dispute")))
+    if role == "police":
+        acts.append(("hold", _("Do not tell the holder yet")))
     return [(act, translate(words), "" if at == 0 else "secondary") for at, (act, words) in enumerate(acts)]
 
 
