@@ -1,7 +1,7 @@
 """Take pictures of pages of a running annul: every width, language and colour scheme asked for.
 
-    python scripts/look.py http://127.0.0.1:8480 out/ / /receipts/verify --width 320 1280 --language en zh --scheme light
-    python scripts/look.py URL out/ /counter --cookie annul=VALUE
+python scripts/look.py http://127.0.0.1:8480 out/ / /receipts/verify --width 320 1280 --language en zh --scheme light
+python scripts/look.py URL out/ /counter --cookie annul=VALUE
 """
 
 from __future__ import annotations

@@ -484,7 +484,7 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
             searches=Searches(pool, keys, vault, home, now_us),
             found=FoundCards(pool, keys, register, now_us),
             disputes=Disputes(pool, keys, register, now_us, term_us=settings.dispute_term_days * 24 * HOUR_US),
-            recalls=Recalls(pool, keys, now_us),
+            recalls=Recalls(pool, keys, now_us, home),
             citizens=Citizens(pool, keys, register, people, vault, now_us, disclosure_days=settings.disclosure_delay_days),
             provisional=ProvisionalReports(pool, keys, register, vault, now_us),
             drafts=Drafts(pool),

@@ -20,6 +20,7 @@ from annul.records.document import DocumentFields
 from annul.records.status import Proof, State
 from annul.registry.accounts import Indexer
 from annul.registry.act import Act
+from annul.registry.bulk import Bulk
 from annul.registry.checklog import CheckLog
 from annul.registry.checks import Checks
 from annul.registry.parties import Agreement, Parties, Principal
@@ -43,7 +44,7 @@ class Country(World):
 
     def __init__(self, conninfo: str, home: Path) -> None:
         super().__init__(conninfo, home)
-        self.recalls = Recalls(Fresh(conninfo), self.keys, self.clock)
+        self.recalls = Recalls(Fresh(conninfo), self.keys, self.clock, home)
         parties = Parties(Fresh(conninfo), _NoSnapshot(), self.clock)
         run(parties.set_coverage(Act("setup"), "cn-resident", Coverage.whole_life))
         run(self.register.issue(ISSUER, card(), happened_at_us=START_US))
@@ -208,12 +209,41 @@ def test_checks_under_older_keys_are_recalled(country: Country) -> None:
     country.close()
     country.keys = rotate(country.conninfo, country.home, country.clock)
     country.register = type(country.register)(Fresh(country.conninfo), country.keys, None, country.clock, home=country.home)
-    country.recalls = Recalls(Fresh(country.conninfo), country.keys, country.clock)
+    country.recalls = Recalls(Fresh(country.conninfo), country.keys, country.clock, country.home)
     new = country.ask("bank")
     country.correct()
     country.step()
     (recall,) = run(country.recalls.of_party("bank", "live"))
     assert all(answer.check in recall.note for answer in (old, old_number, new))
+
+
+def test_a_list_that_was_taken_back_is_recalled(country: Country, tmp_path: Path) -> None:
+    """Documents nobody has a row of: who was told the list's word gets a note; what another list says stays said."""
+    bulk = Bulk(Fresh(country.conninfo), country.keys, country.home, country.clock)
+    parties = Parties(Fresh(country.conninfo), _NoSnapshot(), country.clock)
+    run(parties.set_coverage(Act("setup"), "ru-internal", Coverage.listing_only))
+
+    def put(*numbers: str) -> str:
+        file = tmp_path / f"{'-'.join(numbers)}.csv"
+        file.write_text("PASSP_SERIES,PASSP_NUMBER\n" + "".join(f"4509,{number}\n" for number in numbers), encoding="ascii")
+        at_us = country.clock.us
+        staged = run(bulk.stage(ISSUER, file, format="russian", state=State.revoked, happened_at_us=at_us, evidence="list"))
+        run(bulk.confirm(Act("registry-2"), staged.id))
+        return str(staged.id)
+
+    faulty, other = put("123456", "123457"), put("123457", "123459")
+    wrong, right, free = (
+        country.ask("bank", DocumentFields(scheme="ru-internal", series="4509", number=number))
+        for number in ("123456", "123457", "123458")
+    )
+    assert [answer.status.code for answer in (wrong, right, free)] == ["I23", "I23", "V00"]
+    run(bulk.undo(ISSUER, faulty, evidence="decree 8"))
+    country.step()
+    (recall,) = run(country.recalls.of_party("bank", "live"))
+    assert wrong.check in recall.note
+    assert right.check not in recall.note
+    assert recall.check_count == 1
+    assert other
 
 
 def test_a_lifted_report_recalls_nothing(country: Country) -> None:

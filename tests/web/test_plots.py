@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_direct_labels_do_not_cover_one_another(last: list[float]) -> None:
     """Labels at the ends of lines keep a line's distance."""
     figure = lines("T", ["a", "b"], [Series(f"s{at}", [0, value]) for at, value in enumerate(last)])
     ys = sorted(float(y) for y in re.findall(r'class="end [^>]*? y="([-\d.]+)"', str(figure.svg)))
-    assert all(after - before >= LABEL_GAP - 0.2 for before, after in zip(ys, ys[1:], strict=False))
+    assert all(after - before >= LABEL_GAP - 0.2 for before, after in pairwise(ys))
 
 
 def test_a_gap_breaks_the_line_and_a_single_point_is_seen() -> None:

@@ -18,6 +18,8 @@ from annul.web.routes import ROUTES
 from tests.web.conftest import ROLES, House
 
 PARTY_OF_ROLE = {role: name for name, role in reversed(ROLES.items())}
+
+
 def _example(pattern: str) -> str:
     """Return a text that fits a pattern: the first choice of every alternative, the fewest repetitions."""
 

@@ -89,6 +89,13 @@ def test_a_sign_in_returns_to_the_page_that_asked_for_it(house: House, browser: 
         assert browser.get("/language", params={"to": "zh", "back": back}).headers["location"] == "/"
 
 
+def test_a_page_for_somebody_else_does_not_end_a_session(house: House, browser: httpx.Client) -> None:
+    """A clerk who follows a link for holders is asked to log in, and is still a clerk when she goes back."""
+    _sign_in(browser, house)
+    assert browser.get("/my").headers["location"] == "/my/sign-in"
+    assert browser.get("/counter").status_code == 200
+
+
 def test_a_visible_switch_chooses_the_language(browser: httpx.Client) -> None:
     """The cookie wins over the browser's wish; Arabic reads from right to left."""
     assert browser.get("/language", params={"to": "ar", "back": "/receipts/verify"}).headers["location"] == "/receipts/verify"
@@ -113,6 +120,24 @@ def test_every_public_page_is_for_everybody(chromium: Any, house: House, languag
         page.goto(address)
         assert_fits(page)
         assert_accessible(page)
+    page.context.close()
+
+
+def test_pages_work_without_a_script(chromium: Any, house: House) -> None:
+    """Language, sign-in, check and sign-out by links and forms alone."""
+    page = open_page(chromium, house, script=False)
+    page.goto("/")
+    page.click("text=简体中文")
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    page.click("text=English")
+    sign_in_clerk(page, house)
+    page.fill("#number", "4509 123457")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".answer")
+    page.click(".sign-out button")
+    page.wait_for_url(f"{house.url}/")
+    page.goto("/counter")
+    assert page.url.endswith("/counter/sign-in")
     page.context.close()
 
 

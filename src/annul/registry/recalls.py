@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -20,13 +21,14 @@ import msgspec
 from annul.errors import BadInput, NotFound
 from annul.proof.checkpoint import sign_note
 from annul.records.codes import Outcome, Realm, StatusCode
-from annul.records.entry import Entry, EntryKind, decode
-from annul.records.status import Event, State, code_of
+from annul.records.entry import BulkBody, Entry, EntryKind, decode
+from annul.records.status import Event, State, code_of, state_of
 from annul.registry import documents, notices
 from annul.registry.act import Act
 from annul.registry.answers import rfc3339
 from annul.registry.documents import Row
 from annul.registry.keys import Keys
+from annul.registry.segments import Segments
 from annul.registry.store import REALM_CODES, Connection, Connections, reading, writing
 
 ENTRIES_MAX: Final = 5_000
@@ -79,6 +81,18 @@ class _Wrong(msgspec.Struct, frozen=True):
     answered: int
     outcome: int
     reference: str
+    status: int
+    document_key: bytes
+    number_key: bytes
+    key_epoch: int
+
+
+class _Correction(msgspec.Struct, frozen=True):
+    position: int
+    realm: int
+    gone: int
+    from_us: int
+    until_us: int
 
 
 class Recalls:
@@ -88,10 +102,12 @@ class Recalls:
         connections: the register's database.
         keys: signs the notes, and brings keys of older epochs to the current one.
         now_us: clock, microseconds since the epoch.
+        home: data folder, for the segments of lists that were taken back.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, keys: Keys, now_us: Callable[[], int], home: Path) -> None:
         self._connections, self._keys, self._now_us = connections, keys, now_us
+        self._segments = Segments(home)
 
     # -- behind the register -----------------------------------------------------------------------------------------------
 
@@ -103,12 +119,12 @@ class Recalls:
         done = await self._follow()
         async with reading(self._connections) as db:
             found = await db.execute(
-                "SELECT position, realm, document_id, gone, from_us, until_us FROM correction WHERE swept_at_us IS NULL "
-                "ORDER BY position"
+                "SELECT position, realm, gone, from_us, until_us, document_id, bulk_id FROM correction "
+                "WHERE swept_at_us IS NULL ORDER BY position"
             )
-            due = await found.fetchall()
-        for line in due:
-            done += await self._sweep(*line)
+            due = [(_Correction(*line[:5]), *line[5:]) for line in await found.fetchall()]
+        for correction, document_id, bulk_id in due:
+            done += await self._sweep(correction, document_id, bulk_id)
         return done
 
     async def _follow(self) -> int:
@@ -122,6 +138,14 @@ class Recalls:
             rows = await found.fetchall()
             for position, raw, document_id in rows:
                 entry = decode(bytes(raw))
+                if entry.kind is EntryKind.bulk_undo:
+                    body = BulkBody.decode(entry.body)
+                    await db.execute(
+                        "INSERT INTO correction (position, realm, bulk_id, gone, from_us, until_us) "
+                        "SELECT %s, realm, id, %s, confirmed_at_us, %s FROM bulk WHERE id = %s ON CONFLICT DO NOTHING",
+                        (position, body.listed, entry.recorded_at_us, body.event_id.hex()),
+                    )
+                    continue
                 if document_id is None or entry.kind is not EntryKind.document:
                     continue
                 if entry.reason in (Event.correct, Event.bulk_undo):
@@ -136,57 +160,65 @@ class Recalls:
                 await db.execute("UPDATE recall_cursor SET position = %s", (rows[-1][0],))
         return len(rows)
 
-    async def _sweep(self, position: int, realm: int, document_id: int, gone: int, from_us: int, until_us: int) -> int:
+    async def _sweep(self, told: _Correction, document_id: int | None, bulk_id: str | None) -> int:
         now = self._now_us()
         async with reading(self._connections) as db:
-            row = await documents.by_id(db, document_id)
-            wrong = [
-                each
-                for each in await self._answered(db, row, realm, gone, from_us, until_us, position)
-                if not await _known(db, position, each.check_id)
-            ]
+            if bulk_id is not None:
+                found = await self._answered_by_list(db, told, bulk_id)
+            else:
+                assert document_id is not None
+                found = await self._answered(db, told, await documents.by_id(db, document_id))
+            wrong = [each for each in found if not await _known(db, told.position, each.check_id)]
         for party in sorted({each.party for each in wrong}):
             mine = [each for each in wrong if each.party == party]
             for first in range(0, len(mine), CHECKS_MAX):
-                await self._make(position, realm, party, mine[first : first + CHECKS_MAX])
-        if now > until_us + SETTLE_US:
+                await self._make(told.position, told.realm, party, mine[first : first + CHECKS_MAX])
+        if now > told.until_us + SETTLE_US:
             async with reading(self._connections) as db:
-                await db.execute("UPDATE correction SET swept_at_us = %s WHERE position = %s", (now, position))
+                await db.execute("UPDATE correction SET swept_at_us = %s WHERE position = %s", (now, told.position))
         return len(wrong)
 
-    async def _answered(
-        self, db: Connection, row: Row, realm: int, gone: int, from_us: int, until_us: int, position: int
-    ) -> list[_Wrong]:
+    async def _answered(self, db: Connection, told: _Correction, row: Row) -> list[_Wrong]:
         """Return every indexed check of a document that was answered with a fact that was never true."""
-        codes = [code_of(state).octet for state in State if gone & state.bit]
-        limits = "checked_at_us >= %s AND checked_at_us <= %s AND position < %s AND realm = %s AND status = ANY(%s)"
-        values = (from_us, until_us + LATE_US, position, realm, codes)
-        columns = "check_id, party, checked_at_us, answered_status, outcome, reference"
-        found = await db.execute(
-            f"SELECT {columns} FROM check_index WHERE {limits} AND key_epoch = %s AND (document_key = %s "
-            "OR (number_key = %s AND document_key = %s)) ORDER BY checked_at_us",
-            (*values, self._keys.epoch, row.document_key, row.number_key or b"", _NO_KEY),
-        )
-        wrong = [_Wrong(bytes(line[0]), *line[1:]) for line in await found.fetchall()]
-        if self._keys.epoch > 1:
-            wrong += [each async for each in self._of_older_epochs(db, row, realm, columns, limits, values)]
+        wrong = await _candidates(
+            db, told, "AND key_epoch = %s AND (document_key = %s OR (number_key = %s AND document_key = %s))",
+            self._keys.epoch, row.document_key, row.number_key or b"", _NO_KEY,
+        )  # fmt: skip
+        if self._keys.epoch > 1:  # checks under older keys: every candidate's key is advanced and compared
+            older = await _candidates(db, told, "AND key_epoch < %s", self._keys.epoch)
+            mine = (row.document_key, row.number_key)
+            wrong += [each for each in older if self._current(told, each) in mine]
         return wrong
 
-    async def _of_older_epochs(
-        self, db: Connection, row: Row, realm: int, columns: str, limits: str, values: tuple[Any, ...]
-    ) -> Any:
-        """Yield checks made under older document keys: every candidate's key is advanced and compared."""
-        keys = self._keys.documents("test" if realm else "live")
-        found = await db.execute(
-            f"SELECT {columns}, document_key, number_key, key_epoch FROM check_index WHERE {limits} AND key_epoch < %s",
-            (*values, self._keys.epoch),
+    async def _answered_by_list(self, db: Connection, told: _Correction, bulk_id: str) -> list[_Wrong]:
+        """Return every indexed check that was answered with what a list said which was taken back since.
+
+        Documents with a row that speaks for itself have entries of their own; what another list in force says stays said.
+        """
+        found = await (await db.execute("SELECT file, sha256 FROM bulk WHERE id = %s", (bulk_id,))).fetchone()
+        if found is None:
+            return []
+        candidates = await _candidates(db, told, "")
+        keys = [self._current(told, each) for each in candidates]
+        bits = self._segments.bits(found[0], bytes(found[1]).hex(), keys)
+        own = await db.execute(
+            "SELECT document_key FROM document WHERE realm = %s AND document_key = ANY(%s) AND overrides_bulk",
+            (told.realm, keys),
         )
-        for line in await found.fetchall():
-            *told, document_key, number_key, epoch = line
-            named = bytes(document_key) != _NO_KEY
-            key = bytes(document_key if named else number_key)
-            if key and keys.advance(key, epoch) == (row.document_key if named else row.number_key):
-                yield _Wrong(bytes(told[0]), *told[1:])
+        speaking = {bytes(key) for (key,) in await own.fetchall()}
+        wrong = []
+        for each, key, bit in zip(candidates, keys, bits, strict=True):
+            if not bit or key in speaking or code_of(state_of(bit)).octet != each.status:
+                continue
+            if not any(other.bit == bit for other in await self._segments.listed(db, told.realm, key)):
+                wrong.append(each)
+        return wrong
+
+    def _current(self, told: _Correction, each: _Wrong) -> bytes:
+        """Return the key of what a check asked about (its document, else its number) under the current secrets."""
+        key = each.document_key if each.document_key != _NO_KEY else each.number_key
+        keys = self._keys.documents("test" if told.realm else "live")
+        return keys.advance(key, each.key_epoch) if key else _NO_KEY
 
     async def _make(self, correction: int, realm: int, party: str, wrong: Sequence[_Wrong]) -> None:
         recall_id = "rc_" + secrets.token_hex(12)
@@ -305,6 +337,18 @@ def _text(recall_id: str, party: str, position: int, correction: int, made_at_us
         status, outcome = StatusCode.of_octet(each.answered).value, Outcome.of_octet(each.outcome).value
         lines.append(f"check {each.check_id.hex()} {rfc3339(each.checked_at_us)} {status} {outcome}")
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+async def _candidates(db: Connection, told: _Correction, more: str, *values: Any) -> list[_Wrong]:
+    """Return the indexed checks of a correction's time that were answered with one of its facts, before it."""
+    codes = [code_of(state).octet for state in State if told.gone & state.bit]
+    found = await db.execute(
+        "SELECT check_id, party, checked_at_us, answered_status, outcome, reference, status, document_key, number_key, "
+        "key_epoch FROM check_index WHERE checked_at_us >= %s AND checked_at_us <= %s AND position < %s AND realm = %s "
+        f"AND status = ANY(%s) {more} ORDER BY checked_at_us",
+        (told.from_us, told.until_us + LATE_US, told.position, told.realm, codes, *values),
+    )
+    return [_Wrong(**dict(zip(_Wrong.__struct_fields__, line, strict=True))) for line in await found.fetchall()]
 
 
 async def _known(db: Connection, correction: int, check_id: bytes) -> bool:

@@ -182,9 +182,7 @@ def _stands(listings: Listings, keys: DocumentKeys, document: Document) -> tuple
     return value.state, bool(value.flags & DISPUTED)
 
 
-async def keep(
-    register: Register, parties: Parties, listings: Listings, keys: DocumentKeys, now_us: Callable[[], int]
-) -> None:
+async def keep(register: Register, parties: Parties, listings: Listings, keys: DocumentKeys, now_us: Callable[[], int]) -> None:
     """Keep the sandbox as published until cancelled; a register that cannot write is tried again."""
     while True:
         with contextlib.suppress(AnnulError):

@@ -83,7 +83,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         person: a citizen's id in the register of persons.
         strength: how strongly a citizen has proved who it is: weak or strong.
         flash: a line that is shown once.
-        back: page to return to after signing in.
+        back: page to return to after signing in; back_for: as whom.
         draft: session under which a form was kept.
     """
 
@@ -106,6 +106,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     strength: str = ""
     flash: str = ""
     back: str = ""
+    back_for: str = ""
     draft: str = ""
 
     @property
@@ -180,7 +181,7 @@ class Sitting:
         """
         old, now_us = self.session, self._office.now_us()
         new = msgspec.structs.replace(self._sessions.fresh(), kind=kind, **fields)
-        back = old.back if old is not None and old.kind == "visitor" else ""
+        back = old.back if old is not None and old.back_for == kind else ""
         if old is not None and old.draft and back:
             owner = f"{kind}:{new.subject}"
             if await self._office.sessions.kept(old.draft, back.partition("?")[0], owner, now_us) is not None:

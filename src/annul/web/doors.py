@@ -10,6 +10,7 @@ Source: RFC 9110 (HEAD, 405 with Allow), OWASP Secure Headers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import traceback
 from collections.abc import Mapping
@@ -292,15 +293,15 @@ async def _to_sign_in(
 ) -> Reply:
     """Send somebody to the sign-in page, and remember where to come back to and what was typed."""
     owner = credentials.lost_owner(request)
-    sitting.session = None
     back = request.url.path
     if route.method == "GET" and request.scope.get("query_string"):
         back += "?" + request.scope["query_string"].decode("ascii", "ignore")
     back = back if len(back) <= BACK_MAX and (route.method == "GET" or _is_page(request.url.path)) else ""
-    sitting.change(back=back)
+    sitting.change(back=back, back_for=kind)  # somebody signed in otherwise stays so until the new sign-in
     if route.form and owner is not None and back:
-        values, _ = await _form(request, route)
-        await _keep(office, sitting, back, owner, values)
+        with contextlib.suppress(AnnulError):  # what is no form is not kept; the way to sign in stays
+            values, _ = await _form(request, route)
+            await _keep(office, sitting, back, owner, values)
     return Reply(b"", pages.HTML, 303, {"location": SIGN_IN[kind]}, sitting.cookies())
 
 

@@ -423,7 +423,7 @@ class _Fresh:
         for place, ((line, _), key) in enumerate(zip(self._persons, self.keys, strict=True)):
             others = known.get(key)
             if others is None:
-                known[key] = {self._tags(place)}
+                known[key] = {self._tags(place)} if shared_numbers else set()
             elif shared_numbers and (tags := self._tags(place)) and tags not in others:
                 others.add(tags)
             else:

@@ -177,11 +177,13 @@ INSERT INTO recall_cursor (position) VALUES (0);
 CREATE TABLE correction (
     position        bigint PRIMARY KEY,
     realm           smallint NOT NULL,
-    document_id     bigint NOT NULL REFERENCES document,
+    document_id     bigint REFERENCES document,
+    bulk_id         text REFERENCES bulk,
     gone            integer NOT NULL,
     from_us         bigint NOT NULL,
     until_us        bigint NOT NULL,
-    swept_at_us     bigint
+    swept_at_us     bigint,
+    CHECK ((document_id IS NULL) <> (bulk_id IS NULL))
 );
 CREATE INDEX correction_open ON correction (until_us) WHERE swept_at_us IS NULL;
 CREATE INDEX correction_of ON correction (document_id);
