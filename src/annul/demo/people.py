@@ -79,9 +79,7 @@ def load_people(
     }  # fmt: skip
 
 
-def _flawed(
-    imports: PersonImports, country: Country, conninfo: str, home: Path, keys: Keys, now_us: Callable[[], int]
-) -> None:
+def _flawed(imports: PersonImports, country: Country, conninfo: str, home: Path, keys: Keys, now_us: Callable[[], int]) -> None:
     """Bring in a part of an old register with planted errors, and let the clean-up run, so that its desk has work."""
     families = Families(country.seed, _EPOCH + timedelta(country.as_of_day), error_share=FLAWED_SHARE)
     lines = [(place, read_one(person)) for place, person in enumerate(families.persons(FLAWED), 1)]

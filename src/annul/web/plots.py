@@ -24,6 +24,8 @@ SPARK_HEIGHT: Final = 40
 LABEL_GAP: Final = 18
 """Least distance of two direct labels, in CSS pixels: one line of text."""
 SERIES_MAX: Final = 5
+LEAST: Final = 1e-9
+"""Smaller than this is drawn as nothing."""
 TICKS_MAX: Final = 4
 
 Value = float | None
@@ -65,7 +67,7 @@ class Figure:
 
 def ceiling(most: float) -> float:
     """Return the round number the axis ends at: 1, 2, 2.5 or 5 times a power of ten."""
-    if most <= 0 or not math.isfinite(most):
+    if most < LEAST or not math.isfinite(most):
         return 1.0
     step = 10.0 ** math.floor(math.log10(most))
     return next(factor * step for factor in (1, 2, 2.5, 5, 10) if factor * step >= most)

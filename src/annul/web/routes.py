@@ -623,7 +623,12 @@ ROUTES: Final[tuple[Route, ...]] = (
     _get("/openapi.json", "public", openapi_json, "Read this document", tag="operation"),
     # -- pages for people; each room brings its own
     Route(
-        method="GET", path="/static/{name}", who="public", handler=pages.static_file, summary="Static file", page=True,
+        method="GET",
+        path="/static/{name}",
+        who="public",
+        handler=pages.static_file,
+        summary="Static file",
+        page=True,
         patterns={"name": pages.STATIC_NAME},
     ),
     page("/language", "public", pages.choose_language, "Choose the language", query=wire.LanguageChoice),
@@ -632,7 +637,12 @@ ROUTES: Final[tuple[Route, ...]] = (
     page("/problems/{code}", "public", public.problem, "What a problem means", patterns={"code": CODE}),
     page("/receipts/verify", "public", public.receipt_page, "Check a receipt"),
     sent(
-        "/receipts/verify", "public", public.receipt_answer, "Check a receipt", public.ReceiptForm, open=True,
+        "/receipts/verify",
+        "public",
+        public.receipt_answer,
+        "Check a receipt",
+        public.ReceiptForm,
+        open=True,
         body_bytes_max=public.RECEIPT_BYTES_MAX * 3,
     ),
     page("/figures", "public", public.figures, "Yearly figures"),

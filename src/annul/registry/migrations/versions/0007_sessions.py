@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 
 SQL = """
 CREATE TABLE session (
@@ -16,7 +16,8 @@ CREATE TABLE session (
     ended_at_us bigint,
     ended_by text
 );
-COMMENT ON TABLE session IS 'Sessions of pages; id is the SHA-256 of the secret in the cookie, subject a key, an officer or a person of the register';
+COMMENT ON TABLE session IS
+    'Sessions of pages; id is the SHA-256 of the secret in the cookie, subject a key, an officer or a person of the register';
 CREATE INDEX session_subject ON session (kind, subject) WHERE ended_at_us IS NULL;
 CREATE INDEX session_until ON session (until_us);
 
