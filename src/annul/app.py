@@ -524,6 +524,7 @@ async def work(settings: Settings, worker: int, door: socket.socket, mounted: Mo
 
     from annul.likeness.samples import forbid_core_dumps
     from annul.registry import sandbox
+    from annul.web import pages
     from annul.web.protocol import check_protocol
 
     forbid_core_dumps()  # samples of bearers and every secret lie in this process
@@ -533,6 +534,7 @@ async def work(settings: Settings, worker: int, door: socket.socket, mounted: Mo
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.set_threshold(*GC_THRESHOLDS)
         web = doors(office, mounted)
+        asyncio.get_running_loop().run_in_executor(None, pages.warm)
         furnishing = None
         if worker == 0:
             test_keys = office.keys.documents("test")

@@ -220,7 +220,7 @@ def test_a_room_opens_for_its_duty_alone(chromium: Any, house: House) -> None:
     mine = officer(house, "police", ("desk",))
     seat(page, house, "officer", officer=mine, key_id=house.key_id("police"))
     page.goto("/desk")
-    assert page.locator(".rooms a").all_inner_texts() == ["Search"]
+    assert page.locator(".rooms a").all_inner_texts() == ["Search", "Denied uses"]
     for address in ("/desk/found", "/desk/disputes", "/desk/officers", "/desk/bulk"):
         assert page.goto(address).status == 403
     page.context.close()

@@ -496,8 +496,7 @@ class Citizens:
                     kind=EntryKind.note, realm=Realm[realm], recorded_at_us=write.recorded_at_us,
                     happened_at_us=write.recorded_at_us, author=author, evidence=case, key_epoch=write.key_epoch,
                     body=b"notices to a holder are held back",
-                ),
-                row.id,
+                )
             )  # fmt: skip
         return hold_id
 

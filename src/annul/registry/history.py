@@ -13,7 +13,7 @@ import msgspec
 
 from annul.errors import NotFound
 from annul.records.document import Document, DocumentKeys, block
-from annul.records.entry import decode
+from annul.records.entry import EntryKind, decode
 from annul.records.status import Event, facts_of, standing_on, state_of
 from annul.registry import documents
 from annul.registry.segments import Listed, Segments
@@ -99,6 +99,8 @@ async def status_at(
             await db.execute("SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))
         ).fetchall():
             entry = decode(bytes(body))
+            if entry.kind is EntryKind.note:  # says who looked, nothing of the state
+                continue
             gone = standing & ~entry.standing
             denied = entry.reason in (Event.correct, Event.bulk_undo)
             changes.append(
@@ -159,12 +161,14 @@ async def lines(
         NotFound: the register knows nothing of it.
     """
     row = await documents.find(db, document, keys, realm)
-    told = []
+    told: list[Line] = []
+    standing = 0
     if row is not None:
         for position, body in await (
             await db.execute("SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))
         ).fetchall():
             entry = decode(bytes(body))
+            standing = standing if entry.kind is EntryKind.note else entry.standing
             told.append(
                 Line(
                     position,
@@ -174,7 +178,7 @@ async def lines(
                     entry.reason.value if entry.reason else entry.kind.value,
                     entry.proof.value if entry.proof else None,
                     entry.evidence,
-                    state_of(entry.standing).name,
+                    state_of(standing).name,
                     entry.disputed,
                 )
             )

@@ -20,7 +20,8 @@ from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from jinja2 import ChainableUndefined, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2 import BytecodeCache, ChainableUndefined, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from litestar import Request
 from litestar.datastructures import Cookie
 from markupsafe import Markup, escape
@@ -176,6 +177,35 @@ class _Careful(StrictUndefined):
         return super().__new__(cls)
 
 
+class _Compiled(BytecodeCache):
+    """Keep compiled templates in memory, so that they are compiled once for all languages."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill a bucket with what was compiled."""
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what a bucket holds."""
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED: Final = _Compiled()
+
+
+def warm() -> None:
+    """Compile every template and read every catalogue, so that the first visitor does not wait for it."""
+    for language in LANGUAGES:
+        environment = _environment(language)
+        for name in environment.list_templates(extensions=["html"]):
+            if not name.startswith("govuk_frontend_jinja/"):
+                environment.get_template(name)
+    _static_files()
+
+
 @cache
 def _environment(language: str) -> Environment:
     components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
@@ -183,6 +213,7 @@ def _environment(language: str) -> Environment:
         loader=ChoiceLoader([PackageLoader("annul.web"), components]),
         autoescape=True,
         undefined=_Careful,
+        bytecode_cache=_COMPILED,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
         trim_blocks=True,
         lstrip_blocks=True,
