@@ -354,7 +354,9 @@ def test_every_altered_bit_of_a_signature_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "dg15", [b"", b"\x6f\x00", b"\x6f\x03\x30\x01\x00", b"\x6f\x84\xff\xff\xff\xff", ActiveKey().dg15()[:-4]]
+    "dg15",
+    [b"", b"\x6f\x00", b"\x6f\x03\x30\x01\x00", b"\x6f\x84\xff\xff\xff\xff", ActiveKey().dg15()[:-4]],
+    ids=["empty", "no content", "short", "endless", "cut"],
 )
 def test_a_hostile_dg15_is_no_proof_and_no_crash(utopia: SpecimenCountry, dg15: bytes) -> None:
     """Empty, cut, with an impossible length: the walk ends with `failed` or a specific error."""

@@ -33,7 +33,7 @@ LANGUAGES = {"en": "en-GB", "zh": "zh-CN", "ar": "ar"}
 AXE = (Path(str(resources.files("axe_playwright_python"))) / "axe.min.js").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it runs, no other test of this process can run a loop of its own
 def chromium() -> Iterator[Any]:
     """A running Chromium of the system."""
     if CHROMIUM is None:

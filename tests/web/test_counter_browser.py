@@ -5,17 +5,14 @@ Needs Chromium (Debian: `apt-get install chromium`). Without it these tests are 
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.web.browser import chromium
 from tests.web.conftest import House
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+__all__ = ["chromium"]
 LARGE_TEXT_RATIO = 4.5
 TEXT_RATIO = 7.0
 """Contrast: 7:1 for text, 4.5:1 for text of 24 px and more. Source: WCAG 2.2, success criterion 1.4.6."""
@@ -40,20 +37,6 @@ CONTRAST = """
   return found;
 }
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A running Chromium of the system."""
-    if CHROMIUM is None:
-        reason = "Chromium is not installed: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def _counter(chromium: Any, house: House, **options: Any) -> Any:

@@ -56,13 +56,19 @@ def keep(bank: Client, police: Client, samples: dict[str, Any], conninfo: str) -
 
 
 def _release(call: Any) -> None:
-    """Release a policy stricter than the default in two places: data exposed refers, and faces are compared."""
-    policy = call.get("/v1/policies/1")["policy"] | {"name": "First Bank: faces are compared"}
-    policy["status"]["V00"] |= {"advice": ["A3", "A9"]}
-    policy["status"]["V01"] |= {"in_person": "REFER", "advice": ["A2", "A3"]}
-    draft = call.write("/v1/policies/draft", {"policy": policy, "revision": 0, "note": "after the leak of 2026"})
+    """Release a policy of the bank's own (fresher copies), and leave a stricter one as a draft to be tried on past cases.
+
+    What is in force decides every code as the default does: the samples of the demo keep their outcomes.
+    """
+    policy = call.get("/v1/policies/1")["policy"]
+    policy |= {"name": "First Bank", "copy_age_max_s": policy["copy_age_max_s"] // 2}
+    draft = call.write("/v1/policies/draft", {"policy": policy, "revision": 0, "note": "copies of half the age"})
     reason = {"revision": draft["revision"], "reason": "decided by the board of security"}
     call.write(f"/v1/policies/{draft['version']}/release", reason)
+    policy["name"] = "First Bank: faces are compared"
+    policy["status"]["V00"] |= {"advice": ["A3", "A9"]}
+    policy["status"]["V01"] |= {"in_person": "REFER", "advice": ["A2", "A3"]}
+    call.write("/v1/policies/draft", {"policy": policy, "revision": 0, "note": "after the leak of 2026"})
 
 
 def _serve(bank: Client, document: dict[str, Any], words: str, reference: str) -> str:

@@ -6,6 +6,7 @@ day in the past cannot be had through the doors.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ POINTS: Final = (
 )
 AGES: Final = ((33, "not_lost", "holder"), (21, "malice", "holder"), (4, "wrong_document", "self"))
 """Disputes: days since they were opened (the term is 30), ground, for whom."""
+
+RECALL_WAIT_S: Final = 10.0
+"""Longest wait for the recalls of the demo; without them it starts all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,15 @@ def keep(desks: Desks, telecom: Client, supervisor: Client, birth: int, conninfo
         desks.police.connection.write("/v1/found/points", {"id": place, "name": name, "address": address, "hours": hours})
     for desk, staff, name, duties in OFFICERS:  # last: their presence says that all of this was done
         clients[desk].connection.write("/v1/officers", {"staff": staff, "name": name, "duties": duties})
+    _wait_for_recalls(desks.bank, telecom)
     return maker.birth
+
+
+def _wait_for_recalls(*told: Client) -> None:
+    """Wait until the follower has written the recalls, so that whoever starts the demo finds a register at rest."""
+    deadline = time.monotonic() + RECALL_WAIT_S
+    while not all(client.connection.get("/v1/recalls")["recalls"] for client in told) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _found_cards(offices: _Offices, maker: Maker) -> None:

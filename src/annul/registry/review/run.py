@@ -44,8 +44,8 @@ Bar = Callable[[str, int | None, str], AbstractContextManager[Advance]]
 """Shows one stage: what is done, how many there are (None: nobody knows), of what."""
 Database = psycopg.Connection[TupleRow]
 
-RUN_LOCK: Final = 0x7265766965
-"""Advisory lock held during a run ("revie")."""
+RUN_LOCK: Final = 0x72657669
+"""Advisory lock held during a run ("revi")."""
 _DEAD: Final = mask(State.superseded, State.cancelled, State.revoked, State.destroyed, State.blank_stolen)
 _ENTERED: Final = [CivilEvent.birth.octet, CivilEvent.immigration.octet, CivilEvent.details.octet]
 _EPOCH: Final = date(1970, 1, 1)
@@ -94,7 +94,7 @@ def run(
     vault = Vault(home)
     vault.warm()
     with connect(conninfo) as db:
-        held = db.execute("SELECT pg_try_advisory_lock(%s, %s)", (RUN_LOCK >> 8 & 0x7FFFFFFF, act.realm_code)).fetchone()
+        held = db.execute("SELECT pg_try_advisory_lock(%s, %s)", (RUN_LOCK, act.realm_code)).fetchone()
         if held is None or not held[0]:
             raise Conflict("a run of the clean-up is under way", mend="Wait for it to end; `annul review figures` shows runs.")
         started = now_us()
