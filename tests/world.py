@@ -34,6 +34,8 @@ from annul.registry.postgres import Embedded
 from annul.registry.sealer import verify_logs
 from annul.registry.slots import value_of
 
+ROUNDS_MAX = 5
+"""Looks at a running annul before a contradiction counts although the log went on meanwhile."""
 SETTLE_WAIT_S = 60
 
 
@@ -84,9 +86,28 @@ def check_everything(
         documents: Idempotency-Key -> document fields of that report.
         answers: whole answers of checks as they were received.
     """
+    where = conninfo or Embedded(home).conninfo
+    for _ in range(ROUNDS_MAX):
+        with psycopg.connect(where) as db:
+            before = _one(db, "SELECT next_position FROM log_head")
+        findings = _findings(home, where, reports or {}, documents or {}, answers)
+        with psycopg.connect(where) as db:
+            if not findings or before == _one(db, "SELECT next_position FROM log_head"):
+                return findings
+        settled(home, where)  # a follower entered something meanwhile (a recall, a lapse): look again at one state
+    return findings
+
+
+def _findings(
+    home: Path,
+    conninfo: str,
+    reports: Mapping[str, Mapping[str, Any]],
+    documents: Mapping[str, Mapping[str, Any]],
+    answers: Sequence[Mapping[str, Any]],
+) -> list[str]:
     keys = key_file.load(home)
     listings = Listings(home / "listings")
-    with psycopg.connect(conninfo or Embedded(home).conninfo) as db:
+    with psycopg.connect(conninfo) as db:
         rows = db.execute("SELECT position, entry FROM register_log ORDER BY position")
         entries = [(position, decode(bytes(raw))) for position, raw in rows]
         findings = _positions(db, [position for position, _ in entries])
@@ -96,7 +117,7 @@ def check_everything(
         findings += _persons(db, entries)
         findings += _names(db, home, len(entries))
         findings += _accounts(db, home)
-        findings += _reports(db, keys, listings, reports or {}, documents or {})
+        findings += _reports(db, keys, listings, reports, documents)
         findings += _seals(home, keys, db)
     findings += _receipts(home, keys, answers)
     return findings

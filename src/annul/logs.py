@@ -52,6 +52,16 @@ def allow(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Muta
     return kept
 
 
+class _StandardError:
+    """Write to what standard error is at that moment: a logger outlives a stream that was put in its place and closed."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(level: str = "info") -> None:
     """Send logs of this process to standard error at `level` and above."""
     structlog.configure(
@@ -62,7 +72,7 @@ def configure(level: str = "info") -> None:
             structlog.processors.JSONRenderer(sort_keys=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=_StandardError()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 

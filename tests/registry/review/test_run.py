@@ -178,7 +178,7 @@ def test_two_runs_at_once_are_refused(clinic: Clinic) -> None:
     """The second says so; one that was killed is marked failed by the next."""
     clinic.enter(clinic.one(CHILD, "王明"))
     with connect(clinic.conninfo) as db:
-        db.execute("SELECT pg_advisory_lock(%s, 0)", (running.RUN_LOCK >> 8 & 0x7FFFFFFF,))
+        db.execute("SELECT pg_advisory_lock(%s, 0)", (running.RUN_LOCK,))
         with pytest.raises(Conflict, match="under way"):
             clinic.run()
     with clinic.connect() as db:

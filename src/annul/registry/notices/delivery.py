@@ -199,7 +199,7 @@ class Delivery:
         except TimeoutError:
             fault = "timed-out"
         except (LookupError, ValueError, TypeError):  # a fault of ours in one text must not stop all others
-            self._log.error("a notice could not be written", kind=due.kind)
+            self._log.error("a notice could not be written")
             fault, for_good = "text", True
         except AnnulError as error:  # the person was erased meanwhile, the key file is another
             fault, for_good = error.code, True
@@ -208,7 +208,7 @@ class Delivery:
             state, due_at_us = "kept" if kept else "sent", now
         elif for_good or due.tries > len(BACKOFF_S):
             state, due_at_us = "dead", now
-            self._log.warning("a notice was given up", code=fault, kind=due.kind)
+            self._log.warning("a notice was given up", code=fault)
         else:
             state, due_at_us = "due", now + BACKOFF_S[due.tries - 1] * 1_000_000
         metrics.NOTICES.labels(due.channel, "again" if state == "due" else state).inc()
