@@ -98,16 +98,16 @@ def test_a_party_without_the_right_gets_no_portrait_and_no_identity(house: House
     async def kiosk() -> str:
         purposes = frozenset({Purpose.account_opening.value})
         await house.office.parties.create(
-            Act("setup"), "kiosk", "Kiosk", "relying_party", agreement=Agreement(purposes=purposes)
+            Act("setup"), "lobby", "Lobby", "relying_party", agreement=Agreement(purposes=purposes)
         )
-        issued = await house.office.parties.issue_key(Act("setup"), "kiosk", realm="live")
+        issued = await house.office.parties.issue_key(Act("setup"), "lobby", realm="live")
         assert await house.office.listings.reached(issued.position, 20)
         return issued.token
 
-    house.keys["kiosk"] = house.run(kiosk())
-    codes = {house.ask(card(each), "kiosk", holder={"name": "李雷"})["identity"]["code"] for each in (number, fresh_number())}
+    house.keys["lobby"] = house.run(kiosk())
+    codes = {house.ask(card(each), "lobby", holder={"name": "李雷"})["identity"]["code"] for each in (number, fresh_number())}
     assert codes == {"M9"}
-    assert photo(house, answer, card(number), "kiosk").status_code == 403
+    assert photo(house, answer, card(number), "lobby").status_code == 403
 
 
 @pytest.mark.parametrize("name", ["Iv\u0430nov", "王2", "\ue123", " ", "x" * 201])
