@@ -20,11 +20,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from annul.errors import SourceDown
 from annul.registry.store import REALM_CODES, Connections, reading
 
-LOOK_UP_S = 0.5
-"""Longest wait for the database before it counts as down for a page."""
+LOOK_UP_S = 5.0
+"""Longest wait for the database before it counts as down for a page that cannot do without it."""
+
+BRIEF_S = 0.5
+"""The same for a page that goes on without it: a counter's queue does not wait."""
 
 DOWN_PAUSE_S = 2.0
-"""How long the database is then not asked again, so that a counter's queue does not wait for it at every page."""
+"""How long such a page then does not ask again, so that the queue does not wait for the database at every page."""
 
 KEPT_US = 3600 * 1_000_000
 """How long a lost form is kept."""
@@ -68,16 +71,21 @@ class SessionBook:
                 (row_of(session), kind, subject, REALM_CODES[realm], began_at_us, until_us),
             )
 
-    async def holds(self, session: str, now_us: int) -> bool:
+    async def holds(self, session: str, now_us: int, *, briefly: bool = False) -> bool:
         """Tell whether a session was begun and not ended.
+
+        Args:
+            session: its secret id, as in the cookie.
+            now_us: the time.
+            briefly: wait for the database no longer than a page may that goes on without it.
 
         Raises:
             SourceDown: the database does not answer in time.
         """
-        if time.monotonic() < self._down_until:
+        if briefly and time.monotonic() < self._down_until:
             raise SourceDown("the register's database cannot be reached")
         try:
-            async with asyncio.timeout(LOOK_UP_S), reading(self._connections) as db:
+            async with asyncio.timeout(BRIEF_S if briefly else LOOK_UP_S), reading(self._connections) as db:
                 found = await db.execute(
                     "SELECT 1 FROM session WHERE id = %s AND ended_at_us IS NULL AND until_us > %s", (row_of(session), now_us)
                 )
