@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.waiting import WAIT_S
+
 if TYPE_CHECKING:
     from tests.web.conftest import House
 
@@ -64,7 +66,7 @@ def open_page(
         base_url=house.url, viewport={"width": width, "height": 900}, locale=LANGUAGES[language], color_scheme=scheme,
         java_script_enabled=script, bypass_csp=False, **more,
     )  # fmt: skip
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WAIT_S * 1000)
     return context.new_page()
 
 
@@ -122,7 +124,7 @@ def sign_in_clerk(
 
 def seat(page: Any, house: House, kind: str, **fields: Any) -> None:
     """Give the page's browser a session without the way in: a clerk, an officer or a citizen, as `Session` has the fields."""
-    from annul.web.auth import Sessions, Sitting
+    from annul.web.session import Sessions, Sitting
 
     sitting = Sitting(house.office, None)
     house.run(sitting.enter(kind, **fields))  # type: ignore[arg-type]

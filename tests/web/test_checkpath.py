@@ -175,7 +175,7 @@ def test_an_access_token_is_good_until_its_end(tmp_path: Path) -> None:
     """A signed token of ten minutes is accepted, remembered, and refused after its end."""
 
     async def story(door: Door) -> None:
-        from annul.web.oauth import AccessTokens
+        from annul.web.tokens import AccessTokens
 
         token = AccessTokens(door.office).issue("bank")
         for _ in range(2):

@@ -102,7 +102,7 @@ def test_a_snippet_runs_as_it_stands_on_the_page(furnished: House, tmp_path: Pat
     file = tmp_path / ("snippet.mjs" if name == "javascript" else "snippet.txt")
     file.write_text(_snippet(furnished, name), encoding="utf-8")
     environment = os.environ | {"ANNUL_KEY": furnished.test_keys["bank"]}
-    ran = subprocess.run([tool, str(file)], env=environment, capture_output=True, text=True, timeout=30, check=True)
+    ran = subprocess.run([tool, str(file)], env=environment, capture_output=True, text=True, timeout=WAIT_S, check=True)
     said = json.loads(ran.stdout)["outcome"] if name == "curl" else ran.stdout.strip()
     assert said == "STOP"
 

@@ -1,7 +1,7 @@
 """Who may use annul: principals, their agreements and credentials, and what each kind of document is covered by.
 
 Every change is an entry of the register log. Workers do not ask the database: they load a snapshot which the follower
-publishes beside the listings, and take it up at the position of the change.
+publishes beside the listings (`principals`), and take it up at the position of the change.
 """
 
 from __future__ import annotations
@@ -10,29 +10,44 @@ import hashlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any
 
 import msgspec
 import psycopg
-from msgspec import Meta
 
-from annul.errors import BadInput, Conflict, NotAuthorised, NotFound, UnknownVersion
+from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.entry import Entry, EntryKind
-from annul.records.policy import Decisions, policy_from_json
 from annul.registry.act import Act, remember, replay
+from annul.registry.principals import (
+    REALM_NAMES,
+    ROLES,
+    SNAPSHOT_VERSION,
+    Agreement,
+    Capture,
+    Jwks,
+    KeyRow,
+    KeyUse,
+    PartyRow,
+    Principal,
+    Principals,
+    Published,
+    RealmName,
+    Role,
+    Snapshot,
+    SnapshotRows,
+    load_snapshot,
+)
 from annul.registry.store import REALM_CODES, Connections, Write, reading, writing
 
-Role = Literal["relying_party", "issuer", "police", "supervisor"]
-RealmName = Literal["live", "test"]
-KeyUse = Literal["all", "counter"]
-"""What a key may be used for: everything its party may do, or checks at a counter alone."""
-Jwks = list[dict[str, Any]]
+__all__ = [
+    "ROLES", "Agreement", "Capture", "Changed", "IssuedKey", "Jwks", "KeyInfo", "KeyUse", "Parties", "Party", "Principal",
+    "Principals", "Published", "RealmName", "Role", "Snapshot", "load_snapshot", "read_snapshot",
+]  # fmt: skip
 
 ID_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,23}")
 """A principal's id: it stands in receipts as 24 bytes of ASCII."""
 
-SNAPSHOT_VERSION = 1
 KEY_ID_BYTES = 8
 KEY_SECRET_BYTES = 32
 CLIENT_KEYS_MAX = 5
@@ -40,66 +55,6 @@ CLIENT_KEYS_MAX = 5
 
 ASSERTION_LIFETIME_MAX_US = 3600 * 1_000_000
 """Longest life of a client assertion. Source: RFC 7523, section 3 item 4 leaves the limit to the server."""
-
-_REALM_NAMES: tuple[RealmName, RealmName] = ("live", "test")
-
-
-class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Say what a relying party's comparisons of bearer and holder must be like.
-
-    Args:
-        supervised: a match counts only if the clerk confirms to have watched the capture.
-        traits: what must be compared: either trait, the face, a finger, or both. A person without usable prints is exempt
-            from the finger if the face is compared.
-        challenge: with the face comes a challenge, carried out before the camera.
-        enrolled: what is on record of the holder may be compared with; it never leaves the register.
-    """
-
-    supervised: bool = True
-    traits: Literal["any", "face", "finger", "both"] = "any"
-    challenge: bool = False
-    enrolled: bool = False
-
-
-class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Say what a relying party may ask.
-
-    Args:
-        purposes: allowed purposes (words of records.codes.Purpose).
-        channels: allowed channels.
-        per_second: checks a second; per_day: checks a day (UTC).
-        reasons_allowed: exact status codes are told, not their class alone.
-        identity_allowed: whether a name belongs to a number is told; otherwise the identity is always M9.
-        photo_allowed: the portrait on record is given out for a check just made.
-        capture: what comparisons of bearer and holder must be like.
-    """
-
-    purposes: frozenset[str] = frozenset()
-    channels: frozenset[str] = frozenset({"in_person", "remote"})
-    per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
-    per_day: Annotated[int, Meta(ge=1, le=10**12)] = 10_000_000
-    reasons_allowed: bool = False
-    identity_allowed: bool = False
-    photo_allowed: bool = False
-    capture: Capture = Capture()
-
-
-class Principal(msgspec.Struct, frozen=True):
-    """Say who a credential stands for; `key_id` names the credential, `expires_at_us` is 0 when it does not expire.
-
-    `decisions` are those of the party's own counter policy; None where the register's default policy holds.
-    """
-
-    id: str
-    name: str
-    role: Role
-    realm: RealmName
-    agreement: Agreement | None = None
-    key_id: str = ""
-    organisation: str = ""
-    expires_at_us: int = 0
-    use: KeyUse = "all"
-    decisions: Decisions | None = None
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -142,89 +97,7 @@ class Changed(msgspec.Struct, frozen=True):
     position: int
 
 
-class _Party(msgspec.Struct, array_like=True):
-    id: str
-    name: str
-    role: Role
-    organisation: str
-    agreement: Agreement | None
-    client_realm: int
-    jwks: list[dict[str, Any]]
-    policy: bytes = b""  # JSON of its own counter policy in force
-
-
-class _Key(msgspec.Struct, array_like=True):
-    id: str
-    principal_id: str
-    realm: int
-    token_hash: bytes
-    expires_at_us: int
-    use: KeyUse = "all"
-
-
-class _Snapshot(msgspec.Struct, array_like=True):
-    version: int
-    position: int
-    parties: list[_Party]
-    keys: list[_Key]
-
-
-class Snapshot:
-    """Hold all credentials as of one position, for look-ups without I/O.
-
-    Attributes:
-        by_token: SHA-256 of an API key -> Principal; expiry is not looked at here.
-        by_key: key id -> Principal.
-        by_client: OAuth client id (the principal's id) -> Principal.
-        by_party: id -> Principal without a credential.
-        jwks: client id -> its public keys.
-    """
-
-    def __init__(self, raw: _Snapshot) -> None:
-        self.position = raw.position
-        self.jwks = {party.id: party.jwks for party in raw.parties}
-        decisions = {party.id: Decisions(policy_from_json(party.policy)) for party in raw.parties if party.policy}
-        self.by_client = {
-            party.id: _principal(party, party.client_realm, f"client-{party.id}", 0, "all", decisions.get(party.id))
-            for party in raw.parties
-            if party.jwks
-        }
-        parties = {party.id: party for party in raw.parties}
-        self.by_party = {party.id: _principal(party, 0, "", 0, "all", decisions.get(party.id)) for party in raw.parties}
-        self.by_token: dict[bytes, Principal] = {}
-        self.by_key: dict[str, Principal] = {}
-        for key in raw.keys:
-            party = parties[key.principal_id]
-            principal = _principal(party, key.realm, key.id, key.expires_at_us, key.use, decisions.get(party.id))
-            self.by_token[key.token_hash] = self.by_key[key.id] = principal
-        self.by_key |= {principal.key_id: principal for principal in self.by_client.values()}
-
-
-def load_snapshot(raw: bytes) -> Snapshot:
-    """Read a snapshot; empty bytes are the snapshot of a register without principals.
-
-    Raises:
-        UnknownVersion: it was written by another version.
-    """
-    if not raw:
-        return Snapshot(_Snapshot(SNAPSHOT_VERSION, 0, [], []))
-    if msgspec.msgpack.decode(raw, type=list[Any])[0] != SNAPSHOT_VERSION:
-        raise UnknownVersion("the snapshot of the parties is of an unknown version")
-    return Snapshot(msgspec.msgpack.decode(raw, type=_Snapshot))
-
-
-class Published(Protocol):
-    """Give the published snapshot: what annul.listings.Listings offers."""
-
-    def parties(self) -> tuple[int, bytes]:
-        """Return (generation, snapshot bytes)."""
-
-    @property
-    def parties_generation(self) -> int:
-        """The generation alone: a cheap read."""
-
-
-class Parties:
+class Parties(Principals):
     """Look up credentials without I/O, and change them in the register.
 
     Args:
@@ -234,49 +107,8 @@ class Parties:
     """
 
     def __init__(self, connections: Connections, published: Published, now_us: Callable[[], int]) -> None:
+        super().__init__(published, now_us)
         self._connections = connections
-        self._published = published
-        self._now_us = now_us
-        self._generation = -1
-        self._loaded = load_snapshot(b"")
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The newest published snapshot."""
-        if self._published.parties_generation != self._generation:
-            generation, raw = self._published.parties()
-            self._loaded, self._generation = load_snapshot(raw), generation
-        return self._loaded
-
-    def principal(self, bearer: str) -> Principal:
-        """Return who an API key stands for.
-
-        Raises:
-            NotAuthorised: it is unknown, revoked or expired; which of these is not told.
-        """
-        found = self.snapshot.by_token.get(hashlib.sha256(bearer.encode()).digest())
-        return self._unexpired(found)
-
-    def principal_of_key(self, key_id: str) -> Principal:
-        """Return who a key's id stands for (sessions hold the id); NotAuthorised once it is revoked or expired."""
-        return self._unexpired(self.snapshot.by_key.get(key_id))
-
-    def principal_of_party(self, party: str) -> Principal:
-        """Return a party that is active, in the live realm and without a credential (its officers come by passkey)."""
-        return self._unexpired(self.snapshot.by_party.get(party))
-
-    def principal_of_client(self, client_id: str) -> Principal:
-        """Return the principal of an OAuth client that has keys; NotAuthorised when there is none."""
-        return self._unexpired(self.snapshot.by_client.get(client_id))
-
-    def client_keys(self, client_id: str) -> Jwks:
-        """Return the public keys (JWK) of an OAuth client; empty when there is none."""
-        return self.snapshot.jwks.get(client_id, [])
-
-    def _unexpired(self, found: Principal | None) -> Principal:
-        if found is None or (found.expires_at_us and found.expires_at_us <= self._now_us()):
-            raise NotAuthorised("the credential is unknown, revoked or expired", mend="Ask the operator for a new key.")
-        return found
 
     async def use_assertion(self, client_id: str, jti: str, expires_at_us: int) -> None:
         """Note that a client assertion was used, for all workers.
@@ -308,7 +140,7 @@ class Parties:
                     "ORDER BY created_at_us, id"
                 )
             ).fetchall():
-                keys.setdefault(row[0], []).append(KeyInfo(row[1], _REALM_NAMES[row[2]], *row[3:]))
+                keys.setdefault(row[0], []).append(KeyInfo(row[1], REALM_NAMES[row[2]], *row[3:]))
             rows = await (
                 await db.execute(
                     "SELECT id, name, role, organisation, agreement, active, jwks, position FROM principal ORDER BY id"
@@ -342,7 +174,7 @@ class Parties:
             raise BadInput("an id is 1 to 24 of a-z, 0-9 and -, and does not start with -", where="/id")
         if not 1 <= len(name) <= 200 or len(organisation) > 200:
             raise BadInput("a name has 1 to 200 characters", where="/name")
-        if role not in Role.__args__:  # type: ignore[attr-defined]
+        if role not in ROLES:
             raise BadInput("the role is relying_party, issuer, police or supervisor", where="/role")
         _hold_agreement(agreement)
 
@@ -547,11 +379,11 @@ def read_snapshot(db: psycopg.Connection[Any], position: int) -> bytes:
 
 def _encode(position: int, principals: Sequence[tuple[Any, ...]], keys: Sequence[tuple[Any, ...]]) -> bytes:
     parties = [
-        _Party(id, name, role, organisation, _agreement(agreement), realm, msgspec.json.decode(jwks), policy or b"")
+        PartyRow(id, name, role, organisation, _agreement(agreement), realm, msgspec.json.decode(jwks), policy or b"")
         for id, name, role, organisation, agreement, realm, jwks, policy in principals
     ]
     return msgspec.msgpack.encode(
-        _Snapshot(SNAPSHOT_VERSION, position, parties, [_Key(*row) for row in keys]), order="deterministic"
+        SnapshotRows(SNAPSHOT_VERSION, position, parties, [KeyRow(*row) for row in keys]), order="deterministic"
     )
 
 
@@ -573,12 +405,3 @@ def _hold_agreement(agreement: Agreement | None) -> None:
 async def _touch(write: Write, sql: str, *values: Any) -> None:
     if await write.run(sql, *values) != 1:
         raise NotFound("there is no such principal or key")
-
-
-def _principal(
-    party: _Party, realm: int, key_id: str, expires_at_us: int, use: KeyUse, decisions: Decisions | None
-) -> Principal:
-    return Principal(
-        party.id, party.name, party.role, _REALM_NAMES[realm], party.agreement, key_id, party.organisation, expires_at_us, use,
-        decisions,
-    )  # fmt: skip

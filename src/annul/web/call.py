@@ -19,15 +19,13 @@ from litestar import Request
 from litestar.datastructures import Cookie
 
 from annul.errors import BadInput
+from annul.registry.parties import ROLES
 
 if TYPE_CHECKING:
     from annul.registry.officers import Officer
     from annul.registry.parties import Principal
-    from annul.web.auth import Session, Sitting
     from annul.web.office import Office
-
-ROLES: Final = ("relying_party", "issuer", "police", "supervisor")
-"""Every role a credential can have."""
+    from annul.web.session import Session, Sitting
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Largest body of a route that does not say otherwise; a report with all its fields is under 8 KiB."""

@@ -25,9 +25,8 @@ from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, TimedOu
 from annul.records.check import Question
 from annul.registry import sandbox
 from annul.registry.checks import BATCH_MAX, Answered, Checks, Sink
-from annul.registry.parties import Principal
+from annul.registry.principals import ROLES, Principal
 from annul.web.problem import bad_input, problem_of
-from annul.web.routes import CHECK_ROLES
 
 if TYPE_CHECKING:
     from annul.registry.quota import Allowance
@@ -43,6 +42,8 @@ CHECK_PATH: Final = "/v1/checks"
 BATCH_PATH: Final = "/v1/checks/batch"
 CHECK_BYTES_MAX: Final = 1 << 20
 """Largest body of one check; a full one is under 2 KiB."""
+CHECK_ROLES: Final = frozenset(ROLES)
+"""Who may ask checks."""
 BATCH_BYTES_MAX: Final = 8 << 20
 """Largest body of a batch: 10,000 checks with every field of usual length."""
 BODY_TIMEOUT_S: Final = 30
@@ -89,7 +90,7 @@ class CheckPath:
     """
 
     def __init__(self, office: Office, behind: ASGIApp) -> None:
-        from annul.web.oauth import AccessTokens
+        from annul.web.tokens import AccessTokens
 
         if office.checks is None:
             raise ValueError("this process has no check path")

@@ -28,11 +28,13 @@ from litestar.response import Stream
 
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound, TimedOut, TooLarge
+from annul.registry.parties import ROLES
 from annul.web import pages, problem
-from annul.web.auth import BACK_MAX, SIGN_IN, Credentials, SessionLost, Sitting, owner_of
-from annul.web.call import PAGE_ROLES, ROLES, Call, Reply, Route, idempotency_key
+from annul.web.auth import Credentials, SessionLost
+from annul.web.call import PAGE_ROLES, Call, Reply, Route, idempotency_key
 from annul.web.checkpath import HSTS, ASGIApp, CheckPath, Message, Receive, Scope, Send
 from annul.web.routes import ROUTES
+from annul.web.session import BACK_MAX, SIGN_IN, Sitting, owner_of
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -46,15 +48,8 @@ FIELDS_MAX: Final = 400
 QUERY_BYTES_MAX: Final = 4096
 """Longest query string; the longest true one is a cursor of some 200 bytes."""
 
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""Nothing inline, nothing from elsewhere. Pictures may also be `data:` (a portrait that must leave no address) and `blob:`
-(the counter's camera)."""
-
 SECURITY_HEADERS: Final = (
-    (b"content-security-policy", POLICY.encode()),
+    (b"content-security-policy", pages.POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),

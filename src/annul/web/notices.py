@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
-from annul.web.call import ROLES, Call, Route
-from annul.web.wire import Moment, moment, rfc3339
+from annul.registry.parties import ROLES
+from annul.web.api import act_of
+from annul.web.call import Call, Route
+from annul.web.wire import Moment, moment, moment_or_none, rfc3339
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -35,12 +37,13 @@ class WebhookMade(msgspec.Struct):
 
 
 class WebhookShown(msgspec.Struct):
-    """A webhook."""
+    """A webhook; while it is paused, what it is to be told waits."""
 
     webhook: str
     url: str
     kinds: list[str]
     created_at: str
+    paused_at: str | None
 
 
 class WebhooksShown(msgspec.Struct):
@@ -49,8 +52,8 @@ class WebhooksShown(msgspec.Struct):
     webhooks: list[WebhookShown]
 
 
-class WebhookEnded(msgspec.Struct):
-    """A webhook that was ended."""
+class WebhookTurned(msgspec.Struct):
+    """A webhook that was paused, resumed or ended."""
 
     webhook: str
 
@@ -66,6 +69,7 @@ class DeniedAttempt(msgspec.Struct):
     purpose: str
     checked_at: str
     denied_at: str
+    accepted: bool
 
 
 class DeniedAttempts(msgspec.Struct):
@@ -114,13 +118,30 @@ async def add_webhook(office: Office, call: Call) -> WebhookMade:
 async def webhooks(office: Office, call: Call) -> WebhooksShown:
     """List the caller's webhooks."""
     found = await office.webhooks.of_party(call.principal.id, call.principal.realm)
-    return WebhooksShown([WebhookShown(one.id, one.url, one.kinds, rfc3339(one.created_at_us)) for one in found])
+    return WebhooksShown(
+        [
+            WebhookShown(one.id, one.url, one.kinds, rfc3339(one.created_at_us), moment_or_none(one.paused_at_us))
+            for one in found
+        ]
+    )
 
 
-async def end_webhook(office: Office, call: Call) -> WebhookEnded:
+async def pause_webhook(office: Office, call: Call) -> WebhookTurned:
+    """Hold back what a webhook is to be told."""
+    await office.webhooks.pause(call.principal.id, call.principal.realm, call.path["webhook"], office.now_us())
+    return WebhookTurned(call.path["webhook"])
+
+
+async def resume_webhook(office: Office, call: Call) -> WebhookTurned:
+    """Tell a webhook what waited."""
+    await office.webhooks.resume(call.principal.id, call.principal.realm, call.path["webhook"], office.now_us())
+    return WebhookTurned(call.path["webhook"])
+
+
+async def end_webhook(office: Office, call: Call) -> WebhookTurned:
     """End a webhook."""
     await office.webhooks.end(call.principal.id, call.principal.realm, call.path["webhook"], office.now_us())
-    return WebhookEnded(call.path["webhook"])
+    return WebhookTurned(call.path["webhook"])
 
 
 async def denied(office: Office, call: Call) -> DeniedAttempts:
@@ -130,7 +151,7 @@ async def denied(office: Office, call: Call) -> DeniedAttempts:
         [
             DeniedAttempt(
                 one["id"], one["check"], one["party"], one["party_name"], one["branch"], one["purpose"],
-                rfc3339(one["checked_at_us"]), rfc3339(one["said_at_us"]),
+                rfc3339(one["checked_at_us"]), rfc3339(one["said_at_us"]), one["accepted"],
             )
             for one in found
         ]
@@ -141,15 +162,13 @@ async def hold(office: Office, call: Call) -> HoldMade:
     """Hold back notices for a case."""
     until_us = moment(call.body.until, "/until")
     document = parse_document(call.body.document)
-    made = await office.citizens.hold(
-        call.principal.id, document, case=call.body.case, until_us=until_us, realm=call.principal.realm
-    )
+    made = await office.citizens.hold(act_of(call), document, case=call.body.case, until_us=until_us)
     return HoldMade(made, rfc3339(until_us))
 
 
 async def release(office: Office, call: Call) -> HoldReleased:
     """End a hold early."""
-    freed = await office.citizens.release(call.principal.id, call.path["hold"], realm=call.principal.realm)
+    freed = await office.citizens.release(act_of(call), call.path["hold"])
     return HoldReleased(call.path["hold"], freed)
 
 
@@ -171,7 +190,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         returns=WebhookMade, status=201, problems=("conflict",),
     ),
     _route(
-        "POST", "/v1/webhooks/{webhook}/end", _ALL, end_webhook, "End a webhook", returns=WebhookEnded,
+        "POST", "/v1/webhooks/{webhook}/pause", _ALL, pause_webhook, "Pause a webhook: what it is to be told waits",
+        returns=WebhookTurned, patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    ),
+    _route(
+        "POST", "/v1/webhooks/{webhook}/resume", _ALL, resume_webhook, "Resume a webhook: what waited is told",
+        returns=WebhookTurned, patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    ),
+    _route(
+        "POST", "/v1/webhooks/{webhook}/end", _ALL, end_webhook, "End a webhook", returns=WebhookTurned,
         patterns={"webhook": WEBHOOK}, problems=("not-found",),
     ),
     _route(
@@ -180,11 +207,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     _route(
         "POST", "/v1/notices/holds", _POLICE, hold, "Hold back what a holder would be told, for a case, until a date",
-        body=NewHold, returns=HoldMade, status=201, problems=("malformed-number", "ambiguous-document", "not-found"),
+        body=NewHold, returns=HoldMade, status=201, write=True, problems=("malformed-number", "ambiguous-document", "not-found"),
     ),
     _route(
         "POST", "/v1/notices/holds/{hold}/release", _POLICE, release, "End a hold early", returns=HoldReleased,
-        patterns={"hold": HOLD}, problems=("not-found",),
+        write=True, patterns={"hold": HOLD}, problems=("not-found",),
     ),
     _route(
         "GET", "/v1/notices/undelivered", frozenset({"supervisor"}), undelivered, "Count undelivered notices",

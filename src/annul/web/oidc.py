@@ -31,7 +31,7 @@ from litestar import Request
 from litestar.datastructures import Cookie
 
 from annul.errors import NotAuthorised, SourceDown
-from annul.web.oauth import derived_key
+from annul.web.tokens import derived_key
 
 if TYPE_CHECKING:
     from annul.web.office import Office

@@ -33,7 +33,7 @@ from annul.web.problem import Problem
 from annul.web.words import STATES, WORDS
 
 if TYPE_CHECKING:
-    from annul.web.auth import Sitting
+    from annul.web.session import Sitting
 
 
 class Language(NamedTuple):
@@ -73,6 +73,13 @@ STATIC_SECONDS: Final = 31_536_000
 """Static files are addressed by their content's hash, so that they can be kept for a year."""
 
 HTML: Final = "text/html; charset=utf-8"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Content security policy: nothing inline, nothing from elsewhere. Pictures may also be `data:` (a portrait that must leave no
+address) and `blob:` (the counter's camera)."""
+
 CAMERA: Final = {"permissions-policy": "camera=(self), microphone=(), geolocation=()"}
 """Header of a page that uses the camera; every other page may not."""
 

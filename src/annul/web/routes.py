@@ -12,7 +12,8 @@ import msgspec
 
 from annul.records.check import Answer, Question
 from annul.web import api, corrections, ledger, notices, oauth, openapi, pages, people, policies, public, verification, wire
-from annul.web.call import ROLES, Call, Reply, Route, page, sent
+from annul.web.call import Call, Reply, Route, page, sent
+from annul.web.checkpath import CHECK_ROLES
 from annul.web.citizen import routes as citizen
 from annul.web.counter import routes as counter
 from annul.web.desk import api as desk_api
@@ -24,7 +25,6 @@ from annul.web.review import routes as review
 if TYPE_CHECKING:
     from annul.web.office import Office
 
-CHECK_ROLES: Final = frozenset(ROLES)
 """Who may ask a check: every role, if its agreement says so; without an agreement the check path refuses (E92)."""
 
 OFFICERS: Final = frozenset({"issuer", "police"})
@@ -50,8 +50,13 @@ WRITE: Final = ("conflict", "transition-refused", "not-yet-effective", "not-foun
 
 
 @cache
+def _described(base_url: str) -> dict[str, Any]:
+    return openapi.document(ROUTES, base_url)
+
+
+@cache
 def _openapi(base_url: str) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(openapi.document(ROUTES, base_url)), indent=1)
+    return msgspec.json.format(msgspec.json.encode(_described(base_url)), indent=1)
 
 
 async def openapi_json(office: Office, _call: Call) -> Reply:
@@ -647,7 +652,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     page("/figures", "public", public.figures, "Yearly figures"),
     page("/status", "public", public.status, "Status of the service"),
-    *developers.ROUTES,
+    *developers.routes(_described),
     *oversight.ROUTES,
     *notices.ROUTES,
     *citizen.ROUTES,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from annul.errors import NotFound
+from annul.records.codes import Channel, StatusCode
+from annul.records.policy import DEFAULT_POLICY
 from annul.registry import sandbox
-from annul.web import openapi, pages
+from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.developers.snippets import snippets
 from annul.web.problem import PROBLEMS
@@ -30,6 +32,9 @@ MEANINGS: Final = {
     "E95": _("time-out"),
 }  # fmt: skip
 """What a code means, shortly, for the table of test documents."""
+
+Described = Callable[[str], dict[str, Any]]
+"""Gives the OpenAPI document for a base address."""
 
 LIMITS: Final = (("minLength", "from"), ("maxLength", "to"), ("minimum", "≥"), ("maximum", "≤"))
 TAGS: Final = {
@@ -54,7 +59,7 @@ async def sandbox_page(_office: Office, call: Call) -> Reply:
         return [shown.code, translate(meaning) if meaning else "", _json(shown.document)]
 
     problems = {kind.error: str(kind.status) for kind in reversed(PROBLEMS.values()) if kind.error}
-    statuses = [row(shown) for shown in sandbox.DOCUMENTS]
+    statuses = [[*row(shown)[:2], _outcomes(shown.code), row(shown)[2]] for shown in sandbox.DOCUMENTS]
     errors = [
         [*row(shown)[:2], problems[shown.code], row(shown)[2]] for shown in sandbox.PLAYED if shown.code in sandbox.ERRORS
     ]
@@ -63,36 +68,47 @@ async def sandbox_page(_office: Office, call: Call) -> Reply:
 
 
 def _json(document: dict[str, str]) -> Markup:
-    return Markup('<code dir="ltr">{}</code>').format(msgspec.json.encode(document).decode())
+    return Markup('<code dir="ltr">{}</code>').format(msgspec.json.format(msgspec.json.encode(document), indent=0).decode())
 
 
-@cache
-def _described(base_url: str) -> dict[str, Any]:
-    from annul.web.routes import ROUTES
+def _outcomes(code: str) -> str:
+    """Return what a status leads to by the default policy: one outcome, or the one in person and the one at a distance."""
+    verdict = DEFAULT_POLICY.status[StatusCode(code)]
+    return " / ".join(dict.fromkeys(verdict.outcome(channel).value for channel in Channel))
 
-    return openapi.document(ROUTES, base_url)
+
+def _broken(path: str) -> Markup:
+    """Let a long address break at its slashes, and its words nowhere else."""
+    return Markup("<wbr>/").join(path.split("/"))
 
 
-async def reference(office: Office, call: Call) -> Reply:
+def _said(text: str) -> Markup:
+    """Show a docstring's `names` as code."""
+    parts = text.split("`")
+    shown = [Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)]
+    return Markup("").join(shown)
+
+
+async def reference(described: Described, office: Office, call: Call) -> Reply:
     """List every operation by what it is about."""
     translate = pages.translator(call)
-    groups: dict[str, list[dict[str, str]]] = {}
-    for address, methods in _described(office.settings.base_url)["paths"].items():
-        for method, described in methods.items():
-            groups.setdefault((described.get("tags") or [""])[0], []).append(
-                {"method": method.upper(), "path": address, "summary": described["summary"], "id": described["operationId"]}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for address, methods in described(office.settings.base_url)["paths"].items():
+        for method, one in methods.items():
+            groups.setdefault((one.get("tags") or [""])[0], []).append(
+                {"method": method.upper(), "path": _broken(address), "summary": one["summary"], "id": one["operationId"]}
             )
     named = [(translate(TAGS[tag]) if tag in TAGS else tag or translate(_("More")), rows) for tag, rows in groups.items()]
     return pages.page(call, "developers/reference.html", groups=named)
 
 
-async def operation(office: Office, call: Call) -> Reply:
+async def operation(described: Described, office: Office, call: Call) -> Reply:
     """Show one operation: who may call it, what it reads, what it answers, what can go wrong."""
-    described = _described(office.settings.base_url)
-    for address, methods in described["paths"].items():
+    document = described(office.settings.base_url)
+    for address, methods in document["paths"].items():
         for method, one in methods.items():
             if one["operationId"] == call.path["operation"]:
-                shown = {"method": method.upper(), "path": address, **one}
+                shown = {**one, "method": method.upper(), "path": _broken(address)}
                 body = _schema_of(one.get("requestBody"))
                 answers = [
                     (status, answer.get("description", ""), _schema_of(answer)) for status, answer in one["responses"].items()
@@ -100,7 +116,7 @@ async def operation(office: Office, call: Call) -> Reply:
                 needed = [schema for schema in (body, *(each[2] for each in answers)) if schema]
                 return pages.page(
                     call, "developers/operation.html", shown=shown, body=body, answers=answers,
-                    schemas=_with_inner(described, needed),
+                    schemas=_with_inner(document, needed),
                 )  # fmt: skip
     raise NotFound("There is no such operation.")
 
@@ -114,10 +130,10 @@ def _schema_of(part: Any) -> str:
     return ""
 
 
-def _with_inner(described: dict[str, Any], names: list[str]) -> list[tuple[str, str, list[tuple[str, str, bool, str]]]]:
+def _with_inner(described: dict[str, Any], names: list[str]) -> list[tuple[str, Markup, list[tuple[str, str, bool, Markup]]]]:
     """Return the schemas named and those inside them: (name, description, [(field, type, required, description)])."""
     known: dict[str, Any] = described["components"]["schemas"]
-    shown: dict[str, tuple[str, str, list[tuple[str, str, bool, str]]]] = {}
+    shown: dict[str, tuple[str, Markup, list[tuple[str, str, bool, Markup]]]] = {}
     wanted = list(dict.fromkeys(names))
     while wanted:
         name = wanted.pop(0)
@@ -126,10 +142,10 @@ def _with_inner(described: dict[str, Any], names: list[str]) -> list[tuple[str, 
             continue
         inner: list[str] = []
         fields = [
-            (field, _type(kind, inner), field in schema.get("required", ()), str(kind.get("description", "")))
+            (field, _type(kind, inner), field in schema.get("required", ()), _said(kind.get("description", "")))
             for field, kind in schema.get("properties", {}).items()
         ]
-        shown[name] = (name, str(schema.get("description", "")).partition("\n")[0], fields)
+        shown[name] = (name, _said(schema.get("description", "").partition("\n")[0]), fields)
         wanted += inner
     return list(shown.values())
 
