@@ -52,7 +52,7 @@ class Holder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True):
-    """One check as asked over the wire; `purpose_of` and `channel_of` turn the words into codes.
+    """One check as asked over the wire: which document, for what purpose, through which channel.
 
     `urgent` marks an urgent need of the bearer (the urgent-need exception of the policy).
     `min_position` asks that the answer take at least this position of the register log into account.

@@ -19,10 +19,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from annul.errors import BadInput
 from annul.records.scheme import LONG_TERM_DAY, SCHEME_OF_CODE, Document, DocumentFields, Scheme, plain
 from annul.records.schemes import SCHEMES
+from annul.records.schemes.cn_resident import CN_RESIDENT
 
 __all__ = [
     "BLOCK_BYTES", "LONG_TERM_DAY", "SCHEMES", "SCHEME_OF_CODE", "Document", "DocumentFields", "DocumentKeys", "Scheme",
-    "block", "both_blocks", "canonical", "number_block", "parse_document", "person_block", "scheme_code", "unlock_key",
+    "block", "both_blocks", "canonical", "number_block", "parse_document", "person_block", "plain_person_block",
+    "resident_block", "scheme_code", "today", "unlock_key",
 ]  # fmt: skip
 
 BLOCK_BYTES = 16
@@ -35,6 +37,8 @@ _ROLE_NUMBER = 0x20
 _ROLE_PERSON = 0x40
 _HASHED = 0x80
 _TAGS = [bytes((tag,)) for tag in range(256)]
+_PERSON = _TAGS[_ROLE_PERSON | _HASHED]
+_RESIDENT = _TAGS[CN_RESIDENT.code | _ROLE_NUMBER]
 _DAY_S = 86_400
 _AHEAD_S = 14 * 3600
 """The date is up to 14 hours ahead of UTC somewhere (Kiribati): a child born there today is not born in the future."""
@@ -53,7 +57,12 @@ def parse_document(fields: DocumentFields, today_day: int | None = None) -> Docu
     scheme = SCHEMES.get(fields.scheme)
     if scheme is None:
         raise BadInput("The scheme is not known.", where="/document/scheme", mend=f"Use one of {', '.join(sorted(SCHEMES))}.")
-    return scheme.parse(fields, int(time.time() + _AHEAD_S) // _DAY_S if today_day is None else today_day)
+    return scheme.parse(fields, today() if today_day is None else today_day)
+
+
+def today() -> int:
+    """Return the latest date anywhere on Earth now, as days since 1970-01-01."""
+    return int(time.time() + _AHEAD_S) // _DAY_S
 
 
 def scheme_code(name: str) -> int:
@@ -111,8 +120,22 @@ def both_blocks(document: Document) -> bytes:
 
 def person_block(personal_number: str) -> bytes:
     """Return the 16 bytes that stand for a person's number; never equal to the block of a document or its number."""
-    number = plain(personal_number, "/personal_number")
-    return bytes((_ROLE_PERSON | _HASHED,)) + hashlib.sha256(b"annul person v1\0" + number.encode()).digest()[:15]
+    return plain_person_block(plain(personal_number, "/personal_number"))
+
+
+def plain_person_block(number: str) -> bytes:
+    """Return `person_block` of a number that `plain` was applied to."""
+    return _PERSON + hashlib.sha256(b"annul person v1\0" + number.encode()).digest()[:15]
+
+
+def resident_block(personal_number: str) -> bytes:
+    """Return `number_block` of the resident cards that bear a personal number, in one go: it runs once per imported person.
+
+    Raises:
+        MalformedNumber: no card can bear it.
+    """
+    number, _ = CN_RESIDENT.read_number(personal_number, today())
+    return _RESIDENT + CN_RESIDENT.pack_number(number)
 
 
 def _block(scheme: Scheme, document: Document, role: int, *, discriminator: bool) -> bytes:

@@ -6,8 +6,6 @@ record and for a moment in memory. What the check path compares are keyed tags, 
 
 from __future__ import annotations
 
-import contextlib
-import re
 import struct
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +16,7 @@ from msgspec import Meta
 
 from annul.errors import BadInput, Corrupt, MalformedNumber, UnknownVersion
 from annul.records.codes import Coded
-from annul.records.document import DocumentFields, parse_document, person_block
+from annul.records.document import DocumentFields, parse_document, plain_person_block, resident_block
 from annul.records.names import NAME_MAX, holder_block, name_block, normal_forms, why_not
 from annul.records.scheme import plain
 
@@ -108,9 +106,6 @@ class CivilEvent(Coded):
     cancelled = "cancelled", 18
 
 
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
 class Blocks(NamedTuple):
     """What is blinded of a person; each member but the first is a multiple of 16 bytes."""
 
@@ -134,37 +129,39 @@ def blocks_of(person: Person) -> Blocks | str:
         return "number-unusable"
     if not number:
         return "number-missing"
-    forms: dict[str, None] = {}
+    forms: list[str] = []
     for name in person.names:
         found = normal_forms(name.text)
         if not found:
             return why_not(name.text) or "name-empty"
-        forms |= dict.fromkeys(found)
+        forms += found
     if person.names[0].kind != "main":
         return "name-missing"
-    for text in (person.birth_date, person.death_date):
-        if text and not _is_date(text):
-            return "date-unusable"
-    if not (person.place + person.origin + person.mother + person.father).isprintable():
+    if (person.birth_date and not _is_date(person.birth_date)) or (person.death_date and not _is_date(person.death_date)):
+        return "date-unusable"
+    if not f"{person.place}{person.origin}{person.mother}{person.father}".isprintable():
         return "control-character"
-    if not all(contact.value.isprintable() for contact in person.contacts):
+    if person.contacts and not all(contact.value.isprintable() for contact in person.contacts):
         return "control-character"
-    holders = []
+    holders: list[bytes] = []
     if len(number) == 18:
-        with contextlib.suppress(MalformedNumber, BadInput):  # else no card can bear this number, and no check names it
-            holders.append(holder_block(parse_document(DocumentFields(scheme="cn-resident", number=number))))
-    try:
-        for fields in person.documents:
-            holders.append(holder_block(parse_document(fields)))
-    except (MalformedNumber, BadInput):
-        return "document-unusable"
-    holders = list(dict.fromkeys(holders))
+        try:
+            holders = [resident_block(number)]
+        except MalformedNumber:  # no card can bear this number, and no check names it
+            holders = []
+    if person.documents:
+        try:
+            holders += [holder_block(parse_document(fields)) for fields in person.documents]
+        except (MalformedNumber, BadInput):
+            return "document-unusable"
+        holders = list(dict.fromkeys(holders))
+    forms = list(dict.fromkeys(forms))
     names = [name_block(holder, form) for holder in holders for form in forms]
-    return Blocks(person_block(number), b"".join(holders), b"".join(names))
+    return Blocks(plain_person_block(number), b"".join(holders), b"".join(names))
 
 
 def _is_date(text: str) -> bool:
-    if not _DATE.fullmatch(text):
+    if not (len(text) == 10 and text.isascii() and text[4] == "-" == text[7]):  # the library knows other forms too
         return False
     try:
         date.fromisoformat(text)

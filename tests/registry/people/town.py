@@ -12,9 +12,9 @@ from annul.records.document import DocumentFields, parse_document
 from annul.records.names import holder_block, name_block, normal_forms
 from annul.records.person import Contact, Name, Person
 from annul.registry.act import Act
+from annul.registry.people import PEOPLE_FOLDER, PHOTO
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.people import People
-from annul.registry.people.tags import PEOPLE_FOLDER, PHOTO
 from annul.registry.people.vault import Vault
 from annul.registry.store import Fresh
 from tests.registry.world import World

@@ -74,6 +74,28 @@ class CnResident:
             raise BadInput("The citizen number is missing.", where="/document/number", mend="Give number.")
         if fields.series is not None or fields.mrz is not None or fields.issuer is not None or fields.kind is not None:
             refuse_fields(fields, "series", "mrz", "issuer", "kind")
+        text, born = self.read_number(text, today_day)
+        start: int | None
+        end: int | None
+        if fields.valid_until is None:
+            start = None if fields.valid_from is None else day_of(fields.valid_from, "/document/valid_from")
+            end = None
+        else:
+            start, end = validity(fields)
+        if start is not None and start < born:
+            raise BadInput(
+                "The card would be valid from before its holder's birth.",
+                where="/document/valid_from",
+                mend="Compare the start of validity with the back of the card.",
+            )
+        return Document("cn-resident", "CN", "resident", text, start, end)
+
+    def read_number(self, text: str, today_day: int) -> tuple[str, int]:
+        """Return a citizen number in normal form, and its date of birth as days since 1970-01-01.
+
+        Raises:
+            MalformedNumber: it cannot be one.
+        """
         body = text[:17]
         # 2 is 13 modulo 11, so the weights 2^17 … 2 of MOD 11-2 are the digits' places in base 13 (as in python-stdnum).
         if not (
@@ -92,20 +114,7 @@ class CnResident:
             raise malformed("The date of birth inside the number lies in the future.", _REREAD)
         if today_day - born > _AGE_MAX_DAYS:
             raise malformed(f"By its number the holder would be over {AGE_MAX_YEARS} years old.", _REREAD)
-        start: int | None
-        end: int | None
-        if fields.valid_until is None:
-            start = None if fields.valid_from is None else day_of(fields.valid_from, "/document/valid_from")
-            end = None
-        else:
-            start, end = validity(fields)
-        if start is not None and start < born:
-            raise BadInput(
-                "The card would be valid from before its holder's birth.",
-                where="/document/valid_from",
-                mend="Compare the start of validity with the back of the card.",
-            )
-        return Document("cn-resident", "CN", "resident", text, start, end)
+        return text, born
 
     def _normal(self, text: str) -> str:
         """Return the normal form of a number that is not in it yet, or say precisely what is wrong."""
@@ -132,6 +141,10 @@ class CnResident:
         """See `Scheme.pack`: 17 digits as u64, start of validity biased as u32, 3 zeros. The check follows from the digits."""
         start = document.valid_from_day
         return _PACK.pack(int(document.number[:17]), start + _DAY_BIAS if discriminator and start is not None else 0)
+
+    def pack_number(self, number: str) -> bytes:
+        """Return `pack` of a number alone, without what tells its cards apart."""
+        return _PACK.pack(int(number[:17]), 0)
 
 
 CN_RESIDENT = CnResident()

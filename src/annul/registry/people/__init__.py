@@ -13,3 +13,16 @@ Never in this room: a number, a name or an image in a log line, an error text or
     recorded = await people.add(act, person, happened_at_us=t)
     view = await people.find(act, "11010519491231002X", case="visit-1")
 """
+
+from typing import Final
+
+from annul.listings.values import FLAGS_SHIFT
+
+PEOPLE_FOLDER: Final = "people"
+"""Folder of the table of names under the data folder."""
+KNOWN: Final = 1
+"""Value of a number that belongs to a person."""
+PHOTO: Final = 1 << FLAGS_SHIFT
+"""Flag of a known number: a portrait is on record."""
+NAME: Final = 2
+"""Value of a number and name that belong together."""

@@ -13,7 +13,7 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,7 @@ from annul.registry.effect import Effect, Effective
 from annul.registry.keys import Keys
 from annul.registry.people.reading import Batches, Format, Read, format_of, read_persons
 from annul.registry.people.rows import IN_FORCE, pack_person
-from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, Vault, digest, record_context
+from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, WRAPPED_BYTES, Vault, digest, record_context
 from annul.registry.store import Connections, Write, connect, down, reading, writing
 
 LIMIT: Final = 1_000
@@ -54,9 +54,11 @@ _COLUMNS: Final = (
 )
 _COPY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END: Final = b"\xff\xff"
-_FIXED: Final = struct.Struct(">hiqihi")
-"""Of a row: 11 fields; length and value of id and realm; length of the person key."""
-_STATUS: Final = struct.Struct(">ihi")
+_HEAD: Final = struct.Struct(f">hiqihi16sihi{WRAPPED_BYTES}si")
+"""Of a row: 11 fields; length and value of id, realm, person key, status and wrapped key; length of the ciphertext."""
+_KEY_AND_NONCE: Final = struct.Struct(f"{KEY_BYTES}s{NONCE_BYTES}s")
+_STATUS: Final = {status.name: status.octet for status in PersonStatus}
+_length: Final = struct.Struct(">i").pack
 
 
 class PersonReport(msgspec.Struct):
@@ -210,6 +212,7 @@ class PersonImports:
                 except BaseException:
                     _remove(db, import_id)
                     raise
+                db.execute("RESET synchronous_commit")
                 db.execute(
                     "UPDATE person_import SET state = 'staged', person_count = %s, first_id = %s, last_id = %s, digest = %s, "
                     "summary = %s WHERE id = %s",
@@ -328,8 +331,11 @@ class PersonImports:
     ) -> tuple[PersonReport, int, int, bytes]:
         """Read all lines; seal and copy them when there is an import. Returns (report, first id, last id, digest)."""
         report, running = PersonReport(), hashlib.sha256()
-        # The table grows faster than its statistics: without these the planner would read all of it for each batch.
+        # The table grows faster than its statistics: without this the planner would read all of it for each batch.
         db.execute("SET enable_seqscan = off")
+        # Batches need no write barrier each: what stages the import is written after them, with one (the log of the
+        # database keeps its order). A crash before leaves rows that no import in force names.
+        db.execute("SET synchronous_commit = off")
         first = last = 0
         blind = self._keys.documents(act.realm)
         seen: dict[bytes, set[bytes]] = {}  # of a dry run only: what is staged is seen in the table
@@ -437,39 +443,45 @@ class _Fresh:
         at = self._at[place] + 16 + len(holders)
         return self._blinded[at : at + len(names)]
 
-    def seal(self, kept: list[int], ids: list[int], import_id: str, vault: Vault) -> _Sealed:
+    def seal(self, kept: list[int], ids: Sequence[int], import_id: str, vault: Vault) -> _Sealed:
         """Encrypt the kept persons, each under a key of its own, as the bytes of one COPY."""
         parts = [_COPY_HEAD]
         digests = []
-        secret = os.urandom((KEY_BYTES + NONCE_BYTES) * len(kept))
         version = b"\0\0\0\2" + NAME_VERSION.to_bytes(2, "big")
         tail = version + b"\0\0\0\1\0" + len(import_id).to_bytes(4, "big") + import_id.encode()
-        at = 0
-        for place, person_id in zip(kept, ids, strict=True):
-            person, (_, holders, names) = self._persons[place][1]
-            key, nonce = secret[at : at + KEY_BYTES], secret[at + KEY_BYTES : at + KEY_BYTES + NONCE_BYTES]
-            at += KEY_BYTES + NONCE_BYTES
+        secret = os.urandom(_KEY_AND_NONCE.size * len(kept))
+        persons, ats, keys, realm, blinded = self._persons, self._at, self.keys, self._realm, self._blinded
+        wrap = vault.wrap
+        for place, person_id, (key, nonce) in zip(kept, ids, _KEY_AND_NONCE.iter_unpack(secret), strict=True):
+            person, (_, holders, names) = persons[place][1]
             sealed = b"\x01" + nonce + AESGCM(key).encrypt(nonce, pack_person(person), record_context(person_id))
-            wrapped = vault.wrap(key, person_id)
             digests.append(digest(sealed))
-            names_at = self._at[place] + 16 + len(holders)
-            blinded = self._blinded
+            at = ats[place] + 16
+            names_at = at + len(holders)
             parts += (
-                _FIXED.pack(11, 8, person_id, 2, self._realm, 16), self.keys[place],
-                _STATUS.pack(2, PersonStatus[person.status].octet, len(wrapped)), wrapped,
-                len(sealed).to_bytes(4, "big"), sealed,
-                len(holders).to_bytes(4, "big"), blinded[names_at - len(holders) : names_at],
-                len(names).to_bytes(4, "big"), blinded[names_at : names_at + len(names)],
+                _HEAD.pack(
+                    11, 8, person_id, 2, realm, 16, keys[place], 2, _STATUS[person.status],
+                    WRAPPED_BYTES, wrap(key, person_id), len(sealed),
+                ),
+                sealed,
+                _length(len(holders)), blinded[at:names_at],
+                _length(len(names)), blinded[names_at : names_at + len(names)],
                 tail,
             )  # fmt: skip
         parts.append(_COPY_END)
         return _Sealed(len(kept), b"".join(parts), b"".join(digests))
 
 
-def _ids(db: psycopg.Connection[Any], count: int) -> list[int]:
-    """Take ids, ascending."""
-    rows = db.execute("SELECT nextval('person_record_id_seq') FROM generate_series(1, %s)", (count,)).fetchall()
-    return sorted(number for (number,) in rows)
+def _ids(db: psycopg.Connection[Any], count: int) -> Sequence[int]:
+    """Take ids, ascending: one range, unless somebody else took some meanwhile."""
+    found = db.execute(
+        "SELECT min(id), CASE WHEN max(id) - min(id) + 1 > count(*) THEN array_agg(id ORDER BY id) END "
+        "FROM (SELECT nextval('person_record_id_seq') AS id FROM generate_series(1, %s))",
+        (count,),
+    ).fetchone()
+    assert found is not None
+    first, scattered = found
+    return scattered or range(first, first + count)
 
 
 def _remove(db: psycopg.Connection[Any], import_id: str) -> None:

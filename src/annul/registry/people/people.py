@@ -597,13 +597,7 @@ class People:
         hold_case(case)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.hold_epoch(write.key_epoch)
-            return write.append(
-                Entry(
-                    kind=EntryKind.note, realm=act.code, recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us, author=act.author, evidence=case, key_epoch=write.key_epoch,
-                    number_key=person_key, body=b"a person was looked up",
-                )
-            )  # fmt: skip
+            return write.note(act.author, case, b"a person was looked up", realm=act.code, number_key=person_key)
 
     def _view(self, row: PersonRow) -> PersonView:
         person = rows.open_row(row, self._vault)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,7 +16,8 @@ import msgspec
 
 from annul.errors import BadInput
 from annul.records.document import DocumentFields
-from annul.records.person import Blocks, Contact, Name, Person, blocks_of
+from annul.records.names import NAME_MAX
+from annul.records.person import NUMBER_MAX, Blocks, Contact, Name, Person, blocks_of
 
 Format = Literal["csv", "ndjson", "parquet"]
 Read = tuple[Person, Blocks]
@@ -107,7 +109,8 @@ def _csv(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]:
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as source:
         rows = csv.reader(source, strict=True)
         header = [name.strip().lower() for name in next(rows, [])]
-        places = _places(header)
+        pick = itemgetter(*_places(header))
+        width = len(header)
         while True:
             try:
                 row = next(rows)
@@ -116,8 +119,9 @@ def _csv(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]:
             except csv.Error:
                 lines.append((rows.line_num, "columns"))
                 continue
-            if len(row) == len(header):
-                lines.append((rows.line_num, _of_columns([row[at] if at >= 0 else "" for at in places])))
+            if len(row) == width:
+                row.append("")  # stands for the columns that are not there
+                lines.append((rows.line_num, _of_columns(pick(row))))
             elif row:
                 lines.append((rows.line_num, "columns"))
             if len(lines) >= BATCH:
@@ -163,7 +167,7 @@ def _places(header: list[str]) -> list[int]:
     return [header.index(name) if name in header else -1 for name in COLUMNS]
 
 
-def _of_columns(row: list[str]) -> Read | str:
+def _of_columns(row: Sequence[str]) -> Read | str:
     """Return the person of a row (in the order of COLUMNS), or why there is none."""
     number, name, latin, former, sex, born, died, place, status, documents, phone, email, mother, father, origin = row
     if not number:
@@ -174,8 +178,11 @@ def _of_columns(row: list[str]) -> Read | str:
         return "sex"
     if status not in _STATUSES:
         return "status"
-    if len(number) > 64 or max(map(len, (name, latin, place, origin, phone, email, mother, father))) > 200:
-        return "name-too-long" if max(len(name), len(latin)) > 200 else "text-too-long"
+    if len(number) > NUMBER_MAX or len(f"{name}{latin}{place}{origin}{phone}{email}{mother}{father}") > NAME_MAX:
+        if len(name) > NAME_MAX or len(latin) > NAME_MAX:
+            return "name-too-long"
+        if len(number) > NUMBER_MAX or max(map(len, (place, origin, phone, email, mother, father))) > NAME_MAX:
+            return "text-too-long"
     names = [Name(name)]
     if latin:
         names.append(Name(latin, "latin"))

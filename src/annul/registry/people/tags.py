@@ -19,18 +19,10 @@ from psycopg.rows import TupleRow
 from annul import logs
 from annul.errors import Corrupt
 from annul.listings import ListingsWriter
-from annul.listings.values import FLAGS_SHIFT
 from annul.records.entry import Entry, EntryKind
 from annul.records.person import PersonBody
+from annul.registry.people import KNOWN, NAME, PEOPLE_FOLDER, PHOTO
 from annul.registry.people.rows import IN_FORCE
-
-PEOPLE_FOLDER: Final = "people"
-KNOWN: Final = 1
-"""Value of a number that belongs to a person."""
-PHOTO: Final = 1 << FLAGS_SHIFT
-"""Flag of a known number: a portrait is on record."""
-NAME: Final = 2
-"""Value of a number and name that belong together."""
 
 CHUNK: Final = 20_000
 """Rows of an import taken up in one turn of the follower: some 50 ms, so that no report has to wait behind an import."""

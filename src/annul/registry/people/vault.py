@@ -27,6 +27,8 @@ KEYSET_FILE: Final = Path("keys") / "people.json"
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 """Nonce of AES-GCM. Source: NIST SP 800-38D, section 5.2.1.1."""
+WRAPPED_BYTES: Final = 5 + NONCE_BYTES + KEY_BYTES + 16
+"""A wrapped key: Tink's output prefix, nonce, key, authentication tag. Source: Tink wire format."""
 
 _VERSION: Final = b"\x01"
 _KEY: Final = b"annul person key v1\0"
