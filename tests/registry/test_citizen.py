@@ -13,6 +13,7 @@ from annul.registry.act import Act
 from annul.registry.citizen import Citizens
 from annul.registry.notices import hold
 from annul.registry.notices.sources import HOLDER
+from annul.registry.recalls import Recalls
 from annul.registry.store import Fresh
 from tests.registry.notices.street import Street
 from tests.registry.people.town import LI, REGISTRAR, WANG, person
@@ -105,6 +106,28 @@ def test_not_me_reaches_party_and_police_once(hall: Hall) -> None:
     assert [one["id"] for one in hall.run(hall.citizens.denied())] == [attempt.id]
     with pytest.raises(Conflict):
         hall.run(hall.citizens.say(HOLDS, hall.person, attempt.id, "me"))
+
+
+def test_uses_between_the_loss_and_its_report_are_shown_to_the_holder_and_can_be_denied(hall: Hall) -> None:
+    """They were not refused: the holder is told once for each organisation and hour, and says whether it was her."""
+    lost_at = hall.clock.us = hall.clock.us + 1_000_000
+    hall.clock.us += 1_000_000
+    hall.ask(times=2)
+    hall.clock.us += 1_000_000
+    hall.run(hall.register.report(POLICE, card(), "stolen", happened_at_us=lost_at, proof=STRONG))
+    hall.ask()
+    recalls = Recalls(Fresh(hall.conninfo), hall.keys, hall.clock, hall.home)
+    for _ in range(2):
+        hall.run(recalls.step())
+    hall.turn()
+    seen = hall.run(hall.citizens.attempts(hall.person))
+    assert sorted(one.refused for one in seen) == [False, False, True]
+    (letter,) = [sent for sent in hall.mail.sent if "used before it was reported" in sent[2]]
+    assert "It was not refused" in letter[3]
+    early = next(one for one in seen if not one.refused)
+    hall.run(hall.citizens.say(HOLDS, hall.person, early.id, "not_me"))
+    (denied,) = hall.run(hall.citizens.denied())
+    assert denied["accepted"] is True
 
 
 def test_somebody_else_is_not_there(hall: Hall) -> None:

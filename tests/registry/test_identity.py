@@ -20,7 +20,7 @@ from annul.records.names import holder_block, name_block, normal_forms
 from annul.records.status import State
 from annul.registry.checks import Checks
 from annul.registry.parties import Principal
-from annul.registry.people.tags import KNOWN, NAME, PHOTO
+from annul.registry.people import KNOWN, NAME, PHOTO
 from tests.registry.desk import LIVE, TEST, Desk, card, parsed, principal, question
 
 STRANGER = "440524198001010013"

@@ -25,7 +25,7 @@ from annul.registry.checklog import CheckLog
 from annul.registry.checks import Checks
 from annul.registry.parties import Agreement, Parties, Principal
 from annul.registry.quota import Quota
-from annul.registry.recalls import SETTLE_US, Recalls
+from annul.registry.recalls import AGAIN_US, SETTLE_US, Recalls
 from annul.registry.rotation import rotate
 from annul.registry.store import Fresh
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card
@@ -81,9 +81,10 @@ class Country(World):
         while run(self.recalls.step()):
             pass
 
-    def lose(self) -> None:
-        """Report the card lost, wrongly."""
-        run(self.register.report(POLICE, card(), "lost", happened_at_us=START_US, proof=STRONG))
+    def lose(self, *, at_us: int | None = None, proof: Proof = STRONG) -> str:
+        """Report the card lost, now or at a time before; return the report."""
+        at_us = self.clock.us if at_us is None else at_us
+        return str(run(self.register.report(POLICE, card(), "lost", happened_at_us=at_us, proof=proof)).id)
 
     def correct(self) -> int:
         """State that it was never lost; return the entry's position."""
@@ -155,7 +156,7 @@ def test_repeating_a_step_recalls_nothing_twice(country: Country) -> None:
     country.step()
     with psycopg.connect(country.conninfo) as db:
         db.execute("UPDATE recall_cursor SET position = 0")
-        db.execute("UPDATE correction SET swept_at_us = NULL")
+        db.execute("UPDATE correction SET swept_at_us = NULL, next_sweep_us = 0")
     country.step()
     assert len(run(country.recalls.of_party("bank", "live"))) == 1
 
@@ -174,6 +175,7 @@ def test_a_check_that_is_indexed_late_is_recalled_late(country: Country) -> None
             "terminal, clerk, reference, identity, binding, policy_version FROM check_index LIMIT 1",
             (b"late" * 4,),
         )
+    country.clock.us += AGAIN_US
     country.step()
     assert len(run(country.recalls.of_party("shop", "live"))) == 1
     country.clock.us += SETTLE_US + 1
@@ -213,8 +215,10 @@ def test_checks_under_older_keys_are_recalled(country: Country) -> None:
     new = country.ask("bank")
     country.correct()
     country.step()
-    (recall,) = run(country.recalls.of_party("bank", "live"))
-    assert all(answer.check in recall.note for answer in (old, old_number, new))
+    country.clock.us += SETTLE_US + 1
+    country.step()
+    recalls = run(country.recalls.of_party("bank", "live"))
+    assert all(any(answer.check in recall.note for recall in recalls) for answer in (old, old_number, new))
 
 
 def test_a_list_that_was_taken_back_is_recalled(country: Country, tmp_path: Path) -> None:
@@ -259,10 +263,80 @@ def test_the_worst_fact_decides_what_was_wrong(country: Country) -> None:
     """A stolen report corrected under a true loss report: answers said stolen, so they are recalled."""
     country.lose()
     lost = country.ask("bank")
-    run(country.register.report(POLICE, card(), "stolen", happened_at_us=START_US, proof=STRONG))
+    run(country.register.report(POLICE, card(), "stolen", happened_at_us=country.clock.us, proof=STRONG))
     stolen = country.ask("bank")
     run(country.register.correct(ISSUER, card(), State.reported_stolen, happened_at_us=country.clock.us))
     country.step()
     (recall,) = run(country.recalls.of_party("bank", "live"))
     assert stolen.check in recall.note
     assert lost.check not in recall.note
+
+
+def test_who_accepted_a_card_between_its_loss_and_the_report_is_told(country: Country) -> None:
+    """Before the loss: right. From the loss to the report: told, also of the number alone. Refused since: right."""
+    before = country.ask("bank")
+    lost_at = country.clock.us = country.clock.us + 1_000_000
+    country.clock.us += 1_000_000
+    relied = [country.ask("bank"), country.ask("bank", NUMBER)]
+    shop = country.ask("shop")
+    country.clock.us += 1_000_000
+    country.lose(at_us=lost_at)
+    after = country.ask("bank")
+    assert [answer.status.code for answer in (before, *relied, shop, after)] == ["V00", "V00", "V00", "V00", "S10"]
+    country.step()
+    (bank,) = run(country.recalls.of_party("bank", "live"))
+    (other,) = run(country.recalls.of_party("shop", "live"))
+    assert (bank.cause, bank.check_count, other.check_count) == ("reported_late", 2, 1)
+    text = open_note(bank.note.encode(), [country.keys.register_signer().verifier]).decode()
+    assert "\nlate " in text
+    for answer in relied:
+        assert f"check {answer.check} " in text
+    assert " V00 PASS\n" in text
+    for answer in (before, shop, after):
+        assert answer.check not in text
+    country.clock.us += SETTLE_US + 1
+    country.step()
+    assert len(run(country.recalls.of_party("bank", "live"))) == 1
+
+
+def test_a_provisional_report_alarms_no_bank_before_it_is_confirmed(country: Country) -> None:
+    """Weak proof suspends and tells nobody what was; confirmed, it stands since the day of the loss."""
+    country.clock.us += 5_000_000
+    relied = country.ask("bank")
+    report = country.lose(at_us=country.clock.us - 4_000_000, proof=Proof.phone)
+    country.step()
+    assert run(country.recalls.of_party("bank", "live")) == []
+    country.clock.us += 5_000_000
+    run(country.register.confirm(POLICE, report, proof=STRONG))
+    country.step()
+    (recall,) = run(country.recalls.of_party("bank", "live"))
+    assert recall.cause == "reported_late"
+    assert relied.check in recall.note
+
+
+def test_a_late_report_that_was_never_true_is_taken_back_where_it_was_told(country: Country) -> None:
+    """The bank was alarmed by it, so the correction reaches the bank for the same check."""
+    country.clock.us += 5_000_000
+    relied = country.ask("bank")
+    country.lose(at_us=country.clock.us - 4_000_000)
+    country.step()
+    country.correct()
+    country.step()
+    late, taken_back = run(country.recalls.of_party("bank", "live"))
+    assert (late.cause, taken_back.cause) == ("reported_late", "corrected")
+    assert f"check {relied.check} " in taken_back.note
+    assert " V00 PASS\n" in taken_back.note
+
+
+def test_a_replacement_recorded_late_is_told_as_well(country: Country) -> None:
+    """The new card was handed out yesterday and recorded today; the old one passed in between."""
+    handed_out = country.clock.us = country.clock.us + 1_000_000
+    country.clock.us += 1_000_000
+    relied = country.ask("bank")
+    run(country.register.issue(ISSUER, card("2026-01-02"), happened_at_us=handed_out))
+    country.step()
+    (recall,) = run(country.recalls.of_party("bank", "live"))
+    assert recall.cause == "reported_late"
+    assert relied.check in recall.note
+    with psycopg.connect(country.conninfo) as db:  # its holder may well have used it: no attempt
+        assert db.execute("SELECT count(*) FROM attempt").fetchone() == (0,)

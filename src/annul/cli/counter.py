@@ -71,6 +71,12 @@ def verify_person(
         bool, typer.Option("--supervised", help="You watched the capture. Without it nothing counts as a match.")
     ] = False,
     exempt: Annotated[bool, typer.Option("--no-usable-prints", help="The person has none: the face alone counts.")] = False,
+    challenge: Annotated[
+        bool, typer.Option("--challenge", help="Ask the bearer for four actions, and for a photo of each (--camera or a file).")
+    ] = False,
+    camera: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Program that writes a photo to its standard output, taken at Enter.")
+    ] = None,
     device: Annotated[str, typer.Option(help="counter-camera, counter-scanner, mobile, kiosk or unknown.")] = "unknown",
     receipt: Annotated[Path | None, typer.Option(help="Save the receipt in this file.")] = None,
     evidence: Annotated[Path | None, typer.Option(help="Save the signed evidence in this file.")] = None,
@@ -85,23 +91,31 @@ def verify_person(
     from annul.client.relying_party import Answer
 
     read = _reading(reading)
+    taken = _Photos(camera)
+    if face is None and finger is None and camera is None:
+        raise BadInput("There is nothing to compare.", where="--face, --finger", mend="Give a photo, a print, or both.")
+    if challenge and face is None and camera is None:
+        raise BadInput("A challenge goes with a photo of the bearer.", where="--challenge", mend="Give --face or --camera.")
     body: dict[str, Any] = {
         "check": circumstances.question(read.get("document") or named.fields(where.folder)),
         "supervised": supervised, "device": device, "fingerprint_exempt": exempt,
     }  # fmt: skip
-    if face is not None:
+    if face is not None or camera is not None:
         reference = _base64(portrait) if portrait else (read.get("portrait") or {}).get("data")
-        body["face"] = {"live": _base64(face)} | ({"reference": reference} if reference else {})
+        live = _base64(face) if face else taken.photo("The bearer looks straight into the camera.")
+        body["face"] = {"live": live} | ({"reference": reference} if reference else {})
         if not portrait and read.get("chip"):
             body["chip"] = read["chip"]
     if finger is not None:
         body["fingerprint"] = {"live": _base64(finger), "enrolled": [_base64(each) for each in enrolled or ()]}
-    if face is None and finger is None:
-        raise BadInput("There is nothing to compare.", where="--face, --finger", mend="Give a photo, a print, or both.")
     import msgspec
 
     with where.client("bank") as annul:
         try:
+            if challenge:
+                asked = annul.connection.post("/v1/verifications/challenges", {"document": body["check"]["document"]})
+                body["challenge"] = asked["challenge"]
+                body["face"]["frames"] = [taken.photo(f"{n}. {step}") for n, step in enumerate(asked["steps"], 1)]
             found = annul.connection.post("/v1/verifications", body)
         except AnnulError as error:
             say_no_answer(error, show)
@@ -121,6 +135,38 @@ def verify_person(
 
     show.result(found, for_people)
     return OUTCOME_EXITS.get(found["outcome"], Exit.NO_ANSWER)
+
+
+class _Photos:
+    """Photos of the bearer, one after another: by the camera's program at Enter, or from files that are named."""
+
+    def __init__(self, camera: str | None) -> None:
+        from annul.reader.capture import Program
+
+        self._camera = Program.parse("camera", camera) if camera else None
+
+    def photo(self, step: str) -> str:
+        """Say what the bearer has to do and return the photo of it in base64.
+
+        Raises:
+            BadInput: standard input has ended, or, without a terminal, the file cannot be read.
+            NoReader, TimedOut, TooLarge: as `annul.reader.capture.Program.take`.
+        """
+        while True:
+            print(f"{step} {'Press Enter.' if self._camera else 'File of the photo:'} ", end="", file=sys.stderr, flush=True)
+            line = sys.stdin.readline()
+            if not sys.stdin.isatty():
+                print(file=sys.stderr)
+            if not line:
+                raise BadInput("The photo was not taken.", where="standard input", mend="Begin again, and answer each step.")
+            if self._camera:
+                return base64.b64encode(self._camera.take()).decode()
+            try:
+                return _base64(Path(line.strip()))
+            except BadInput as error:
+                if not sys.stdin.isatty():
+                    raise
+                print(error.message, file=sys.stderr)
 
 
 def _base64(file: Path) -> str:

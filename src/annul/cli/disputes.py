@@ -11,12 +11,13 @@ from annul.cli.frame import Named, Show, Where, print_pairs, takes_groups
 
 __all__ = ["dispute_app", "officer_app", "recall_app", "search_app"]
 
-recall_app = typer.Typer(no_args_is_help=True, help="Answers that were wrong: list yours, say that you know.")
+recall_app = typer.Typer(no_args_is_help=True, help="Answers that do not hold any more: list yours, say that you know.")
 officer_app = typer.Typer(no_args_is_help=True, help="Officers of a party: add, list, change, take access away.")
 search_app = typer.Typer(no_args_is_help=True, help="Searches by officers, each on record with its case.")
 
 DisputeId = Annotated[str, typer.Argument(metavar="DISPUTE", help="Id of the dispute, as it was given.")]
 Credential = Annotated[str, typer.Option("--as", help="Whose credential: issuer, police, supervisor or bank.")]
+_CAUSES = {"corrected": "listing never true", "reported_late": "reported late"}
 GROUNDS = "not_lost, wrong_document, wrong_person, not_replaced, not_dead, malice, wrong_data or other"
 
 
@@ -143,14 +144,14 @@ def recall_list(
     everything: Annotated[bool, typer.Option("--all", help="Acknowledged ones too.")] = False,
     who: Credential = "bank",
 ) -> None:
-    """List answers to you that rested on a listing which was never true."""
+    """List answers to you that do not hold any more: the listing was never true, or the loss was reported late."""
     with where.client(who) as annul:
         found = annul.connection.get("/v1/recalls", {"after": after, "open": str(not everything).lower()})
 
     def text() -> None:
         for recall in found["recalls"]:
             known = "" if recall["acknowledged_at"] is None else "  acknowledged"
-            print(f"{recall['recall']}  {recall['made_at']}  {recall['check_count']} checks{known}")
+            print(f"{recall['recall']}  {recall['made_at']}  {recall['check_count']} checks  {_CAUSES[recall['cause']]}{known}")
         print(f"Cursor: {found['cursor']}" if found["recalls"] else "None.")
 
     show.result(found, text)

@@ -101,9 +101,8 @@ def policy_try(
     if show.json_wanted:
         show.result(found, "")
         return
-    whole = "" if found["complete"] else " (the newest only)"
     print_pairs((
-        ("Checks", f"{found['checks']}{whole}"), ("From", found["since"]), ("Until", found["until"]),
+        ("Checks", str(found["checks"])), ("From", found["since"]), ("Until", found["until"]),
         ("Other outcome", str(found["changed_outcomes"])), ("Other next step", str(found["changed_advice"])),
     ))  # fmt: skip
     rows = [

@@ -34,7 +34,6 @@ from annul.records.codes import (
     advice_of_mask,
 )
 from annul.records.document import SCHEME_OF_CODE, Document, DocumentKeys, block, number_block
-from annul.records.entry import Entry, EntryKind
 from annul.registry.act import Act
 from annul.registry.answers import rfc3339
 from annul.registry.checklog import WindowRecord, read_windows, worker_folder, workers
@@ -100,10 +99,14 @@ class Indexer:
 
     Args:
         checks: `<home>/checks`.
+        also: what else is done with new rows, in their transaction.
     """
 
-    def __init__(self, checks: Path) -> None:
+    def __init__(
+        self, checks: Path, also: Callable[[psycopg.Connection[Any], Sequence[tuple[Any, ...]]], object] | None = None
+    ) -> None:
         self._checks = checks
+        self._also = also
         self._months: set[tuple[int, int]] = set()
 
     def step(self, db: psycopg.Connection[Any]) -> int:
@@ -142,6 +145,8 @@ class Indexer:
                 for row in rows:
                     copy.write_row(row)
             count_checks(db, rows)
+            if self._also is not None:
+                self._also(db, rows)
             db.execute(
                 "INSERT INTO check_cursor (worker, next_window, file, file_offset) VALUES (%s, %s, %s, %s) "
                 "ON CONFLICT (worker) DO UPDATE SET next_window = excluded.next_window, file = excluded.file, "
@@ -261,19 +266,14 @@ class Accounts:
         if document.has_discriminator or not document.discriminated:
             document_keys = [keys.blind(block(document)) for keys in epochs]
         async with writing(self._connections, self._now_us()) as write:
-            write.append(
-                Entry(
-                    kind=EntryKind.note,
-                    realm=Realm.of_octet(act.realm_code),
-                    recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us,
-                    author=act.author,
-                    evidence=case,
-                    document_key=document_keys[-1] if document_keys else b"",
-                    number_key=number_keys[-1] if number_keys else b"",
-                    key_epoch=len(epochs),
-                    body=b"checks of a document were looked up",
-                )
+            self._keys.hold_epoch(write.key_epoch)
+            write.note(
+                act.author,
+                case,
+                b"checks of a document were looked up",
+                realm=act.code,
+                document_key=document_keys[-1] if document_keys else b"",
+                number_key=number_keys[-1] if number_keys else b"",
             )
         if document_keys and number_keys:  # those of the document, and those that named the number alone
             where = "(document_key = ANY(%s) OR (number_key = ANY(%s) AND document_key = %s))"

@@ -19,12 +19,12 @@ import msgspec
 from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefused
 from annul.records.codes import Channel, Outcome, Purpose, Realm, StatusCode
 from annul.records.document import Document, DocumentKeys, block, number_block, parse_document, person_block
-from annul.records.entry import Entry, EntryKind, decode
+from annul.records.entry import Entry, decode
 from annul.records.person import Contact, Person
 from annul.records.scheme import plain
 from annul.records.status import Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
 from annul.registry import documents
-from annul.registry.act import Act
+from annul.registry.act import Act, remember, replay
 from annul.registry.documents import Known, Row
 from annul.registry.keys import Keys
 from annul.registry.notices.outbox import hold, queue, release
@@ -93,7 +93,10 @@ class CheckSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt to use a dead card, and what its holder said: nothing yet, me, or not_me."""
+    """An attempt to use a dead card, and what its holder said: nothing yet, me, or not_me.
+
+    `refused` is false for a use between the loss and its late report.
+    """
 
     id: str
     document: int
@@ -102,6 +105,14 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     channel: str
     said: str
+    refused: bool
+
+
+class _Held(msgspec.Struct):
+    """Answer of a hold, or of its release."""
+
+    hold: str
+    freed: int = 0
 
 
 class Citizens:
@@ -408,7 +419,7 @@ class Citizens:
         async with reading(self._connections) as db:
             found = await db.execute(
                 "SELECT a.id, document_id, checked_at_us, coalesce(nullif(p.organisation, ''), p.name, party), purpose, "
-                "channel, said FROM attempt a LEFT JOIN principal p ON p.id = party WHERE document_id = ANY(%s) "
+                "channel, said, outcome FROM attempt a LEFT JOIN principal p ON p.id = party WHERE document_id = ANY(%s) "
                 "AND visible_from_us <= %s ORDER BY checked_at_us DESC LIMIT 200",
                 (ids, self._now_us()),
             )
@@ -416,7 +427,7 @@ class Citizens:
         return [
             AttemptSeen(
                 id=line[0], document=line[1], checked_at_us=line[2], party=line[3], purpose=Purpose.of_octet(line[4]).value,
-                channel=Channel.of_octet(line[5]).value, said=line[6],
+                channel=Channel.of_octet(line[5]).value, said=line[6], refused=line[7] == Outcome.STOP.octet,
             )
             for line in lines
         ]  # fmt: skip
@@ -448,13 +459,9 @@ class Citizens:
                 raise Conflict("This was answered at the same time elsewhere.", mend="Open the page again.")
             if said == "not_me":
                 row = await documents.by_id(write.db, attempt.document)
-                write.append(
-                    Entry(
-                        kind=EntryKind.note, realm=Realm.of_octet(moved[2]), recorded_at_us=write.recorded_at_us,
-                        happened_at_us=attempt.checked_at_us, author=HOLDER, evidence=attempt_id, key_epoch=write.key_epoch,
-                        document_key=row.document_key, number_key=row.number_key or b"", body=b"the holder denies an attempt",
-                    ),
-                    row.id,
+                write.note(
+                    HOLDER, attempt_id, b"the holder denies an attempt", realm=Realm.of_octet(moved[2]), document_id=row.id,
+                    happened_at_us=attempt.checked_at_us, document_key=row.document_key, number_key=row.number_key or b"",
                 )  # fmt: skip
                 await queue(
                     write.db, "attempt_not_mine", key=f"attempt:{attempt_id}:not_me", now_us=write.recorded_at_us,
@@ -468,18 +475,31 @@ class Citizens:
         async with reading(self._connections) as db:
             found = await db.execute(
                 "SELECT a.id, encode(check_id, 'hex'), party, coalesce(p.name, party), branch, purpose, checked_at_us, "
-                "said_at_us, document_id FROM attempt a LEFT JOIN principal p ON p.id = party WHERE said = 'not_me' "
-                "AND a.realm = %s ORDER BY said_at_us DESC LIMIT %s",
+                "said_at_us, document_id, outcome <> 3 FROM attempt a LEFT JOIN principal p ON p.id = party "
+                "WHERE said = 'not_me' AND a.realm = %s ORDER BY said_at_us DESC LIMIT %s",
                 (REALM_CODES[realm], min(limit, 500)),
             )
             lines = await found.fetchall()
-        names = ("id", "check", "party", "party_name", "branch", "purpose", "checked_at_us", "said_at_us", "document_id")
+        names = (
+            "id",
+            "check",
+            "party",
+            "party_name",
+            "branch",
+            "purpose",
+            "checked_at_us",
+            "said_at_us",
+            "document_id",
+            "accepted",
+        )
         return [dict(zip(names, line, strict=True)) | {"purpose": Purpose.of_octet(line[5]).value} for line in lines]
 
     # -- holds of the police -----------------------------------------------------------------------------------------------
 
-    async def hold(self, author: str, document: Document | Known, *, case: str, until_us: int, realm: str = "live") -> str:
+    async def hold(self, act: Act, document: Document | Known, *, case: str, until_us: int) -> str:
         """Hold back, for a case, what a document's holder would be told of attempts and searches; enter it in the log.
+
+        The same hold of the same desk is made once: asked for again it is the one that stands.
 
         Raises:
             NotFound: the register does not know the document.
@@ -487,38 +507,43 @@ class Citizens:
         """
         async with writing(self._connections, self._now_us()) as write:
             self._keys.hold_epoch(write.key_epoch)
-            row = await documents.find(write.db, document, self._documents[realm], REALM_CODES[realm])
+            known = await replay(write, act, _Held)
+            if known is not None:
+                return known.hold
+            row = await documents.find(write.db, document, self._documents[act.realm], act.realm_code)
             if row is None:
                 raise NotFound("the register knows no such document", where="/document")
-            hold_id = await hold(write.db, row.id, case=case, author=author, until_us=until_us, now_us=write.recorded_at_us)
-            write.append(
-                Entry(
-                    kind=EntryKind.note, realm=Realm[realm], recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us, author=author, evidence=case, key_epoch=write.key_epoch,
-                    body=b"notices to a holder are held back",
-                )
+            stands = await write.one(
+                "SELECT id FROM notice_hold WHERE document_id = %s AND case_reference = %s AND until_us = %s "
+                "AND split_part(author, '/', 1) = %s AND released_at_us IS NULL",
+                row.id, case, until_us, act.author.partition("/")[0],
             )  # fmt: skip
+            if stands is not None:
+                hold_id = str(stands[0])
+            else:
+                at_us = write.recorded_at_us
+                hold_id = await hold(write.db, row.id, case=case, author=act.author, until_us=until_us, now_us=at_us)
+                write.note(act.author, case, b"notices to a holder are held back", realm=act.code)
+            await remember(write, act, _Held(hold_id))
         return hold_id
 
-    async def release(self, author: str, hold_id: str, *, realm: str = "live") -> int:
+    async def release(self, act: Act, hold_id: str) -> int:
         """End a hold of one's own desk early; return how many notices leave now."""
         async with writing(self._connections, self._now_us()) as write:
             self._keys.hold_epoch(write.key_epoch)
+            known = await replay(write, act, _Held)
+            if known is not None:
+                return known.freed
             found = await write.one(
                 "SELECT 1 FROM notice_hold h JOIN document d ON d.id = h.document_id WHERE h.id = %s AND d.realm = %s "
                 "AND split_part(h.author, '/', 1) = %s",
-                hold_id, REALM_CODES[realm], author.partition("/")[0],
+                hold_id, act.realm_code, act.author.partition("/")[0],
             )  # fmt: skip
             if found is None:
                 raise NotFound("there is no such hold, or it has ended")
             freed = await release(write.db, hold_id, now_us=write.recorded_at_us)
-            write.append(
-                Entry(
-                    kind=EntryKind.note, realm=Realm[realm], recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us, author=author, evidence=hold_id, key_epoch=write.key_epoch,
-                    body=b"notices to a holder are held back no longer",
-                )
-            )  # fmt: skip
+            write.note(act.author, hold_id, b"notices to a holder are held back no longer", realm=act.code)
+            await remember(write, act, _Held(hold_id, freed))
         return freed
 
     # -- everything held -----------------------------------------------------------------------------------------------------

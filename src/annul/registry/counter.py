@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -33,8 +33,8 @@ from annul.records.codes import (
     StatusCode,
 )
 from annul.records.document import LONG_TERM_DAY
-from annul.records.entry import Entry, EntryKind
 from annul.records.policy import DEFAULT_POLICY
+from annul.registry import counts
 from annul.registry.accounts import Accounts
 from annul.registry.act import Act, remember, replay
 from annul.registry.notices.outbox import queue
@@ -302,6 +302,11 @@ class Departures:
 
     async def needs(self, who: Principal, *, state: NeedState | None = None, limit: int = 200) -> list[UrgentNeed]:
         """Return urgent needs of the party in this realm, those due first at the top; `state` None is all."""
+        return await self._needs(who, state, None, _limit(limit))
+
+    async def _needs(
+        self, who: Principal, state: NeedState | None, ids: Sequence[str] | None, limit: int | None
+    ) -> list[UrgentNeed]:
         now = self._now_us()
         where = {
             None: "TRUE", "open": "n.state = 'open' AND due_at_us > %(now)s",
@@ -313,8 +318,9 @@ class Departures:
                     "SELECT n.id, n.check_id, reference, words, branch, terminal, clerk, opened_at_us, due_at_us, n.state, "
                     "shown_check, shown_at_us, departure_id FROM urgent_need n JOIN departure d ON d.id = departure_id "
                     f"WHERE n.party = %(party)s AND n.realm = %(realm)s AND {where} "
+                    "AND (%(ids)s::text[] IS NULL OR n.id = ANY(%(ids)s)) "
                     "ORDER BY n.state = 'settled', due_at_us, n.id LIMIT %(limit)s",
-                    {"party": who.id, "realm": REALM_CODES[who.realm], "now": now, "limit": _limit(limit)},
+                    {"party": who.id, "realm": REALM_CODES[who.realm], "now": now, "ids": ids, "limit": limit},
                 )
             ).fetchall()
         return [_need(row, now) for row in rows]
@@ -347,9 +353,9 @@ class Departures:
         document_key, _ = await asyncio.to_thread(self._accounts.keys_of_receipt, receipt)
         async with writing(self._connections, self._now_us()) as write:
             row = await write.one(
-                "SELECT document_key, opened_at_us FROM urgent_need WHERE id = %s AND party = %s AND realm = %s "
-                "AND state = 'open' FOR UPDATE",
-                need_id, who.id, REALM_CODES[who.realm],
+                "SELECT document_key, opened_at_us, shown_check FROM urgent_need WHERE id = %s AND party = %s AND realm = %s "
+                "AND (state = 'open' OR shown_check = %s) FOR UPDATE",
+                need_id, who.id, REALM_CODES[who.realm], check,
             )  # fmt: skip
             if row is None:
                 raise NotFound("There is no such open follow-up.")
@@ -357,11 +363,12 @@ class Departures:
                 raise Conflict("This is the old document, or it was not named in full.", where="/receipt")
             if leaf.checked_at_us <= row[1]:
                 raise Conflict("This check was made before the urgent need.", where="/receipt")
-            await write.run(
-                "UPDATE urgent_need SET state = 'settled', shown_check = %s, shown_at_us = %s WHERE id = %s",
-                check, leaf.checked_at_us, need_id,
-            )  # fmt: skip
-        return next(each for each in await self.needs(who) if each.id == need_id)
+            if row[2] is None:  # else this very check has settled it
+                await write.run(
+                    "UPDATE urgent_need SET state = 'settled', shown_check = %s, shown_at_us = %s WHERE id = %s",
+                    check, leaf.checked_at_us, need_id,
+                )  # fmt: skip
+        return (await self._needs(who, None, [need_id], None))[0]
 
     async def concerning(self, who: Principal, receipt: Mapping[str, Any]) -> dict[str, list[UrgentNeed]]:
         """Return the follow-ups a check just made is about: those it settles, and overdue ones of the same document or number.
@@ -391,40 +398,61 @@ class Departures:
                 "AND state = 'open'",
                 (check, leaf.checked_at_us, settled),
             )
-        named = {need_id for need_id, _ in rows}
-        found = [each for each in await self.needs(who) if each.id in named]
+        found = await self._needs(who, None, [need_id for need_id, _ in rows], None)
         return {state: [each for each in found if each.state == name] for state, name in _CONCERNED}
 
 
 _CONCERNED: Final = (("closed", "settled"), ("overdue", "overdue"))
 
-SETTLE: Final = f"""
-UPDATE urgent_need n SET state = 'settled', shown_check = shown.check_id, shown_at_us = shown.checked_at_us
-FROM urgent_need open CROSS JOIN LATERAL (
-    SELECT check_id, checked_at_us FROM (
-        SELECT c.check_id, c.checked_at_us FROM check_index c
-        WHERE c.number_key = open.number_key AND c.number_key <> '' AND c.document_key NOT IN (open.document_key, decode(repeat('00', 16), 'hex'))
-          AND c.party = open.party AND c.realm = open.realm AND c.checked_at_us > open.opened_at_us
-          AND c.outcome = {Outcome.PASS.octet} AND c.channel = {Channel.in_person.octet}
-        UNION ALL
-        SELECT c.check_id, c.checked_at_us FROM document old
-        JOIN document new ON new.realm = old.realm AND new.person_key = old.person_key AND new.id <> old.id
-             AND new.kind = old.kind AND new.coverage = old.coverage
-        JOIN check_index c ON c.document_key = new.document_key
-        WHERE old.realm = open.realm AND old.document_key = open.document_key
-          AND c.party = open.party AND c.realm = open.realm AND c.checked_at_us > open.opened_at_us
-          AND c.outcome = {Outcome.PASS.octet} AND c.channel = {Channel.in_person.octet}
-    ) found ORDER BY checked_at_us LIMIT 1
-) shown
-WHERE open.state = 'open' AND n.id = open.id AND n.state = 'open'
-"""  # noqa: E501
-"""Settle open needs by checks that passed in person at the same party: another document of the same number, or the same
-person's other document of the same kind."""
+_SETTLE: Final = """
+WITH shown AS (
+    SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::smallint[], %s::bytea[], %s::bytea[])
+        AS row (check_id, checked_at_us, party, realm, document_key, number_key)
+), found AS (
+    SELECT n.id, s.check_id, s.checked_at_us FROM shown s
+    JOIN urgent_need n ON n.number_key = s.number_key AND n.party = s.party AND n.realm = s.realm
+    WHERE n.state = 'open' AND n.document_key <> s.document_key AND n.opened_at_us < s.checked_at_us
+    UNION ALL
+    SELECT n.id, s.check_id, s.checked_at_us FROM shown s
+    JOIN document new ON new.realm = s.realm AND new.document_key = s.document_key
+    JOIN document old ON old.realm = new.realm AND old.person_key = new.person_key AND old.id <> new.id
+        AND old.kind = new.kind AND old.coverage = new.coverage
+    JOIN urgent_need n ON n.document_key = old.document_key AND n.party = s.party AND n.realm = s.realm
+    WHERE n.state = 'open' AND n.opened_at_us < s.checked_at_us
+)
+UPDATE urgent_need n SET state = 'settled', shown_check = first.check_id, shown_at_us = first.checked_at_us
+FROM (SELECT DISTINCT ON (id) * FROM found ORDER BY id, checked_at_us) first WHERE n.id = first.id AND n.state = 'open'
+"""
+_WAITING: Final = """
+SELECT party, realm FROM (SELECT DISTINCT * FROM unnest(%s::text[], %s::smallint[]) AS row (party, realm)) asked
+WHERE EXISTS (SELECT FROM urgent_need n WHERE n.party = asked.party AND n.realm = asked.realm AND n.state = 'open')
+"""
 
 
-def settle_shown(db: psycopg.Connection[Any]) -> int:
-    """Settle urgent needs behind the path: called by the sealer after it has indexed new checks."""
-    return db.execute(SETTLE.encode()).rowcount
+def settle_shown(db: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]]) -> int:
+    """Settle urgent needs by the checks that are being indexed, in their transaction; return how many.
+
+    A check settles that passed in person at the same party: of another document of the same number, or of the same person's
+    other document of the same kind. What it costs grows with the new checks, not with the needs that are open.
+
+    Args:
+        db: connection inside a transaction.
+        rows: checks as `registry.accounts` indexes them.
+    """
+    passed = [
+        row for row in rows
+        if row[counts.OUTCOME] == Outcome.PASS.octet and row[counts.CHANNEL] == Channel.in_person.octet
+        and row[counts.DOCUMENT] != bytes(16)
+    ]  # fmt: skip
+    if not passed:
+        return 0
+    parties = {(row[counts.PARTY], row[counts.REALM]) for row in passed}
+    waiting = set(db.execute(_WAITING, [list(column) for column in zip(*sorted(parties), strict=True)]).fetchall())
+    shown = [row for row in passed if (row[counts.PARTY], row[counts.REALM]) in waiting]
+    if not shown:
+        return 0
+    columns = (counts.CHECK, counts.AT, counts.PARTY, counts.REALM, counts.DOCUMENT, counts.NUMBER)
+    return db.execute(_SETTLE, [[row[column] for row in shown] for column in columns]).rowcount
 
 
 async def tell_due(connections: Connections, now_us: int) -> int:
@@ -435,8 +463,9 @@ async def tell_due(connections: Connections, now_us: int) -> int:
     async with connections.connection() as db, db.transaction():
         due = await (
             await db.execute(
-                "SELECT id, party, realm, reference, due_at_us FROM urgent_need n WHERE state = 'open' AND due_at_us <= %s "
-                "AND NOT EXISTS (SELECT 1 FROM notice WHERE key = 'follow-up:' || n.id || ':due') LIMIT 100",
+                "UPDATE urgent_need SET due_told = true WHERE id IN (SELECT id FROM urgent_need WHERE state = 'open' "
+                "AND NOT due_told AND due_at_us <= %s ORDER BY due_at_us LIMIT 100) "
+                "RETURNING id, party, realm, reference, due_at_us",
                 (now_us,),
             )
         ).fetchall()
@@ -459,17 +488,7 @@ async def _insert(
     )  # fmt: skip
     # The id is random and stays with the record: without it nobody can try which words the digest stands for.
     digest = hashlib.sha256(b"annul departure v1\0" + msgspec.msgpack.encode(row)).digest()
-    position = write.append(
-        Entry(
-            kind=EntryKind.note,
-            realm=act.code,
-            recorded_at_us=write.recorded_at_us,
-            happened_at_us=write.recorded_at_us,
-            author=act.author,
-            evidence=f"check {check.hex()}",
-            body=b"departure v1 " + digest,
-        )
-    )
+    position = write.note(act.author, f"check {check.hex()}", b"departure v1 " + digest, realm=act.code)
     await write.run(
         "INSERT INTO departure (id, party, realm, check_id, checked_at_us, outcome, answered_status, purpose, channel, "
         "policy_version, decision, reason, words, branch, terminal, clerk, decided_at_us, position) "

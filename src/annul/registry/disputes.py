@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -39,7 +39,7 @@ By = Literal["holder", "officer", "relying_party"]
 Ground = Literal["not_lost", "wrong_document", "wrong_person", "not_replaced", "not_dead", "malice", "wrong_data", "other"]
 Decision = Literal["corrected", "upheld", "refused", "withdrawn"]
 NoteKind = Literal["hearing", "evidence", "remark"]
-GROUNDS: Final[tuple[str, ...]] = Ground.__args__  # type: ignore[attr-defined]
+GROUNDS: Final[tuple[Ground, ...]] = get_args(Ground)
 DECISIONS: Final[tuple[str, ...]] = ("corrected", "upheld", "refused", "withdrawn")
 
 
@@ -52,6 +52,7 @@ class DisputeView(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         fact: the listing that is disputed.
+        status, after: state of the document now, and without the disputed listing.
         marked: checks answer U34 (disputed) while it is open.
         overdue: it is open and its term is over.
         two_officers: the fact is terminal, so its correction needs a second officer.
@@ -66,6 +67,7 @@ class DisputeView(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     valid_from_day: int | None
     status: str
+    after: str
     fact: str
     ground: str
     case: str
@@ -429,10 +431,10 @@ def _view(row: tuple[Any, ...], now_us: int) -> DisputeView:
     fact = State(row[8])
     return DisputeView(
         id=row[0], raised_by=row[1], party=row[2], author=row[3], coverage=row[4], kind=row[5], valid_from_day=row[6],
-        status=state_of(row[7]).name, fact=fact.name, ground=row[9], case=row[10], marked=row[11], opened_at_us=row[12],
-        due_at_us=row[13], overdue=row[14] == "open" and row[13] < now_us, state=row[14], two_officers=fact in TERMINAL,
-        reason=row[15], decided_by=row[16], second_officer=row[17], decided_at_us=row[18], decided_position=row[19],
-        proposed_by=row[20],
+        status=state_of(row[7]).name, after=state_of(row[7] & ~fact.bit).name, fact=fact.name, ground=row[9], case=row[10],
+        marked=row[11], opened_at_us=row[12], due_at_us=row[13], overdue=row[14] == "open" and row[13] < now_us,
+        state=row[14], two_officers=fact in TERMINAL, reason=row[15], decided_by=row[16], second_officer=row[17],
+        decided_at_us=row[18], decided_position=row[19], proposed_by=row[20],
     )  # fmt: skip
 
 

@@ -20,7 +20,6 @@ from msgspec import Meta
 
 from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
 from annul.records.document import Document
-from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.status import Event, Proof, State, state_of
 from annul.registry import documents, notices, personal
 from annul.registry.act import HAPPENED_AHEAD_MAX_US, Act, remember, replay
@@ -220,13 +219,8 @@ class FoundCards:
             _, keeper, broken, document_id = await _kept(write, act, card_id)
             row = await documents.by_id(write.db, document_id)
             gap = given_by != keeper
-            position = write.append(
-                Entry(
-                    kind=EntryKind.note, realm=act.code, recorded_at_us=write.recorded_at_us, happened_at_us=handed_at_us,
-                    author=act.author, evidence=card_id, key_epoch=write.key_epoch, detail_hash=NO_DETAIL,
-                    body=b"custody of a found card: gap" if gap else b"custody of a found card",
-                )
-            )  # fmt: skip
+            what = b"custody of a found card: gap" if gap else b"custody of a found card"
+            position = write.note(act.author, card_id, what, realm=act.code, happened_at_us=handed_at_us)
             last = await write.one("SELECT max(step) FROM custody WHERE card_id = %s", card_id)
             step = (last[0] if last else 0) + 1
             await _chain(write, card_id, step, given_by, taken_by, place, handed_at_us, act.author, gap=gap, position=position)

@@ -166,6 +166,7 @@ class Loading:
         )
         # what is loaded as stock is nobody's news
         self._db.execute("UPDATE notice_cursor SET position = %s WHERE source = 'register'", (self._seq,))
+        self._db.execute("UPDATE recall_cursor SET position = %s", (self._seq,))
         self._db.execute("SELECT setval(pg_get_serial_sequence('document', 'id'), %s, false)", (self.next_id,))
         self._db.execute("COMMIT")
         self._db.execute("ANALYZE document, register_log, report")

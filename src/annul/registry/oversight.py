@@ -182,7 +182,8 @@ class Oversight:
     async def verifiers(self, *, stale: bool = False) -> list[Verifier]:
         """Return the terminals that asked within a day, those with old answers first; `stale`: those alone."""
         rows = await self._all(
-            "SELECT party, branch, terminal, seen_at_us, freshness, position FROM verifier WHERE realm = 0 AND seen_at_us > %s "
+            "SELECT coalesce(p.name, v.party), branch, terminal, seen_at_us, freshness, position FROM verifier v "
+            "LEFT JOIN principal p ON p.id = v.party WHERE realm = 0 AND seen_at_us > %s "
             "AND (NOT %s OR freshness <> %s) ORDER BY freshness DESC, seen_at_us LIMIT %s",
             self._now_us() - STALE_AFTER_US, stale, LIVE, LIST_MAX,
         )  # fmt: skip
@@ -191,7 +192,8 @@ class Oversight:
     async def disputes(self) -> list[OpenDispute]:
         """Return the open disputes, the one due first at the top."""
         rows = await self._all(
-            "SELECT id, party, opened_at_us, due_at_us, marked FROM dispute WHERE realm = 0 AND state = 'open' "
+            "SELECT d.id, coalesce(p.name, d.party), opened_at_us, due_at_us, marked FROM dispute d "
+            "LEFT JOIN principal p ON p.id = d.party WHERE realm = 0 AND d.state = 'open' "
             "ORDER BY due_at_us LIMIT %s",
             LIST_MAX,
         )

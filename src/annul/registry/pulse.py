@@ -17,7 +17,7 @@ import psycopg
 from annul import logs, metrics
 from annul.errors import AnnulError
 from annul.registry import store
-from annul.registry.counts import DAY_US, forget_minutes
+from annul.registry.counts import DAY_US, forget
 from annul.settings import Settings
 
 STEP_S: Final = 5.0
@@ -103,7 +103,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
             take(db, now_us)
             if time.monotonic() >= figures_at:
                 begun = time.monotonic()
-                forget_minutes(db, now_us)
+                forget(db, now_us)
                 if count_years(db, now_us):
                     took = time.monotonic() - begun
                     figures_at = begun + max(FIGURES_S, FIGURES_PAUSE * took)
@@ -149,7 +149,7 @@ _COUNTS: Final = {
     "disputes": (f"SELECT {_YEAR.format('opened_at_us / 1e6')}, state, count(*) FROM dispute WHERE realm = 0 GROUP BY 1, 2"),
     "recalled": (
         f"SELECT {_YEAR.format('made_at_us / 1e6')}, 'recalled', sum(check_count)::bigint "
-        "FROM recall WHERE realm = 0 GROUP BY 1"
+        "FROM recall r JOIN correction c ON c.position = r.correction WHERE r.realm = 0 AND cause = 'corrected' GROUP BY 1"
     ),
     "found": (f"SELECT {_YEAR.format('accepted_at_us / 1e6')}, 'found', count(*) FROM found_card WHERE realm = 0 GROUP BY 1"),
 }

@@ -22,10 +22,10 @@ import msgspec
 
 from annul.errors import BadInput, Forbidden, NotFound, TooLarge
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document, person_block
-from annul.records.entry import Entry, EntryKind, decode
+from annul.records.entry import EntryKind, decode
 from annul.records.names import check_name, normal_forms, search_block
 from annul.records.person import Person
-from annul.records.status import standing_on, state_of
+from annul.records.status import facts_of, standing_on, state_of
 from annul.registry import documents, history, personal
 from annul.registry.act import Act
 from annul.registry.documents import Known, Row
@@ -92,6 +92,7 @@ class DocumentFound(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         place: names it within the search.
         number: as printed, where the register of persons or the question tells it; else "".
+        facts: what stands against it, worst first; being past its last day is not among them.
         since_us: when its present state was recorded.
         asked: this is the document that was typed.
     """
@@ -103,6 +104,7 @@ class DocumentFound(msgspec.Struct, frozen=True, kw_only=True):
     valid_from_day: int | None
     valid_until_day: int | None
     state: str
+    facts: list[str]
     disputed: bool
     since_us: int | None
     asked: bool
@@ -334,6 +336,7 @@ class Searches:
                 number=numbers.get(row.document_key, "") or numbers.get(row.number_key or b"", ""),
                 valid_from_day=row.valid_from_day, valid_until_day=row.valid_until_day,
                 state=state_of(standing_on(row.standing, row.expiry_day, today)).name,
+                facts=[fact.name for fact in facts_of(row.standing)],
                 disputed=row.disputed, since_us=since.get(row.id), person=by_person.get(row.person_key or b""),
                 asked=row.document_key == asked_key or (asked_key is None and row.number_key == asked_number is not None),
             )
@@ -557,12 +560,9 @@ async def _put_subjects(write: Write, act: Act, search_id: str, case: str, resul
     """Write what a search found, with one entry of the log for each person and each document of nobody known."""
 
     def enter(document_key: bytes, number_key: bytes) -> int:
-        return write.append(
-            Entry(
-                kind=EntryKind.note, realm=act.code, recorded_at_us=write.recorded_at_us, happened_at_us=write.recorded_at_us,
-                author=act.author, evidence=case, key_epoch=write.key_epoch, document_key=document_key, number_key=number_key,
-                detail_hash=digest, body=b"a search by an officer",
-            )
+        return write.note(
+            act.author, case, b"a search by an officer", realm=act.code, document_key=document_key, number_key=number_key,
+            detail_hash=digest,
         )  # fmt: skip
 
     lines: list[tuple[int | None, int | None, int]] = []

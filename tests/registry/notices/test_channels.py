@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email
+import ipaddress
 import json
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from annul.errors import BadInput, Conflict, NotFound, UnsafeSettings
@@ -27,6 +34,7 @@ from annul.registry.notices.webhooks import WebhookBook
 from annul.registry.parties import Parties
 from annul.registry.store import Fresh
 from tests.registry.notices.street import Street
+from tests.registry.world import DAY_US
 
 
 class Mailbox:
@@ -62,7 +70,7 @@ class FreePort(Controller):
 def mailbox() -> Iterator[tuple[Mailbox, str]]:
     """A mail server on a free port, and its address."""
     box = Mailbox()
-    server = FreePort(box, hostname="127.0.0.1", port=0)
+    server = FreePort(box, hostname="127.0.0.1", port=0, ready_timeout=30)
     server.start()
     yield box, f"smtp://127.0.0.1:{server.port}"
     server.stop()
@@ -122,6 +130,60 @@ def test_a_refused_recipient_is_tried_again_or_not(mailbox: tuple[Mailbox, str],
         asyncio.run(Smtp(url, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
     assert caught.value.for_good == for_good
     assert caught.value.fault == f"smtp-{refusal[:3]}"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    file = tmp_path / "mail.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp"])
+def test_a_letter_goes_through_tls_when_the_certificate_is_trusted_and_else_not_at_all(
+    certificate: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS from the start, or STARTTLS where it is offered; a certificate nobody trusts ends it, for now."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    box = Mailbox()
+    tls = {"ssl_context": context} if scheme == "smtps" else {"tls_context": context, "require_starttls": True}
+    server = FreePort(box, hostname="127.0.0.1", port=0, ready_timeout=30, **tls)
+    server.start()
+    try:
+        address = f"{scheme}://127.0.0.1:{server.port}"
+        with pytest.raises(Undelivered) as caught:
+            asyncio.run(Smtp(address, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
+        assert not caught.value.for_good
+        assert box.mail == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert asyncio.run(Smtp(address, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
+        assert len(box.mail) == 1
+    finally:
+        server.stop()
+
+
+def test_a_password_never_goes_in_the_clear(mailbox: tuple[Mailbox, str]) -> None:
+    """A server (or somebody on the way) that offers no TLS gets neither password nor letter."""
+    box, url = mailbox
+    with pytest.raises(Undelivered):
+        address = url.replace("//", "//user:secret@")
+        asyncio.run(Smtp(address, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
+    assert box.mail == []
 
 
 def test_a_mail_server_that_is_away_is_for_now() -> None:
@@ -217,6 +279,39 @@ def test_a_party_without_that_kind_is_not_called(street: Street, peer: Peer) -> 
     assert [one.fault for one in dead] == ["webhook-ended"]
     with pytest.raises(NotFound):
         street.run(book.end("bank", "live", view.id, street.clock()))
+
+
+def test_a_webhook_that_pauses_is_told_later_and_nothing_twice(street: Street, peer: Peer) -> None:
+    """What comes while it pauses waits, however long; resumed it is told once; ended, what waited is dead."""
+    book = _party(street)
+    made, _secret = street.run(book.add("bank", "live", peer.url, ["follow_up_due"], street.clock()))
+
+    def told(key: str) -> int:
+        values: dict[str, str | int] = {"reference": "K-17"}
+        street.on_db(lambda db: queue(db, "follow_up_due", key=key, now_us=street.clock(), party="bank", values=values))
+        street.turn()
+        return len(peer.requests)
+
+    for _ in range(2):
+        street.run(book.pause("bank", "live", made.id, street.clock()))
+    assert told("a") == 0
+    street.clock.us += 30 * DAY_US
+    street.turn()
+    (view,) = street.run(book.of_party("bank", "live"))
+    assert view.paused_at_us is not None
+    assert (len(peer.requests), street.rows("SELECT state, tries FROM delivery WHERE channel = 'webhook'")) == (0, [("paused", 0)])
+    street.run(book.resume("bank", "live", made.id, street.clock()))
+    street.turn()
+    assert len(peer.requests) == 1
+    assert told("b") == 2
+    street.run(book.pause("bank", "live", made.id, street.clock()))
+    assert told("c") == 2
+    street.run(book.end("bank", "live", made.id, street.clock()))
+    street.turn()
+    assert street.rows("SELECT state FROM delivery WHERE channel = 'webhook' ORDER BY state") == [("dead",), ("sent",), ("sent",)]
+    for turn in (book.pause, book.resume, book.end):
+        with pytest.raises(NotFound):
+            street.run(turn("bank", "live", made.id, street.clock()))
 
 
 def test_webhooks_do_not_reach_into_our_own_network(peer: Peer) -> None:

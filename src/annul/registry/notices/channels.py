@@ -69,7 +69,8 @@ class Smtp:
     """Send letters through a mail server.
 
     Args:
-        url: smtp://[user:password@]host[:port] (STARTTLS where the server offers it) or smtps://… (TLS from the start).
+        url: smtp://[user:password@]host[:port] (STARTTLS where the server offers it; a password goes through TLS or not at
+            all) or smtps://… (TLS from the start). The server's certificate is checked either way.
         sender: address the letters come from.
     """
 
@@ -103,7 +104,7 @@ class Smtp:
         try:
             await aiosmtplib.send(
                 letter, hostname=self._host, port=self._port, use_tls=self._tls, username=self._user, password=self._password,
-                timeout=SEND_S,
+                start_tls=True if self._user and not self._tls else None, timeout=SEND_S,
             )  # fmt: skip
         except aiosmtplib.SMTPRecipientsRefused as error:
             worst = max((refused.code for refused in error.recipients), default=550)

@@ -118,12 +118,14 @@ class Delivery:
 
     async def _to_party(self, db: Connection, notice_id: str, kind: str, realm: int, party: str) -> int:
         found = await db.execute(
-            "SELECT id FROM webhook WHERE party = %s AND realm = %s AND ended_at_us IS NULL AND %s = ANY(kinds)",
+            "SELECT id, paused_at_us FROM webhook WHERE party = %s AND realm = %s AND ended_at_us IS NULL AND %s = ANY(kinds) "
+            "FOR SHARE",  # a pause or its end waits, and finds these deliveries
             (party, realm, kind),
         )
         hooks = await found.fetchall()
-        for (hook,) in hooks:
-            await self._add(db, notice_id, "webhook", hook.encode(), "en", "m_" + secrets.token_hex(12))
+        for hook, paused in hooks:
+            state = "due" if paused is None else "paused"
+            await self._add(db, notice_id, "webhook", hook.encode(), "en", "m_" + secrets.token_hex(12), state)
         return len(hooks)
 
     async def _to_holder(
@@ -162,11 +164,13 @@ class Delivery:
         former: Person = rows.open_version(row, bytes(found[0]), self._vault)
         return former.contacts
 
-    async def _add(self, db: Connection, notice_id: str, channel: str, address: bytes, language: str, delivery_id: str) -> None:
+    async def _add(
+        self, db: Connection, notice_id: str, channel: str, address: bytes, language: str, delivery_id: str, state: str = "due"
+    ) -> None:
         await db.execute(
             "INSERT INTO delivery (id, notice_id, channel, address, language, state, due_at_us) "
-            "VALUES (%s, %s, %s, %s, %s, 'due', %s)",
-            (delivery_id, notice_id, channel, address, language, self._now_us()),
+            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (delivery_id, notice_id, channel, address, language, state, self._now_us()),
         )
 
     # -- sending -------------------------------------------------------------------------------------------------------------

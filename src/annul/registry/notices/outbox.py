@@ -21,7 +21,7 @@ HOLDER_KINDS: Final = frozenset({
     "reported", "suspended", "confirmed", "lapsed", "withdrawn", "lifted", "replaced", "revoked", "cancelled", "compromised",
     "found", "found_card_held", "found_card_handed_out", "found_card_destroyed", "returned", "destroyed", "locked", "unlocked",
     "unlocked_for", "dispute_opened", "dispute_received", "dispute_decided", "dispute_closed", "corrected", "searched",
-    "attempt", "death_reported", "contacts_changed", "record_corrected",
+    "attempt", "used_before_report", "death_reported", "contacts_changed", "record_corrected",
 })  # fmt: skip
 """What a holder is told; each has a text in every language under `texts/`."""
 
@@ -29,7 +29,7 @@ PARTY_KINDS: Final = frozenset({"recall", "attempt_not_mine", "follow_up_due"})
 """What a party is told by webhook: an answer it was given is withdrawn, the holder denies an attempt, a follow-up is due."""
 
 KINDS: Final = HOLDER_KINDS | PARTY_KINDS
-HELD_KINDS: Final = ("attempt", "searched")
+HELD_KINDS: Final = ("attempt", "used_before_report", "searched")
 """What waits while a case is open."""
 
 
@@ -165,7 +165,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery as an operator sees it: no address, no text. `state` is due, sent, kept or dead."""
+    """One delivery as an operator sees it: no address, no text. `state` is due, paused, sent, kept or dead."""
 
     id: str
     notice: str
@@ -221,9 +221,9 @@ class Outbox:
             await db.execute("UPDATE notice SET read_at_us = %s WHERE id = ANY(%s) AND read_at_us IS NULL", (now_us, list(ids)))
 
     async def deliveries(self, *, state: str = "", limit: int = 100) -> list[DeliveryView]:
-        """Return deliveries, newest first; of one state (due, sent, kept, dead) or of all."""
-        if state not in ("", "due", "sent", "kept", "dead"):
-            raise BadInput("a delivery is due, sent, kept or dead", where="?state")
+        """Return deliveries, newest first; of one state (due, paused, sent, kept, dead) or of all."""
+        if state not in ("", "due", "paused", "sent", "kept", "dead"):
+            raise BadInput("a delivery is due, paused, sent, kept or dead", where="?state")
         if not 1 <= limit <= PAGE_MAX:
             raise BadInput(f"a page has 1 to {PAGE_MAX} deliveries", where="?limit")
         async with reading(self._connections) as db:

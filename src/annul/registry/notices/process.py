@@ -142,7 +142,8 @@ class Herald:
         if time.monotonic() < self._desk_at:
             return 0
         self._desk_at = time.monotonic() + DESK_EVERY_S
-        await Recalls(lent, self._keys, self._now_us, self._settings.home).step()
+        delay_days = self._settings.disclosure_delay_days
+        await Recalls(lent, self._keys, self._now_us, self._settings.home, disclosure_days=delay_days).step()
         await tell_due(lent, self._now_us())
         await Searches(lent, self._keys, self._vault, self._settings.home, self._now_us).catch_up(steps_max=1)
         return 0

@@ -205,30 +205,50 @@ class Sources:
         document_id = await _one(db, "SELECT id FROM document WHERE realm = %s AND document_key = %s", realm, key)
         if document_id is None:  # listed by a bulk event alone: the register knows no holder
             return 0
-        lawful = checked_at_us + self._delay_us if purpose == Purpose.law_enforcement.octet else 0
-        hold_id, held = await held_until(db, document_id, checked_at_us)
-        attempt_id = "a_" + secrets.token_hex(12)
-        done = await db.execute(
-            "INSERT INTO attempt (id, check_id, realm, document_id, party, branch, purpose, channel, status, checked_at_us, "
-            "visible_from_us, hold_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-            "ON CONFLICT (check_id) DO NOTHING",
-            (
-                attempt_id, check_id, realm, document_id, party, branch, purpose, channel, status, checked_at_us,
-                max(lawful, held, checked_at_us), hold_id,
-            ),
+        return await attempted(
+            db, document_id, check_id, realm=realm, party=party, branch=branch, purpose=purpose, channel=channel,
+            outcome=Outcome.STOP.octet, status=status, checked_at_us=checked_at_us, delay_us=self._delay_us,
         )  # fmt: skip
-        if done.rowcount != 1:
-            return 0
-        # The list shows every attempt; a clerk who tries a card five times is one message.
-        await queue(
-            db, "attempt", key=f"attempt:{document_id}:{party}:{checked_at_us // HOUR_US}", now_us=checked_at_us, realm=realm,
-            document_id=document_id, not_before_us=lawful,
-            values={
-                "attempt": attempt_id, "checked_at_us": checked_at_us, "party": party,
-                "purpose": Purpose.of_octet(purpose).value, "status": StatusCode.of_octet(status).value,
-            },
-        )  # fmt: skip
-        return 1
+
+
+async def attempted(
+    db: Connection, document_id: int, check_id: bytes, *, realm: int, party: str, branch: str, purpose: int, channel: int,
+    outcome: int, status: int, checked_at_us: int, delay_us: int, recorded_at_us: int = 0,
+) -> int:  # fmt: skip
+    """List a use of a document that must not be relied on, and tell its holder; return 0 when the check is listed already.
+
+    Args:
+        check_id … checked_at_us: of the check, codes as octets.
+        delay_us: lawful delay of checks for law enforcement.
+        recorded_at_us: when the loss was recorded, for a use that was not refused because it was before that.
+    """
+    lawful = checked_at_us + delay_us if purpose == Purpose.law_enforcement.octet else 0
+    hold_id, held = await held_until(db, document_id, checked_at_us)
+    attempt_id = "a_" + secrets.token_hex(12)
+    done = await db.execute(
+        "INSERT INTO attempt (id, check_id, realm, document_id, party, branch, purpose, channel, status, checked_at_us, "
+        "visible_from_us, hold_id, outcome) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "ON CONFLICT (check_id) DO NOTHING",
+        (
+            attempt_id, check_id, realm, document_id, party, branch, purpose, channel, status, checked_at_us,
+            max(lawful, held, checked_at_us), hold_id, outcome,
+        ),
+    )  # fmt: skip
+    if done.rowcount != 1:
+        return 0
+    values: dict[str, str | int] = {
+        "attempt": attempt_id, "checked_at_us": checked_at_us, "party": party, "purpose": Purpose.of_octet(purpose).value,
+        "status": StatusCode.of_octet(status).value,
+    }  # fmt: skip
+    # The list shows every attempt; a clerk who tries a card five times is one message.
+    kind, hour = "attempt", f"{document_id}:{party}:{checked_at_us // HOUR_US}"
+    if recorded_at_us:
+        kind, values["recorded_at_us"] = "used_before_report", recorded_at_us
+    await queue(
+        db, kind, key=f"{kind}:{hour}", now_us=recorded_at_us or checked_at_us, realm=realm, document_id=document_id,
+        not_before_us=lawful, values=values,
+    )  # fmt: skip
+    return 1
 
 
 def _kind_of(entry: Entry) -> str | None:

@@ -29,10 +29,11 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     kinds: list[str]
     created_at_us: int
+    paused_at_us: int | None = None
 
 
 class WebhookBook:
-    """Add, list and end webhooks.
+    """Add, list, pause and end webhooks.
 
     Args:
         connections: the register's database.
@@ -77,11 +78,40 @@ class WebhookBook:
         """Return a party's webhooks, oldest first."""
         async with reading(self._connections) as db:
             found = await db.execute(
-                "SELECT id, url, kinds, created_at_us FROM webhook WHERE party = %s AND realm = %s AND ended_at_us IS NULL "
-                "ORDER BY created_at_us, id",
+                "SELECT id, url, kinds, created_at_us, paused_at_us FROM webhook WHERE party = %s AND realm = %s "
+                "AND ended_at_us IS NULL ORDER BY created_at_us, id",
                 (party, REALM_CODES[realm]),
             )
-            return [WebhookView(id=row[0], url=row[1], kinds=row[2], created_at_us=row[3]) for row in await found.fetchall()]
+            names = WebhookView.__struct_fields__
+            return [WebhookView(**dict(zip(names, row, strict=True))) for row in await found.fetchall()]
+
+    async def pause(self, party: str, realm: str, webhook_id: str, now_us: int) -> None:
+        """Hold back what a webhook is to be told, until it resumes; a second time changes nothing.
+
+        Raises:
+            NotFound: the party has no such webhook.
+        """
+        await self._turn(party, realm, webhook_id, "paused_at_us = coalesce(paused_at_us, %s)", now_us, "due", "paused", now_us)
+
+    async def resume(self, party: str, realm: str, webhook_id: str, now_us: int) -> None:
+        """Tell a webhook what waited, and what comes from now on; NotFound as `pause`."""
+        await self._turn(party, realm, webhook_id, "paused_at_us = %s", None, "paused", "due", now_us)
+
+    async def _turn(
+        self, party: str, realm: str, webhook_id: str, change: str, value: int | None, was: str, becomes: str, now_us: int
+    ) -> None:
+        async with reading(self._connections) as db, db.transaction():
+            done = await db.execute(
+                f"UPDATE webhook SET {change} WHERE id = %s AND party = %s AND realm = %s AND ended_at_us IS NULL".encode(),
+                (value, webhook_id, party, REALM_CODES[realm]),
+            )
+            if done.rowcount != 1:
+                raise NotFound("There is no such webhook.")
+            await db.execute(
+                "UPDATE delivery SET state = %s, due_at_us = %s, tries = 0 WHERE address = %s AND channel = 'webhook' "
+                "AND state = %s",
+                (becomes, now_us, webhook_id.encode(), was),
+            )
 
     async def end(self, party: str, realm: str, webhook_id: str, now_us: int) -> None:
         """End a webhook: nothing is sent to it any more, what was due included.
@@ -89,13 +119,7 @@ class WebhookBook:
         Raises:
             NotFound: the party has no such webhook.
         """
-        async with reading(self._connections) as db:
-            done = await db.execute(
-                "UPDATE webhook SET ended_at_us = %s WHERE id = %s AND party = %s AND realm = %s AND ended_at_us IS NULL",
-                (now_us, webhook_id, party, REALM_CODES[realm]),
-            )
-        if done.rowcount != 1:
-            raise NotFound("There is no such webhook.")
+        await self._turn(party, realm, webhook_id, "ended_at_us = %s", now_us, "paused", "dead", now_us)
 
 
 def open_secret(sealed: bytes, webhook_id: str, envelope: bytes) -> str:
