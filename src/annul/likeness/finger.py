@@ -24,7 +24,7 @@ from annul.likeness.attack import Detector, examine
 from annul.likeness.calibration import Calibration, packaged
 from annul.likeness.comparison import CapturePolicy, Comparison, Result, settle
 from annul.likeness.engines import library, version, weights
-from annul.likeness.fusion import fuse_activations
+from annul.likeness.fusion import fuse
 from annul.likeness.samples import Image, Pixels, decode_finger
 
 EXTRACTOR: Final = "LEADER"
@@ -159,6 +159,15 @@ def compare(
     return settle(_scored(base, shown, usable, chosen, fmr) if shown and usable else base, policy)
 
 
+def load() -> None:
+    """Load library and weights now rather than at the first comparison.
+
+    Raises:
+        MissingPackage: the library is not installed. Corrupt: the weights are not the pinned ones.
+    """
+    _leader()
+
+
 def similarity(a: Sequence[template.View], b: Sequence[template.View]) -> float:
     """Return the highest raw score between views of a and of b (see `minutiae.similarity`)."""
     first, second = [minutiae.prepare(v.minutiae) for v in a], [minutiae.prepare(v.minutiae) for v in b]
@@ -168,7 +177,7 @@ def similarity(a: Sequence[template.View], b: Sequence[template.View]) -> float:
 def algorithms() -> dict[str, str]:
     """Return the versions of all parts a score depends on."""
     return {
-        "extractor": f"{EXTRACTOR} afis {version('afis')}, activations fused",
+        "extractor": f"{EXTRACTOR} afis {version('afis')}, fused",
         "runtime": f"onnxruntime {version('onnxruntime')}",
         "matcher": f"annul minutiae {minutiae.VERSION}",
         "quality": f"nbis-py {version('nbis-py')}",
@@ -241,9 +250,7 @@ def _leader() -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors: it warns of constants that the fused nodes left without use
-    return runtime.InferenceSession(
-        fuse_activations(weights("leader").read_bytes()), options, providers=["CPUExecutionProvider"]
-    )
+    return runtime.InferenceSession(fuse(weights("leader").read_bytes()), options, providers=["CPUExecutionProvider"])
 
 
 def _view(pixels: Pixels, position: int, impression: int) -> tuple[template.View, FingerQuality]:

@@ -67,7 +67,7 @@ class FingerSet(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Task(msgspec.Struct):
-    """What to compare.
+    """What to compare; nothing makes the process load libraries and weights.
 
     finger_exempt: the person has no usable print, which the evidence says; supervised: the clerk watched the capture;
     policy: what the agreement demands of it; actions: of the challenge that `face.frames` answer, empty without one.
@@ -109,6 +109,11 @@ def compare_all(task: Task) -> Done:
         MissingPackage: a library is not installed.
     """
     done = Done((), (), {})
+    if task.face is None and task.finger is None:
+        from annul.likeness import face, finger
+
+        face.load()
+        finger.load()
     if task.face is not None:
         from annul.likeness import face
 
@@ -180,7 +185,7 @@ def main() -> None:
 
 
 class Comparer:
-    """Keep one comparing process, started at the first task and again after it died. Use within one event loop.
+    """Keep one comparing process, started by `warm` or the first task and again after it died. Use within one event loop.
 
     Args:
         compare_max_s: a comparison that takes longer is ended with its process.
@@ -191,6 +196,7 @@ class Comparer:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._process: asyncio.subprocess.Process | None = None
+        self._warming: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def turn(self) -> Any:
@@ -234,6 +240,19 @@ class Comparer:
             raise kind(answer.message, where=answer.where, mend=answer.mend)
         return answer
 
+    def warm(self) -> None:
+        """Start the process and let it load libraries and weights, if it does not run yet: a comparison is soon to come."""
+        if self._warming is None and (self._process is None or self._process.returncode is not None):
+            self._warming = asyncio.get_running_loop().create_task(self._warm())
+
+    async def _warm(self) -> None:
+        try:
+            with contextlib.suppress(AnnulError):  # the comparison will say what is missing
+                async with self.turn():
+                    await self.compare(Task())
+        finally:
+            self._warming = None
+
     async def _exchange(self, message: bytes) -> bytes:
         process = self._process
         if process is None or process.returncode is not None:
@@ -251,6 +270,8 @@ class Comparer:
 
     async def close(self) -> None:
         """End the process; the samples in its memory go with it."""
+        if self._warming is not None and self._warming is not asyncio.current_task():
+            self._warming.cancel()
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -79,7 +79,7 @@ class Program:
             raise faults.NoReader(
                 f"The program of the {self.kind} cannot be started.",
                 where=self.kind,
-                mend="Look at how the station was started.",
+                mend=f"Look at the command given with --{self.kind}.",
             ) from None
         with process:
             try:

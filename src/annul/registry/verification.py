@@ -186,6 +186,7 @@ class Verifications:
             Forbidden: this principal has no agreement.
         """
         self._checks.allowance(principal)
+        self._comparer.warm()
         nonce = os.urandom(16)
         expires_at_us = self._now_us() + CHALLENGE_S * 1_000_000
         token = _TOKEN.pack(
@@ -251,6 +252,10 @@ class Verifications:
             done.lines, check=answer.check, compared_at_us=compared_at_us, device_class=samples.device, sign=self._signer.sign,
             binding=answer.binding.code, chip=samples.chip, register_position=position,
         )  # fmt: skip
+
+    def warm(self) -> None:
+        """Make ready to compare: a clerk is about to."""
+        self._comparer.warm()
 
     async def close(self) -> None:
         """End the comparing process."""
