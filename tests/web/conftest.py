@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+import ssl
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,16 @@ from annul.registry import keys as key_file
 from annul.registry.act import Act
 from annul.registry.notices import process as notices
 from annul.registry.parties import Agreement
-from annul.registry.people.tags import PEOPLE_FOLDER
+from annul.registry.people import PEOPLE_FOLDER
 from annul.settings import Settings
 from annul.web.office import Office
 from annul.web.protocol import CheckProtocol, check_protocol
+from tests.waiting import WAIT_S, until
 
-WAIT_S = 30
 OFFICE = Act("setup")
 ROLES = {"bank": "relying_party", "issuer": "issuer", "police": "police", "supervisor": "supervisor", "second": "supervisor"}
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Doors of a test are plain HTTP: one empty context instead of all authorities of the world read for every client."""
 
 
 class House:
@@ -45,7 +47,7 @@ class House:
         self.door = socket.create_server(("127.0.0.1", 0))
         self.settings = Settings(
             home=home, database_url=conninfo, port=self.door.getsockname()[1], workers=1, demo=True, notices_mail="outbox:",
-            notices_sms="outbox:", proxies=1,
+            notices_sms="outbox:", proxies=1, acknowledge_ms_max=int(WAIT_S * 1000),
         )  # fmt: skip
         (home / "demo.json").write_text("{}")
         self.url = self.settings.base_url
@@ -67,15 +69,15 @@ class House:
     def start(self) -> None:
         """Start everything and make the parties."""
         self.threads[0].start()
-        _until(lambda: all(_opens(self.settings.home / folder) for folder in ("listings", PEOPLE_FOLDER)))
+        until(lambda: all(_opens(self.settings.home / folder) for folder in ("listings", PEOPLE_FOLDER)), "the tables")
         for thread in self.threads[1:]:
             thread.start()
         assert self.started.wait(WAIT_S)
         if self.failed:
             raise self.failed
         self.run(self._parties())
-        self.http = httpx.Client(base_url=self.url, timeout=WAIT_S)
-        _until(lambda: self.http.get("/readyz").status_code == 200)
+        self.http = self.client()
+        until(lambda: self.http.get("/readyz").status_code == 200, "the house")
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -116,6 +118,10 @@ class House:
         for name, extent in (("ru-internal", Coverage.listing_only), ("cn-resident", Coverage.listing_only)):
             position = (await parties.set_coverage(OFFICE, name, extent)).position
         assert await self.office.listings.reached(position, WAIT_S)
+
+    def client(self, **more: Any) -> httpx.Client:
+        """Return a client of this house, with cookies of its own."""
+        return httpx.Client(base_url=self.url, timeout=WAIT_S, verify=NO_TLS, **more)
 
     def key_id(self, party: str, realm: str = "live") -> str:
         """Return the id of a party's key, as sessions hold it."""
@@ -167,13 +173,6 @@ def _opens(folder: Path) -> bool:
     except AnnulError:
         return False
     return True
-
-
-def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < deadline, "the house did not get ready"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

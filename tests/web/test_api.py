@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import WAIT_S, House
+from tests.waiting import until
+from tests.web.conftest import House
 
 CARD = {"scheme": "cn-resident", "number": "11010519491231002X"}
 
@@ -224,30 +225,30 @@ def test_the_past_is_asked_on_two_axes_of_time(house: House) -> None:
 
 
 def _until(house: House, path: str, who: str, wanted: int, **more: Any) -> list[dict[str, Any]]:
-    deadline = time.monotonic() + WAIT_S
-    while True:
+    def enough() -> list[dict[str, Any]]:
         answer = house.call("POST" if more else "GET", path, who, **more)
         assert answer.status_code == 200, answer.text
-        if len(answer.json()["checks"]) >= wanted:
-            return answer.json()["checks"]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        found: list[dict[str, Any]] = answer.json()["checks"]
+        return found if len(found) >= wanted else []
+
+    return until(enough, "the checks in the index")
 
 
 def test_a_party_finds_its_own_checks_page_by_page(house: House) -> None:
     """Newest first; the cursor of one page starts the next; no check twice."""
     made = [house.ask(house.passport())["check"] for _ in range(5)]
     _until(house, "/v1/checks?limit=500", "bank", 5)
-    deadline = time.monotonic() + WAIT_S
-    seen: list[str] = []
-    while not set(made) <= set(seen) and time.monotonic() < deadline:
+
+    def pages() -> list[str]:
         seen, cursor = [], ""
         while True:
             page = house.call("GET", f"/v1/checks?limit=2&cursor={cursor}", "bank").json()
             seen += [check["check"] for check in page["checks"]]
             cursor = page["cursor"]
-            if not cursor or len(seen) > 500:
-                break
+            if not cursor or set(made) <= set(seen):
+                return seen if set(made) <= set(seen) else []
+
+    seen = until(pages, "the checks in the index")
     assert len(seen) == len(set(seen))
     assert [check for check in seen if check in made] == made[::-1]
 
@@ -255,10 +256,8 @@ def test_a_party_finds_its_own_checks_page_by_page(house: House) -> None:
 def test_a_check_is_found_again_with_its_receipt_by_its_party_alone(house: House) -> None:
     """Another party's check is not found; a supervisor finds every one."""
     check = house.ask(house.passport())["check"]
-    deadline = time.monotonic() + WAIT_S
-    while (found := house.call("GET", f"/v1/checks/{check}", "bank")).status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: house.call("GET", f"/v1/checks/{check}", "bank").status_code == 200, "the check in the index")
+    found = house.call("GET", f"/v1/checks/{check}", "bank")
     verified = house.call("POST", "/v1/receipts/verify", json={"receipt": found.json()["receipt"]})
     assert verified.json()["says"]["check"] == check
     _problem(house.call("GET", f"/v1/checks/{check}", "police"), 404, "not-found")

@@ -27,7 +27,8 @@ from annul.registry.documents import Known
 from annul.settings import Settings
 from annul.web.citizen import account
 from annul.web.oidc import BACK
-from tests.web.conftest import WAIT_S, House
+from tests.waiting import until
+from tests.web.conftest import House
 
 ISSUER = Act("issuer")
 TODAY = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -77,7 +78,7 @@ class Browser:
         self.house = house
         address = f"203.0.113.{next(_addresses) % 250 + 1}"  # each browser at an address of its own
         headers = {"accept": "text/html", "accept-language": language, "x-forwarded-for": address}
-        self.http = httpx.Client(base_url=house.url, follow_redirects=True, timeout=WAIT_S, headers=headers)
+        self.http = house.client(follow_redirects=True, headers=headers)
         self.page = self.http.get("/")
 
     @property
@@ -152,7 +153,7 @@ def test_the_holder_is_told_at_once_and_undoes_it_in_one_step(house: House, brow
     """The demo's outbox shows mail and short message; the address in them undoes the report with one button."""
     holder = settle(house)
     report(browser, holder)
-    code = re.search(r"/undo/(r_[0-9a-f]{24}-[a-z2-7]{20})", _eventually(lambda: _told_to(house, holder)))
+    code = re.search(r"/undo/(r_[0-9a-f]{24}-[a-z2-7]{20})", until(lambda: _told_to(house, holder)))
     assert code is not None
     other = Browser(house).go(f"/undo/{code[1]}")
     assert "Undo this report?" in other.text
@@ -167,16 +168,6 @@ def _told_to(house: House, holder: Holder) -> str:
     rows = house.run(house.office.delivery.outbox(200))
     told = (text.body for due, _state, _address, text in rows if due.person_id == holder.person and due.kind == "suspended")
     return next(told, "")
-
-
-def _eventually(look: Any) -> Any:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come")
 
 
 def test_sent_twice_it_is_one_report(house: House, browser: Browser) -> None:
@@ -275,9 +266,9 @@ def test_who_checked_and_an_attempt_that_was_not_me(house: House, browser: Brows
     house.report(holder.fields)
     house.ask(holder.fields)
     browser.log_in(holder)
-    _eventually(lambda: "Bank" in browser.go("/my/checks").text)
+    until(lambda: "Bank" in browser.go("/my/checks").text)
     assert "Open an account" in browser.text
-    _eventually(lambda: "Was it you?" in browser.go("/my/attempts").text)
+    until(lambda: "Was it you?" in browser.go("/my/attempts").text)
     browser.send("/my/attempts", said="not_me")
     assert "The police desk and the organisation are told" in browser.text
     assert "This was not me" in browser.text
@@ -351,7 +342,7 @@ def test_messages_are_shown_in_the_language_of_the_page(house: House) -> None:
     report(Browser(house), holder)
     for language, words in (("zh", "暂停使用"), ("ar", "موقوفة")):
         browser = Browser(house, language).log_in(holder)
-        assert _eventually(lambda browser=browser, words=words: words in browser.go("/my/messages").text)
+        assert until(lambda browser=browser, words=words: words in browser.go("/my/messages").text)
 
 
 def test_a_reference_tells_nothing_of_the_document(house: House, browser: Browser) -> None:

@@ -12,15 +12,15 @@ import pytest
 from annul.records.check import SENTENCES
 from annul.records.codes import Advice, Outcome, Purpose
 from annul.web import words
-from annul.web.auth import LIMITS, Sessions
 from annul.web.counter.counter import CheckForm, fields_of
+from annul.web.session import LIMITS, Sessions
 from tests.web.conftest import House
 
 
 @pytest.fixture
 def browser(house: House) -> Iterator[httpx.Client]:
     """A browser without a session."""
-    with httpx.Client(base_url=house.url, headers={"accept": "text/html"}) as made:
+    with house.client(headers={"accept": "text/html"}) as made:
         yield made
 
 
@@ -94,7 +94,7 @@ def test_a_changed_cookie_is_no_session(house: House, browser: httpx.Client) -> 
     value = browser.cookies["annul"]
     browser.cookies.set("annul", ("A" if value[0] != "A" else "B") + value[1:], domain="127.0.0.1")
     jar = httpx.Cookies({"annul": "A" + value[1:-4] + "AAAA"})
-    with httpx.Client(base_url=house.url, cookies=jar) as thief:
+    with house.client(cookies=jar) as thief:
         assert thief.get("/counter").headers["location"] == "/counter/sign-in"
 
 
@@ -113,7 +113,7 @@ def test_a_session_ends_with_the_day(house: House) -> None:
     now_s = house.office.now_us() // 1_000_000
     for began_s, seen_s in ((now_s - LIMITS["clerk"].whole_s, now_s), (now_s, now_s - LIMITS["clerk"].idle_s)):
         old = msgspec.structs.replace(sessions.fresh(), kind="clerk", began_s=began_s, seen_s=seen_s)
-        with httpx.Client(base_url=house.url, cookies={"annul": str(sessions.cookie(old).value)}) as browser:
+        with house.client(cookies={"annul": str(sessions.cookie(old).value)}) as browser:
             assert browser.get("/counter").headers["location"] == "/counter/sign-in"
 
 

@@ -137,7 +137,7 @@ def test_what_waits_offline_is_marked_unread_on_the_disk_and_asked_later(
     assert '"sealed":"' in stored
     assert lost["number"] not in stored
     page.context.set_offline(False)
-    page.wait_for_selector(".waiting .tone-STOP", timeout=20_000)
+    page.wait_for_selector(".waiting .tone-STOP")
     assert "STOP" in page.inner_text(".waiting")
     assert page.locator(".waiting button").count() == 0
     page.context.close()
@@ -159,7 +159,7 @@ def test_the_counter_opens_offline_and_says_so(chromium: Any, house: House, bank
     page.wait_for_selector(".waiting li")
     page.context.set_offline(False)
     page.goto("/counter")
-    page.wait_for_selector(".waiting .tone-PASS", timeout=20_000)
+    page.wait_for_selector(".waiting .tone-PASS")
     page.context.close()
 
 

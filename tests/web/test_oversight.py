@@ -21,9 +21,10 @@ from annul.registry.officers import DUTIES
 from annul.registry.oversight import percentile
 from annul.registry.pulse import count_years, sample_now, take
 from annul.registry.store import connect
-from annul.web.auth import Sitting
+from annul.web.session import Sitting
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat
-from tests.web.conftest import WAIT_S, House
+from tests.waiting import until
+from tests.web.conftest import House
 
 __all__ = ["chromium"]
 PAGES = [
@@ -47,15 +48,8 @@ def browser(house: House, officer: str) -> Any:
     sitting = Sitting(house.office, None)
     house.run(sitting.enter("officer", officer=officer, key_id=house.key_id("supervisor")))
     (cookie,) = sitting.cookies()
-    with httpx.Client(base_url=house.url, cookies={cookie.key: str(cookie.value)}) as made:
+    with house.client(cookies={cookie.key: str(cookie.value)}) as made:
         yield made
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_counts_are_those_of_the_checks(house: House) -> None:
@@ -70,7 +64,7 @@ def test_counts_are_those_of_the_checks(house: House) -> None:
     before = stops()
     for _ in range(7):
         house.ask(lost, branch="count-branch", terminal="T9")
-    _wait(lambda: stops() >= before + 7)
+    until(lambda: stops() >= before + 7)
     assert stops() == before + 7
     seen = [one for one in house.run(oversight.verifiers()) if one.branch == "count-branch"]
     assert [(one.party, one.terminal) for one in seen] == [("bank", "T9")]
@@ -95,7 +89,7 @@ def test_the_pulse_becomes_rates_percentiles_and_years(house: House) -> None:
     _made, years = house.run(house.office.oversight.years())
     assert years[-1].reports["report_lost"] >= 1
     assert years[-1].year == time.gmtime(now / 1e6).tm_year
-    _wait(lambda: sum(sample_now().checks.values()) >= 5)
+    until(lambda: sum(sample_now().checks.values()) >= 5)
 
 
 @given(st.lists(st.integers(0, 1000), min_size=5, max_size=5), st.floats(0.01, 1))

@@ -101,7 +101,7 @@ def test_a_party_without_the_right_gets_no_portrait_and_no_identity(house: House
             Act("setup"), "lobby", "Lobby", "relying_party", agreement=Agreement(purposes=purposes)
         )
         issued = await house.office.parties.issue_key(Act("setup"), "lobby", realm="live")
-        assert await house.office.listings.reached(issued.position, 20)
+        assert await house.office.listings.reached(issued.position, WAIT_S)
         return issued.token
 
     house.keys["lobby"] = house.run(kiosk())

@@ -562,7 +562,7 @@ class _Held:
 
     def write(self, data: bytes) -> int:
         self._steps["reached"].set()
-        assert self._steps["let"].wait(10)
+        assert self._steps["let"].wait(WAIT_S)
         return self._file.write(data)
 
     def __getattr__(self, name: str) -> Any:

@@ -13,7 +13,8 @@ import pytest
 from annul.proof.checkpoint import Verifier, open_checkpoint
 from annul.proof.merkle import leaf_hash, verify_inclusion
 from annul.proof.tiles import TileReader, unpack_bundle
-from tests.web.conftest import WAIT_S, House
+from tests.waiting import until
+from tests.web.conftest import House
 
 PAGES = ["/", "/receipts/verify", "/counter/sign-in", "/problems/over-quota"]
 
@@ -66,10 +67,8 @@ def test_the_log_can_be_followed_from_outside(house: House, log: str) -> None:
     house.ask(house.passport())
     keys = {key["name"]: key["vkey"] for key in house.call("GET", "/v1/keys").json()["keys"]}
     verifier = Verifier.parse(keys[f"annul/{log}"])
-    deadline = time.monotonic() + WAIT_S
-    while (answer := house.call("GET", f"/v1/log/{log}/checkpoint")).status_code == 404:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: house.call("GET", f"/v1/log/{log}/checkpoint").status_code != 404, "the first seal")
+    answer = house.call("GET", f"/v1/log/{log}/checkpoint")
     assert answer.headers["content-type"].startswith("text/plain")
     sealed = open_checkpoint(answer.content, [verifier], f"annul/{log}")
 

@@ -10,11 +10,11 @@ import pytest
 
 from annul.registry.act import Act
 from annul.registry.officers import DUTIES
+from annul.registry.parties import ROLES as ALL_ROLES
 from annul.web import doors
-from annul.web.auth import Sitting
-from annul.web.call import ROLES as ALL_ROLES
 from annul.web.call import Route
 from annul.web.routes import ROUTES
+from annul.web.session import Sitting
 from tests.web.conftest import ROLES, House
 
 PARTY_OF_ROLE = {role: name for name, role in reversed(ROLES.items())}

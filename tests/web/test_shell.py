@@ -20,7 +20,7 @@ PUBLIC = ["/", "/found", "/figures", "/status", "/receipts/verify", "/counter/si
 @pytest.fixture
 def browser(house: House) -> Iterator[httpx.Client]:
     """A browser without a session."""
-    with httpx.Client(base_url=house.url, headers={"accept": "text/html"}) as made:
+    with house.client(headers={"accept": "text/html"}) as made:
         yield made
 
 
@@ -38,7 +38,7 @@ def _sign_in(browser: httpx.Client, house: House, clerk: str = "C-17") -> str:
 def test_signing_out_ends_a_copied_cookie_too(house: House, browser: httpx.Client) -> None:
     """Who copied the cookie is out as well: the register's book says so, not the browser."""
     _sign_in(browser, house)
-    with httpx.Client(base_url=house.url, cookies={"annul": browser.cookies["annul"]}) as thief:
+    with house.client(cookies={"annul": browser.cookies["annul"]}) as thief:
         assert thief.get("/counter").status_code == 200
         assert browser.post("/sign-out", data=_tokens(browser.get("/counter"))).status_code == 303
         assert thief.get("/counter").headers["location"] == "/counter/sign-in"
@@ -48,7 +48,7 @@ def test_a_session_lost_in_the_middle_of_a_form_loses_nothing_typed(house: House
     """Signed out meanwhile: the same clerk signs in and finds what was typed; the number is in no address."""
     _sign_in(browser, house)
     data = _tokens(browser.get("/counter")) | {"number": "45 09 123456", "reference": "R-7", "kind": "icao-9303/P"}
-    other = httpx.Client(base_url=house.url, cookies={"annul": browser.cookies["annul"]})
+    other = house.client(cookies={"annul": browser.cookies["annul"]})
     other.post("/sign-out", data=_tokens(other.get("/counter")))
     lost = browser.post("/counter", data=data)
     assert (lost.status_code, lost.headers["location"]) == (303, "/counter/sign-in")
@@ -62,7 +62,7 @@ def test_a_kept_form_is_given_to_nobody_else(house: House, browser: httpx.Client
     """Another clerk who signs in at the same browser does not see it."""
     _sign_in(browser, house)
     data = _tokens(browser.get("/counter")) | {"number": "45 09 123456"}
-    other = httpx.Client(base_url=house.url, cookies={"annul": browser.cookies["annul"]})
+    other = house.client(cookies={"annul": browser.cookies["annul"]})
     other.post("/sign-out", data=_tokens(other.get("/counter")))
     browser.post("/counter", data=data)
     _sign_in(browser, house, clerk="C-18")

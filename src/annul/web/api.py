@@ -242,7 +242,7 @@ def _party(party: Party) -> wire.PartyShown:
     )
 
 
-async def _settled(office: Office, position: int, what: str) -> None:
+async def settled(office: Office, position: int, what: str) -> None:
     """Wait until the workers of this machine have taken up a change of parties.
 
     Raises:
@@ -258,7 +258,7 @@ async def create_party(office: Office, call: Call) -> wire.PartyChanged:
     changed = await office.parties.create(
         act_of(call), body.id, body.name, body.role, organisation=body.organisation, agreement=body.agreement
     )
-    await _settled(office, changed.position, "The party is recorded")
+    await settled(office, changed.position, "The party is recorded")
     return wire.PartyChanged(changed.position)
 
 
@@ -272,21 +272,21 @@ async def issue_key(office: Office, call: Call) -> wire.KeyIssued:
         act_of(call), call.path["id"], realm=body.realm, label=body.label, expires_at_us=until, use=body.use
     )
     with contextlib.suppress(NotYetEffective):
-        await _settled(office, issued.position, "The key is recorded")
+        await settled(office, issued.position, "The key is recorded")
     return wire.KeyIssued(issued.id, issued.token, issued.position)
 
 
 async def revoke_key(office: Office, call: Call) -> wire.PartyChanged:
     """Revoke an API key for ever; acknowledged only when no worker takes it any more."""
     changed = await office.parties.revoke_key(act_of(call), call.path["key"])
-    await _settled(office, changed.position, "The key is revoked")
+    await settled(office, changed.position, "The key is revoked")
     return wire.PartyChanged(changed.position)
 
 
 async def agreement(office: Office, call: Call) -> wire.PartyChanged:
     """Replace a party's agreement; acknowledged when every worker knows it."""
     changed = await office.parties.set_agreement(act_of(call), call.path["id"], call.body.agreement)
-    await _settled(office, changed.position, "The agreement is recorded")
+    await settled(office, changed.position, "The agreement is recorded")
     return wire.PartyChanged(changed.position)
 
 
@@ -294,5 +294,5 @@ async def client_keys(office: Office, call: Call) -> wire.PartyChanged:
     """Replace the public keys of a party's OAuth client; acknowledged when every worker knows them."""
     body: wire.ClientKeys = call.body
     changed = await office.parties.set_client_keys(act_of(call), call.path["id"], body.keys, realm=body.realm)
-    await _settled(office, changed.position, "The keys are recorded")
+    await settled(office, changed.position, "The keys are recorded")
     return wire.PartyChanged(changed.position)

@@ -26,6 +26,9 @@ LABEL_GAP: Final = 18
 SERIES_MAX: Final = 5
 LEAST: Final = 1e-9
 """Smaller than this is drawn as nothing."""
+COLUMNS_MAX: Final = 6
+"""Columns whose words still stand beside each other at 320 px; more become bars under each other, a step apart."""
+BAR_STEP: Final = 28
 TICKS_MAX: Final = 4
 
 Value = float | None
@@ -110,7 +113,7 @@ def lines(
         raise ValueError("every series has a value for each label, and there are at most five")
     known = [value for one in series for value in one.values if value is not None]
     top = ceiling(max([*known, target.value if target else 0.0], default=0.0))
-    parts = [_axis(top, unit), _ticks(labels)]
+    parts = [_axis(top, unit, whole=_whole(known)), _ticks(labels)]
     if target:
         parts.append(_target(target, top))
     steps = max(len(labels) - 1, 1)
@@ -140,10 +143,14 @@ def lines(
 def columns(
     title: str, labels: Sequence[str], values: Sequence[float], *, name: str, unit: str = "", first_column: str = ""
 ) -> Figure:
-    """Draw one value per label as columns from zero: counts by year, ages by class."""
+    """Draw one value per label from zero: counts by year, ages by class. Columns; bars under each other when there are many."""
     top = ceiling(max(values, default=0.0))
+    rows = [[label, number(value)] for label, value in zip(labels, values, strict=True)]
+    head: list[str | tuple[str, str]] = [first_column, (name, "number")]
+    if len(values) > COLUMNS_MAX:
+        return Figure(title, _ranked(title, labels, values, top), head, rows, empty=not any(values))
     width = 100 / max(len(values), 1)
-    parts = [_axis(top, unit)]
+    parts = [_axis(top, unit, whole=_whole(values))]
     for at, value in enumerate(values):
         y = _y(value, top)
         left = width * at + width * 0.15
@@ -152,9 +159,24 @@ def columns(
             f'<text class="on" x="{width * (at + 0.5):.2f}%" y="{y - 6:.1f}">{escape(number(value))}</text>'
             f'<text class="tick" x="{width * (at + 0.5):.2f}%" y="{HEIGHT + 22}">{escape(labels[at])}</text>'
         )
-    rows = [[label, number(value)] for label, value in zip(labels, values, strict=True)]
-    head: list[str | tuple[str, str]] = [first_column, (name, "number")]
     return Figure(title, _svg(title, HEIGHT, parts), head, rows, empty=not any(values))
+
+
+def _ranked(title: str, labels: Sequence[str], values: Sequence[float], top: float) -> Markup:
+    """Draw bars under each other: the words before, the value behind; their text keeps its size at 320 px."""
+    parts = []
+    for at, (label, value) in enumerate(zip(labels, values, strict=True)):
+        y, width = BAR_STEP * at, 100 * max(value, 0.0) / top
+        parts.append(
+            f'<text class="of" x="-8" y="{y + 17}">{escape(label)}</text>'
+            f'<rect class="bar" x="0" y="{y}" width="{width:.2f}%" height="{BAR_STEP - 6}"/>'
+            f'<text class="value" x="{width:.2f}%" dx="8" y="{y + 17}">{escape(number(value))}</text>'
+        )
+    return _svg(title, BAR_STEP * len(values), parts, kind="ranked")
+
+
+def _whole(values: Sequence[float]) -> bool:
+    return all(float(value).is_integer() for value in values)
 
 
 def spark(title: str, values: Sequence[Value], *, target: float | None = None) -> Markup:
@@ -179,18 +201,18 @@ def spark(title: str, values: Sequence[Value], *, target: float | None = None) -
     return Markup(f'<svg class="spark" role="img" aria-label="{escape(title)}" height="{SPARK_HEIGHT}">{body}</svg>')  # noqa: S704
 
 
-def _svg(title: str, height: int, parts: Sequence[str]) -> Markup:
+def _svg(title: str, height: int, parts: Sequence[str], *, kind: str = "") -> Markup:
     body = "".join(parts)
-    return Markup(f'<svg class="plot" role="img" aria-label="{escape(title)}" height="{height}">{body}</svg>')  # noqa: S704
+    return Markup(f'<svg class="plot {kind}" role="img" aria-label="{escape(title)}" height="{height}">{body}</svg>')  # noqa: S704
 
 
 def _y(value: float, top: float, height: int = HEIGHT) -> float:
     return height - height * min(max(value, 0.0), top) / top
 
 
-def _axis(top: float, unit: str) -> str:
+def _axis(top: float, unit: str, *, whole: bool = False) -> str:
     made = []
-    for share in (0.0, 0.5, 1.0):
+    for share in (0.0, 1.0) if whole and top % 2 else (0.0, 0.5, 1.0):
         y = HEIGHT * (1 - share)
         words = escape(number(top * share) + (f" {unit}" if unit and share == 1.0 else ""))
         made.append(

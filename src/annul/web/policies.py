@@ -20,7 +20,7 @@ from annul.registry.counter import (
     UrgentNeed,
 )
 from annul.registry.policies import PolicyBook, PolicyVersion, Trial, hold_officer
-from annul.web.api import act_of
+from annul.web.api import act_of, settled
 from annul.web.call import Route
 from annul.web.wire import Body, moment_or_none, rfc3339
 
@@ -90,11 +90,10 @@ class TrialWanted(Body):
 
 
 class TrialShown(msgspec.Struct):
-    """What past checks would have been answered: `complete` is false when only the newest were looked at."""
+    """What past checks would have been answered: all of whole days (UTC) and of today, as far as they are indexed."""
 
     version: int
     checks: int
-    complete: bool
     since: str
     until: str
     outcomes: dict[str, dict[str, int]]
@@ -320,13 +319,13 @@ def tried(found: Trial) -> TrialShown:
     """Return a trial for the wire."""
     shifts = [msgspec.to_builtins(each) for each in found.shifts]
     return TrialShown(
-        found.version, found.checks, found.all, rfc3339(found.since_us), rfc3339(found.until_us), found.outcomes,
+        found.version, found.checks, rfc3339(found.since_us), rfc3339(found.until_us), found.outcomes,
         found.changed_outcomes, found.changed_advice, shifts,
     )  # fmt: skip
 
 
 async def _changed(office: Office, call: Call, changed: Changed) -> PolicyChanged:
-    await office.listings.reached(changed.position, office.settings.acknowledge_ms_max / 1000)
+    await settled(office, changed.position, "The change of the policy is recorded")
     return PolicyChanged((await office.policies.book(call.principal.id)).in_force, changed.position)
 
 
@@ -434,6 +433,7 @@ def _post(path: str, handler: Any, summary: str, body: Any, returns: Any, **more
 
 _NUMBERED: Final = {"patterns": {"version": VERSION}}
 _WRITES: Final = ("conflict", "not-found", "forbidden")
+_PUTS: Final = (*_WRITES, "not-yet-effective")
 _DECIDES: Final = ("conflict", "not-found", "forbidden", "verification-failed")
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -441,7 +441,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _post("/v1/policies/draft", draft, "Save the draft of your counter policy", DraftWanted, PolicyShown, write=True, live=True,
           problems=_WRITES),
     _post("/v1/policies/two-persons", two_persons, "Ask for a second person to release", TwoPersons, PolicyChanged, write=True,
-          live=True, problems=_WRITES),
+          live=True, problems=_PUTS),
     _get("/v1/policies/{version}", policy, "Read one version of your counter policy", PolicyShown, problems=("not-found",),
          **_NUMBERED),
     _get("/v1/policies/{version}/differences", compare, "Compare a version with another", DifferencesShown, query=Older,
@@ -451,9 +451,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     _post("/v1/policies/{version}/discard", discard, "Throw the draft away", Discard, PoliciesShown, write=True, live=True,
           problems=_WRITES, **_NUMBERED),
     _post("/v1/policies/{version}/release", release, "Put the draft in force", Release, PolicyChanged, write=True, live=True,
-          problems=_WRITES, **_NUMBERED),
+          problems=_PUTS, **_NUMBERED),
     _post("/v1/policies/{version}/roll-back", roll_back, "Put an older version in force again", RollBack, PolicyChanged,
-          write=True, live=True, problems=_WRITES, **_NUMBERED),
+          write=True, live=True, problems=_PUTS, **_NUMBERED),
     _post("/v1/departures", depart, "Record a decision that is not the one advised", DepartureWanted, DecidedShown, status=201,
           write=True, problems=_DECIDES),
     _get("/v1/departures", departures, "List decisions that were not the ones advised", DeparturesShown, query=Rows,

@@ -111,7 +111,7 @@ async def _attempts(office: Office, call: Call, form: Form, *, status: int = 200
         {
             "id": one.id, "at": clock(one.checked_at_us), "party": one.party, "document": names.get(one.document, ""),
             "purpose": translate(PURPOSES[one.purpose]), "channel": translate(CHANNELS[one.channel]), "said": one.said,
-            "said_words": translate(SAID[one.said]) if one.said else "",
+            "said_words": translate(SAID[one.said]) if one.said else "", "refused": one.refused,
         }
         for one in await office.citizens.attempts(person)
     ]  # fmt: skip

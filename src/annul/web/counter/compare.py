@@ -36,6 +36,8 @@ class SealedForm(msgspec.Struct, forbid_unknown_fields=True):
 async def compare_page(office: Office, call: Call) -> Reply:
     """Begin the comparison for the answer on the screen."""
     sealing.open_question(office, call.session, call.body.sealed)
+    if office.verifications is not None:
+        office.verifications.warm()
     return _page(call, Form({**BLANK, "sealed": call.body.sealed}))
 
 

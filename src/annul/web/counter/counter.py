@@ -21,13 +21,13 @@ from annul.records.codes import BindingCode, IdentityCode, Outcome, Purpose, Sta
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry.counter import REASONS
 from annul.web import pages
-from annul.web.auth import LAST_MAX
 from annul.web.call import Call, Reply
 from annul.web.counter import reading, sealing
 from annul.web.counter.reading import EMPTY, CheckForm, fields_of
 from annul.web.counter.words import REASON_WORDS
 from annul.web.forms import Form
 from annul.web.problem import problem_of
+from annul.web.session import LAST_MAX
 from annul.web.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
 
 if TYPE_CHECKING:
@@ -258,9 +258,7 @@ def frame(call: Call) -> dict[str, Any]:
 
 
 def _policy() -> str:
-    from annul.web.doors import POLICY
-
-    return POLICY.replace("connect-src 'self'", f"connect-src 'self' {CONNECT}") + "; worker-src 'self'"
+    return pages.POLICY.replace("connect-src 'self'", f"connect-src 'self' {CONNECT}") + "; worker-src 'self'"
 
 
 def receipt_of(text: str) -> dict[str, Any]:

@@ -200,8 +200,10 @@ async def _acted(office: Office, call: Call, work: Any, done: str) -> Reply:
     except AnnulError as error:
         status = 409 if error.code == "conflict" else 400
         return await _overview(office, call, Form({"reason": ""}).refused(error, translate), status=status)
-    if changed is not None:  # a release has reached this machine's workers before the page says so
-        await office.listings.reached(changed.position, office.settings.acknowledge_ms_max / 1000)
+    if changed is not None and not await office.listings.reached(changed.position, office.settings.acknowledge_ms_max / 1000):
+        done = _(
+            "It is recorded, but not every counter works by it yet. It takes effect as soon as the register has caught up."
+        )
     return pages.to("/counter/policy", flash=translate(done), call=call)
 
 
@@ -303,7 +305,7 @@ def _where(where: str, translate: Callable[[str], str]) -> str:
 
 def _value(value: Any, translate: Callable[[str], str]) -> str:
     words = WORDS | CODE_WORDS | STEP_WORDS | PURPOSES
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(_value(each, translate) for each in value) or "–"
     return translate(words[value]) if value in words else "–" if value is None else str(value)
 

@@ -13,12 +13,12 @@ from annul import metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound
 from annul.likeness.comparison import Result
 from annul.records.document import Document, DocumentFields, parse_document
-from annul.records.status import Event, Proof
+from annul.records.status import Event, Proof, State
 from annul.registry.act import Act
 from annul.registry.documents import Known
 from annul.registry.personal import Reporter
 from annul.registry.register import Recorded
-from annul.registry.searches import SearchShown
+from annul.registry.searches import DocumentFound, SearchShown
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, card_of, cards_of, happened, options, show
@@ -59,6 +59,9 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     days: Short = ""
     ground: Short = ""
     statement: Annotated[str, Meta(max_length=4_000)] = ""
+    fact: Short = ""
+    grounds: Annotated[str, Meta(max_length=500)] = ""
+    marked: Short = ""
     number: Short = ""
     valid_from: Short = ""
     valid_until: Short = ""
@@ -116,6 +119,11 @@ ACTS: Final = {
         _("Checks answer that its status is disputed until the dispute is decided. Its clock runs from now."), "",
         _("Open the dispute"), False, ("police", "issuer", "supervisor"), _("Disputed"),
     ),
+    "correct": ActPage(
+        _("Correct a listing that was never true"),
+        _("You propose it; another officer, of the issuer or the supervisor, confirms. Until then nothing changes."), "",
+        _("Propose the correction"), False, ("police", "issuer", "supervisor"), _("Proposed"),
+    ),
     "hold": ActPage(
         _("Do not tell the holder yet"),
         _("What the holder would be told of attempts and searches with this document waits until the day you give."),
@@ -128,24 +136,35 @@ async def ask(office: Office, call: Call) -> Reply:
     """Show the one question before an act."""
     session = call.session
     typed = call.kept or {"proof": "in_person", "kind": "lost", "evidence": session.case}
-    return await _ask(office, call, Form(typed))
+    return await _ask(office, call, Form(typed), first=True)
 
 
-async def _ask(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
+async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, first: bool = False) -> Reply:
     name, place = call.path["act"], int(call.path["place"])
     page = _page_of(call, name)
     shown = await office.searches.view(act_for(call), call.path["search"])
     fields = typed_fields(shown) if place == TYPED else None
     found = None if fields is not None else one_of(shown, place)
+    facts = _facts(call, found)
+    if first and len(facts) == 1:
+        form.values.setdefault("fact", facts[0][0])
     others = [card for card in cards_of(call, shown, chosen=place) if not card["here"]]
     new = found is not None and found.coverage == "cn-resident"
     return show(
         call, "desk/act.html", status=status, form=form, name=name, act_page=page, shown=shown, cards=others, fields=fields,
         card=card_of(call, found) if found is not None else None, typed=_typed_words(fields), resident=new,
-        may_finger=found is not None and found.person is not None,
+        facts=facts, may_finger=found is not None and found.person is not None,
         proofs=options(call, PROOFS), grounds=options(call, GROUNDS), cancels=options(call, CANCELS),
         revokes=options(call, REVOKES), back_to=f"/desk/searches/{shown.id}" + ("" if place == TYPED else f"/{place}"),
     )  # fmt: skip
+
+
+def _facts(call: Call, found: DocumentFound | None) -> list[tuple[str, str, str]]:
+    """Return the listings that could be corrected, worst first, each with the state the document would be in."""
+    translate, facts = pages.translator(call), found.facts if found is not None else []
+    then = translate(_("afterwards: %s"))
+    rest = {fact: next((other for other in facts if other != fact), "current") for fact in facts}
+    return [(fact, translate(STATES[fact]), then % translate(STATES[rest[fact]])) for fact in facts]
 
 
 def _typed_words(fields: DocumentFields | None) -> str:
@@ -161,7 +180,7 @@ def _page_of(call: Call, name: str) -> ActPage:
         raise NotFound("There is no such thing here.")
     if call.principal.role not in page.roles:
         raise Forbidden("This page is not for your role.", mend="Go back, or sign in as somebody whose duty it is.")
-    if name == "dispute" and call.officer is not None and "disputes" not in call.officer.duties:
+    if name in ("dispute", "correct") and call.officer is not None and "disputes" not in call.officer.duties:
         raise Forbidden("This page is not for your role.", mend="Go back, or sign in as somebody whose duty it is.")
     return page
 
@@ -187,6 +206,9 @@ async def do(office: Office, call: Call) -> Reply:
         raise
     except AnnulError as error:
         return await _ask(office, call, form.refused(error, translate), 400)
+    if name == "correct":
+        told = _("Proposed. Another officer decides; until then nothing changes.")
+        return pages.to(f"/desk/disputes/{recorded.id}", flash=translate(told), call=call)
     if name == "report" and not recorded.replayed:
         metrics.REPORTS.labels(body.kind).inc()
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
@@ -243,6 +265,8 @@ async def _carry_out(
         return await _replace(office, act, document, shown, int(call.path["place"]), body, at_us, evidence)
     if name == "hold":
         return await _hold_back(office, act, document, body, evidence)
+    if name == "correct":
+        return await _propose(office, act, document, body, evidence)
     if name == "dispute":
         return await office.disputes.open(
             act, document, by="holder" if body.kind == "holder" else "officer", ground=body.ground,  # type: ignore[arg-type]
@@ -252,6 +276,23 @@ async def _carry_out(
     if body.reason not in events:
         raise BadInput(_("Choose the reason."), where="reason")
     return await register.change(act, document, events[body.reason], happened_at_us=at_us, evidence=evidence)
+
+
+async def _propose(office: Office, act: Act, document: Known, body: ActForm, case: str) -> Recorded:
+    """Open the file of a correction and propose it; a repetition after a crash between the two goes on."""
+    if body.fact not in STATES or body.fact == "current":
+        raise BadInput(_("Choose the listing that was never true."), where="fact")
+    if body.ground not in GROUNDS:
+        raise BadInput(_("Choose the ground."), where="ground")
+    if not body.grounds.strip():
+        raise BadInput(_("Say why it was never true."), where="grounds")
+    opened = await office.disputes.open(
+        act, document, by="officer", ground=body.ground, case=case, fact=State[body.fact], marked=body.marked == "yes"  # type: ignore[arg-type]
+    )  # fmt: skip
+    view = (await office.disputes.view(act, opened.id)).dispute
+    if view.proposed_by is None and view.state == "open":
+        await office.disputes.propose(act, opened.id, reason=body.grounds.strip())
+    return opened
 
 
 async def _hold_finger(office: Office, act: Act, shown: SearchShown, place: int, live: bytes) -> None:
@@ -292,7 +333,7 @@ async def _hold_back(office: Office, act: Act, document: Known, body: ActForm, c
     if not body.days.strip().isdigit() or not 1 <= int(body.days) <= HOLD_DAYS_MAX:
         raise BadInput(_("Give the days as a number from 1 to 366."), where="days")
     until_us = office.now_us() + int(body.days) * DAY_US
-    held = await office.citizens.hold(act.author, document, case=case, until_us=until_us, realm=act.realm)
+    held = await office.citizens.hold(act, document, case=case, until_us=until_us)
     return Recorded(position=await office.searches.last_position(), state="", id=held, changed=True)
 
 

@@ -558,14 +558,17 @@ async def change_officer(office: Office, call: Call) -> Officer:
 
 
 class RecallShown(Struct):
-    """A recall: answers to this party that rested on a listing which was never true. Ask again about these customers.
+    """A recall: answers to this party that do not hold any more. Ask again about these customers.
 
     Args:
+        cause: corrected (they rested on a listing which was never true), or reported_late (they told of no listing although the
+            document was lost, replaced, cancelled or revoked already: it was recorded later).
         position: cursor of the list: give it as `after` to get what is newer.
         note: signed note (C2SP) by the register's key that names the checks.
     """
 
     recall: str
+    cause: Literal["corrected", "reported_late"]
     position: int
     made_at: str
     check_count: int
@@ -590,8 +593,9 @@ class RecallQuery(Struct, forbid_unknown_fields=True):
 
 def _recall(view: RecallView) -> RecallShown:
     return RecallShown(
-        view.id, view.position, rfc3339(view.made_at_us), view.check_count, view.note, moment_or_none(view.acknowledged_at_us)
-    )
+        view.id, view.cause, view.position, rfc3339(view.made_at_us), view.check_count, view.note,
+        moment_or_none(view.acknowledged_at_us),
+    )  # fmt: skip
 
 
 async def recalls(office: Office, call: Call) -> RecallList:
@@ -658,7 +662,7 @@ ROUTES: Final[tuple[Route, ...]] = (
            live=True),
     _write("/v1/officers/{party}/{staff}", MANAGERS, change_officer, "Change an officer, or take her access away",
            OfficerChanged, Officer, "officers", patterns={"party": PARTY_ID, "staff": STAFF}, live=True),
-    _read("/v1/recalls", RELYING, recalls, "List answers to you that were wrong, by cursor", RecallList, "recalls",
+    _read("/v1/recalls", RELYING, recalls, "List answers to you that do not hold any more, by cursor", RecallList, "recalls",
           query=RecallQuery),
     _write("/v1/recalls/{recall}/acknowledge", RELYING, acknowledge, "Say that you know of a recall", None, RecallShown,
            "recalls", patterns={"recall": RECALL_ID}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from annul.errors import AnnulError, BadInput
+from annul.errors import AnnulError, BadInput, Forbidden
 from annul.registry.act import same_person
 from annul.registry.disputes import DisputeView
 from annul.web import pages
@@ -62,19 +62,31 @@ def _line(call: Call, view: DisputeView, now_us: int) -> dict[str, Any]:
         "id": view.id, "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""), "shape": kind_shape(kind),
         "clock": clock, "tone": tone, "case": view.case, "opened": pages.moment(view.opened_at_us),
         "due": pages.moment(view.due_at_us, seconds=False), "by": translate(RAISED_BY[view.raised_by]), "party": view.party,
-        "fact": translate(STATES[view.fact]), "ground": translate(GROUNDS[view.ground]), "marked": view.marked,
+        "proposed": view.state == "open" and view.proposed_by is not None,
+        "fact": translate(STATES[view.fact]), "now": translate(STATES[view.status]), "after": translate(STATES[view.after]),
+        "ground": translate(GROUNDS[view.ground]), "marked": view.marked,
     }  # fmt: skip
 
 
 async def listed(office: Office, call: Call) -> Reply:
     """List disputes: the most urgent first."""
     realm, which = call.session.realm, call.query.show
-    states = {"open": "open", "overdue": "open", "corrected": "corrected", "upheld": "upheld", "refused": "refused"}
+    states = {
+        "open": "open",
+        "overdue": "open",
+        "proposed": "open",
+        "corrected": "corrected",
+        "upheld": "upheld",
+        "refused": "refused",
+    }
     which = which if which in states else "open"
     found = await office.disputes.list(realm, state=states[which], overdue=which == "overdue")
     ages = await office.disputes.ages(realm)
     translate, now = pages.translator(call), office.now_us()
+    if which == "proposed":
+        found = [view for view in found if view.proposed_by is not None]
     tabs = [("open", translate(_("Open")), sum(ages.values())), ("overdue", translate(_("Over their term")), ages["overdue"])]
+    tabs += [("proposed", translate(_("For a second officer")), -1)]
     tabs += [(state, translate(DISPUTE_STATES[state]).capitalize(), -1) for state in ("corrected", "upheld", "refused")]
     return show(call, "desk/disputes.html", lines=[_line(call, view, now) for view in found], tabs_of=tabs, which=which)
 
@@ -131,6 +143,8 @@ async def decide(office: Office, call: Call) -> Reply:
         if body.decision not in DECISIONS:
             raise BadInput(_("Choose the decision."), where="decision")
         view = (await office.disputes.view(act, dispute)).dispute
+        if body.decision == "corrected" and view.proposed_by and same_person(view.proposed_by, who(call).id):
+            raise Forbidden(_("You proposed the correction, so another officer decides."))
         if body.decision == "corrected" and view.state == "open" and view.two_officers and view.proposed_by is None:
             await office.disputes.propose(act, dispute, reason=body.reason)
             told = _("Proposed. Another officer decides; until then nothing changes.")

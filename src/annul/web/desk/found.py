@@ -83,7 +83,7 @@ def _card(call: Call, card: FoundCard) -> dict[str, Any]:
         "since": translate(_("taken in %s")) % pages.moment(card.accepted_at_us),
         "note": translate(_("valid from %s")) % pages.day(card.valid_from_day) if card.valid_from_day else "",
         "href": f"/desk/found/{card.id}",
-        "action": translate(_("Open")),
+        "action": translate(_("Open this card")),
         "id": card.id,
         "shelf": card.shelf,
         "keeper": translate(KEEPERS.get(card.keeper, card.keeper)),

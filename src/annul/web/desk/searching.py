@@ -79,14 +79,15 @@ async def _start(office: Office, call: Call, form: Form, status: int = 200, *, c
     waits: list[tuple[str, str, int]] = []
     if "found" in mine and role in ("police", "issuer"):
         counts = await office.found.counts(act)
-        waits.append(("/desk/found", translate(_("found cards are held")), counts.get("held", 0)))
-        waits.append(
-            ("/desk/found?state=to_destroy", translate(_("found cards wait to be destroyed")), counts.get("to_destroy", 0))
-        )
+        waits.append(("/desk/found", translate(_("Found cards held")), counts.get("held", 0)))
+        waits.append(("/desk/found?state=to_destroy", translate(_("Found cards to destroy")), counts.get("to_destroy", 0)))
     if "disputes" in mine:
         ages = await office.disputes.ages(act.realm)
-        waits.append(("/desk/disputes", translate(_("disputes are open")), sum(ages.values())))
-        waits.append(("/desk/disputes?show=overdue", translate(_("disputes are over their term")), ages["overdue"]))
+        waits.append(("/desk/disputes", translate(_("Open disputes")), sum(ages.values())))
+        if role != "police":
+            proposed = sum(view.proposed_by is not None for view in await office.disputes.list(act.realm))
+            waits.append(("/desk/disputes?show=proposed", translate(_("Corrections for a second officer")), proposed))
+        waits.append(("/desk/disputes?show=overdue", translate(_("Disputes over their term")), ages["overdue"]))
     kinds = [(value, translate(text)) for value, text in KINDS]
     kinds.insert(1, ("person", translate(_("A person, by the personal number"))))
     more = any(form[name] for name in ("kind", "issuer", "mrz", "valid_from")) or {"issuer", "mrz", "kind"} & set(form.errors)
@@ -272,6 +273,8 @@ def acts_of(found: DocumentFound, call: Call, *, provisional: bool) -> list[tupl
         acts += [("replace", _("Record its replacement")), ("cancel", _("Cancel it")), ("revoke", _("Revoke it"))]
     if "disputes" in duties and found.state not in ("current", "expired") and not found.disputed:
         acts.append(("dispute", _("Open a dispute")))
+    if "disputes" in duties and found.facts and not found.disputed:
+        acts.append(("correct", _("Correct a listing that was never true")))
     if role == "police":
         acts.append(("hold", _("Do not tell the holder yet")))
     return [(act, translate(words), "" if at == 0 else "secondary") for at, (act, words) in enumerate(acts)]

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from markupsafe import Markup
 
 from annul.errors import AnnulError
 from annul.records.codes import FreshnessCode, Outcome
@@ -20,6 +21,7 @@ from annul.registry.counts import DAY_US
 from annul.registry.oversight import Health, Vital
 from annul.web import pages, plots
 from annul.web.call import Call, Reply
+from annul.web.desk.words import PROOFS
 from annul.web.words import WORDS, _
 
 if TYPE_CHECKING:
@@ -43,7 +45,46 @@ ROOMS: Final = (
     ("/oversight/disputes", _("Disputes")),
     ("/oversight/lapsed", _("Lapsed")),
     ("/oversight/notices", _("Notices")),
+    ("/desk", _("Desk")),
 )
+
+NOTICE_KINDS: Final = {
+    "reported": _("Loss or theft reported"),
+    "suspended": _("Stopped for now"),
+    "confirmed": _("Report confirmed"),
+    "lapsed": _("Provisional report lapsed"),
+    "withdrawn": _("Provisional report withdrawn"),
+    "lifted": _("Report lifted"),
+    "replaced": _("Replaced by a new document"),
+    "revoked": _("Revoked"),
+    "cancelled": _("Cancelled"),
+    "compromised": _("Data known to others"),
+    "found": _("Reported found"),
+    "found_card_held": _("Found card held"),
+    "found_card_handed_out": _("Found card given back"),
+    "found_card_destroyed": _("Found card destroyed"),
+    "returned": _("Given back to its holder"),
+    "destroyed": _("Destroyed"),
+    "locked": _("Locked by its holder"),
+    "unlocked": _("Unlocked by its holder"),
+    "unlocked_for": _("Unlocked for one purpose"),
+    "dispute_opened": _("Dispute opened"),
+    "dispute_received": _("Dispute received"),
+    "dispute_decided": _("Dispute decided"),
+    "dispute_closed": _("Dispute closed"),
+    "corrected": _("Listing corrected"),
+    "searched": _("Search by an officer"),
+    "attempt": _("Dead document tried"),
+    "used_before_report": _("Used before the report"),
+    "death_reported": _("Death reported"),
+    "contacts_changed": _("Contact details changed"),
+    "record_corrected": _("Register of persons corrected"),
+    "recall": _("Answer recalled"),
+    "attempt_not_mine": _("Use denied by the holder"),
+    "follow_up_due": _("Follow-up overdue"),
+}
+"""Kind of a notice -> its words; a test holds it to the kinds of the outbox."""
+NOTICE_CHANNELS: Final = {"email": _("e-mail"), "sms": _("short message"), "webhook": _("call to the party's system")}
 
 Translate = Callable[[str], str]
 
@@ -173,19 +214,30 @@ async def verifiers(office: Office, call: Call) -> Reply:
 async def disputes(office: Office, call: Call) -> Reply:
     """List the open disputes, the one due first at the top."""
     translate, now = pages.translator(call), office.now_us()
-    rows = [
-        [one.id, one.party, pages.moment(one.opened_at_us), pages.moment(one.due_at_us),
-         translate(_("over its term")) if one.due_at_us < now else translate(_("in time")),
-         translate(_("marked on answers")) if one.marked else translate(_("not marked"))]
+    may_open = call.officer is not None and "disputes" in call.officer.duties
+    lines = [
+        {
+            "id": one.id, "party": one.party, "opened": pages.moment(one.opened_at_us, seconds=False),
+            "due": pages.moment(one.due_at_us, seconds=False), "late": one.due_at_us < now, "marked": one.marked,
+            "clock": (translate(_("overdue by %s days")) if one.due_at_us < now else translate(_("%s days left")))
+            % (abs(one.due_at_us - now) // DAY_US),
+        }
         for one in await office.oversight.disputes()
     ]  # fmt: skip
-    return _page(call, "disputes.html", rows=rows)
+    return _page(call, "disputes.html", lines=lines, may_open=may_open)
 
 
 async def lapsed(office: Office, call: Call) -> Reply:
     """List provisional reports that ended without a confirmation."""
+    translate = pages.translator(call)
     rows = [
-        [one.id, one.author, one.proof.replace("_", " "), pages.moment(one.recorded_at_us), pages.moment(one.lapsed_at_us)]
+        [
+            one.id,
+            one.author,
+            translate(PROOFS[one.proof][0]) if one.proof in PROOFS else one.proof,
+            pages.moment(one.recorded_at_us),
+            pages.moment(one.lapsed_at_us),
+        ]
         for one in await office.oversight.lapsed()
     ]
     return _page(call, "lapsed.html", rows=rows)
@@ -198,8 +250,8 @@ async def notices(office: Office, call: Call) -> Reply:
     rows = [
         [
             one.id,
-            one.kind.replace("_", " "),
-            one.channel,
+            translate(NOTICE_KINDS.get(one.kind, one.kind)),
+            translate(NOTICE_CHANNELS.get(one.channel, one.channel)),
             said.get(one.state, one.state),
             str(one.tries),
             pages.moment(one.due_at_us),
@@ -209,12 +261,19 @@ async def notices(office: Office, call: Call) -> Reply:
     return _page(call, "notices.html", rows=rows)
 
 
+def _tell(number: int, *, bad: bool | None = None) -> Markup:
+    """Say a count; one that asks for something stands out, in words' weight as well as colour."""
+    said = pages.count(number)
+    wrong = number > 0 if bad is None else bad
+    return Markup('<strong class="tone-STOP">{}</strong>').format(said) if wrong else said
+
+
 async def parties(office: Office, call: Call) -> Reply:
     """Show how every relying party checks; those that check least first."""
     rows = [
-        [card.name, pages.count(card.checks), str(card.days), pages.day(card.last_day), pages.count(card.stops),
-         pages.count(card.unanswered), pages.count(card.departures), pages.count(card.urgent_overdue),
-         pages.count(card.recalls_open), pages.count(card.stale)]
+        [card.name, _tell(card.checks, bad=not card.checks), str(card.days), pages.day(card.last_day) if card.last_day else "–",
+         pages.count(card.stops), pages.count(card.unanswered), pages.count(card.departures), _tell(card.urgent_overdue),
+         _tell(card.recalls_open), _tell(card.stale)]
         for card in await office.oversight.scorecards()
     ]  # fmt: skip
     return _page(call, "parties.html", rows=rows)

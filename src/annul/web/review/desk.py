@@ -26,6 +26,7 @@ from annul.web.review.words import (
     FIELDS,
     LIVES,
     RULES,
+    RUN_STATES,
     SEXES,
     STATES,
     TOLD,
@@ -130,7 +131,7 @@ async def queue(office: Office, call: Call) -> Reply:
     return show(
         call, "review/queue.html", form=form, status=400 if form.errors else 200, lines=lines, total=total, older=older,
         filtered=bool(kept.keys() - {"state"}), waiting=waiting, last_run=runs[0] if runs else None,
-        newer=f"/desk/review?{urlencode(kept)}" if wanted.after else "",
+        newer=f"/desk/review?{urlencode(kept)}" if wanted.after else "", run_states=RUN_STATES,
         causes=[("", translate(_("All"))), *((cause, translate(CAUSES[cause])) for cause in CAUSE_NAMES)],
         states=[(state, translate(words)) for state, words in STATES.items()],
         rules=[("", translate(_("All"))), *((rule, translate(words[0])) for rule, words in RULES.items())],
@@ -276,8 +277,9 @@ def _cell(call: Call, field: str, each: PersonSeen, papers: list[str]) -> Any:
         return [
             name.text + ("" if name.kind == "main" else f" ({translate(NAME_KINDS[name.kind])})") for name in person.names
         ]  # fmt: skip
-    if field == "personal_number":
-        return [pages.grouped(person.personal_number, "cn-resident")]
+    if field in ("personal_number", "mother", "father"):
+        number = getattr(person, field)
+        return [pages.grouped(number, "cn-resident")] if number else []
     if field == "sex":
         return [translate(SEXES[person.sex])] if person.sex else []
     if field == "status":
@@ -350,8 +352,8 @@ async def figures(office: Office, call: Call) -> Reply:
         by_rule=[[translate(RULES[rule][0]), count] for rule, count in found.by_rule.items() if rule in RULES],
         by_decision=[[translate(DECISIONS[name][0]), count] for name, count in found.by_decision.items()],
         runs=[
-            [pages.moment(run.started_at_us), run.persons, run.new + run.again, run.known, run.closed,
-             "" if run.ended_at_us is None else f"{sum(run.took_s.values()):.1f} s", run.state]
+            [pages.moment(run.started_at_us), *map(pages.count, (run.persons, run.new + run.again, run.known, run.closed)),
+             "" if run.ended_at_us is None else f"{sum(run.took_s.values()):.1f} s", translate(RUN_STATES[run.state])]
             for run in found.runs
         ],
     )  # fmt: skip

@@ -64,6 +64,7 @@ DECISIONS: Final = {
     "needs_visit": (_("Needs a visit"), _("Somebody goes there. The suspicion stays on the list of visits.")),
     "in_order": (_("The entry is in order"), _("Nothing changes. It is not asked again while the facts stay the same.")),
 }
+RUN_STATES: Final = {"running": _("running"), "done": _("done"), "failed": _("failed")}
 DECISION_STATES: Final = {
     "waiting": _("waits for a second officer"),
     "in_force": _("in force"),
@@ -84,7 +85,7 @@ FIELDS: Final = {
     "photo": _("Portrait"),
     "documents": _("Documents"),
 }
-SEXES: Final = {"F": _("F, female"), "M": _("M, male"), "X": _("X, other"), "": _("not recorded")}
+SEXES: Final = {"F": _("female"), "M": _("male"), "X": _("other sex"), "": _("not recorded")}
 LIVES: Final = {"living": _("living"), "deceased": _("deceased"), "emigrated": _("emigrated")}
 TOLD: Final = {
     "Birth date by the number": _("Birth date by the number"),
