@@ -28,8 +28,8 @@ from annul.records.person import PersonBody
 from annul.records.status import State, state_of
 from annul.registry import keys as key_file
 from annul.registry.checklog import read_windows, worker_folder, workers
+from annul.registry.people import KNOWN, NAME, PEOPLE_FOLDER
 from annul.registry.people.rows import IN_FORCE
-from annul.registry.people.tags import KNOWN, NAME, PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
 from annul.registry.sealer import verify_logs
 from annul.registry.slots import value_of

@@ -381,7 +381,7 @@ async def open_office(settings: Settings, conninfo: str, *, worker: int | None =
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.people import People
-    from annul.registry.people.tags import PEOPLE_FOLDER
+    from annul.registry.people import PEOPLE_FOLDER
     from annul.registry.people.vault import Vault
     from annul.registry.policies import Policies
     from annul.registry.provisional import ProvisionalReports
@@ -564,7 +564,7 @@ async def work(settings: Settings, worker: int, door: socket.socket, mounted: Mo
 async def _tables_there(settings: Settings) -> None:
     """Wait until the follower has made the tables and caught up once: at a first start, after a restart of the machine."""
     from annul.listings.listings import Listings
-    from annul.registry.people.tags import PEOPLE_FOLDER
+    from annul.registry.people import PEOPLE_FOLDER
 
     waited_s = 0.0
     for folder in ("listings", PEOPLE_FOLDER):

@@ -45,7 +45,7 @@ from annul.registry import keys as key_file
 from annul.registry import parties, store
 from annul.registry.act import Act
 from annul.registry.checklog import durable_windows, worker_folder
-from annul.registry.people.tags import PEOPLE_FOLDER
+from annul.registry.people import PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
 
 DOCUMENTS: Final = 100_000
@@ -88,19 +88,19 @@ def measure(seconds: float, connections: int, rounds: int) -> dict[str, Any]:
         home = Path(folder)
         embedded = stack.enter_context(Embedded(home))
         store.migrate(embedded.conninfo)
-        fields = _documents()
-        token = asyncio.run(_prepare(home, embedded.conninfo, fields, stack))
+        fields = documents()
+        token = asyncio.run(prepare(home, embedded.conninfo, fields, stack))
         _prepare_peer(embedded.conninfo, fields)
-        bodies = [_body(fields[i * 7 % DOCUMENTS], i) for i in range(BODIES)]
+        bodies = [question(fields[i * 7 % DOCUMENTS], i) for i in range(BODIES)]
         load = _loader(home, bodies, connections)
-        annul = stack.enter_context(_serve([sys.executable, "-m", "annul.app", "worker", "0"], [], home, embedded.conninfo))
-        size = _answer_size(_answer(annul.port, bodies[0], token))
+        annul = stack.enter_context(serve([sys.executable, "-m", "annul.app", "worker", "0"], [], home, embedded.conninfo))
+        size = _answer_size(ask(annul.port, bodies[0], token))
         module = [sys.executable, "-m", "annul.bench.peer"]
-        straightforward = stack.enter_context(_serve([*module, "checks"], [embedded.conninfo], home, embedded.conninfo))
-        constant = stack.enter_context(_serve([*module, "constant"], [str(size)], home, embedded.conninfo))
-        short = stack.enter_context(_serve([*module, "short"], [str(size)], home, embedded.conninfo))
+        straightforward = stack.enter_context(serve([*module, "checks"], [embedded.conninfo], home, embedded.conninfo))
+        constant = stack.enter_context(serve([*module, "constant"], [str(size)], home, embedded.conninfo))
+        short = stack.enter_context(serve([*module, "short"], [str(size)], home, embedded.conninfo))
         for server, bearer in ((straightforward, peer.TOKEN), (constant, token), (short, token)):
-            _answer(server.port, bodies[0], bearer)
+            ask(server.port, bodies[0], bearer)
         before = durable_windows(worker_folder(home / "checks", 0))
         found: dict[str, list[dict[str, float]]] = {name: [] for name in SERVERS}
         for turn in range(rounds + 1):
@@ -133,7 +133,7 @@ def _middle(results: list[dict[str, float]]) -> dict[str, float]:
 # -- what is asked ---------------------------------------------------------------------------------------------------------
 
 
-def _documents() -> list[DocumentFields]:
+def documents() -> list[DocumentFields]:
     """Make different resident cards of people who do not exist."""
     made = []
     for i in range(DOCUMENTS):
@@ -143,7 +143,7 @@ def _documents() -> list[DocumentFields]:
     return made
 
 
-def _body(fields: DocumentFields, number: int) -> bytes:
+def question(fields: DocumentFields, number: int) -> bytes:
     document = {
         "scheme": fields.scheme,
         "number": fields.number,
@@ -157,7 +157,7 @@ def _body(fields: DocumentFields, number: int) -> bytes:
     return msgspec.json.encode(question)
 
 
-async def _prepare(home: Path, conninfo: str, fields: list[DocumentFields], stack: contextlib.ExitStack) -> str:
+async def prepare(home: Path, conninfo: str, fields: list[DocumentFields], stack: contextlib.ExitStack) -> str:
     """Make the key file, a bank with a key, and the listings; returns the bank's API key."""
     keys = key_file.create(home)
     documents = [parse_document(each) for each in fields]
@@ -221,21 +221,27 @@ def _prepare_peer(conninfo: str, fields: list[DocumentFields]) -> None:
 # -- servers ---------------------------------------------------------------------------------------------------------------
 
 
-class _Server(NamedTuple):
+class Server(NamedTuple):
     port: int
     pid: int
 
     def cpu_s(self) -> float:
-        """Return the processor time the process has used (user and system); 0 where the system does not tell."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        except FileNotFoundError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return the processor time it and its children have used (user and system); 0 where the system does not tell."""
+        return _cpu_s(self.pid)
+
+
+def _cpu_s(pid: int) -> float:
+    of = Path(f"/proc/{pid}")
+    try:
+        fields = (of / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        children = [int(child) for task in (of / "task").iterdir() for child in (task / "children").read_text().split()]
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(map(_cpu_s, children))
 
 
 @contextlib.contextmanager
-def _serve(command: list[str], arguments: list[str], home: Path, conninfo: str) -> Iterator[_Server]:
+def serve(command: list[str], arguments: list[str], home: Path, conninfo: str) -> Iterator[Server]:
     """Run one server process on its core."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
@@ -248,7 +254,7 @@ def _serve(command: list[str], arguments: list[str], home: Path, conninfo: str) 
         whole = _pinned(SERVER_CORE, [*command, str(door.fileno()), *arguments])
         process = subprocess.Popen(whole, pass_fds=(door.fileno(),), env=environment)
     try:
-        yield _Server(port, process.pid)
+        yield Server(port, process.pid)
     finally:
         process.terminate()
         process.wait(30)
@@ -267,10 +273,10 @@ def _run_load(command: list[str], token: str) -> str:
     return subprocess.run(whole, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def _answer(port: int, body: bytes, token: str) -> bytes:
+def ask(port: int, body: bytes, token: str, path: str = "/v1/checks") -> bytes:
     """Ask once, waiting for the server to start."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/checks", body, headers)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
     with urllib.request.urlopen(request, timeout=START_S) as answer:  # noqa: S310
         raw: bytes = answer.read()
     return raw

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "recall": "disputes:recall_app",
     "correction": "desk:correction_app",
     "notices": "notices:notices_app",
+    "webhook": "notices:webhook_app",
     "import": "lists:import_list",
     "bulk": "lists:bulk_app",
     "generate": "lists:generate",

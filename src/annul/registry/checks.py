@@ -38,7 +38,7 @@ from annul.records.codes import BindingCode
 from annul.records.document import DocumentKeys
 from annul.registry.answers import error_code, no_answer
 from annul.registry.checklog import CheckLog
-from annul.registry.parties import Principal
+from annul.registry.principals import Principal
 from annul.registry.questions import Asked, Reader, Sink, malformed_identity
 from annul.registry.quota import Allowance, Quota
 from annul.registry.walk import Walker

@@ -348,16 +348,8 @@ class Follower:
         """Enter in the log which parties were slowed or stopped because they walk through numbers."""
         for path, alarm in alarms(self._home):
             async with writing(Fresh(self._conninfo), self._now_us()) as write:
-                write.append(
-                    Entry(
-                        kind=EntryKind.note,
-                        recorded_at_us=write.recorded_at_us,
-                        happened_at_us=alarm.at_us,
-                        author="annul",
-                        evidence=f"{alarm.party} was {alarm.pace}: {alarm.why}",
-                        body=b"a party walked through numbers",
-                    )
-                )
+                why = f"{alarm.party} was {alarm.pace}: {alarm.why}"
+                write.note("annul", why, b"a party walked through numbers", happened_at_us=alarm.at_us)
             path.unlink(missing_ok=True)  # a crash before this enters it twice, which is better than not at all
 
     def _sweep(self) -> None:

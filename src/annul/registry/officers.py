@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
-from annul.records.entry import Entry, EntryKind
 from annul.registry.act import Act, remember, replay
 from annul.registry.parties import Parties, Principal
 from annul.registry.store import Connections, Write, reading, writing
@@ -272,7 +271,7 @@ class Officers:
             if copied:
                 await write.run("UPDATE passkey SET ended = 'copied', ended_at_us = %s WHERE id = %s", now, key_id)
                 await _end_sessions(write, officer_id, "annul")
-                write.append(_entry(write, Act("annul"), officer_id, "passkey copied"))
+                _note(write, Act("annul"), officer_id, "passkey copied")
             else:
                 moved = await write.run(
                     "UPDATE passkey SET sign_count = %s, used_at_us = %s WHERE id = %s AND sign_count = %s AND ended IS NULL",
@@ -339,7 +338,7 @@ class Officers:
             )  # fmt: skip
             if added != 1:
                 raise Conflict("This passkey is known already.")
-            write.append(_entry(write, Act(officer.id), officer.id, "passkey added"))
+            _note(write, Act(officer.id), officer.id, "passkey added")
             return PasskeyView(key_id, label, write.recorded_at_us, None, None)
 
     async def passkeys(self, officer_id: str) -> Sequence[PasskeyView]:
@@ -365,7 +364,7 @@ class Officers:
             if ended != 1:
                 raise NotFound("There is no such passkey.")
             await _end_sessions(write, officer_id, act.author)
-            write.append(_entry(write, act, officer_id, "passkey removed"))
+            _note(write, act, officer_id, "passkey removed")
 
     # -- inner parts -------------------------------------------------------------------------------------------------------
 
@@ -407,7 +406,7 @@ class Officers:
             if known is not None:
                 return known
             what = await change(write)
-            recorded = OfficerRecorded(officer_id, write.append(_entry(write, act, officer_id, what)))
+            recorded = OfficerRecorded(officer_id, _note(write, act, officer_id, what))
             await remember(write, act, recorded)
         return recorded
 
@@ -452,11 +451,8 @@ async def _end_sessions(write: Write, officer_id: str, by: str) -> None:
     )  # fmt: skip
 
 
-def _entry(write: Write, act: Act, officer_id: str, what: str) -> Entry:
-    return Entry(
-        kind=EntryKind.note, realm=act.code, recorded_at_us=write.recorded_at_us, happened_at_us=write.recorded_at_us,
-        author=act.author, evidence=f"officer {officer_id}", body=b"officer: " + what.encode(),
-    )  # fmt: skip
+def _note(write: Write, act: Act, officer_id: str, what: str) -> int:
+    return write.note(act.author, f"officer {officer_id}", b"officer: " + what.encode(), realm=act.code)
 
 
 def _digest(challenge: str) -> bytes:

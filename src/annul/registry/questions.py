@@ -30,7 +30,7 @@ from annul.records.document import (
 from annul.records.names import name_block, normal_forms
 from annul.registry.answers import FULL, NUMBER_ONLY, PLAIN, Desk
 from annul.registry.checklog import SHORT, pack_context
-from annul.registry.parties import Principal
+from annul.registry.principals import Principal
 from annul.registry.quota import Allowance, Quota
 from annul.registry.walk import Walker
 

@@ -11,7 +11,6 @@ state without its entry, an entry without its state, a terminal document that re
 from __future__ import annotations
 
 from annul.records.document import Document, block, number_block
-from annul.records.entry import Entry, EntryKind
 from annul.registry import history as past
 from annul.registry.act import Act, hold_case
 from annul.registry.documents import Known
@@ -64,17 +63,7 @@ class Register(Reporting, Issuing):
 
         async def body(write: Write) -> Recorded:
             row = await self._known(write, act, document)
-            position = write.append(
-                Entry(
-                    kind=EntryKind.note,
-                    realm=act.code,
-                    recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us,
-                    author=act.author,
-                    evidence=evidence,
-                    body=what,
-                )
-            )
+            position = write.note(act.author, evidence, what, realm=act.code)
             named = await also(write, row, position)
             return Recorded(position=position, state=state_word(row), id=named, changed=False)
 
@@ -87,19 +76,13 @@ class Register(Reporting, Issuing):
         named = document.has_discriminator or not document.discriminated
         async with writing(self._connections, self._now_us()) as write:
             self._keys.hold_epoch(write.key_epoch)
-            write.append(
-                Entry(
-                    kind=EntryKind.note,
-                    realm=act.code,
-                    recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us,
-                    author=act.author,
-                    evidence=case,
-                    key_epoch=write.key_epoch,
-                    body=what,
-                    document_key=keys.blind(block(document)) if named else b"",
-                    number_key=keys.blind(number_block(document)) if document.discriminated else b"",
-                )
+            write.note(
+                act.author,
+                case,
+                what,
+                realm=act.code,
+                document_key=keys.blind(block(document)) if named else b"",
+                number_key=keys.blind(number_block(document)) if document.discriminated else b"",
             )
 
     async def reports(self, act: Act, document: Document | Known) -> list[past.ReportView]:

@@ -304,18 +304,8 @@ class Reporting(Entering):
             found = await write.one("SELECT hash FROM sealed_detail WHERE id = %s AND wrapped_key IS NOT NULL", report_id)
             if found is None:
                 raise NotFound("there are no personal details, or they were erased")
-            position = write.append(
-                Entry(
-                    kind=EntryKind.note,
-                    realm=act.code,
-                    recorded_at_us=write.recorded_at_us,
-                    happened_at_us=write.recorded_at_us,
-                    author=act.author,
-                    evidence=case,
-                    detail_hash=bytes(found[0]),
-                    body=b"who made a report was looked up",
-                )
-            )
+            looked_up = b"who made a report was looked up"
+            position = write.note(act.author, case, looked_up, realm=act.code, detail_hash=bytes(found[0]))
             return Recorded(position=position, state=view.state, id=report_id, changed=False, documents=0)
 
         await self._write(act, None, case, body)

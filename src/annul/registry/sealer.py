@@ -22,7 +22,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -282,7 +281,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     keys = key_file.load(settings.home)
     checks = CheckSealer(settings.home, keys.check_signer(), keys.receipt_signer().verifier)
     register = RegisterSealer(settings.home, keys.register_signer())
-    indexer = Indexer(settings.home / "checks")
+    indexer = Indexer(settings.home / "checks", settle_shown)
     database = _Database(settings.database_url)
     faults = Faults(settings.home)
     scrubber = Scrubber(settings.home)
@@ -304,7 +303,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
         stopping = stop.is_set()
         done = attempt("checks", lambda: checks.step(fresh=fresh["checks"]))
         done += attempt("register", lambda: database.use(lambda db: register.step(db, fresh=fresh["register"])))
-        done += attempt("accounts", lambda: database.use(partial(_index, indexer)))
+        done += attempt("accounts", lambda: database.use(indexer.step))
         if stopping and not done:
             database.close()
             return
@@ -312,14 +311,6 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
             stop.wait(step_s / SCRUBS_A_STEP)
             if attempt("listings", scrubber.step):
                 faults.mended("listings")
-
-
-def _index(indexer: Indexer, db: psycopg.Connection[Any]) -> int:
-    """Index new checks, and settle the urgent needs whose new document was among them."""
-    indexed = indexer.step(db)
-    if indexed:
-        settle_shown(db)
-    return indexed
 
 
 class Scrubber:

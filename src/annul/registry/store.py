@@ -17,7 +17,8 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSettings
-from annul.records.entry import Entry, encode
+from annul.records.codes import Realm
+from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
 
 Connection = psycopg.AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
@@ -176,6 +177,43 @@ class Write:
         """Add an entry and return its position."""
         self._rows.append((self._first + len(self._rows), encode(entry), document_id))
         return self.position
+
+    def note(
+        self,
+        author: str,
+        evidence: str,
+        body: bytes,
+        *,
+        realm: Realm = Realm.live,
+        happened_at_us: int | None = None,
+        document_id: int | None = None,
+        document_key: bytes = b"",
+        number_key: bytes = b"",
+        detail_hash: bytes = NO_DETAIL,
+    ) -> int:
+        """Enter what says nothing of a document's state (who looked, what was decided beside it); return its position.
+
+        Args:
+            evidence: the case, or the reference of what is noted; no personal data.
+            body: what was done, in a few words or as a digest.
+            happened_at_us: else the time of this write.
+        """
+        return self.append(
+            Entry(
+                kind=EntryKind.note,
+                realm=realm,
+                recorded_at_us=self.recorded_at_us,
+                happened_at_us=self.recorded_at_us if happened_at_us is None else happened_at_us,
+                author=author,
+                evidence=evidence,
+                document_key=document_key,
+                number_key=number_key,
+                key_epoch=self.key_epoch if document_key or number_key else 0,
+                detail_hash=detail_hash,
+                body=body,
+            ),
+            document_id,
+        )
 
     async def one(self, sql: str, *values: Any) -> TupleRow | None:
         """Run a statement and return its first row."""

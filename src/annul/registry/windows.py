@@ -25,7 +25,7 @@ from annul.records.codes import Coverage, FreshnessCode, IdentityCode, StatusCod
 from annul.records.document import DocumentKeys, unlock_key
 from annul.registry.answers import FULL, NUMBER_ONLY, Judge, Told, Verdict, nothing_found, rfc3339, unlocked
 from annul.registry.checklog import PRIVATE_FIXED, SHORT, encode_window
-from annul.registry.people.tags import PHOTO
+from annul.registry.people import PHOTO
 from annul.registry.questions import Asked
 from annul.registry.walk import Walker
 
