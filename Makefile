@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/run.done ## install annul into .venv (the command is .venv/bin/annul)
+setup: .venv/code.done ## install annul into .venv (the command is .venv/bin/annul)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -22,17 +22,22 @@ setup: .venv/run.done ## install annul into .venv (the command is .venv/bin/annu
 	@echo "annul: installing (once; hash-locked)"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/run.lock
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	@$(BIN)/python -c "from annul.listings.native import warm; warm()"
 	@touch $@
 
-.venv/dev.done: requirements/dev.lock requirements/chip.lock .venv/run.done
+# What every start would compile anew otherwise (also with PYTHONDONTWRITEBYTECODE): modules, kernels, templates of the pages.
+.venv/code.done: .venv/run.done $(shell find src -name '*.py' -o -name '*.html')
+	@$(BIN)/python -m compileall -q src
+	@$(BIN)/python -c "from annul.listings import native; from annul.web import pages; native.warm(); pages.warm()"
+	@touch $@
+
+.venv/dev.done: requirements/dev.lock requirements/chip.lock .venv/run.done | .venv/code.done
 	@echo "annul: installing what tests need"
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.lock
 	@if [ -e /usr/include/PCSC/winscard.h ]; then $(BIN)/python -m pip install -q --require-hashes -r requirements/chip.lock; \
 	  else echo "annul: left out: cards over PC/SC (Debian packages $(shell grep -v '^#' requirements/debian.txt | xargs))"; fi
 	@touch $@
 
-demo: .venv/run.done ## start a fictional country: register, doors, credentials, four commands to try
+demo: .venv/code.done ## start a fictional country: register, doors, credentials, four commands to try
 	@$(BIN)/annul demo
 
 test: .venv/dev.done ## run every test (under 10 minutes)
