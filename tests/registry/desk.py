@@ -6,16 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from annul.listings import Listings, ListingsWriter
+import numpy as np
+
+from annul.listings import Listings, ListingsWriter, pack
+from annul.listings.values import WHOLE_LIFE
 from annul.proof.checkpoint import Verifier
 from annul.proof.receipt import WindowSigner
 from annul.records.check import Question
 from annul.records.codes import Coverage
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, number_block, parse_document
+from annul.records.names import holder_block, name_block, normal_forms
 from annul.records.status import State
 from annul.registry.checklog import CheckLog, DiskFile, LogFile
 from annul.registry.checks import Checks
 from annul.registry.parties import Agreement, Principal
+from annul.registry.people import KNOWN, NAME, PHOTO
 from annul.registry.quota import Quota
 
 NOW_US = 1_790_000_000_000_000
@@ -70,6 +75,26 @@ class Desk:
             log.close()
             quota.close()
         self.open.clear()
+
+
+class NameDesk(Desk):
+    """A desk beside a table of names."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.names = ListingsWriter(home / "people")
+        self.put(parsed(), pack(State.current, 0, WHOLE_LIFE))
+
+    def know(self, fields: DocumentFields, *names: str, photo: bool = False, keys: DocumentKeys = LIVE) -> None:
+        """Put a person's number and names into the table."""
+        holder = holder_block(parse_document(fields))
+        blocks = [name_block(holder, form) for name in names for form in normal_forms(name)]
+        values = [KNOWN | (PHOTO if photo else 0)] + [NAME] * len(blocks)
+        self.names.put(keys.blind(holder + b"".join(blocks)), np.array(values, np.uint64))
+
+    def open_checks(self, **options: Any) -> Checks:
+        """Open the ask path with names."""
+        return self.checks(people=Listings(self.home / "people"), **options)
 
 
 def principal(name: str, *, realm: str = "live", reasons: bool = True, **limits: int) -> Principal:

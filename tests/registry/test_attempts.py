@@ -13,6 +13,7 @@ from annul.likeness import Result
 from annul.likeness.comparison import ATTEMPTS_MAX, FORGET_S, PAUSE_S
 from annul.registry import attempts
 from annul.registry.attempts import AttemptFile
+from tests.waiting import WAIT_S
 
 NOW = 1_800_000_000.0
 SUBJECT = bytes(range(16))
@@ -59,7 +60,7 @@ def test_workers_that_are_killed_in_the_middle_leave_their_attempts_counted(tmp_
     for process in crashed:
         process.start()
     for process in crashed:
-        process.join(30)
+        process.join(WAIT_S)
     with pytest.raises(OverQuota):
         AttemptFile(file).begin(SUBJECT, NOW + 1)
 

@@ -23,31 +23,34 @@ from annul.records.codes import Coverage
 from annul.records.document import block, number_block
 from annul.records.status import Event
 from annul.registry.act import Act, Idempotency
-from annul.registry.follower import CHECKPOINT_FILE, Follower
+from annul.registry.follower import Follower
 from annul.registry.keys import REGISTER_NAME
 from annul.registry.parties import Agreement, Parties
 from annul.registry.postgres import Embedded
 from annul.registry.register import Register
+from annul.registry.standing import CHECKPOINT_FILE
 from annul.registry.store import Fresh, connect, migrate, open_pool
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, WEAK, World, card, passport
+from tests.waiting import WAIT_S, until
 
 CARDS = [card(f"{year}-10-06", f"{year + 10}-10-06") for year in (1996, 2006, 2016)]
 PASSPORTS = [passport(f"P{n:08d}") for n in range(3)]
 DOCUMENTS = [*CARDS, *PASSPORTS]
 
 
-def wait_for(listings_folder: Path, position: int, seconds: float = 20.0) -> Listings:
+def wait_for(listings_folder: Path, position: int) -> Listings:
     """Return the listings once they have applied a position."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def there() -> Listings | None:
         try:
             listings = Listings(listings_folder)
-            if listings.position >= position:
-                return listings
         except AnnulError:
-            pass
-        time.sleep(0.005)
-    raise AssertionError(f"the follower did not reach {position}")
+            return None
+        return listings if listings.position >= position else None
+
+    found = until(there, f"position {position}")
+    assert found is not None
+    return found
 
 
 def table(world: World) -> list[int]:
@@ -224,13 +227,13 @@ def test_a_report_is_acknowledged_when_every_reader_refuses(world: World) -> Non
             assert all(reader.lookup(key)[0] for reader in readers)
             assert all(reader.position >= told.position for reader in readers)
             weak = await register.report(POLICE, PASSPORTS[1], "lost", happened_at_us=START_US, proof=WEAK)
-            assert await listings.reached(weak.position + 1, 10)  # the lapse is an entry of its own
+            assert await listings.reached(weak.position + 1, WAIT_S)  # the lapse is an entry of its own
             assert (await register.view(weak.id, "live")).state == "lapsed"
 
         asyncio.run(go())
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(WAIT_S)
     assert not thread.is_alive()
 
 
@@ -276,7 +279,7 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed(memory_folder:
             asyncio.run(go())
         finally:
             stop.set()
-            thread.join(20)
+            thread.join(WAIT_S)
         assert sorted(acknowledged.values()) == list(range(1, 101))
         with connect(server.conninfo) as db:
             assert db.execute("SELECT count(*), max(position) FROM register_log").fetchone() == (100, 100)
@@ -301,17 +304,18 @@ def test_freshness_stops_while_the_database_is_away(memory_folder: Path) -> None
         thread.start()
         listings = wait_for(home / "listings", 0)
         server.stop()
-        deadline = time.monotonic() + 10
-        stood = -1
-        while listings.as_of_us != stood and time.monotonic() < deadline:
-            stood = listings.as_of_us
-            stop.wait(0.3)
-        assert listings.as_of_us == stood
+        before = -1
+
+        def stands() -> bool:
+            nonlocal before
+            was, before = before, listings.as_of_us
+            return stop.wait(0.3) or was == listings.as_of_us
+
+        until(stands, "the end of the heartbeat")
+        stood = listings.as_of_us
         server.start()
-        while listings.as_of_us == stood and time.monotonic() < deadline + 10:
-            stop.wait(0.05)
-        assert listings.as_of_us > stood
+        until(lambda: listings.as_of_us > stood, "the heartbeat")
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(WAIT_S)
         server.stop()

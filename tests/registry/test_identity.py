@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,40 +12,24 @@ import msgspec
 import numpy as np
 import pytest
 
-from annul.listings import Listings, ListingsWriter, pack
+from annul.demo import numbers
+from annul.listings import Listings, pack
 from annul.listings.values import WHOLE_LIFE
 from annul.proof.receipt import explain
 from annul.records.check import Answer, Holder
-from annul.records.document import DocumentFields, DocumentKeys, parse_document
-from annul.records.names import holder_block, name_block, normal_forms
+from annul.records.document import DocumentFields
 from annul.records.status import State
 from annul.registry.checks import Checks
 from annul.registry.parties import Principal
-from annul.registry.people import KNOWN, NAME, PHOTO
-from tests.registry.desk import LIVE, TEST, Desk, card, parsed, principal, question
+from tests.registry.desk import TEST, NameDesk, card, parsed, principal, question
 
 STRANGER = "440524198001010013"
+PAIRS = 60
+"""Pairs of windows of the sign test: outside 15 to 85 % by chance once in 30 million runs."""
+CITIZENS = [
+    number.decode() for number in numbers.personal_numbers(np.full(400, 110105), np.arange(400) * 20, np.full(400, 11)).tolist()
+]
 TRAVEL = DocumentFields(scheme="icao-9303", issuer="UTO", kind="P", number="L898902C3")
-
-
-class NameDesk(Desk):
-    """A desk beside a table of names."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self.names = ListingsWriter(home / "people")
-        self.put(parsed(), pack(State.current, 0, WHOLE_LIFE))
-
-    def know(self, fields: DocumentFields, *names: str, photo: bool = False, keys: DocumentKeys = LIVE) -> None:
-        """Put a person's number and names into the table."""
-        holder = holder_block(parse_document(fields))
-        blocks = [name_block(holder, form) for name in names for form in normal_forms(name)]
-        values = [KNOWN | (PHOTO if photo else 0)] + [NAME] * len(blocks)
-        self.names.put(keys.blind(holder + b"".join(blocks)), np.array(values, np.uint64))
-
-    def open_checks(self) -> Checks:
-        """Open the ask path with names."""
-        return self.checks(people=Listings(self.home / "people"))
 
 
 def bank(*, identity: bool = True, realm: str = "live") -> Principal:
@@ -146,6 +131,44 @@ def test_a_party_without_the_right_learns_nothing(tmp_path: Path) -> None:
                 assert b'"identity":{"code":"M9"}' in body
         assert len(sizes) == 1
         assert not looked
+
+    run(tmp_path, walk)
+
+
+def test_time_does_not_tell_a_known_number_from_an_unknown_one(tmp_path: Path) -> None:
+    """For a party without the right: of many pairs of windows, neither side is the slower one more often than chance makes it.
+
+    A sign test that fails by chance once in some millions of runs; the same test does tell a window that looks names up.
+    """
+
+    async def walk(desk: NameDesk) -> None:
+        checks = desk.open_checks()
+        known = [card(number=number) for number in CITIZENS[::2]]
+        unknown = [card(number=number) for number in CITIZENS[1::2]]
+        for fields in known:
+            desk.know(fields, "王小明", photo=True)
+        for fields in (*known, *unknown):
+            desk.put(parsed(fields), pack(State.current, 0, WHOLE_LIFE))
+
+        async def spent(who: Principal, rows: list[DocumentFields], name: str | None) -> float:
+            asked = [question(fields, holder=Holder(name) if name else None) for fields in rows]
+            begun = time.process_time()
+            await checks.ask_many(who, asked)
+            return time.process_time() - begun
+
+        async def slower(one: Callable[[], Any], other: Callable[[], Any]) -> int:
+            count = 0
+            for pair in range(-5, PAIRS):
+                first = await (one() if pair % 2 else other())
+                second = await (other() if pair % 2 else one())
+                count += pair >= 0 and (first > second) == bool(pair % 2)
+            return count
+
+        kiosk, own = bank(identity=False), bank()
+        even = await slower(lambda: spent(kiosk, known, "王小明"), lambda: spent(kiosk, unknown, "王小明"))
+        assert PAIRS * 0.15 < even < PAIRS * 0.85
+        told = await slower(lambda: spent(own, known, "Jürgen Müller-Lüdenscheidt"), lambda: spent(own, known, None))
+        assert told >= PAIRS * 0.85
 
     run(tmp_path, walk)
 

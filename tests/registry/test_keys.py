@@ -41,6 +41,17 @@ def test_a_key_file_others_may_read_is_refused(tmp_path: Path, mode: int) -> Non
         key_file.load(tmp_path)
 
 
+def test_every_file_of_secrets_is_held_private(tmp_path: Path) -> None:
+    """The key set of persons lies beside the key file: annul does not start when others may read it."""
+    key_file.create(tmp_path)
+    beside = tmp_path / "keys" / "people.json"
+    beside.write_text("{}")
+    beside.chmod(0o644)
+    with pytest.raises(UnsafeSettings) as refused:
+        key_file.load(tmp_path)
+    assert refused.value.where == "keys/people.json"
+
+
 def test_a_flipped_bit_is_detected_and_the_spoiled_secret_named(tmp_path: Path) -> None:
     """Every secret in turn: the error names it and shows none of it."""
     key_file.create(tmp_path)

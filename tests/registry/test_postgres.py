@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from annul.errors import SourceDown, UnsafeSettings
 from annul.registry import store
 from annul.registry.postgres import Embedded, run_folder
+from tests.waiting import WAIT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +38,16 @@ def asks(embedded: Embedded) -> object:
         return db.execute("SELECT 1").fetchone()
 
 
-def until_answer(embedded: Embedded, seconds: float = 20.0) -> None:
+def until_answer(embedded: Embedded) -> None:
     """Wait until the server answers."""
-    deadline = time.monotonic() + seconds
-    while True:
+
+    def answers() -> bool:
         try:
-            asks(embedded)
-            return
+            return asks(embedded) is not None
         except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "the server did not come back"
-            time.sleep(0.02)
+            return False
+
+    until(answers, "the server")
 
 
 def test_it_has_checksums_a_password_and_no_port(running: Embedded) -> None:
@@ -102,7 +102,7 @@ def test_an_orphaned_server_is_stopped_first(home: Path) -> None:
     with Embedded(home) as second:
         assert asks(second) == (1,)
         assert second.pid != orphan
-    first._server.wait(20)  # type: ignore[union-attr]
+    first._server.wait(WAIT_S)  # type: ignore[union-attr]
 
 
 def test_two_supervisors_of_one_folder_are_one_too_many(running: Embedded) -> None:

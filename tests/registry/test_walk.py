@@ -12,12 +12,17 @@ import pytest
 
 from annul.demo import numbers
 from annul.errors import OverQuota
+from annul.records.check import Holder
 from annul.records.document import DocumentFields
 from annul.records.entry import EntryKind, decode
 from annul.registry import walk
 from annul.registry.walk import (
     AGREED_PER_DAY,
     MISSES_STOP,
+    NAMES_SLOW,
+    NAMES_STOP,
+    NEIGHBOURHOODS_MAX,
+    NEIGHBOURS_SCALE_MAX,
     NEIGHBOURS_SLOW,
     NEIGHBOURS_STOP,
     Pace,
@@ -25,7 +30,7 @@ from annul.registry.walk import (
     alarms,
     raise_alarm,
 )
-from tests.registry.desk import NOW_US, Desk, principal, question
+from tests.registry.desk import NOW_US, Desk, NameDesk, principal, question
 from tests.registry.world import World
 
 SECOND_US = 1_000_000
@@ -113,12 +118,62 @@ def test_a_pace_ends_by_itself() -> None:
     assert walker.pace is Pace.free
 
 
+def test_who_guesses_the_name_of_a_number_is_stopped() -> None:
+    """A clerk tries a few spellings of many customers' names; a dozen names for one number are guesses, also among others."""
+    clerk, thief = Walker("hotel"), Walker("thief")
+    customers = town(2_000)
+    for number in customers:
+        for name in ("Li Lei", "LI LEI", "李雷", "李蕾") * 3:
+            clerk.named(number, name, NOW_US)
+    assert clerk.pace is Pace.free
+    for place in range(NAMES_STOP):
+        thief.named(customers[0], f"name {place}", NOW_US)
+        for number in customers[1 : NEIGHBOURHOODS_MAX // 4]:
+            thief.named(number, "Li Lei", NOW_US)
+        assert thief.pace is (Pace.free if place + 1 < NAMES_SLOW else Pace.slowed if place + 1 < NAMES_STOP else Pace.stopped)
+    assert thief.why == "names"
+
+
+def test_a_party_that_agreed_on_much_cannot_walk_a_street_either() -> None:
+    """A place has only so many births a day, however many checks were agreed on."""
+    bank = Walker("bank", per_day=AGREED_PER_DAY * 1_000)
+    for number in street(int(NEIGHBOURS_STOP * NEIGHBOURS_SCALE_MAX)):
+        bank.asked(number, NOW_US)
+    assert bank.pace is Pace.stopped
+
+
+def test_documents_of_others_are_no_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hotel full of foreigners, whose passports this register does not cover, is never slowed; names that are wrong count."""
+    monkeypatch.setattr(walk, "SLOW_S", 0.0)
+
+    async def scene() -> None:
+        desk = NameDesk(tmp_path)
+        desk.know(_card(street(1)[0]), "王小明")
+        raised: list[str] = []
+        checks = desk.open_checks(alarm=lambda walker, _now: raised.append(walker.party))
+        try:
+            passports = [DocumentFields(scheme="icao-9303", issuer="XOM", kind="P", number=f"L{n:08d}") for n in range(400)]
+            guests = [question(fields, holder=Holder("Anna Eriksson")) for fields in passports]
+            hotel = principal("hotel", identity_allowed=True)
+            answers = [each.answer for each in await checks.ask_many(hotel, guests)]
+            assert {(each.status.code, each.identity.code) for each in answers} == {("U30", "M3")}
+            assert not raised
+            wrong = [question(_card(number), holder=Holder("李雷")) for number in town(400)]
+            await checks.ask_many(principal("thief", identity_allowed=True), wrong)
+            assert set(raised) == {"thief"}
+        finally:
+            await desk.close()
+
+    asyncio.run(scene())
+
+
 def test_the_sketch_is_bounded_and_holds_no_number() -> None:
     """However many neighbourhoods are asked about."""
     walker = Walker("bank")
     for number in town(30_000):
         walker.asked(number, NOW_US)
-    assert len(walker._places) <= walk.NEIGHBOURHOODS_MAX
+        walker.named(number, "Li Lei", NOW_US)
+    assert max(len(walker._places), len(walker._names)) <= walk.NEIGHBOURHOODS_MAX
     assert all(isinstance(key, int) and all(isinstance(each, int) for each in kept) for key, kept in walker._places.items())
 
 

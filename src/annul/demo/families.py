@@ -40,8 +40,6 @@ NAMESAKES: Final = 0.001
 PARENTS_KNOWN: Final = 0.85
 """Share of the eldest whose parents are recorded, though they have no entry of their own any more."""
 _YEAR: Final = 365.2425
-_ABOLISHED: Final = ("110201", "310223", "320923", "440201", "510102")
-"""Codes whose last period ended before any number was given out, or long before the births they are planted on."""
 
 
 @dataclass(slots=True)

@@ -51,14 +51,6 @@ def spread(indices: Int64s, modulus: int, salt: int) -> Int64s:
     return mixed
 
 
-def mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Mix 64-bit words (splitmix64's finaliser): shape (n,)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-    mixed: npt.NDArray[np.uint64] = words ^ (words >> np.uint64(31))
-    return mixed
-
-
 @cache
 def divisions() -> tuple[Int64s, Int64s]:
     """Return division codes for people born before 1984, and for people born since.

@@ -1,12 +1,12 @@
-"""Put the demo country's persons into the register of persons, with drawn placeholders for portraits of a few.
+"""Put the demo country's persons into the register of persons, with drawn portraits of a few.
 
-Every name is made up, every portrait is a drawing: nobody's face, and not made from one.
+Every name is made up, every portrait is a drawing (`portraits`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from annul.demo.country import KINDS, SCHEME_NAMES, Batch, Country, Persons, SchemeNo
 from annul.demo.families import Families
+from annul.demo.portraits import DISTINCT, portrait
 from annul.records.document import DocumentFields
 from annul.records.person import Name, Person
 from annul.registry.act import Act
@@ -32,8 +33,8 @@ from annul.registry.store import Fresh
 FLAWED: Final = 300
 """Persons of an old register with errors, which the clean-up finds."""
 FLAWED_SHARE: Final = 0.2
-PORTRAITS: Final = 6
-"""Persons who get a portrait."""
+PORTRAITS: Final = len(DISTINCT) - 1
+"""Residents who get a portrait; the last face is somebody's who has two entries."""
 _EPOCH: Final = date(1970, 1, 1)
 _SECOND_OFFICER: Final = "civil-registry-2"
 _ISSUER: Final = "civil-registry"
@@ -64,13 +65,17 @@ def load_people(
         await imports.confirm(Act(_SECOND_OFFICER), made.id, evidence="stock of the demo country")
         people = People(fresh, keys, Register(fresh, keys, None, now_us, home=home), vault, None, now_us, home=home)
         enrolments = Enrolments(people, fresh, vault)
-        for place, person in enumerate(tried[:PORTRAITS]):
-            face = Face(placeholder(place), "image/jpeg", 80)
+        faces = [(person.personal_number, portrait(seed)) for person, seed in zip(tried, DISTINCT, strict=False)]
+        lines, twice = _flawed(country)
+        flawed = imports.stage_lines(Act(_ISSUER), [lines], evidence="old register of one district", shared_numbers=True)
+        await imports.confirm(Act(_SECOND_OFFICER), flawed.id, evidence="old register of one district")
+        faces += [(number, portrait(DISTINCT[-1], light=light)) for number, light in zip(twice, (1.0, 0.85), strict=False)]
+        for number, image in faces:
             consent = Consent("law", "demo: enrolment with the card", "face")
-            await enrolments.enrol(Act(_ISSUER), person.personal_number, consent, face=face)
+            await enrolments.enrol(Act(_ISSUER), number, consent, face=Face(image, "image/jpeg", 80))
 
     asyncio.run(finish())
-    _flawed(imports, country, conninfo, home, keys, now_us)
+    run(conninfo, home, keys, Act(_ISSUER), now_us, processes=1)
     if not tried:
         return {}
     return {
@@ -79,13 +84,21 @@ def load_people(
     }  # fmt: skip
 
 
-def _flawed(imports: PersonImports, country: Country, conninfo: str, home: Path, keys: Keys, now_us: Callable[[], int]) -> None:
-    """Bring in a part of an old register with planted errors, and let the clean-up run, so that its desk has work."""
+def _flawed(country: Country) -> tuple[list[Line], list[str]]:
+    """Return a part of an old register with planted errors, so that the desk of the clean-up has work, and the two numbers of
+    somebody who is in it twice."""
     families = Families(country.seed, _EPOCH + timedelta(country.as_of_day), error_share=FLAWED_SHARE)
-    lines = [(place, read_one(person)) for place, person in enumerate(families.persons(FLAWED), 1)]
-    made = imports.stage_lines(Act(_ISSUER), [lines], evidence="old register of one district", shared_numbers=True)
-    asyncio.run(imports.confirm(Act(_SECOND_OFFICER), made.id, evidence="old register of one district"))
-    run(conninfo, home, keys, Act(_ISSUER), now_us, processes=1)
+    persons = list(families.persons(FLAWED))
+    held = Counter(person.personal_number for person in persons)
+    for entry in families.planted.errors.get("same-person", ()):
+        numbers = [
+            person.personal_number for person in persons if not {person.origin, person.personal_number}.isdisjoint(entry)
+        ]
+        if len(numbers) == 2 and all(held[number] == 1 for number in numbers):
+            break
+    else:
+        numbers = []
+    return [(place, read_one(person)) for place, person in enumerate(persons, 1)], numbers
 
 
 def persons_of(persons: Persons, batch: Batch, as_of_day: int) -> Iterator[Person]:
@@ -137,28 +150,3 @@ def _living(country: Country, holders: int) -> list[Person]:
     persons, batch = next(iter(country.holders(holders)))
     found = (person for person in persons_of(persons, batch, country.as_of_day) if person.status == "living")
     return [person for person in found if person.place][:PORTRAITS]
-
-
-def placeholder(seed: int) -> bytes:
-    """Draw a head and shoulders in plain colours, marked as a specimen; JPEG, 360 by 480 pixels."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    rng = np.random.default_rng(seed)
-    skin, hair, coat, back = (tuple(int(part) for part in rng.integers(low, high, 3)) for low, high in _COLOURS)
-    picture = Image.new("RGB", (360, 480), back)
-    draw = ImageDraw.Draw(picture)
-    draw.ellipse((40, 360, 320, 640), fill=coat)
-    draw.rectangle((150, 300, 210, 380), fill=skin)
-    draw.ellipse((90, 80, 270, 320), fill=hair)
-    draw.ellipse((105, 115, 255, 330), fill=skin)
-    for left in (145, 195):
-        draw.ellipse((left, 200, left + 20, 212), fill=(40, 40, 40))
-    draw.arc((150, 240, 210, 290), 20, 160, fill=(120, 40, 40), width=4)
-    draw.text((98, 440), "SPECIMEN", font=ImageFont.load_default(32), fill=(255, 255, 255))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=85)
-    return out.getvalue()
-
-
-_COLOURS: Final = ((170, 220), (20, 90), (30, 140), (190, 230))
-"""Ranges of skin, hair, coat and background."""

@@ -55,7 +55,9 @@ class DemoRecord:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, AttributeError):
-            raise BadInput("The demo's file is damaged.", where=FILE, mend="Start anew with `annul demo --anew`.") from None
+            raise BadInput(
+                "The demo's file is damaged.", where=FILE, mend="Move the data folder away and start `annul demo`."
+            ) from None
 
     def write(self, home: Path) -> None:
         """Write the file aside and rename it into place, mode 0600."""

@@ -7,9 +7,14 @@ import contextlib
 import email
 import ipaddress
 import json
+import os
+import signal
 import ssl
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.policy import default
@@ -34,7 +39,7 @@ from annul.registry.notices.webhooks import WebhookBook
 from annul.registry.parties import Parties
 from annul.registry.store import Fresh
 from tests.registry.notices.street import Street
-from tests.registry.world import DAY_US
+from tests.registry.world import DAY_US, POLICE, STRONG, card
 
 
 class Mailbox:
@@ -43,6 +48,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.mail: list[Message] = []
         self.refusal = ""
+        self.taken: Callable[[], None] | None = None
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
         """Take or refuse a recipient."""
@@ -54,6 +60,8 @@ class Mailbox:
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         """Keep a letter."""
         self.mail.append(email.message_from_bytes(envelope.content, policy=default))
+        if self.taken is not None:
+            self.taken()
         return "250 OK"
 
 
@@ -146,9 +154,7 @@ def certificate(tmp_path: Path) -> Path:
         .sign(key, hashes.SHA256())
     )  # fmt: skip
     file = tmp_path / "mail.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
     return file
 
@@ -180,10 +186,54 @@ def test_a_letter_goes_through_tls_when_the_certificate_is_trusted_and_else_not_
 def test_a_password_never_goes_in_the_clear(mailbox: tuple[Mailbox, str]) -> None:
     """A server (or somebody on the way) that offers no TLS gets neither password nor letter."""
     box, url = mailbox
+    address = url.replace("//", "//user:secret@")
     with pytest.raises(Undelivered):
-        address = url.replace("//", "//user:secret@")
         asyncio.run(Smtp(address, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
     assert box.mail == []
+
+
+_SENDER = """
+import sys, threading
+from pathlib import Path
+from annul.registry.notices.process import run
+from annul.settings import Settings
+home, database, mail = sys.argv[1:]
+settings = Settings(home=Path(home), database_url=database, notices_mail=mail, notices_sender="register@annul.test")
+run(settings, threading.Event())
+"""
+
+
+def test_a_sender_that_is_killed_when_the_letter_is_taken_sends_the_same_id_again(
+    street: Street, mailbox: tuple[Mailbox, str]
+) -> None:
+    """SIGKILL between the server's taking the letter and its being noted: one more copy, one Message-ID, noted once."""
+    box, url = mailbox
+    street.run(street.register.report(POLICE, card(), "lost", happened_at_us=street.clock(), proof=STRONG))
+    street.on_db(lambda db: street.herald._sources.follow_register(db, street.clock()))
+    environment = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+
+    def sender() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", _SENDER, str(street.home), street.conninfo, url]
+        return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+    with sender() as first:
+        box.taken = first.kill  # before "250 OK": the sender cannot know
+        assert first.wait(60) == -signal.SIGKILL
+    box.taken = None
+    assert street.rows("SELECT state, tries FROM delivery") == [("due", 1)]
+    street.rows("UPDATE delivery SET due_at_us = 0")  # the lease is over
+    with sender() as second:
+        deadline = time.monotonic() + 60
+        while street.rows("SELECT state FROM delivery") != [("sent",)]:
+            assert time.monotonic() < deadline
+            assert second.poll() is None
+            time.sleep(0.05)
+        second.terminate()
+    assert len(box.mail) == 2
+    assert len({letter["Message-ID"] for letter in box.mail}) == 1
+    assert len({letter.get_content() for letter in box.mail}) == 1  # type: ignore[attr-defined]
+    street.turn()
+    assert len(box.mail) == 2
 
 
 def test_a_mail_server_that_is_away_is_for_now() -> None:
@@ -299,7 +349,10 @@ def test_a_webhook_that_pauses_is_told_later_and_nothing_twice(street: Street, p
     street.turn()
     (view,) = street.run(book.of_party("bank", "live"))
     assert view.paused_at_us is not None
-    assert (len(peer.requests), street.rows("SELECT state, tries FROM delivery WHERE channel = 'webhook'")) == (0, [("paused", 0)])
+    assert (len(peer.requests), street.rows("SELECT state, tries FROM delivery WHERE channel = 'webhook'")) == (
+        0,
+        [("paused", 0)],
+    )
     street.run(book.resume("bank", "live", made.id, street.clock()))
     street.turn()
     assert len(peer.requests) == 1
@@ -308,7 +361,11 @@ def test_a_webhook_that_pauses_is_told_later_and_nothing_twice(street: Street, p
     assert told("c") == 2
     street.run(book.end("bank", "live", made.id, street.clock()))
     street.turn()
-    assert street.rows("SELECT state FROM delivery WHERE channel = 'webhook' ORDER BY state") == [("dead",), ("sent",), ("sent",)]
+    assert street.rows("SELECT state FROM delivery WHERE channel = 'webhook' ORDER BY state") == [
+        ("dead",),
+        ("sent",),
+        ("sent",),
+    ]
     for turn in (book.pause, book.resume, book.end):
         with pytest.raises(NotFound):
             street.run(turn("bank", "live", made.id, street.clock()))

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from PIL import Image
 
-from annul.demo.people import placeholder
+from annul.demo.portraits import portrait
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
 from annul.likeness.template import View, encode
 from annul.records.entry import EntryKind, decode
@@ -21,7 +21,7 @@ from tests.registry.people.town import REGISTRAR, WANG, Town, person
 from tests.registry.world import START_US, card, passport
 
 CONSENT = Consent("holder", "form 12")
-FACE = Face(placeholder(1), "image/jpeg", 80)
+FACE = Face(portrait(1), "image/jpeg", 80)
 
 
 def template(finger: int = 2, minutiae: int = 30) -> bytes:
@@ -95,9 +95,9 @@ def _png(width: int, height: int) -> bytes:
 
 BAD = [
     (CONSENT, {}),
-    (CONSENT, {"face": Face(placeholder(1), "image/jpeg", 10)}),
-    (CONSENT, {"face": Face(placeholder(1), "image/png", 80)}),
-    (CONSENT, {"face": Face(placeholder(1)[:2000], "image/jpeg", 80)}),
+    (CONSENT, {"face": Face(portrait(1), "image/jpeg", 10)}),
+    (CONSENT, {"face": Face(portrait(1), "image/png", 80)}),
+    (CONSENT, {"face": Face(portrait(1)[:2000], "image/jpeg", 80)}),
     (CONSENT, {"face": Face(b"no image", "image/jpeg", 80)}),
     (CONSENT, {"face": Face(_png(40, 40), "image/png", 80)}),
     (CONSENT, {"face": Face(_png(5000, 200), "image/png", 80)}),

@@ -23,7 +23,7 @@ import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import BadInput, Conflict, NotFound
-from annul.listings.bulk import Cause
+from annul.listings.bulk import Cause, ReadReport
 from annul.records.document import DocumentKeys
 from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
 from annul.records.names import NAME_VERSION
@@ -61,23 +61,8 @@ _STATUS: Final = {status.name: status.octet for status in PersonStatus}
 _length: Final = struct.Struct(">i").pack
 
 
-class PersonReport(msgspec.Struct):
-    """Say what a list holds.
-
-    Args:
-        lines: lines read.
-        good: persons that can be entered.
-        bad: refused lines by cause, with the numbers (not the contents) of the first few.
-    """
-
-    lines: int = 0
-    good: int = 0
-    bad: dict[str, Cause] = {}
-
-    @property
-    def bad_count(self) -> int:
-        """Count the refused lines."""
-        return sum(cause.count for cause in self.bad.values())
+class PersonReport(ReadReport):
+    """Say what a list of persons holds; see ReadReport."""
 
     def refuse(self, cause: str, line: int) -> None:
         """Count a refused line."""

@@ -42,14 +42,16 @@ def prepare(db: Any) -> None:
     db.execute(
         """
         CREATE OR REPLACE TEMP TABLE known AS
-        SELECT id, number, sex, try_cast(nullif(birth, '') AS date) AS born, try_cast(nullif(death, '') AS date) AS died
+        SELECT id, number, sex, try_cast(nullif(birth, '') AS date) AS born, try_cast(nullif(death, '') AS date) AS died,
+               coalesce(regexp_full_match(number, '[0-9]{17}[0-9X]') AND sex IN ('F', 'M')
+                        AND (number[17] IN ('1', '3', '5', '7', '9')) <> (sex = 'M'), false) AS contradicted
         FROM person QUALIFY count(*) OVER (PARTITION BY number) = 1
         """
     )
     db.execute(
         """
         CREATE OR REPLACE TEMP TABLE kin AS
-        SELECT c.id AS child, try_cast(nullif(c.birth, '') AS date) AS birth, p.id AS parent, p.born, p.died, p.sex, side,
+        SELECT c.id AS child, try_cast(nullif(c.birth, '') AS date) AS birth, p.id AS parent, p.born, p.died, p.sex, p.contradicted, side,
                date_diff('day', p.born, try_cast(nullif(c.birth, '') AS date)) / 365.2425 AS age
         FROM (SELECT id, birth, mother AS number, 'mother' AS side FROM person WHERE mother <> ''
               UNION ALL SELECT id, birth, father, 'father' FROM person WHERE father <> '') c
@@ -110,7 +112,8 @@ _KIN: Final = (
     ("father-age", f"side = 'father' AND (age < {PARENT_MIN_YEARS} OR age > {FATHER_MAX_YEARS})"),
     ("mother-dead", "side = 'mother' AND died < birth"),
     ("father-dead", f"side = 'father' AND birth - died > {FATHER_DEAD_DAYS}"),
-    ("parent-sex", "(side = 'mother' AND sex = 'M') OR (side = 'father' AND sex = 'F')"),
+    # A parent whose own number says another sex is one suspicion (`sex`), not one more for each child.
+    ("parent-sex", "NOT contradicted AND ((side = 'mother' AND sex = 'M') OR (side = 'father' AND sex = 'F'))"),
 )
 
 

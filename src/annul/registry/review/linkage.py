@@ -42,7 +42,6 @@ _NEAR_BIRTH: Final = (
     "(levenshtein(birth_l, birth_r) = 1 OR (birth_l[1:4] = birth_r[1:4] AND birth_l[6:7] = birth_r[9:10] "
     "AND birth_l[9:10] = birth_r[6:7]) OR (birth_l[6:10] = birth_r[6:10] AND abs(year_l - year_r) <= 3))"
 )
-_NAMES_MEET: Final = "list_has_any(l.forms, r.forms)"
 
 BLOCKS: Final = (
     "l.main = r.main AND l.birth = r.birth",
