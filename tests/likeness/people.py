@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +108,15 @@ def of_people(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     first, second = np.triu_indices(40, 1)
     turn = np.arange(count) % len(first)
     return first[turn], second[turn]
+
+
+def spelled(sample: bytes, step: int = 8) -> Iterator[bytes]:
+    """Yield pieces of twelve bytes of a sample as text or file could hold them: raw, hex, base64, escaped, as letters."""
+    for at in range(0, len(sample) - 12, step):
+        piece = sample[at : at + 12]
+        if len(set(piece)) > 4:  # else it is in many files
+            yield piece
+            yield piece.hex().encode()
+            yield base64.b64encode(piece)
+            yield repr(piece)[2:-1].encode()
+            yield piece.decode("latin-1").encode()

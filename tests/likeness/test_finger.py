@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from tests.likeness.people import minutiae_of, packed, pressed_again, print_image, record_of, shifted
 
-from annul.errors import BadInput, TooLarge
-from annul.likeness import CapturePolicy, Finding, Result, finger, template
+from annul.errors import BadInput, Corrupt, TooLarge
+from annul.likeness import CapturePolicy, Finding, Result, finger, fusion, template
+from annul.likeness.engines import library, weights
 from annul.likeness.samples import Image
 
 
@@ -32,6 +33,27 @@ def test_a_print_is_enrolled_as_a_small_record_without_the_image() -> None:
     assert made.quality.nfiq2 is not None
     assert -1 <= made.quality.nfiq2 <= 100
     assert len(made.record) < 2_000
+
+
+def test_the_fused_network_finds_what_the_exported_one_finds() -> None:
+    """The same map of minutiae but for the last digits, on a print of odd sides; other weights are refused."""
+    runtime, model = library("onnxruntime"), weights("leader").read_bytes()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    pixels = print_image(3, 192)[:, :160].astype(np.float32)[None, ..., None]
+    exported, fused = (
+        runtime.InferenceSession(each, options, providers=["CPUExecutionProvider"]).run(None, {"input": pixels})[0]
+        for each in (model, fusion.fuse(model))
+    )
+    sure = exported[..., 3] >= finger.RELIABILITY_MIN
+    assert sure.sum() >= 3
+    assert np.abs(exported[..., [0, 2, 3]] - fused[..., [0, 2, 3]]).max() < 5e-3
+    apart = np.abs(exported[sure][:, 1] - fused[sure][:, 1])
+    assert np.minimum(apart, 2 * np.pi - apart).max() < 1e-2
+    for broken in (model[:-1], model[:1000], b"", model.replace(b"Reciprocal", b"Reciprokal")):
+        with pytest.raises(Corrupt):
+            fusion.fuse(broken)
 
 
 def test_the_same_finger_matches_and_another_does_not() -> None:

@@ -110,7 +110,7 @@ def test_worker_and_station_forbid_core_dumps_before_they_listen(program: str, t
             "from pathlib import Path\n"
             "from annul import app\nfrom annul.settings import Settings\n"
             "async def stop(_): raise SystemExit(repr(resource.getrlimit(resource.RLIMIT_CORE)))\n"
-            "app._tables_there = stop\n"
+            "app._until_standing = stop\n"
             "asyncio.run(app.work(Settings(home=Path('.')), 0, socket.socket()))\n"
         ),
         "annul.reader.station.run": (

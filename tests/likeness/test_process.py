@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from PIL import Image as Pillow
 from tests.likeness.people import minutiae_of, pressed_again, record_of
+from tests.waiting import WAIT_S
 
 from annul.errors import BadInput, MissingPackage, SourceDown, TimedOut
 from annul.likeness.process import WAITING_MAX, Comparer, Done, FacePair, FingerSet, Refused, Task
@@ -55,6 +56,28 @@ def test_a_task_comes_back_compared_and_a_bad_one_leaves_the_process_alive() -> 
         assert refused.value.where == "/fingerprint/enrolled/0"
         await compare(comparer)
         assert comparer._process is first
+
+    with_comparer(work)
+
+
+def test_a_warmed_process_is_the_one_that_compares_and_closing_ends_it() -> None:
+    """`warm` starts one process however often it is called; a comparison waits; closed while it loads, nothing is left."""
+
+    async def work(comparer: Comparer) -> None:
+        comparer.warm()
+        comparer.warm()
+        warming = comparer._warming
+        assert (await compare(comparer)).comparisons[0].binding == "B0"
+        assert warming is not None
+        await warming
+        first = comparer._process
+        comparer.warm()
+        assert (comparer._process, comparer._warming) == (first, None)
+        await comparer.close()
+        comparer.warm()
+        await asyncio.sleep(0)
+        await comparer.close()
+        assert comparer._process is None
 
     with_comparer(work)
 
@@ -122,7 +145,7 @@ def test_the_child_gets_no_secrets_leaves_no_core_and_ends_with_its_pipe(monkeyp
         except PermissionError:
             assert os.geteuid() != 0
         process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == 0
 
     with_comparer(work)
 
@@ -132,7 +155,11 @@ def test_what_a_library_prints_is_not_taken_for_an_answer_and_a_cut_task_is_no_t
     body = msgspec.msgpack.encode(Task(face=FacePair(b"x", b"y")))
     whole = struct.pack(">I", len(body)) + body
     done = subprocess.run(
-        [sys.executable, "-m", "annul.likeness.process"], input=whole + whole[:3], capture_output=True, timeout=60, check=True
+        [sys.executable, "-m", "annul.likeness.process"],
+        input=whole + whole[:3],
+        capture_output=True,
+        timeout=WAIT_S,
+        check=True,
     )
     (length,) = struct.unpack_from(">I", done.stdout)
     assert len(done.stdout) == 4 + length

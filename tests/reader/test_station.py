@@ -20,6 +20,7 @@ import pytest
 from tests.likeness.people import orl, packed, print_image
 from tests.reader.test_chip import AT, KEY, PORTRAIT, ZONE
 from tests.reader.test_resident_card import NUMBER, Box
+from tests.waiting import WAIT_S
 
 from annul.errors import UnsafeSettings
 from annul.likeness import template
@@ -196,7 +197,7 @@ def test_one_reading_at_a_time() -> None:
 
     def slow(name: str) -> Transport:
         inside.set()
-        leave.wait(10)
+        leave.wait(WAIT_S)
         return chip_on_reader(name)
 
     place = the_station(slow)
@@ -211,7 +212,7 @@ def test_one_reading_at_a_time() -> None:
             headers=headers,
         ) as client:
             first = asyncio.create_task(client.post("/v1/card", json=request))
-            await asyncio.to_thread(inside.wait, 10)
+            await asyncio.to_thread(inside.wait, WAIT_S)
             second = await client.post("/v1/card", json=request)
             leave.set()
             return await first, second
@@ -243,11 +244,13 @@ def test_it_listens_on_the_loopback_address_only() -> None:
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    assert up.wait(10)
+    assert up.wait(WAIT_S)
     address = started[0]
     assert address.startswith("http://127.0.0.1:")
     number = int(address.rsplit(":", 1)[1])
-    answer = httpx.get(address + "/v1/readers", headers={"Origin": PAGE, "Authorization": f"Bearer {place.token}"})
+    answer = httpx.get(
+        address + "/v1/readers", headers={"Origin": PAGE, "Authorization": f"Bearer {place.token}"}, timeout=WAIT_S
+    )
     assert answer.status_code == 200
     outward = socket.socket()
     with outward, pytest.raises(ConnectionRefusedError):
@@ -337,7 +340,7 @@ def test_a_photo_is_judged_before_it_is_sent() -> None:
 )
 def test_a_camera_that_fails_is_told_apart_and_ends(tmp_path: Path, script: str, status: int, code: str) -> None:
     """Error, nothing, silence, a flood, nonsense: a specific answer in bounded time, and no process stays."""
-    place = with_devices(program(tmp_path, "camera", script, timeout_s=1.5))
+    place = with_devices(program(tmp_path, "camera", script, timeout_s=1.5 if code == "timed-out" else WAIT_S))
     answer = ask("POST", "/v1/sample?of=face", b"", at=place)
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{code}")
     assert ask("GET", "/v1/readers", at=place).status_code == 200

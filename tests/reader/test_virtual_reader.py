@@ -14,12 +14,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.reader.test_chip import AT, KEY, PORTRAIT, ZONE
+from tests.waiting import WAIT_S, until
 
 from annul.reader import specimen
 from annul.reader.access import AccessKey
@@ -70,17 +70,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield number
     finally:
         service.terminate()
-        service.wait(10)
+        service.wait(WAIT_S)
         listener.close()
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for a state of another process."""
-    ends = time.monotonic() + 15
-    while not holds():
-        if time.monotonic() > ends:
-            pytest.fail(f"never came: {what}")
-        time.sleep(0.02)
 
 
 class Laid:
@@ -110,14 +101,16 @@ class Laid:
 
     def connect(self) -> PcscTransport:
         """Connect through PC/SC once the service has seen the card."""
-        ends = time.monotonic() + 15
-        while True:
+
+        def seen() -> PcscTransport | None:
             try:
                 return PcscTransport.connect(pcsc_readers()[0])
             except NoCard:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.05)
+                return None
+
+        found = until(seen, "the card on the reader")
+        assert found is not None
+        return found
 
 
 @pytest.fixture(scope="module")

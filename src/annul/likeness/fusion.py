@@ -225,7 +225,7 @@ def _node(raw: bytes) -> _Node:
 
 
 def _raw(node: _Node) -> bytes:
-    named: Fields = [(_INPUT, name) for name in node.inputs] + [(_OUTPUT, name) for name in node.outputs]
+    named: Fields = [*((_INPUT, name) for name in node.inputs), *((_OUTPUT, name) for name in node.outputs)]
     whose: Fields = [(_DOMAIN, node.domain)] if node.domain else []
     return _written([*named, (_OP_TYPE, node.op), *((_ATTRIBUTE, raw) for raw in node.attributes), *whose])
 
@@ -235,9 +235,12 @@ def _tensor(raw: bytes) -> tuple[bytes, Tensor]:
     found = list(_fields(raw))
     told = dict(found)
     name, data = told[_NAME], told.get(_DATA, b"")
-    if not isinstance(name, bytes) or not isinstance(data, bytes) or told[_TYPE] != _FLOAT:
-        return bytes(str(told[_NAME]), "ascii") if not isinstance(name, bytes) else name, np.zeros(0, np.float32)
-    return name, np.frombuffer(data, np.float32).reshape([side for n, side in found if n == _DIMENSION])
+    if not isinstance(name, bytes) or not isinstance(data, bytes):
+        raise ValueError
+    if told[_TYPE] != _FLOAT:
+        return name, np.zeros(0, np.float32)
+    shape = [side for number, side in found if number == _DIMENSION and isinstance(side, int)]
+    return name, np.frombuffer(data, np.float32).reshape(shape)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:

@@ -160,7 +160,7 @@ def _add(done: Done, found: Comparison, samples: dict[str, bytes]) -> None:
 
 def main() -> None:
     """Answer tasks until standard input ends."""
-    from annul.likeness.samples import forbid_core_dumps
+    from annul.roles import forbid_core_dumps
 
     forbid_core_dumps()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # whatever the libraries try, no sample reaches a file

@@ -6,9 +6,7 @@ allocated, the formats are a short list, and every limit is a named constant. Er
 
 from __future__ import annotations
 
-import contextlib
 import io
-import resource
 import struct
 import subprocess
 import sys
@@ -50,16 +48,6 @@ class Image:
 
     pixels: Pixels
     dpi: float | None
-
-
-def forbid_core_dumps() -> None:
-    """Make this process leave no core dump, so that a crash writes no sample to disk. Call once when a process starts."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        pr_set_dumpable = 4
-        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
 def decode_face(sample: bytes, *, where: str = "/face") -> Image:

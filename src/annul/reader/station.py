@@ -29,7 +29,7 @@ import msgspec
 
 from annul import errors
 from annul.likeness.comparison import REASONS
-from annul.likeness.samples import SAMPLE_BYTES_MAX, forbid_core_dumps
+from annul.likeness.samples import SAMPLE_BYTES_MAX
 from annul.reader import faults, reading
 from annul.reader.access import AccessKey
 from annul.reader.capture import Program
@@ -39,6 +39,7 @@ from annul.reader.reading import Means, Reading
 from annul.reader.resident_card import Line, SamReader, SerialLine, read_resident_card
 from annul.reader.transport import PcscTransport, Transport, pcsc_readers
 from annul.records.mrz import read_typed
+from annul.roles import forbid_core_dumps
 
 DEFAULT_PORT = 8673
 JSON_MAX_BYTES = 16 * 1024
