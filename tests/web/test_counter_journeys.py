@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,6 +197,28 @@ def test_a_lost_session_leads_to_the_sign_in_and_back(chromium: Any, house: Hous
     _type(page, house.passport())
     page.wait_for_url("**/counter/sign-in")
     assert page.locator(".answer").count() == 0
+    page.context.close()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_picture_of_200_mb_gets_a_sentence_in_a_browser(
+    chromium: Any, house: House, bank: Bank, tmp_path: Path, script: bool
+) -> None:
+    """Refused before it is read, and said beside its field, not by a broken connection; the counter works on."""
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(200 << 20)
+    page = open_page(chromium, house, script=script)
+    sign_in_clerk(page, house, bank.counter)
+    page.locator("summary", has_text="Photograph").click()
+    page.set_input_files("#photo", huge)
+    if not script:
+        page.click("form[action='/counter/photo'] button")
+    page.wait_for_selector("#photo-error")
+    assert "at most 16 MB" in page.inner_text("#photo-error")
+    page.goto("/counter")
+    _type(page, house.passport())
+    _answered(page, "PASS")
     page.context.close()
 
 

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+import typst
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from annul.proof.receipt import (
     to_json,
     verify,
 )
+from annul.web import typeset
 from annul.web.counter import paper
 
 BASE = "https://annul.example"
@@ -79,3 +81,27 @@ def test_a_reader_of_another_house_reads_the_code(count: int) -> None:
     text, _, _ = cv2.QRCodeDetector().detectAndDecode(picture)
     assert text == paper.address_of(made, BASE)
     assert to_json(from_compact(text)) == made
+
+
+CHINESE = {
+    "title": "核查回执", "lang": "zh", "outcome": "STOP", "word": "拒绝", "means": "此证件不可凭信。", "next": ["请出示第二份证件。"],
+    "facts": [["用途", "开立账户"]], "hint": "任何人都可扫码验证此回执。", "alt": "二维码", "foot": "失效证件登记簿。",
+}  # fmt: skip
+
+
+def test_a_chinese_receipt_brings_its_font_along() -> None:
+    """A subset of a font that has the signs is embedded: some kilobytes, not the font's twenty megabytes."""
+    try:
+        made = paper.pdf(receipt(), BASE, CHINESE)
+    except MissingPackage as error:
+        pytest.skip(str(error))
+    assert made.startswith(b"%PDF-")
+    assert b"CJK" in made
+    assert len(made) < 200_000
+
+
+def test_a_machine_without_such_a_font_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No boxes instead of words on a receipt, and no failure of ours: a sentence that helps."""
+    monkeypatch.setattr(typeset, "_fonts", lambda: typst.Fonts(include_system_fonts=False))
+    with pytest.raises(MissingPackage, match="no font"):
+        paper.pdf(receipt(), BASE, CHINESE)

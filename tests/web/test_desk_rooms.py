@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import until
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page
 from tests.web.conftest import House
 from tests.web.test_desk import CASE, officer, search, sit

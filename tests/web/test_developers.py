@@ -19,6 +19,7 @@ from annul.records.codes import Coverage
 from annul.registry import sandbox
 from annul.registry.act import Act
 from annul.web.routes import ROUTES
+from tests.waiting import WAIT_S
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page
 from tests.web.conftest import House
 
@@ -57,6 +58,9 @@ def test_a_test_document_answers_the_status_of_its_line(furnished: House, shown:
     answer = _ask(furnished, shown.document)
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"]["code"] == shown.code
+    line = re.search(rf">{shown.code}</th>.*?</tr>", furnished.http.get("/developers/sandbox").text, re.DOTALL)
+    assert line is not None
+    assert f'>{answer.json()["outcome"]}' in line[0], "the outcome of the line is the one in person"
 
 
 @pytest.mark.parametrize("code", sandbox.ERRORS)
@@ -111,7 +115,7 @@ def test_every_test_document_stands_on_the_page(house: House) -> None:
     """The published table is the table that is played and made."""
     page = html.unescape(house.http.get("/developers/sandbox").text)
     for shown in (*sandbox.DOCUMENTS, *sandbox.PLAYED):
-        assert json.dumps(shown.document, separators=(",", ":")) in page, shown.code
+        assert json.dumps(shown.document, separators=(", ", ":")) in page, shown.code
 
 
 def test_every_operation_has_its_page(house: House) -> None:

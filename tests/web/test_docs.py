@@ -16,7 +16,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from annul.demo.people import placeholder
+from annul.demo.portraits import portrait
 from annul.records.person import Name, Person
 from annul.registry.act import Act
 from annul.registry.people.reading import read_one
@@ -27,7 +27,7 @@ from tests.web.test_review import enter, somebody
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
-TIMEOUT_S = 90
+TIMEOUT_S = 240
 
 
 CALLS = [part.split("\n\n")[0] for part in COMMANDS.split("curl --")[1:]]
@@ -75,7 +75,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "BULK2": staged[1],
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),
-        "PORTRAIT": base64.b64encode(placeholder(1)).decode(),
+        "PORTRAIT": base64.b64encode(portrait(1)).decode(),
         "JWK": json.dumps(key.as_dict(private=False)),
         "ASSERTION": jwt.encode({"alg": "Ed25519"}, claims, key, algorithms=["Ed25519"]),
     }

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -22,8 +21,8 @@ from annul.registry.oversight import percentile
 from annul.registry.pulse import count_years, sample_now, take
 from annul.registry.store import connect
 from annul.web.session import Sitting
-from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat
 from tests.waiting import until
+from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat
 from tests.web.conftest import House
 
 __all__ = ["chromium"]
@@ -67,7 +66,7 @@ def test_counts_are_those_of_the_checks(house: House) -> None:
     until(lambda: stops() >= before + 7)
     assert stops() == before + 7
     seen = [one for one in house.run(oversight.verifiers()) if one.branch == "count-branch"]
-    assert [(one.party, one.terminal) for one in seen] == [("bank", "T9")]
+    assert [(one.party, one.terminal) for one in seen] == [("Bank", "T9")]
     card = next(card for card in house.run(oversight.scorecards()) if card.party == "bank")
     assert card.stops >= 7
     assert card.days >= 1
@@ -124,6 +123,39 @@ def test_the_numbers_follow_the_register(browser: httpx.Client) -> None:
         first = next(stream.iter_text())
     assert first.startswith("data: ")
     assert "checks a second" in first
+
+
+_TRUE: dict[str, LiteralString] = {
+    "stale": "SELECT count(*) FROM verifier WHERE realm = 0 AND freshness <> 1 AND seen_at_us > extract(epoch FROM "
+    "now() - interval '1 day') * 1e6",
+    "overdue": "SELECT count(*) FROM dispute WHERE realm = 0 AND state = 'open' AND to_timestamp(due_at_us / 1e6) < now()",
+    "undelivered": "SELECT count(*) FROM delivery WHERE notice_id IN (SELECT id FROM notice WHERE realm = 0) "
+    "AND (state = 'dead' OR (state = 'due' AND to_timestamp(due_at_us / 1e6) < now() - interval '15 minutes'))",
+}
+
+
+def test_the_numbers_on_the_page_are_those_of_the_tables(house: House, browser: httpx.Client) -> None:
+    """Counted by hand, also where there are more than a list shows."""
+    with connect(house.settings.database_url) as db:
+        db.execute(
+            "INSERT INTO verifier SELECT 0, 'bank', 'stale', 'T' || g, extract(epoch FROM now()) * 1e6, 2, 1 "
+            "FROM generate_series(1, 321) g"
+        )
+    try:
+        for name, query in _TRUE.items():
+
+            def same(name: str = name, query: LiteralString = query) -> bool:
+                found = re.search(rf'id="n-{name}".*?<span>([\d,]+)</span></p>', browser.get("/oversight").text, re.DOTALL)
+                assert found is not None
+                with connect(house.settings.database_url) as db:
+                    counted = db.execute(query).fetchone()
+                assert counted is not None
+                return int(found[1].replace(",", "")) == counted[0] >= (321 if name == "stale" else 0)
+
+            until(same)
+    finally:
+        with connect(house.settings.database_url) as db:
+            db.execute("DELETE FROM verifier WHERE branch = 'stale'")
 
 
 def test_a_dispute_over_its_term_is_seen(house: House, browser: httpx.Client) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from annul.demo import numbers
-from annul.demo.people import placeholder
+from annul.demo.portraits import portrait
 from annul.records.codes import Purpose
 from annul.registry.act import Act
 from annul.registry.parties import Agreement
+from tests.waiting import WAIT_S
 from tests.web.conftest import House
 
 _orders = iter(range(1, 400))
@@ -38,7 +39,7 @@ def enter(house: House, number: str, name: str = "李雷", **more: Any) -> httpx
 
 def enrol(house: House, number: str) -> None:
     """Enrol a drawn portrait."""
-    face = {"image": base64.b64encode(placeholder(2)).decode(), "media": "image/jpeg", "quality": 90}
+    face = {"image": base64.b64encode(portrait(2)).decode(), "media": "image/jpeg", "quality": 90}
     body = {"personal_number": number, "consent": {"basis": "holder", "evidence": "form", "scope": "face"}, "face": face}
     assert house.call("POST", "/v1/persons/enrolments", "issuer", json=body).status_code == 201
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annul.demo.people import placeholder
+from annul.demo.portraits import portrait
 from annul.registry.act import Act
 from annul.registry.people.enrolment import Consent, Face
 from annul.registry.people.reading import read_one
@@ -147,7 +147,7 @@ def test_a_portrait_is_shown_to_the_officer_marked_and_accounted_for(chromium: A
     """Beside the record it belongs to: a JPEG that is not kept; another place has none; each look is an entry."""
     person = somebody("韩梅", sex="F")
     enter(house, person)
-    face = Face(placeholder(3), "image/jpeg", 80)
+    face = Face(portrait(3), "image/jpeg", 80)
     house.run(
         house.office.enrolments.enrol(Act("issuer"), person.personal_number, Consent("law", "card law", "face"), face=face)
     )

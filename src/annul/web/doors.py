@@ -86,23 +86,29 @@ class Mounted:
         _hold_declared(self.app)
 
 
-def create_web(office: Office, *, beside: Mapping[str, ASGIApp] | None = None, mounted: Mounted | None = None) -> ASGIApp:
+def create_web(
+    office: Office,
+    *,
+    beside: Mapping[str, ASGIApp] | None = None,
+    mounted: Mounted | None = None,
+    path: CheckPath | None = None,
+) -> CheckPath:
     """Build the whole ASGI application of a worker: check path in front, every other route behind it.
 
     Args:
-        office: the assembled parts; with `checks` None the check path is left out (tools that only administer).
+        office: the assembled parts; `checks` must be there.
         beside: applications of their own by the beginning of their addresses (the demo's identity provider).
         mounted: routes that wait for this office, for no other one; mounted now when not given.
+        path: the check path, when it answers already; made now when not given.
 
     Raises:
         AssertionError: a route does not declare who may call it.
     """
     mounted = mounted or Mounted()
     mounted.office, mounted.credentials = office, Credentials(office)
-    doors = Doors(mounted.app, https=office.settings.https, beside=beside)
-    if office.checks is None:
-        return doors
-    return CheckPath(office, doors)
+    path = path or CheckPath(office)
+    path.open(Doors(mounted.app, https=office.settings.https, beside=beside))
+    return path
 
 
 def _hold_declared(app: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -172,12 +172,14 @@ class StatusAnswer(msgspec.Struct):
     Args:
         facts: all standing facts, worst first; `state` is the first.
         position: position of the latest entry this rests on; 0 when a bulk event alone or nothing says it.
+        known: something was recorded of it by then; otherwise `state` (current) says no more than that there was no listing.
     """
 
     state: str
     facts: list[str]
     disputed: bool
     position: int
+    known: bool
     at: str
     known_at: str
     history: list[Line]
@@ -201,41 +203,32 @@ async def status(office: Office, call: Call) -> StatusAnswer:
         for line in lines
         if line.recorded_at_us <= known_at
     ]  # fmt: skip
-    return StatusAnswer(found.state, found.facts, found.disputed, found.position, rfc3339(at), rfc3339(known_at), shown)
+    return StatusAnswer(
+        found.state, found.facts, found.disputed, found.position, found.known, rfc3339(at), rfc3339(known_at), shown
+    )
 
 
 # -- bulk events -------------------------------------------------------------------------------------------------------------
 
 
-class BulkShown(msgspec.Struct):
+class BulkShown(wire.Staged, kw_only=True):
     """One bulk event: what the list says, what it would do or did, who staged, confirmed and undid it.
 
     Args:
         listed: the states the list gives.
-        two_officers: somebody else than `staged_by` must confirm.
         hits: documents of the register that are on the list, by their present state.
         samples: some listed documents, spread over the list, by the first bytes of their keys.
         bad: malformed lines by cause, with the numbers of the first few.
     """
 
-    id: str
-    state: Literal["staged", "in_force", "discarded", "undone"]
     listed: list[str]
     document_count: int
-    two_officers: bool
     hits: dict[str, int]
     samples: list[Sample]
     lines: int
     bad: dict[str, Cause]
     happened_at: str
-    evidence: str
-    staged_by: str
-    staged_at: str
-    confirmed_by: str | None
     confirmed_at: str | None
-    position: int | None
-    undone_by: str | None
-    undone_position: int | None
 
 
 class BulkList(msgspec.Struct):
@@ -245,11 +238,7 @@ class BulkList(msgspec.Struct):
 
 
 def _bulk(view: BulkView) -> BulkShown:
-    members = {name: getattr(view, name) for name in BulkShown.__struct_fields__ if not name.endswith("_at")}
-    return BulkShown(
-        **members, happened_at=rfc3339(view.happened_at_us), staged_at=rfc3339(view.staged_at_us),
-        confirmed_at=wire.moment_or_none(view.confirmed_at_us),
-    )  # fmt: skip
+    return BulkShown.of(view, happened_at=rfc3339(view.happened_at_us), confirmed_at=wire.moment_or_none(view.confirmed_at_us))
 
 
 async def bulk_events(office: Office, call: Call) -> BulkList:

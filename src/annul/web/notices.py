@@ -207,7 +207,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     _route(
         "POST", "/v1/notices/holds", _POLICE, hold, "Hold back what a holder would be told, for a case, until a date",
-        body=NewHold, returns=HoldMade, status=201, write=True, problems=("malformed-number", "ambiguous-document", "not-found"),
+        body=NewHold, returns=HoldMade, status=201, write=True,
+        problems=("malformed-number", "ambiguous-document", "not-found"),
     ),
     _route(
         "POST", "/v1/notices/holds/{hold}/release", _POLICE, release, "End a hold early", returns=HoldReleased,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.people import People
     from annul.registry.policies import Policies
+    from annul.registry.principals import Principals
     from annul.registry.provisional import ProvisionalReports
     from annul.registry.recalls import Recalls
     from annul.registry.register import Register
@@ -40,24 +41,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Office:
-    """Hold the assembled parts of one process.
+class Front:
+    """Hold what answers checks; it needs no database.
 
     Args:
         settings: what the operator chose.
         keys: every secret.
         listings: the table every check looks into (reader).
+        parties: relying parties, officers, credentials.
+        checks: the ask path; None outside workers.
+        now_us: microseconds since the epoch, UTC.
+    """
+
+    settings: Settings
+    keys: Keys
+    listings: Listings
+    parties: Principals
+    checks: Checks | None
+    now_us: Callable[[], int]
+
+
+@dataclass(slots=True)
+class Office(Front):
+    """Hold the assembled parts of one process.
+
+    Args:
         pool: database connections; passed on, never used by a door.
         register: reports and the issuer's feed.
         bulk: bulk events.
-        parties: relying parties, officers, credentials.
+        parties: as in `Front`, and their changes.
         accounts: who asked what.
         sessions: which sessions of people hold.
         oversight: the register's health and its figures.
         people, enrolments, person_imports: the register of persons.
         review: the clean-up's queue and its decisions.
-        checks: the ask path; None outside workers.
-        now_us: microseconds since the epoch, UTC.
         verifications: comparison of bearer and holder; None outside workers.
         officers: who acts for a party, and how they sign in.
         searches, found, disputes, recalls: the desk: searches for a case, found cards, disputed listings, recalled answers.
@@ -69,13 +86,10 @@ class Office:
         outbox, delivery, webhooks: notices: what was sent, how it reads, where parties are told.
     """
 
-    settings: Settings
-    keys: Keys
-    listings: Listings
+    parties: Parties
     pool: Any
     register: Register
     bulk: Bulk
-    parties: Parties
     accounts: Accounts
     sessions: SessionBook
     oversight: Oversight
@@ -83,8 +97,6 @@ class Office:
     enrolments: Enrolments
     person_imports: PersonImports
     review: Review
-    checks: Checks | None
-    now_us: Callable[[], int]
     policies: Policies
     departures: Departures
     officers: Officers

@@ -13,6 +13,7 @@ import gettext
 import gzip
 import hashlib
 import secrets
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -20,12 +21,15 @@ from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import jinja2
+import msgspec
 from jinja2 import BytecodeCache, ChainableUndefined, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from litestar import Request
 from litestar.datastructures import Cookie
 from markupsafe import Markup, escape
 
+from annul import compiled
 from annul.errors import NotFound
 from annul.web.call import Call, Reply
 from annul.web.forms import Form
@@ -185,10 +189,14 @@ class _Careful(StrictUndefined):
 
 
 class _Compiled(BytecodeCache):
-    """Keep compiled templates in memory, so that they are compiled once for all languages."""
+    """Keep compiled templates in memory, so that they are compiled once for all languages, and for later starts in a file.
+
+    Each is kept with the digest of its source: one that was changed is compiled anew.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, bytes] = {}
+        self._new = False
 
     def load_bytecode(self, bucket: Bucket) -> None:
         """Fill a bucket with what was compiled."""
@@ -198,18 +206,33 @@ class _Compiled(BytecodeCache):
     def dump_bytecode(self, bucket: Bucket) -> None:
         """Keep what a bucket holds."""
         self._kept[bucket.key] = bucket.bytecode_to_string()
+        self._new = True
+
+    def read(self) -> None:
+        """Take up what earlier starts compiled."""
+        raw = compiled.read(_COMPILED_FILE)
+        if raw is not None:
+            self._kept |= msgspec.msgpack.decode(raw, type=dict[str, bytes])
+
+    def keep(self) -> None:
+        """Keep what was compiled, when anything had to be."""
+        if self._new:
+            compiled.keep(_COMPILED_FILE, msgspec.msgpack.encode(self._kept))
+            self._new = False
 
 
 _COMPILED: Final = _Compiled()
+_COMPILED_FILE: Final = f"annul-templates-{sys.implementation.cache_tag}-{jinja2.__version__}.bin"
 
 
 def warm() -> None:
-    """Compile every template and read every catalogue, so that the first visitor does not wait for it."""
+    """Have every template compiled and every catalogue read, so that the first visitor does not wait for it."""
+    _COMPILED.read()
     for language in LANGUAGES:
         environment = _environment(language)
         for name in environment.list_templates(extensions=["html"]):
-            if not name.startswith("govuk_frontend_jinja/"):
-                environment.get_template(name)
+            environment.get_template(name)
+    _COMPILED.keep()
     _static_files()
 
 
@@ -281,7 +304,8 @@ def page(
     """Render a template for a call.
 
     The template knows, besides `values`: `_`, `lang`, `form`, `session` (None for a visitor), `officer`, `principal`, `path`,
-    `tokens()` (the hidden fields of every form) and `flash` (a line shown once).
+    `tokens()` (the hidden fields of every form), `flash` (a line shown once), `brought_back` (the form shows what was typed
+    before a session ended) and `waits` (a form does, until somebody signs in).
 
     Args:
         template: file under `templates/`.
@@ -291,7 +315,9 @@ def page(
         values: what the template shows.
     """
     seat = call.sitting
-    given: dict[str, Any] = {"form": form or Form(), "officer": call.officer, "principal": call.who} | values
+    given: dict[str, Any] = {
+        "form": form or Form(), "officer": call.officer, "principal": call.who, "brought_back": bool(call.kept)
+    } | values  # fmt: skip
     reply = render(call.request, template, status=status, sitting=seat, **given)
     return Reply(reply.body, reply.media, reply.status, reply.headers | (headers or {}))
 
@@ -321,7 +347,8 @@ def render(
     shown: dict[str, object] = {
         "lang": language.tag, "direction": language.direction, "language": key, "home": "/", "path": request.url.path,
         "session": session if session is not None and session.kind != "visitor" else None, "officer": None, "principal": None,
-        "flash": flash, "form": Form(), "tokens": tokens,
+        "flash": flash, "form": Form(), "tokens": tokens, "brought_back": False,
+        "waits": session is not None and session.kind == "visitor" and bool(session.draft and session.back),
     }  # fmt: skip
     text = _environment(key).get_template(template).render(shown | values)
     headers = {"content-language": language.tag, "vary": "Accept-Language, Cookie"}

@@ -17,11 +17,11 @@ from annul.records.check import IdentityCode
 from annul.records.document import DocumentFields, canonical, parse_document
 from annul.records.person import CivilEvent, Contact, Person
 from annul.registry.people.enrolment import Consent, EnrolmentView, Face, Finger
-from annul.registry.people.imports import ImportView, PersonReport
+from annul.registry.people.imports import PersonReport
 from annul.registry.people.people import CivilLine, PersonRecorded, PersonView
 from annul.web.api import PROOFS, act_of
 from annul.web.call import Call, Reply
-from annul.web.wire import Body, Case, Evidence, Moment, ProofName, moment, moment_or_none, rfc3339
+from annul.web.wire import Body, Case, Evidence, Moment, ProofName, Staged, moment, moment_or_none, rfc3339
 
 if TYPE_CHECKING:
     from annul.web.office import Office
@@ -234,21 +234,11 @@ class PhotoQuestion(Body):
     opening: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 
 
-class ImportShown(msgspec.Struct):
-    """One import of persons, without any of them."""
+class ImportShown(Staged, kw_only=True):
+    """One import of persons, without any of them; `applied`: the check path has taken all of it up, or back."""
 
-    id: str
-    state: str
     person_count: int
-    two_officers: bool
-    evidence: str
     report: PersonReport
-    staged_by: str
-    staged_at: str
-    confirmed_by: str | None
-    position: int | None
-    undone_by: str | None
-    undone_position: int | None
     applied: bool
 
 
@@ -432,33 +422,26 @@ async def photo(office: Office, call: Call) -> Reply:
 # -- imports -----------------------------------------------------------------------------------------------------------------
 
 
-def _import(view: ImportView) -> ImportShown:
-    return ImportShown(
-        view.id, view.state, view.person_count, view.two_officers, view.evidence, view.report, view.staged_by,
-        rfc3339(view.staged_at_us), view.confirmed_by, view.position, view.undone_by, view.undone_position, view.applied,
-    )  # fmt: skip
-
-
 async def imports(office: Office, call: Call) -> ImportList:
     """List imports of persons."""
-    return ImportList([_import(view) for view in await office.person_imports.list(act_of(call))])
+    return ImportList([ImportShown.of(view) for view in await office.person_imports.list(act_of(call))])
 
 
 async def one_import(office: Office, call: Call) -> ImportShown:
     """Look an import up."""
-    return _import(await office.person_imports.view(act_of(call), call.path["id"]))
+    return ImportShown.of(await office.person_imports.view(act_of(call), call.path["id"]))
 
 
 async def confirm_import(office: Office, call: Call) -> ImportShown:
     """Put a staged import in force."""
-    return _import(await office.person_imports.confirm(act_of(call), call.path["id"], evidence=call.body.evidence))
+    return ImportShown.of(await office.person_imports.confirm(act_of(call), call.path["id"], evidence=call.body.evidence))
 
 
 async def undo_import(office: Office, call: Call) -> ImportShown:
     """Take an import back as one event."""
-    return _import(await office.person_imports.undo(act_of(call), call.path["id"], evidence=call.body.evidence))
+    return ImportShown.of(await office.person_imports.undo(act_of(call), call.path["id"], evidence=call.body.evidence))
 
 
 async def discard_import(office: Office, call: Call) -> ImportShown:
     """Drop a staged import."""
-    return _import(await office.person_imports.discard(act_of(call), call.path["id"]))
+    return ImportShown.of(await office.person_imports.discard(act_of(call), call.path["id"]))

@@ -126,7 +126,7 @@ def problem_of(exc: BaseException) -> Problem:
     code = next(code for code in codes if code in PROBLEMS)
     kind = PROBLEMS[code]
     members: dict[str, object] = {"type": f"/problems/{code}", "title": kind.title, "status": kind.status}
-    members["detail"] = f"{kind.title}." if code in PRIVATE else error.message
+    members["detail"] = f"{kind.title}." if code in PRIVATE else _as_sentence(error.message)
     if error.where and code not in PRIVATE:
         members["where"] = error.where
     if mend := error.mend or kind.mend:
@@ -145,6 +145,11 @@ def problem_of(exc: BaseException) -> Problem:
         headers["retry-after"] = str(max(1, math.ceil(seconds))) if isinstance(seconds, int | float) else "1"
     members.update({name: value for name, value in extra.items() if name not in members})
     return Problem(kind.status, members, headers)
+
+
+def _as_sentence(message: str) -> str:
+    """Return a room's message as a sentence; rooms write them as parts of a line."""
+    return f"{message[:1].upper()}{message[1:]}{'' if message.endswith(('.', '?', '!')) else '.'}"
 
 
 def _as_annul(exc: BaseException) -> errors.AnnulError:
@@ -194,6 +199,10 @@ def bad_input(exc: msgspec.MsgspecError, prefix: str = "") -> errors.BadInput:
     elif message.startswith("Object missing required field"):
         name = _FIELD.search(message)
         message = f"The field `{name[1]}` is missing." if name else "A field is missing."
+    elif message.startswith("Invalid RFC3339"):
+        return errors.BadInput("This is not a time.", where=where or "/", mend="Write it like 2026-11-23T14:03:22Z.")
+    elif isinstance(exc.__cause__, ValueError):  # raised by a struct of ours, whose texts repeat no value
+        message = f"{exc.__cause__}."
     elif not message.startswith("Expected "):
         message = "The value is not of the form asked for."
     else:

@@ -23,7 +23,7 @@ from annul.errors import NotAuthorised
 
 if TYPE_CHECKING:
     from annul.registry.parties import Principal
-    from annul.web.office import Office
+    from annul.web.office import Front
 
 TOKEN_SECONDS: Final = 600
 """Life of an access token. Source: RFC 9068 asks for short lives; ten minutes costs one token request per 10 minutes."""
@@ -31,7 +31,7 @@ TOKEN_SECONDS: Final = 600
 _TYP: Final = "at+jwt"
 
 
-def derived_key(office: Office, label: bytes) -> bytes:
+def derived_key(office: Front, label: bytes) -> bytes:
     """Derive 32 bytes for one use of the doors from the session key of the key file."""
     return hmac.digest(office.keys.session, b"annul web v1\0" + label, "sha256")
 
@@ -39,7 +39,7 @@ def derived_key(office: Office, label: bytes) -> bytes:
 class AccessTokens:
     """Issue access tokens and read them back; the key is derived, so that every worker has the same one."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Front) -> None:
         self._office = office
         seed = derived_key(office, b"access tokens")
         public = bytes(SigningKey(seed).verify_key)

@@ -7,7 +7,7 @@ RFC 3339 with a zone; document numbers stand in bodies only.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -385,6 +385,31 @@ def moment(at: datetime, where: str) -> int:
 def moment_or_none(at_us: int | None) -> str | None:
     """Return a time for the wire, None when there is none (None or 0)."""
     return rfc3339(at_us) if at_us else None
+
+
+class Staged(msgspec.Struct, kw_only=True):
+    """A list that is one event: staged, confirmed (by another officer when it is large), taken back.
+
+    Args:
+        two_officers: somebody else than `staged_by` must confirm.
+    """
+
+    id: str
+    state: Literal["loading", "staged", "in_force", "discarded", "undone"]
+    two_officers: bool
+    evidence: str
+    staged_by: str
+    staged_at: str
+    confirmed_by: str | None
+    position: int | None
+    undone_by: str | None
+    undone_position: int | None
+
+    @classmethod
+    def of(cls, view: Any, **times: str | None) -> Self:
+        """Return an event as it is sent: its members under their own names, `staged_at`, and other times as given."""
+        members = {name: getattr(view, name) for name in cls.__struct_fields__ if not name.endswith("_at")}
+        return cls(**members, staged_at=rfc3339(view.staged_at_us), **times)
 
 
 class LanguageChoice(msgspec.Struct, forbid_unknown_fields=True):

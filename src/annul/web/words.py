@@ -83,6 +83,38 @@ STATES: Final = {
 }
 """State of a document -> its words; see records.status.State."""
 
+EVENTS: Final = {
+    "issue": _("Issued"),
+    "report_lost": _("Reported lost"),
+    "report_stolen": _("Reported stolen"),
+    "report_found": _("Reported found"),
+    "suspend": _("Stopped for now"),
+    "confirm": _("Report confirmed"),
+    "lapse": _("Provisional report lapsed"),
+    "withdraw": _("Provisional report withdrawn"),
+    "lift": _("Report lifted"),
+    "replace": _("Replaced by a new document"),
+    "cancel_death": _("Cancelled: the holder died"),
+    "cancel_nationality": _("Cancelled: nationality lost"),
+    "cancel_data": _("Cancelled: data changed"),
+    "revoke_error": _("Revoked: issued in error"),
+    "revoke_fraud": _("Revoked: obtained by fraud"),
+    "revoke_misuse": _("Revoked: misused"),
+    "blank_stolen": _("Blank stolen"),
+    "compromise": _("Data known to others"),
+    "surrender": _("Handed in"),
+    "return_to_holder": _("Given back to its holder"),
+    "destroy": _("Destroyed"),
+    "owner_lock": _("Locked by its holder"),
+    "owner_unlock": _("Unlocked by its holder"),
+    "dispute_open": _("Dispute opened"),
+    "dispute_close": _("Dispute closed"),
+    "correct": _("Listing corrected: it was never true"),
+    "bulk_list": _("Listed by a bulk event"),
+    "bulk_undo": _("Bulk event taken back"),
+}
+"""Event of a document's life -> its words; see records.status.Event."""
+
 KIND_NAMES: Final = {
     "cn-resident": _("Resident identity card"),
     "icao-9303/P": _("Passport"),

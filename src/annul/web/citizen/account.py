@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,16 +11,18 @@ import msgspec
 
 from annul.errors import AnnulError, NotFound
 from annul.records.person import Contact
+from annul.registry.citizen import CHECKS_MAX
 from annul.registry.notices import texts
 from annul.registry.notices.delivery import masked
-from annul.web import pages
+from annul.web import pages, typeset
 from annul.web.call import Call, Reply
 from annul.web.citizen.own import act_of_holder, proof_of
-from annul.web.citizen.words import SAID, clock, isolated, kind_of, time_of_day
+from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, kind_of, time_of_day
 from annul.web.forms import Form
-from annul.web.words import CHANNELS, KIND_NAMES, PURPOSES, STATES, WORDS, _
+from annul.web.words import CHANNELS, EVENTS, KIND_NAMES, PURPOSES, STATES, WORDS, _
 
 if TYPE_CHECKING:
+    from annul.registry.notices.outbox import Message
     from annul.web.office import Office
 
 ATTEMPT: Final = "a_[0-9a-f]{24}"
@@ -129,15 +130,20 @@ def _refused(text: str) -> Form:
 
 async def messages(office: Office, call: Call) -> Reply:
     """Show what one was told, newest first, in the language of the page."""
-    person = call.session.person
-    language = pages.language_of(call.request)
+    found, shown = await _messages(office, call)
+    await office.outbox.mark_read([one.id for one in found], office.now_us())
+    return pages.page(call, "citizen/messages.html", messages=shown)
+
+
+async def _messages(office: Office, call: Call) -> tuple[list[Message], list[dict[str, Any]]]:
+    """Return the newest messages, and how they read in the language of the page."""
+    person, language = call.session.person, pages.language_of(call.request)
     found = await office.outbox.messages(person, await office.citizens.own_ids(person), office.now_us(), realm=0)
     shown = []
     for one in found:
         text = await office.delivery.read(one.kind, one.values, one.document_id, language)
         shown.append({"at": clock(one.created_at_us), "title": text.title, "body": text.body.split("\n"), "new": not one.read})
-    await office.outbox.mark_read([one.id for one in found], office.now_us())
-    return pages.page(call, "citizen/messages.html", messages=shown)
+    return found, shown
 
 
 async def contacts_page(office: Office, call: Call) -> Reply:
@@ -189,8 +195,9 @@ async def _contacts(office: Office, call: Call, form: Form, *, status: int = 200
 async def data(office: Office, call: Call) -> Reply:
     """Show what is held about a person, in short, and the way to all of it."""
     held = await office.citizens.everything(call.session.person)
-    translate = pages.translator(call)
-    return pages.page(call, "citizen/data.html", sections=_sections(held, translate), person=held["person"])
+    held["checks"] = held["checks"][:CHECKS_MAX]
+    _found, told = await _messages(office, call)
+    return pages.page(call, "citizen/data.html", sections=_sections(held, told, pages.translator(call)))
 
 
 async def data_json(office: Office, call: Call) -> Reply:
@@ -203,80 +210,69 @@ async def data_json(office: Office, call: Call) -> Reply:
 async def data_pdf(office: Office, call: Call) -> Reply:
     """Give everything as a tagged PDF, to be read and printed."""
     held = await office.citizens.everything(call.session.person)
+    _found, told = await _messages(office, call)
     translate = pages.translator(call)
     language = pages.LANGUAGES[pages.language_of(call.request)]
     content = {
-        "title": translate(_("What annul holds about you")), "made": translate(_("Made at %s")) % held["made_at"],
-        "lang": language.tag.partition("-")[0], "rtl": language.direction == "rtl", "sections": _sections(held, translate),
+        "title": translate(_("What annul holds about you")), "made": translate(_("Made at %s")) % _read(held["made_at"]),
+        "lang": language.tag.partition("-")[0], "rtl": language.direction == "rtl",
+        "sections": _sections(held, told, translate),
     }  # fmt: skip
-    made = await asyncio.to_thread(_typeset, content)
+    made = await asyncio.to_thread(typeset.pdf, "citizen/data.typ", {"content": msgspec.json.encode(content).decode()})
     return Reply(made, "application/pdf", headers={"content-disposition": 'attachment; filename="annul-my-data.pdf"'})
 
 
-def _typeset(content: dict[str, Any]) -> bytes:
-    import typst  # a large library, only for this page
-
-    template = (resources.files("annul.web") / "templates" / "citizen" / "data.typ").read_bytes()
-    made: bytes = typst.compile(template, sys_inputs={"content": msgspec.json.encode(content).decode()})
-    return made
+def _read(at: str | None) -> str:
+    """Write a time of the download (RFC 3339) as pages do, to the second."""
+    return isolated(f"{at[:10]} {at[11:19]} UTC") if at else "–"
 
 
-def _sections(held: dict[str, Any], translate: Any) -> list[dict[str, Any]]:
-    """Return what is held as headed tables of texts."""
+def _sections(held: dict[str, Any], told: list[dict[str, Any]], translate: Any) -> list[dict[str, Any]]:
+    """Return what is held as headed tables of texts; `told` are the messages as `_messages` gives them."""
+
+    def table(title: str, head: tuple[str, ...], rows: list[list[str]]) -> dict[str, Any]:
+        return {"title": translate(title), "head": [translate(text) for text in head], "rows": rows}
+
+    def kind(one: dict[str, Any]) -> str:
+        name = f"icao-9303/{one['kind']}" if one["register"].startswith("icao-9303/") else one["register"]
+        return str(translate(KIND_NAMES.get(name, KIND_NAMES["generic"])))
+
     person = held["person"]
     entry = [
         [translate(_("Name")), "; ".join(name["text"] for name in person["names"])],
         [translate(_("Personal number")), person["personal_number"]],
-        [translate(_("Born")), person.get("birth_date", "")],
-        [translate(_("Place")), person.get("place", "")],
-        [translate(_("Contacts")), "; ".join(contact["value"] for contact in person.get("contacts", []))],
-    ]  # fmt: skip
+        [translate(_("Born")), person.get("birth_date") or "–"],
+        [translate(_("Place")), person.get("place") or "–"],
+        [translate(_("Contacts")), "; ".join(contact["value"] for contact in person.get("contacts", [])) or "–"],
+    ]
     documents = [
-        [
-            one["kind"],
-            one["number"] or "–",
-            translate(STATES[one["state"]]),
-            one["valid_from"] or "–",
-            one["valid_until"] or "–",
-        ]
+        [kind(one), one["number"] or "–", translate(STATES[one["state"]]), one["valid_from"] or "–", one["valid_until"] or "–"]
         for one in held["documents"]
     ]
-    history = [
-        [line["recorded_at"], one["kind"], line["event"], line["author"], translate(STATES[line["state"]])]
+    history = sorted(
+        [line["recorded_at"], kind(one), line["event"], line["author"], line["state"]]
         for one in held["documents"]
         for line in one["history"]
+    )
+    happened = [
+        [_read(at), what, translate(EVENTS.get(event, event)), translate(AUTHORS.get(by, by)), translate(STATES[state])]
+        for at, what, event, by, state in reversed(history)
     ]
     checks = [
-        [line["checked_at"], line["party"], translate(PURPOSES[line["purpose"]]), translate(WORDS[line["outcome"]])]
+        [_read(line["checked_at"]), line["party"], translate(PURPOSES[line["purpose"]]), translate(WORDS[line["outcome"]])]
         for line in held["checks"]
     ]
+    traits = [
+        [translate(TRAITS.get(line["trait"], line["trait"])), _read(line["enrolled_at"]), _read(line["ended_at"])]
+        for line in held["traits"]
+    ]
     return [
-        {"title": translate(_("Entry in the register of persons")), "head": [], "rows": entry},
-        {
-            "title": translate(_("Documents")),
-            "head": [translate(text) for text in (_("Kind"), _("Number"), _("State"), _("Valid from"), _("Valid until"))],
-            "rows": documents,
-        },
-        {
-            "title": translate(_("What happened to them")),
-            "head": [translate(text) for text in (_("Recorded"), _("Kind"), _("Event"), _("By"), _("State after"))],
-            "rows": history,
-        },
-        {
-            "title": translate(_("Checks")),
-            "head": [translate(text) for text in (_("Time"), _("Organisation"), _("Purpose"), _("Answer"))],
-            "rows": checks,
-        },
-        {
-            "title": translate(_("Portraits and fingerprints")),
-            "head": [translate(text) for text in (_("Kind"), _("Enrolled"), _("Ended"))],
-            "rows": [[line["trait"], line["enrolled_at"], line["ended_at"] or "–"] for line in held["traits"]],
-        },
-        {
-            "title": translate(_("Messages to you")),
-            "head": [translate(text) for text in (_("Time"), _("Kind"), _("Channels"))],
-            "rows": [[line["created_at"], line["kind"], str(line["channel_count"])] for line in held["notices"]],
-        },
+        table(_("Entry in the register of persons"), (_("Field"), _("Value")), entry),
+        table(_("Documents"), (_("Kind"), _("Number"), _("State"), _("Valid from"), _("Valid until")), documents),
+        table(_("What happened to them"), (_("Recorded"), _("Kind"), _("Event"), _("By"), _("State after")), happened),
+        table(_("Checks"), (_("Time"), _("Organisation"), _("Purpose"), _("Answer")), checks),
+        table(_("Portraits and fingerprints"), (_("Kind"), _("Enrolled"), _("Ended")), traits),
+        table(_("Messages to you"), (_("Time"), _("Message")), [[one["at"], one["title"]] for one in told]),
     ]
 
 

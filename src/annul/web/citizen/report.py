@@ -19,6 +19,7 @@ import msgspec
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 from litestar import Request
 from litestar.datastructures import Cookie
+from markupsafe import Markup
 
 from annul import metrics
 from annul.errors import AnnulError, BadInput, NotFound
@@ -160,6 +161,8 @@ async def answer(office: Office, call: Call) -> Reply:
     changed = answers | given
     try:
         _hold(name, changed)
+        if name == "number" and "<" in changed["number"]:  # a pasted zone says what kind of document it is of
+            changed["kind"] = f"icao-9303/{document_of(changed).kind}"
         if name == "answers":
             changed |= await _send(office, call, changed)
     except AnnulError as error:
@@ -185,12 +188,19 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
         change = translate(_("Change"))
         rows = (
             (_("Document"), translate(KIND_NAMES[answers["kind"]]), "document"),
-            (_("Number"), pages.grouped(answers["number"]), "number"),
+            (_("Number"), _number(answers), "number"),
             (_("Holder"), answers["name"], "name"),
             (_("What happened"), f"{translate(what)}, {answers['when']}", "event"),
         )
         shown["rows"] = [(translate(text), value, f"/report/{draft}/{field}", change) for text, value, field in rows]
     return pages.page(call, f"citizen/report/{name}.html", form=form, status=status, **shown)
+
+
+def _number(answers: dict[str, Any]) -> Markup:
+    """Return the number as it is printed, in the face and direction of numbers."""
+    text = document_of(answers).number if "<" in answers["number"] else re.sub(r"[\s-]", "", answers["number"]).upper()
+    scheme = str(answers["kind"]).partition("/")[0]
+    return Markup('<span class="number" dir="ltr">{}</span>').format(pages.grouped(text, scheme))
 
 
 def _missing(answers: dict[str, Any], name: str) -> str:
@@ -364,4 +374,4 @@ def _state(_office: Office, call: Call, view: Any) -> dict[str, Any]:
 
 async def found(office: Office, call: Call) -> Reply:
     """Say what to do with a found card, and where it is handed in."""
-    return pages.page(call, "citizen/found.html", points=await office.found.points())
+    return pages.page(call, "citizen/found.html", points=await office.found.points(), hours=office.settings.provisional_hours)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annul.registry.citizen import OwnDocument
+from annul.web.pages import day
 from annul.web.words import KIND_NAMES, _, kind_shape
 
 KINDS: Final = (
@@ -55,6 +56,11 @@ GROUNDS: Final = (
     ("wrong_data", _("What is recorded about it is wrong")),
     ("other", _("Something else")),
 )
+
+AUTHORS: Final = {"(holder)": _("you"), "(public)": _("somebody without login")}
+"""Authors of entries who are no office."""
+
+TRAITS: Final = {"face": _("Portrait"), "finger": _("Fingerprint")}
 
 SAID: Final = {"me": _("This was me"), "not_me": _("This was not me")}
 
@@ -120,9 +126,7 @@ def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
     kind = kind_of(document)
     until = ""
     if document.valid_until_day and document.valid_until_day < 65_535:
-        until = (
-            translate(_("valid until %s")) % datetime.fromtimestamp(document.valid_until_day * 86_400, UTC).date().isoformat()
-        )
+        until = translate(_("valid until %s")) % isolated(day(document.valid_until_day).replace("-", "\u2011"))
     return {
         "shape": kind_shape(kind), "kind": translate(KIND_NAMES[kind]), "state": document.state, "disputed": document.disputed,
         "number": f"•••• {document.ends_with}" if document.ends_with else "", "note": until,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from annul.errors import AnnulError, BadInput, Forbidden, SourceDown
+from annul.likeness.attack import SENTENCES, STEPS
 from annul.likeness.comparison import REASONS
 from annul.likeness.process import FacePair, FingerSet
+from annul.registry.parties import Agreement
 from annul.registry.verification import Samples
 from annul.web import pages
 from annul.web.counter import reading, sealing
@@ -17,14 +20,18 @@ from annul.web.forms import Form
 from annul.web.words import _
 
 if TYPE_CHECKING:
+    from annul.records.check import Question
+    from annul.registry.verification import Verified
     from annul.web.call import Call, Reply
     from annul.web.office import Office
 
 PICTURES_BYTES_MAX: Final = 24 << 20
-"""Two photos of a telephone and some prints."""
+"""Two photos of a telephone and some prints, or six smaller photos."""
+FRAMES: Final = tuple(f"frame{n}" for n in range(1, STEPS + 1))
+"""Fields of the pictures that answer a challenge."""
 
 
-BLANK: Final = dict.fromkeys(("sealed", "supervised", "face", "portrait", "finger", "print"), "")
+BLANK: Final = dict.fromkeys(("sealed", "supervised", "exempt", "face", "portrait", "finger", "print"), "")
 
 
 class SealedForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,7 +45,7 @@ async def compare_page(office: Office, call: Call) -> Reply:
     sealing.open_question(office, call.session, call.body.sealed)
     if office.verifications is not None:
         office.verifications.warm()
-    return _page(call, Form({**BLANK, "sealed": call.body.sealed}))
+    return _page(office, call, Form({**BLANK, "sealed": call.body.sealed}))
 
 
 async def compare(office: Office, call: Call) -> Reply:
@@ -48,14 +55,14 @@ async def compare(office: Office, call: Call) -> Reply:
     try:
         texts, files = await reading.read_form(call, PICTURES_BYTES_MAX)
         hold_token(call, texts)
-        form = Form({**BLANK, "sealed": texts.get("sealed", ""), "supervised": texts.get("supervised", "")})
+        form = Form(BLANK | {name: texts[name] for name in ("sealed", "supervised", "exempt") if name in texts})
         question = sealing.open_question(office, call.session, form["sealed"])
-        found = await _verified(office, call, question, form, files)
+        found = await _verified(office, call, question, form, files, texts.get("challenge", ""))
     except Forbidden:
         raise
     except AnnulError as error:
-        form.refused(error, translate, {"live": "face", "reference": "portrait", "enrolled": "print"})
-        return _page(call, form, status=400)
+        form.refused(error, translate, {"live": "face", "reference": "portrait", "enrolled": "print", "fingerprint": "finger"})
+        return _page(office, call, form, status=400)
     told = shown(found.answer, office.now_us(), translate)
     told["small"] = [*(translate(REASONS[reason]) for reason in found.reasons if reason in REASONS), *told["small"]]
     remember(office, call, told, question.purpose)
@@ -63,23 +70,34 @@ async def compare(office: Office, call: Call) -> Reply:
     return await answer_page(office, call, told, sealed=sealed, answer=found.answer)
 
 
-async def _verified(office: Office, call: Call, question: Any, form: Form, files: dict[str, bytes]) -> Any:
+async def _verified(
+    office: Office, call: Call, question: Question, form: Form, files: dict[str, bytes], challenge: str
+) -> Verified:
     if office.verifications is None:
         raise SourceDown("This process compares nobody.")
     if "face" not in files and "finger" not in files:
         raise BadInput(_("Take a picture of the bearer, or scan a finger."), where="face")
-    face = FacePair(files["face"], files.get("portrait", b"")) if "face" in files else None
+    frames = [files[name] for name in FRAMES if name in files]
+    face = FacePair(files["face"], files.get("portrait", b""), frames) if "face" in files else None
     finger = FingerSet(files["finger"], [files["print"]] if "print" in files else []) if "finger" in files else None
     samples = Samples(
-        face=face, finger=finger, finger_exempt=False, chip=None, supervised=form["supervised"] == "yes",
-        device="counter-camera",
+        face=face, finger=finger, finger_exempt=form["exempt"] == "yes", chip=None, supervised=form["supervised"] == "yes",
+        device="counter-camera", challenge=challenge if face else "",
     )  # fmt: skip
     return await office.verifications.verify(call.principal, question, samples)
 
 
-def _page(call: Call, form: Form, *, status: int = 200) -> Reply:
-    agreement = call.principal.agreement
-    enrolled = bool(agreement and agreement.capture.enrolled)
+def _page(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:
+    """Render the form; with a challenge of its own where the agreement demands one, for none is answered twice."""
+    capture = (call.principal.agreement or Agreement()).capture
+    asked = None
+    if capture.challenge and office.verifications is not None:
+        with contextlib.suppress(AnnulError):  # the seal is broken: the form says so already
+            question = sealing.open_question(office, call.session, form["sealed"])
+            asked = office.verifications.challenge(call.principal, question.document)
+    translate = pages.translator(call)
+    steps = [(name, translate(SENTENCES[action])) for name, action in zip(FRAMES, asked.actions, strict=True)] if asked else []
     return pages.page(
-        call, "counter/compare.html", status=status, form=form, **frame(call), enrolled=enrolled, headers=pages.CAMERA
-    )
+        call, "counter/compare.html", status=status, form=form, **frame(call), capture=capture, steps=steps,
+        challenge=asked.token if asked else "", headers=pages.CAMERA,
+    )  # fmt: skip

@@ -6,14 +6,13 @@ The QR code is the address of the public page; the receipt stands behind its "#"
 from __future__ import annotations
 
 import io
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from markupsafe import Markup
 
 from annul.proof.receipt import COMPACT_PREFIX, to_compact
+from annul.web import typeset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,14 +50,7 @@ def pdf(receipt: Mapping[str, Any], base_url: str, words: Mapping[str, Any]) -> 
         words: what stands on it, translated: title, lang, outcome, word, means, next (list), facts (list of pairs), hint,
             alt, foot.
     """
-    import typst
-
     drawn = io.BytesIO()
     _qr(receipt, base_url).save(drawn, kind="svg", scale=4, border=QR_MODULE, light="#fff", xmldecl=False)
     inputs = {"words": msgspec.json.encode(words).decode(), "qr": drawn.getvalue().decode()}
-    return bytes(typst.compile(_template(), sys_inputs=inputs, format="pdf", pdf_standards=["ua-1"]))
-
-
-@cache
-def _template() -> bytes:
-    return (resources.files("annul.web") / "templates" / "counter" / "receipt.typ").read_bytes()
+    return typeset.pdf("counter/receipt.typ", inputs)

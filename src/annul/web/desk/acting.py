@@ -85,7 +85,7 @@ ACTS: Final = {
     "report": ActPage(
         _("Report this document lost or stolen"), _("From the moment you send this, every check point refuses it."),
         _("A report of theft is never lifted; one of loss only in person, and only if nobody else had the card."),
-        _("Report it"), False, ("police", "issuer"), _("Stopped"),
+        _("Report it"), False, ("police", "issuer"), _("Report recorded"),
     ),
     "confirm": ActPage(
         _("Confirm the provisional report"), _("The report then stands until it is lifted; it does not lapse any more."),

@@ -16,9 +16,9 @@ from annul.web.call import Call, Reply
 from annul.web.counter.reading import CheckForm, fields_of
 from annul.web.desk.frame import act_for, card_of, happened, issued_by, kind_of, options, show
 from annul.web.desk.searching import one_of
-from annul.web.desk.words import CARD_STATES, EVENTS, KEEPERS, PROOFS, REPORT_STATES
+from annul.web.desk.words import CARD_STATES, KEEPERS, PROOFS, REPORT_STATES
 from annul.web.forms import Form
-from annul.web.words import KIND_NAMES, KINDS, STATES, _, kind_shape
+from annul.web.words import EVENTS, KIND_NAMES, KINDS, STATES, _, kind_shape
 
 if TYPE_CHECKING:
     from annul.registry.documents import Known

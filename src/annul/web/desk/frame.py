@@ -13,8 +13,7 @@ from annul.registry.act import Act, Idempotency
 from annul.registry.searches import DocumentFound, SearchShown
 from annul.web import pages
 from annul.web.call import Call, Reply
-from annul.web.desk.words import EVENTS
-from annul.web.words import KIND_NAMES, _, kind_shape
+from annul.web.words import EVENTS, KIND_NAMES, _, kind_shape
 
 if TYPE_CHECKING:
     from annul.registry.history import Line

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Short = Annotated[str, Meta(max_length=200)]
 TYPED: Final = 0
 """Place of the document that was typed and that the register has no row of."""
-BUSY: Final = ("suspended", "reported_lost", "reported_stolen")
 
 
 class Search(msgspec.Struct, forbid_unknown_fields=True):

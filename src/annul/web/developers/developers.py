@@ -68,12 +68,12 @@ async def sandbox_page(_office: Office, call: Call) -> Reply:
 
 
 def _json(document: dict[str, str]) -> Markup:
-    return Markup('<code dir="ltr">{}</code>').format(msgspec.json.format(msgspec.json.encode(document), indent=0).decode())
+    return Markup('<code dir="ltr">{}</code>').format(msgspec.json.encode(document).decode().replace('","', '", "'))
 
 
 def _outcomes(code: str) -> str:
     """Return what a status leads to by the default policy: one outcome, or the one in person and the one at a distance."""
-    verdict = DEFAULT_POLICY.status[StatusCode(code)]
+    verdict = DEFAULT_POLICY.status[StatusCode[code]]
     return " / ".join(dict.fromkeys(verdict.outcome(channel).value for channel in Channel))
 
 

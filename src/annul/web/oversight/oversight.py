@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -115,9 +114,7 @@ async def overview(office: Office, call: Call) -> Reply:
         translate(_("Checks by outcome, every half hour of the last day (UTC)")), labels, series,
         first_column=translate(_("Half hour from")),
     )  # fmt: skip
-    disputes = await office.oversight.disputes()
-    ages = [(office.now_us() - one.opened_at_us) // DAY_US for one in disputes]
-    counted = [sum(low <= age < high for age in ages) for low, high in _classes()]
+    counted = await office.oversight.disputes_by_age([limit for limit, _words in AGES[:-1]])
     by_age = plots.columns(
         translate(_("Open disputes by age")), [translate(words) for _limit, words in AGES], counted,
         name=translate(_("Disputes")), first_column=translate(_("Age")),
@@ -129,11 +126,6 @@ async def overview(office: Office, call: Call) -> Reply:
         call, "overview.html", numbers=numbers(health, translate), at_us=health.at_us, outcomes=outcomes, by_age=by_age,
         percentiles=percentiles, age=f"{behind_s:.1f} s", position=office.listings.position,
     )  # fmt: skip
-
-
-def _classes() -> list[tuple[int, int]]:
-    limits = [0, *(limit for limit, _words in AGES)]
-    return list(pairwise(limits))
 
 
 def numbers(health: Health, translate: Translate) -> list[dict[str, Any]]:

@@ -242,10 +242,9 @@
 
   // -- the camera on the page of the comparison --------------------------------------------------------------------------------
 
-  const camera = () => {
-    const place = document.getElementById("camera");
-    const field = document.getElementById("face");
-    if (!place || !field || !navigator.mediaDevices) return;
+  const camera = (place) => {
+    const field = document.getElementById(place.dataset.camera);
+    if (!field || !navigator.mediaDevices) return;
     place.hidden = false;
     place.className = "camera";
     const open = make("button", place.dataset.start, { type: "button", className: "govuk-button govuk-button--secondary" });
@@ -305,7 +304,7 @@
     const photo = document.getElementById("photo");
     photo?.addEventListener("change", () => { if (photo.files.length) photo.form.requestSubmit(); });
     station();
-    camera();
+    document.querySelectorAll("[data-camera]").forEach(camera);
     putPortrait();
     document.querySelector('form[action="/counter/compare"]')?.addEventListener("submit", openComparison);
     if (place) { await showWaiting(); await send(); }
