@@ -30,6 +30,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from annul import errors
+from annul.likeness import attack, comparison
 from annul.records.check import SENTENCES
 from annul.web.problem import PROBLEMS
 
@@ -47,9 +48,11 @@ EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 GAP: Final = re.compile(r"%(?:\(\w+\))?[.\d]*[sdf]")
 HEADER_NOISE: Final = (b'"Project-Id', b'"Report-Msgid', b'"POT-', b'"PO-Rev', b'"Last-Tr', b'"Language-Team', b'"Generated-By')
 RAISED: Final = frozenset(name for name, kind in vars(errors).items() if isinstance(kind, type))
+MALFORMED: Final = "malformed"
+"""What schemes raise their errors by: message, then next step."""
 ERROR_FILES: Final = (
     "records/document.py", "records/scheme.py", "records/schemes/*.py", "web/auth.py", "web/doors.py", "web/forms.py",
-    "web/pages.py", "web/public.py", "web/*/*.py",
+    "web/pages.py", "web/public.py", "web/*/*.py", "registry/verification.py", "likeness/samples.py", "likeness/process.py",
 )  # fmt: skip
 """Where errors come from that people meet on pages; those that programs meet stay in English."""
 
@@ -69,6 +72,7 @@ def texts() -> dict[str, set[str]]:
             found[room_of(path)].add(text)
     found[SHELL] |= set(SENTENCES.values()) | {kind.title for kind in PROBLEMS.values()}
     found[SHELL] |= {kind.mend for kind in PROBLEMS.values() if kind.mend}
+    found["counter"] |= set(comparison.REASONS.values()) | set(attack.SENTENCES.values())
     everywhere = set().union(*found.values())
     found[ERRORS] |= set(raised()) - everywhere
     shared = found[SHELL]
@@ -82,12 +86,40 @@ def raised() -> Iterator[str]:
     """Yield the messages and next steps of errors that rooms raise and pages show."""
     for pattern in ERROR_FILES:
         for file in sorted(ROOT.glob(pattern)):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            known = dict(_constants(tree))
+            for node in ast.walk(tree):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                     name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                    if name in RAISED:
-                        given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "mend")]
-                        yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+                    if name in RAISED or name == MALFORMED:
+                        texts_at = node.args[: 2 if name == MALFORMED else 1]
+                        given = [*texts_at, *(word.value for word in node.keywords if word.arg == "mend")]
+                        yield from (text for one in given if (text := _said(one, known)) is not None)
+
+
+def _constants(tree: ast.Module) -> Iterator[tuple[str, object]]:
+    """Yield name and value of a module's constants."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        value = getattr(node, "value", None)
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
+                yield target.id, value.value
+
+
+def _said(node: ast.expr, known: dict[str, object]) -> str | None:
+    """Return the text that an expression always is: a constant, a constant's name, or both put together; else None."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.Name):
+        text = known.get(node.id)
+        return text if isinstance(text, str) else None
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+    if not all(isinstance(part, ast.Constant) or (isinstance(part, ast.Name) and part.id in known) for part in parts):
+        return None
+    return "".join(str(part.value if isinstance(part, ast.Constant) else known[part.id]) for part in parts)  # type: ignore[attr-defined]
 
 
 def read(file: Path) -> Catalog:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from annul import metrics
 
@@ -62,6 +62,32 @@ def test_every_alert_says_what_is_wrong_and_the_next_step() -> None:
         for rule in group["rules"]:
             assert set(rule["annotations"]) == {"summary", "description", "next"}, rule["alert"]
             assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_every_alert_has_its_line_in_the_book_for_the_night() -> None:
+    """The book names all alerts with their severity, and none that is gone."""
+    rules = yaml.safe_load((OPS / "prometheus" / "annul.rules.yml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"]: rule["labels"]["severity"] for group in rules["groups"] for rule in group["rules"]}
+    book = (OPS.parent / "docs" / "operate.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `(Annul\w+)` \| (page|ticket) \| .", book, re.MULTILINE)) == alerts
+
+
+def test_every_count_is_kept_by_somebody() -> None:
+    """A count that nothing moves would keep its alert silent for ever."""
+    source = "".join(
+        file.read_text(encoding="utf-8") for file in (OPS.parent / "src").rglob("*.py") if file.name != "metrics.py"
+    )
+    named = [name for name, value in vars(metrics).items() if isinstance(value, (Counter, Gauge, Histogram))]
+    assert len(named) >= 15
+    silent = [name for name in named if not re.search(rf"metrics\.{name}\b[^=]*?\.(inc|set|observe|labels)\(", source)]
+    assert silent == []
+
+
+def test_a_number_that_can_fall_is_that_of_its_last_writer() -> None:
+    """The largest of all processes, dead ones included, would keep an alert firing after everything is well again."""
+    gauges = {name: value._multiprocess_mode for name, value in vars(metrics).items() if isinstance(value, Gauge)}
+    assert {name for name, mode in gauges.items() if mode == "max"} == {"POSITION", "SEALED"}  # these only grow
+    assert set(gauges.values()) == {"max", "mostrecent"}
 
 
 def test_the_five_numbers_of_oversight_stand_first_on_the_dashboard() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from annul.roles import Role, Template, reap_orphans
+from tests.waiting import WAIT_S, until
 
-WAIT_S = 20
 ROLE = """
 import os, signal, socket, sys, time
 from annul.roles import stand_by
 loads = []
-arguments = stand_by(socket.socket(fileno=int(sys.argv[2])), lambda: loads.append(os.getpid()))
+arguments = stand_by(socket.socket(fileno=int(sys.argv[2])), [lambda: loads.append(os.getpid())])
 if arguments is None:
     sys.exit(0)
 what, told = arguments
@@ -50,10 +50,7 @@ def template() -> Iterator[Template]:
 
 
 def _text(path: Path) -> list[str]:
-    deadline = time.monotonic() + WAIT_S
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(path.exists, path.name)
     return path.read_text().split()
 
 

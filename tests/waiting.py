@@ -14,10 +14,10 @@ PAUSE_S = 0.02
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], what: str = "it") -> Found:
+def until(look: Callable[[], Found], what: str = "it", *, pause_s: float = PAUSE_S) -> Found:
     """Look until something is found that is true, and return it; AssertionError when it does not come."""
     deadline = time.monotonic() + WAIT_S
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what} did not come within {WAIT_S:.0f} s"
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
     return found

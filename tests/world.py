@@ -8,7 +8,6 @@ index of checks, every receipt handed out, every report acknowledged.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,24 +32,27 @@ from annul.registry.people.rows import IN_FORCE
 from annul.registry.postgres import Embedded
 from annul.registry.sealer import verify_logs
 from annul.registry.slots import value_of
+from tests.waiting import until
 
 ROUNDS_MAX = 5
 """Looks at a running annul before a contradiction counts although the log went on meanwhile."""
-SETTLE_WAIT_S = 60
 
 
 def settled(home: Path, conninfo: str | None = None) -> None:
     """Wait until table, seals and index have caught up with what was acknowledged; the followers do it within a second."""
-    deadline = time.monotonic() + SETTLE_WAIT_S
     behind = ["everything"]
-    while behind and time.monotonic() < deadline:
+
+    def level() -> bool:
         try:
-            behind = _behind(home, conninfo or Embedded(home).conninfo)
+            behind[:] = _behind(home, conninfo or Embedded(home).conninfo)
         except (psycopg.Error, AnnulError, OSError) as error:
-            behind = [type(error).__name__]
-        if behind:
-            time.sleep(0.1)
-    assert not behind, f"not caught up after {SETTLE_WAIT_S} s: {', '.join(behind)}"
+            behind[:] = [type(error).__name__]
+        return not behind
+
+    try:
+        until(level, pause_s=0.1)
+    except AssertionError as late:
+        raise AssertionError(f"not caught up: {', '.join(behind)}") from late
 
 
 def _behind(home: Path, conninfo: str) -> list[str]:

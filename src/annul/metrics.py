@@ -30,9 +30,9 @@ REFUSED_AFTER_SECONDS = Histogram(
 REQUESTS = Counter("annul_requests", "Requests by route template, method and status.", ["route", "method", "status"])
 POSITION = Gauge("annul_position", "Register position the listings table has applied.", multiprocess_mode="max")
 TABLE_AGE_SECONDS = Gauge(
-    "annul_table_age_seconds", "Seconds since the follower last caught up with the register.", multiprocess_mode="max"
+    "annul_table_age_seconds", "Seconds since the follower last caught up with the register.", multiprocess_mode="mostrecent"
 )
-CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="max")
+CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="mostrecent")
 SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
 STALE_VERIFIERS = Gauge(
     "annul_stale_verifiers", "Terminals whose newest answer of a day was not live.", multiprocess_mode="mostrecent"

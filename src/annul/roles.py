@@ -1,12 +1,14 @@
 """Keep the processes of one machine: forked from a template that has loaded the code, watched, started again when they die.
 
 To load the code takes a worker a second or two, to fork a few milliseconds. So one process, the *template*, loads it once
-and does nothing else: it opens no file, no thread and no loop, so that every fork of it is a clean start. A role is forked
-twice and the process in between ends, so that the supervisor inherits the role, hears of its end and its exit code, and
-the role never depends on the template again.
+and does nothing else: it opens no file, no thread and no loop, so that every fork of it is a clean start. It loads in stages:
+a role that needs little code is forked as soon as that is there, and loads the rest itself. A role is forked twice and the
+process in between ends, so that the supervisor inherits the role, hears of its end and its exit code, and the role never
+depends on the template again.
 
     template = Template([sys.executable, "-m", "annul.app"], environment, descriptors)
-    process = template.fork(["worker", "0", "5"], environment)
+    first = template.fork(["worker", "0", "5"], environment, stage=1)
+    process = template.fork(["worker", "1", "5"], environment)
     process.poll(), process.terminate(), process.wait(20)
 
 The template's side is `stand_by`: it returns in a forked role only, with the role's arguments.
@@ -19,6 +21,7 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -41,8 +44,11 @@ RESTART_PAUSE_S: Final = 0.05
 RESTART_PAUSE_MAX_S: Final = 2.0
 STEADY_S: Final = 5.0
 """A role that lived so long is started again without delay."""
+WHOLE: Final = 1 << 10
+"""Stage of a role that needs all code."""
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -104,16 +110,18 @@ class Template:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._channel, self._process = self._start()
 
-    def fork(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
+    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], *, stage: int = WHOLE) -> Process:
         """Start a role.
 
         Args:
             environment: variables the role gets besides those of the template.
+            stage: how many stages of the code the role waits for; it may have more.
 
         Raises:
             SourceDown: the template does not come up.
         """
-        request = json.dumps({"arguments": list(arguments), "environment": dict(environment)}).encode()
+        wanted = {"arguments": list(arguments), "environment": dict(environment), "stage": stage}
+        request = json.dumps(wanted).encode()
         for _ in range(2):
             with contextlib.suppress(OSError, ValueError):  # it died, or does not answer: once more with a new one
                 self._channel.send(request)
@@ -155,25 +163,35 @@ class Template:
         return ours, process
 
 
-def stand_by(channel: socket.socket, load: Callable[[], None]) -> list[str] | None:
-    """Load the code, then fork a role for every request; runs in the template.
+def stand_by(channel: socket.socket, stages: Sequence[Callable[[], None]]) -> list[str] | None:
+    """Load the code, and fork a role for every request; runs in the template.
+
+    Args:
+        stages: what loads the code, a part each. Between two parts roles are forked for which those loaded are enough.
 
     Returns:
         In a forked role its arguments; in the template itself None, when the supervisor has gone.
     """
     supervisor = os.getppid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    load()
-    gc.collect()
-    gc.freeze()  # the collector of a role need not touch, and so copy, what all of them share
-    while raw := channel.recv(MESSAGE_BYTES_MAX):
+    loaded = 0
+    gc.disable()  # nearly all of what is loaded stays, and looking at it again and again takes a fifth of the time
+    while True:
+        if loaded < len(stages) and not select.select([channel], [], [], 0)[0]:
+            loaded = _load(stages, loaded)
+            continue
+        raw = channel.recv(MESSAGE_BYTES_MAX)
+        if not raw:
+            return None
+        wanted = json.loads(raw)
+        while loaded < min(wanted["stage"], len(stages)):
+            loaded = _load(stages, loaded)
         between = os.fork()
         if between:
             os.waitpid(between, 0)
             continue
         if os.fork():
             os._exit(0)
-        wanted = json.loads(raw)
         _be_adopted(supervisor)
         channel.send(str(os.getpid()).encode())
         channel.close()
@@ -182,9 +200,25 @@ def stand_by(channel: socket.socket, load: Callable[[], None]) -> list[str] | No
             os.environ.pop(name, None)
         os.environ.update(wanted["environment"])
         os.setsid()
+        gc.enable()
         ctypes.CDLL(None).prctl(_PR_SET_NAME, "-".join(["annul", *arguments[:2]]).encode()[:15], 0, 0, 0)
         return arguments
-    return None
+
+
+def _load(stages: Sequence[Callable[[], None]], loaded: int) -> int:
+    """Load the next stage; return how many are loaded."""
+    stages[loaded]()
+    if loaded + 1 == len(stages):
+        gc.collect()
+    gc.freeze()  # the collector of a role need not touch, and so copy, what all of them share
+    return loaded + 1
+
+
+def forbid_core_dumps() -> None:
+    """Make this process leave no core dump, so that a crash writes no secret and no sample to disk. Call it first."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _be_adopted(supervisor: int) -> None:
@@ -228,9 +262,9 @@ class Role:
     pause_s: float = RESTART_PAUSE_S
     start_at: float = 0.0  # monotonic time of the next start while down
 
-    def start(self, template: Template, environment: Mapping[str, str]) -> None:
-        """Start the process; it is told to stop when the supervisor dies."""
-        self.process = template.fork(self.arguments, environment)
+    def start(self, template: Template, environment: Mapping[str, str], *, stage: int = WHOLE) -> None:
+        """Start the process; it is told to stop when the supervisor dies. See `Template.fork`."""
+        self.process = template.fork(self.arguments, environment, stage=stage)
         self.started_at = time.monotonic()
 
     def died(self, now: float) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from annul.cli import run
 
-START_WAIT_S = 110
+START_WAIT_S = 240
 
 
 @dataclass(frozen=True)

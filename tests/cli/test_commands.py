@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from annul import __version__
 from annul.cli import COMMANDS, run
 from annul.cli.frame import Exit, exit_of, text_of
-from annul.cli.manual import manual
+from annul.cli.manual import ROUTE_COMMANDS, ROUTES_WITHOUT, manual
 from annul.client import Unreachable
 from annul.errors import BadInput, Forbidden, OverQuota, SourceDown, TransitionRefused
 
@@ -37,9 +38,19 @@ def test_the_manual_is_what_the_commands_say() -> None:
 
 def test_every_command_takes_json() -> None:
     """No command's help lacks --json."""
-    for block in manual().split("\n## ")[1:]:
+    for block in manual().split("\n## annul ")[1:]:
         if "\nCommands:\n" not in block:
             assert "--json" in block, block.splitlines()[0]
+
+
+def test_every_route_has_a_command_or_a_reason() -> None:
+    """The command line can do everything the API can do; what it leaves out, it leaves out on purpose."""
+    from annul.web.routes import ROUTES
+
+    routes = {f"{route.method} {route.path}" for route in ROUTES if not route.page}
+    assert routes == ROUTE_COMMANDS.keys() | ROUTES_WITHOUT.keys()
+    commands = set(re.findall(r"^## annul (.+)$", manual(), re.MULTILINE))
+    assert {name for names in ROUTE_COMMANDS.values() for name in names.split(", ")} <= commands
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

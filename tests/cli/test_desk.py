@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import Annul
+from tests.waiting import until
 
 
 def passport(folder: Path, number: int) -> Path:
@@ -54,11 +54,11 @@ def test_a_dispute_ends_in_a_recall_by_commands(annul: Annul, tmp_path: Path) ->
     annul("dispute", "note", raised["dispute"], "--text", "showed the document", "--json")
     done = annul("dispute", "decide", raised["dispute"], "--decision", "corrected", "--reason", "mistake")
     assert "CORRECTED" in done.out
-    until = time.monotonic() + 30
-    found: list[dict[str, Any]] = []
-    while not found:
-        assert time.monotonic() < until
-        found = [each for each in annul("recall", "list", "--json").json["recalls"] if told in each["note"]]
+
+    def recalled() -> list[dict[str, Any]]:
+        return [each for each in annul("recall", "list", "--json").json["recalls"] if told in each["note"]]
+
+    found = until(recalled, "the recall")
     assert annul("recall", "acknowledge", found[0]["recall"]).code == 0
     reach = annul("dispute", "show", raised["dispute"], "--json").json["reach"]
     assert (reach["checks"], reach["acknowledged"]) == (1, 1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from tests.cli.conftest import Annul, demo_of
 from tests.registry.people.test_enrolment import template as finger_template
 from tests.registry.review.clinic import number as citizen_number
+from tests.waiting import until
 
 NUMBER = "440524198001010013"
 
@@ -38,9 +38,10 @@ def test_a_list_of_persons_from_dry_run_to_undo(annul: Annul, tmp_path: Path) ->
     assert (dry["good"], dry["bad"]) == (2, {"name-not-letters": {"count": 1, "first_lines": [3]}})
     made = annul("person", "import", lists, "--evidence", "list 1", "--json").json
     assert made["state"] == "in_force"
-    until = time.monotonic() + 20
-    while not next(each for each in annul("person", "imports", "--json").json if each["id"] == made["id"])["applied"]:
-        assert time.monotonic() < until
+    until(
+        lambda: next(each for each in annul("person", "imports", "--json").json if each["id"] == made["id"])["applied"],
+        "the imported persons",
+    )
     assert named(annul, card, "李雷") == "M1"
     renamed = annul("person", "rename", "--number", NUMBER, "--name", "李大雷", "--json").json
     assert [named(annul, card, name) for name in ("李大雷", "李雷", "韩梅")] == ["M1", "M1", "M2"]

@@ -12,6 +12,7 @@ import pytest
 from annul.demo.samples import MAKERS
 from annul.records.codes import StatusCode
 from tests.cli.conftest import Annul, demo_of
+from tests.waiting import until
 
 EXITS = {"PASS": 0, "REFER": 10, "STOP": 11, "NO_ANSWER": 12}
 
@@ -187,12 +188,10 @@ def test_both_logs_verify_completely_and_prove_single_entries(annul: Annul, demo
 def test_who_asked_can_be_asked(annul: Annul) -> None:
     """A check appears in the asker's list with its receipt, and in the document's, which needs a case."""
     asked = annul("check", "--sample", "S11", "--reference", "who-asked", "--json").json
-    found: list[str] = []
-    for _ in range(200):
-        found = [row["check"] for row in annul("checks", "list", "--limit", "50", "--json").json]
-        if asked["check"] in found:
-            break
-    assert asked["check"] in found
+    until(
+        lambda: asked["check"] in [row["check"] for row in annul("checks", "list", "--limit", "50", "--json").json],
+        "the check in the index",
+    )
     assert annul("checks", "show", asked["check"], "--json").json["receipt"] == asked["receipt"]
     about = annul("checks", "about", "--sample", "S11", "--case", "T-2", "--json").json
     assert asked["check"] in [row["check"] for row in about]
@@ -207,19 +206,13 @@ def test_a_new_party_gets_a_key_that_can_be_revoked(annul: Annul, demo_home: Pat
     monkeypatch.setenv("ANNUL_KEY", issued["token"])
     monkeypatch.setenv("ANNUL_URL", demo_of(demo_home)["url"])
     asked = ("check", "--sample", "S10", "--purpose", "hotel-check-in")
-    for _ in range(500):
-        if annul(*asked).code == 11:
-            break
-    assert annul(*asked).code == 11
+    until(lambda: annul(*asked).code == 11, "the key")
     monkeypatch.delenv("ANNUL_KEY")
     monkeypatch.delenv("ANNUL_URL")
     assert "hotel-9" in annul("party", "list").out
     assert annul("party", "key", "revoke", issued["id"]).code == 0
     monkeypatch.setenv("ANNUL_KEY", issued["token"])
-    for _ in range(500):
-        if annul(*asked).code == 12:
-            break
-    assert annul(*asked).code == 12
+    until(lambda: annul(*asked).code == 12, "the end of the key")
 
 
 def test_the_doctor_finds_a_running_demo_well(annul: Annul, demo_home: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annul.listings import native
+from annul import compiled
 
 
 def planted(folder: Path, code: bytes, digest: bytes | None = None) -> str:
@@ -23,7 +23,7 @@ def planted(folder: Path, code: bytes, digest: bytes | None = None) -> str:
 def test_an_object_file_is_read_from_the_users_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NUMBA_CACHE_DIR comes first."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "own"))
-    assert native._read(planted(tmp_path / "own", b"code")) == b"code"
+    assert compiled.read(planted(tmp_path / "own", b"code")) == b"code"
 
 
 def test_a_folder_that_others_may_write_to_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,24 +32,24 @@ def test_a_folder_that_others_may_write_to_is_passed_over(tmp_path: Path, monkey
     name = planted(shared, b"evil")
     shared.chmod(0o777)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(shared))
-    assert native._read(name) is None
+    assert compiled.read(name) is None
     shared.chmod(0o755)
     (tmp_path / "link").symlink_to(shared)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "link"))
-    assert native._read(name) is None
+    assert compiled.read(name) is None
 
 
 def test_a_damaged_object_file_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A torn or flipped cache file costs a compilation, nothing else."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "own"))
-    assert native._read(planted(tmp_path / "own", b"code", bytes(32))) is None
+    assert compiled.read(planted(tmp_path / "own", b"code", bytes(32))) is None
 
 
 def test_written_code_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache folder is made when it is missing; where it cannot be made, the next one serves."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "a" / "b"))
-    native._write("annul-y.o", b"some code")
-    assert native._read("annul-y.o") == b"some code"
+    compiled.keep("annul-y.o", b"some code")
+    assert compiled.read("annul-y.o") == b"some code"
     assert sorted(os.listdir(tmp_path / "a" / "b")) == ["annul-y.o"]
 
 

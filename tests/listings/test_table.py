@@ -24,6 +24,7 @@ from annul.listings.control import CONTROL_FILE
 from annul.listings.table import BLOCK_SLOTS, PAGE, Table
 from annul.records.codes import Coverage
 from annul.records.status import State
+from tests.waiting import WAIT_S
 
 KEYS = np.random.default_rng(7).bytes(16 * 20_000)
 BOOT_A, BOOT_B = bytes(15) + b"a", bytes(15) + b"b"
@@ -178,7 +179,7 @@ def test_readers_in_other_processes_never_see_less_than_was_acknowledged(tmp_pat
             writer.put(keys(0, 2_000), full(2_000, pack(State.current, version)))
             writer.put(keys(2_000 + version * 400, 2_400 + version * 400), full(400, LOST))
             writer.set_applied(version, version)
-        out, _ = reader.communicate(timeout=30)
+        out, _ = reader.communicate(timeout=WAIT_S)
         assert reader.returncode == 0
         rounds, generation = map(int, out.split())
         assert rounds >= 1
@@ -458,7 +459,7 @@ def test_reached_waits_for_a_position_and_gives_up_in_time(tmp_path: Path) -> No
 
     async def story(writer: ListingsWriter, reader: Listings) -> None:
         assert not await reader.reached(1, 0.002)
-        waiting = asyncio.create_task(reader.reached(1, 5))
+        waiting = asyncio.create_task(reader.reached(1, WAIT_S))
         await asyncio.sleep(0)
         writer.set_applied(1, 1)
         assert await waiting

@@ -25,7 +25,7 @@ from tests.scenarios.conftest import clean_environment
 from tests.world import check_everything, settled
 
 LISTED = {"scheme": "ru-internal", "series": "7901", "number": "000007"}
-STOP_WAIT_S = 120
+STOP_WAIT_S = 240
 
 
 @dataclass

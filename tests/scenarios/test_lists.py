@@ -8,12 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from tests.scenarios.conftest import Fields, Town
+from tests.waiting import until
 
-WAIT_S = 120
 BAD = (
     b"45O9,123456",
     b"4509,12345",
@@ -115,9 +114,7 @@ def test_an_import_killed_in_the_middle_goes_on_and_loses_nothing(town: Town, tm
     staging = town.home / "listings" / "staging"
     command = [sys.executable, "-m", "annul", "import", str(file), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + WAIT_S
-    while process.poll() is None and not any(staging.rglob("*")) and time.monotonic() < deadline:
-        time.sleep(0.002)
+    until(lambda: process.poll() is not None or any(staging.rglob("*")), "the import", pause_s=0.002)
     assert process.poll() is None, "the import was over before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

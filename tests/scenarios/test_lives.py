@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import time
 
 import httpx
 
@@ -18,8 +17,7 @@ from annul.registry.postgres import Embedded
 from annul.registry.register import Recorded, Register
 from annul.registry.store import Fresh
 from tests.scenarios.conftest import Fields, Town
-
-WAIT_S = 60
+from tests.waiting import until
 
 
 def refused_by_rule(answered: httpx.Response, rule: int) -> bool:
@@ -68,10 +66,7 @@ def test_a_provisional_report_lapses_by_itself(town: Town) -> None:
         return await register.report(Act("police-desk"), document, "lost", happened_at_us=now_us(), proof=Proof.phone)
 
     report = asyncio.run(call_in())
-    deadline = time.monotonic() + WAIT_S
-    while (code := town.code(card)) == "S12" and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert code == "V00"
+    until(lambda: town.code(card) == "V00", "the end of the suspension", pause_s=0.1)
     shown = town.http.get(f"/v1/reports/{report.id}", headers=town.headers("police")).json()
     assert shown["state"] == "lapsed"
 

@@ -172,6 +172,7 @@ async def prepare(home: Path, conninfo: str, fields: list[DocumentFields], stack
     writer.put(blind(b"".join(block(each) for each in documents)), np.array([a for a, _ in flags], np.uint64))
     writer.put(blind(b"".join(number_block(each) for each in documents)), np.array([b for _, b in flags], np.uint64))
     writer.set_coverage({"cn-resident": Coverage.whole_life})
+    writer.set_key_epoch(keys.epoch)
     ListingsWriter(home / PEOPLE_FOLDER).close()  # no register of persons
     pool = store.Fresh(conninfo)
     office = parties.Parties(pool, _NoSnapshot(), now_us)

@@ -121,8 +121,12 @@ def save(file: Path, value: Any) -> None:
     """Write a value as JSON. Raises BadInput when the file cannot be written."""
     import msgspec
 
+    _write(file, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def _write(file: Path, content: bytes) -> None:
     try:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+        file.write_bytes(content)
     except OSError as error:
         raise BadInput(f"The file cannot be written: {error.strerror}.", where=str(file)) from None
 
@@ -166,6 +170,90 @@ _COLUMNS: Final = {
 }  # fmt: skip
 
 Limit = Annotated[int, typer.Option(min=1, max=500, help="At most this many.")]
+
+
+_SEVEREST: Final = ("NO_ANSWER", "STOP", "REFER", "PASS")
+
+
+@checks_app.command("ask")
+@takes_groups
+def checks_ask(
+    where: Where,
+    show: Show,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="One question a line (JSON, as POST /v1/checks takes it); - for standard input."),
+    ],
+    answers_file: Annotated[
+        Path | None, typer.Option("--answers", help="Save the whole answers in this file, one a line.")
+    ] = None,
+) -> int:
+    """Ask any number of checks in batches, each with its receipt; answers come in the order of the questions.
+
+    Exit code: that of the most serious answer: 12 NO_ANSWER, 11 STOP, 10 REFER, 0 when all PASS.
+    """
+    import msgspec
+
+    from annul.cli.progress import progress
+
+    questions = _questions(file)
+    answers: list[Answer] = []
+    with where.client("bank") as annul, progress("Asking", len(questions), "checks") as advance:
+        for answer in annul.ask_many(questions):
+            answers.append(answer)
+            advance(1)
+    if answers_file:
+        _write(answers_file, b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers))
+    rows = [
+        {"line": line, "outcome": answer.outcome, "status": answer.status.code, "check": answer.check}
+        for line, answer in enumerate(answers, 1)
+    ]
+    if show.json_wanted:
+        show.result(answers, "")
+    else:
+        show.table(rows, {"line": "line", "outcome": "outcome", "status": "status", "check": "check"}, empty="No questions.")
+    given = {answer.outcome for answer in answers}
+    return OUTCOME_EXITS[next((outcome for outcome in _SEVEREST if outcome in given), "PASS")]
+
+
+def _questions(file: str) -> list[dict[str, Any]]:
+    """Read one JSON object a line; empty lines are passed over."""
+    import msgspec
+
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(_read(file).splitlines(), 1):
+        try:
+            if line.strip():
+                found.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except msgspec.MsgspecError:
+            raise BadInput(
+                "The line is not a JSON object.", where=f"line {number}", mend="Write one question a line."
+            ) from None
+    return found
+
+
+@checks_app.command("photo")
+@takes_groups
+def checks_photo(
+    named: Named,
+    where: Where,
+    show: Show,
+    answer_file: Annotated[
+        Path, typer.Option("--answer", help="Whole answer of a check that matched (M0), as `annul check --answer` saved it.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the portrait (JPEG) here.")],
+) -> None:
+    """Get the portrait on record for a check that matched, if the agreement allows it; within 15 minutes of the check."""
+    answer = read_json(str(answer_file))
+    try:
+        check_id = str(answer["check"])
+        body = {"document": named.fields(where.folder), "receipt": answer["receipt"], "opening": answer["opening"]}
+    except (KeyError, TypeError):
+        raise BadInput("This is not a whole answer.", where="--answer", mend="Save one with `annul check --answer`.") from None
+    with where.client("bank") as annul:
+        portrait = annul.connection.post_bytes(f"/v1/checks/{check_id}/photo", body)
+    _write(output, portrait)
+    show.result({"check": check_id, "file": str(output)}, f"✔  WRITTEN  The portrait is in {output}, marked with the check.")
 
 
 @checks_app.command("list")

@@ -204,6 +204,14 @@ def _show_binding(binding: dict[str, Any]) -> None:
 read_app = typer.Typer(
     no_args_is_help=True, help="Read a document as the counter's device sees it, and print it. Nothing is sent or written."
 )
+_MEANS: Final = {
+    "zone_typed": "zone, as typed", "zone_photo": "zone on a photo", "chip": "chip", "resident_chip": "resident card",
+    "resident_photo": "resident card on a photo",
+}  # fmt: skip
+_ASSURANCE: Final = {
+    "typing_aid": "a typing aid: proves nothing, compare it with the document", "card_data": "told by the card: not proved",
+    "signed": "signed by a state: may be a copy", "signed_same_chip": "signed by a state, and the chip is the one it issued",
+}  # fmt: skip
 _HOLDER: Final = (
     ("Name", "name"), ("Sex", "sex"), ("Born", "birth_date"), ("Nationality", "nationality"),
     ("Personal number", "personal_number"), ("Ethnicity", "ethnicity"), ("Address", "address"),
@@ -235,7 +243,7 @@ def _print(found: Reading, show: Show) -> None:
         print_json(value)
         return
     document = {name: each for name, each in value["document"].items() if each and name != "mrz"}
-    pairs: list[tuple[str, Any]] = [("Read", f"{value['means']}, {value['assurance']}")]
+    pairs: list[tuple[str, Any]] = [("Read", _MEANS[value["means"]]), ("Worth", _ASSURANCE[value["assurance"]])]
     pairs += [(name.replace("_", " ").capitalize(), each) for name, each in document.items()]
     pairs += [(f"Zone {n}", each) for n, each in enumerate(value["document"].get("mrz") or (), 1)]
     pairs += [(label, value["holder"][member]) for label, member in _HOLDER]
@@ -361,10 +369,13 @@ def read_resident(
 def station(
     show: Show,
     origin: Annotated[
-        list[str], typer.Option(help="Counter page that may use it: scheme, host and port; may be given several times.")
+        list[str],
+        typer.Option(metavar="URL", help="Counter page that may use it: scheme, host and port; may be given several times."),
     ],
     trust: Trust = None,
-    serial: Annotated[list[str] | None, typer.Option(help="Serial port of a resident card's reader box.")] = None,
+    serial: Annotated[
+        list[str] | None, typer.Option(metavar="DEVICE", help="Serial port of a resident card's reader box.")
+    ] = None,
     camera: Annotated[
         str | None, typer.Option(metavar="COMMAND", help="Program that takes a photo and writes it to its standard output.")
     ] = None,

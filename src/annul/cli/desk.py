@@ -27,7 +27,7 @@ def _given(**members: Any) -> dict[str, Any]:
 def _show_report(show: Show, accepted: dict[str, Any]) -> None:
     def text() -> None:
         print(f"✔  ACCEPTED  The document is now {accepted['state'].replace('_', ' ')}.")
-        print(f"   Check points answer so since {accepted['refused_after_ms']:.1f} ms after it was recorded.")
+        print(f"   Every check refuses it since {accepted['refused_after_ms']:.1f} ms after it was recorded.")
         print_pairs(
             (("Report", accepted["report"]), ("Position", accepted["position"]), ("Lapses at", accepted.get("lapses_at")))
         )
@@ -362,7 +362,14 @@ def _status(named: Named, where: Where, case: str, at: str | None, known_at: str
 def document_status(named: Named, where: Where, show: Show, case: Case, at: At = None, known_at: KnownAt = None) -> None:
     """Say what a document's state was at a time, as known at a time."""
     found = _status(named, where, case, at, known_at)
-    show.result(found, lambda: print_pairs((name, value) for name, value in found.items() if name != "history"))
+
+    def text() -> None:
+        if not found["known"]:
+            print("Nothing was recorded of this document by then: there was no listing.")
+        left_out = ("history", "known") if found["known"] else ("history", "known", "state", "facts", "disputed", "position")
+        print_pairs((name, value) for name, value in found.items() if name not in left_out)
+
+    show.result(found, text)
 
 
 @document_app.command("history")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from annul.errors import AnnulError, NotFound
+from annul.errors import AnnulError, Corrupt, NotFound
 
 if TYPE_CHECKING:
     from annul.settings import Settings
@@ -61,7 +61,7 @@ def examine(home: Path) -> Iterator[Finding]:
     yield _home(settings.home)
     for what, look in (
         ("key file", _keys), ("disk", _disk), ("write barrier", _barrier), ("clock", _clock), ("processes", _processes),
-        ("database", _database), ("listings", _listings), ("sealed logs", _logs),
+        ("database", _database), ("register", _rolled_back), ("listings", _listings), ("sealed logs", _logs),
     ):  # fmt: skip
         yield from _guarded(what, look, settings)
 
@@ -148,9 +148,9 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 
 def _processes(settings: Settings) -> Iterator[Finding]:
-    from annul import app
+    from annul import supervisor
 
-    found = app.running(settings.home)
+    found = supervisor.running(settings.home)
     if found is None:
         yield Finding("processes", "warning", "annul does not run on this home", "Start it: annul serve, or annul demo")
         return
@@ -160,7 +160,7 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "processes", "wrong", f"{', '.join(gone)} died", "It is started again at once: look at the log why it dies."
         )
-    elif not app.is_ready(found["url"]):
+    elif not supervisor.is_ready(found["url"]):
         yield Finding("processes", "wrong", f"{found['url']} is not ready", f"Ask {found['url']}/readyz what is missing.")
     else:
         yield Finding("processes", "well", f"{found['url']} is ready ({roles})")
@@ -169,7 +169,7 @@ def _processes(settings: Settings) -> Iterator[Finding]:
 @contextlib.contextmanager
 def _connected(settings: Settings) -> Iterator[Any]:
     """Connect to the register's database, starting the embedded one when nothing runs; nothing is migrated."""
-    from annul import app
+    from annul import supervisor
     from annul.registry.postgres import Embedded
     from annul.registry.store import connect
 
@@ -179,7 +179,7 @@ def _connected(settings: Settings) -> Iterator[Any]:
             embedded = Embedded(settings.home)
             if not (settings.home / "postgres").is_dir():
                 raise NotFound("there is no database yet", mend="Run: annul setup, or annul demo")
-            if app.running(settings.home) is None:
+            if supervisor.running(settings.home) is None:
                 stack.enter_context(embedded)
             conninfo = embedded.conninfo
         yield stack.enter_context(connect(conninfo))
@@ -198,24 +198,25 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 "bulk events",
                 "warning",
                 f"{staged[0]} staged and not in force",
-                "See `annul bulk list`: confirm or leave them.",
+                "See `annul bulk list`: confirm or discard them.",
             )
-        yield from _rolled_back(settings, db)
 
 
-def _rolled_back(settings: Settings, db: Any) -> Iterator[Finding]:
-    from annul.registry import sealer
+def _rolled_back(settings: Settings) -> Iterator[Finding]:
+    from annul.registry import keys as key_file
+    from annul.registry.sealer import hold_not_rolled_back
+    from annul.registry.standing import sealed_size
 
-    if (settings.home / "log" / "register" / "checkpoint").exists():
-        sealed = _checkpoint(settings.home, "register")
-        sealer.hold_not_rolled_back(db, sealed.size)
-        yield Finding("register", "well", f"not behind its seal ({sealed.size:,} entries sealed)")
+    sealed = sealed_size(settings.home, key_file.load(settings.home))
+    with _connected(settings) as db:
+        hold_not_rolled_back(db, sealed)
+    yield Finding("register", "well", f"not behind its seal ({sealed:,} entries sealed)")
 
 
 def _listings(settings: Settings) -> Iterator[Finding]:
     from annul.listings.listings import Listings
 
-    if not (settings.home / "listings").is_dir():
+    if not (settings.home / "listings" / "control").exists():
         yield Finding("listings", "warning", "there are none yet", "Start annul: the follower builds them.")
         return
     listings = Listings(settings.home / "listings")
@@ -229,10 +230,18 @@ def _listings(settings: Settings) -> Iterator[Finding]:
 def _checkpoint(home: Path, log: str) -> Any:
     from annul.client import TrustedKeys
     from annul.proof.checkpoint import open_checkpoint
+    from annul.registry import keys as key_file
 
-    keys = TrustedKeys.read(home / "keys" / "annul.pub")
-    note = (home / "log" / log / "checkpoint").read_bytes()
-    return open_checkpoint(note, keys.register if log == "register" else keys.checks, f"annul/{log}")
+    keys = TrustedKeys.parse("\n".join(key_file.load(home).public_lines()))
+    file = home / "log" / log / "checkpoint"
+    try:
+        return open_checkpoint(file.read_bytes(), keys.register if log == "register" else keys.checks, f"annul/{log}")
+    except AnnulError as error:
+        raise Corrupt(
+            f"the checkpoint is damaged: {error.message}",
+            where=str(file.relative_to(home)),
+            mend="Restore it from its copy; never delete it: it says how far the register was.",
+        ) from error
 
 
 def _logs(settings: Settings) -> Iterator[Finding]:

@@ -131,6 +131,22 @@ def found_destroy(
     _step(card, "destroy", where, show, idempotency_key, evidence=evidence)
 
 
+@found_app.command("point")
+@takes_groups
+def found_point(
+    where: Where,
+    show: Show,
+    point: Annotated[str, typer.Argument(metavar="POINT", help="Id of the place: small letters, digits, hyphens.")],
+    name: Annotated[str, typer.Option(help="What it is called.")],
+    address: Annotated[str, typer.Option(help="Where it is.")],
+    hours: Annotated[str, typer.Option(help="When it is open.")] = "",
+) -> None:
+    """Record a place of yours where found cards are handed in, or change one."""
+    with where.client("police") as annul:
+        found = annul.connection.write("/v1/found/points", {"id": point, "name": name, "address": address, "hours": hours})
+    show.result(found, f"✔  RECORDED  {name} takes found cards in.")
+
+
 @found_app.command("points")
 @takes_groups
 def found_points(where: Where, show: Show) -> None:

@@ -25,6 +25,7 @@ from annul.errors import AnnulError, BadInput, NotFound, SourceDown
 
 if TYPE_CHECKING:
     from annul.client import Client
+    from annul.listings.bulk import Cause, ReadReport
     from annul.settings import Settings
 
 HOME_DEFAULT: Final = ".annul"
@@ -237,7 +238,9 @@ def read_demo(folder: Path) -> dict[str, Any]:
             mend="Give --url and --key (or ANNUL_URL and ANNUL_KEY), or start `annul demo`.",
         ) from None
     except ValueError:
-        raise BadInput("The demo's file cannot be read.", where=DEMO_FILE, mend="Start `annul demo --anew`.") from None
+        raise BadInput(
+            "The demo's file cannot be read.", where=DEMO_FILE, mend="Move the data folder away and start `annul demo`."
+        ) from None
     return demo
 
 
@@ -373,6 +376,22 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         print(f"{name.ljust(width)}  {value}")
+
+
+def print_read(report: ReadReport, more: Iterable[tuple[str, Any]] = ()) -> None:
+    """Print what a dry run found in a list."""
+    print(f"✔  READ  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
+    print_pairs(more)
+    print_causes(report.bad)
+
+
+def print_causes(bad: Mapping[str, Cause]) -> None:
+    """Print why lines of a list were refused, with the numbers of the first of them."""
+    if bad:
+        rows = [
+            [cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)] for cause, found in bad.items()
+        ]
+        print_columns(rows, ["bad lines", "how many", "first of them"])
 
 
 def text_of(value: Any) -> str:

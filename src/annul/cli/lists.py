@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from annul.cli.frame import Exit, Home, Show, Where, print_columns, print_pairs, read_demo, takes_groups
+from annul.cli.frame import (
+    Exit,
+    Home,
+    Show,
+    Where,
+    print_causes,
+    print_columns,
+    print_pairs,
+    print_read,
+    read_demo,
+    takes_groups,
+)
 from annul.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
@@ -65,11 +76,14 @@ def import_list(
     moment = _moment(happened_at)
     with _bulk(home) as (bulk, people):
         act = _act(people(officer, home), test)
-        with _bytes_bar(f"Reading {file.name}", file) as progress:
-            if dry_run:
+        if dry_run:
+            with _reading(file) as progress:
                 report = asyncio.run(bulk.try_run(act, file, format=kind, state=listed, progress=progress))
-                show.result(_report_json(report), lambda: _show_report(report))
-                return Exit.DONE
+            show.result(
+                _report_json(report), lambda: print_read(report, (("List nothing (current)", report.passed_over or ""),))
+            )
+            return Exit.DONE
+        with _reading(file) as progress:
             made = asyncio.run(
                 bulk.stage(act, file, format=kind, state=listed, happened_at_us=moment, evidence=evidence, progress=progress)
             )
@@ -125,7 +139,7 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
     """Lend the register's bulk events and a way to find officers by id or demo name."""
     import asyncio
 
-    from annul import app
+    from annul import app, supervisor
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
     from annul.registry.bulk import Bulk
@@ -134,8 +148,8 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
 
     settings = home.settings()
     keys = key_file.load(settings.home)
-    with app.open_database(settings) as conninfo:
-        waits = app.running(settings.home) is not None  # otherwise the follower takes it up at the next start
+    with supervisor.open_database(settings) as conninfo:
+        waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         listings = Listings(settings.home / "listings") if waits else None
         connections = Fresh(conninfo)
         known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
@@ -174,18 +188,16 @@ def _act(officer: Party, test: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _bytes_bar(what: str, file: Path) -> Iterator[Callable[[int, int, int], None]]:
-    from annul.cli.progress import progress
+def _reading(file: Path) -> Iterator[Callable[[int, int, int], None]]:
+    from annul.cli.progress import reading
 
-    try:
-        size = file.stat().st_size
-    except OSError as error:
-        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
-    with progress(what, size, "bytes") as advance:
+    with reading(file) as advance:
         before = 0
 
-        def moved(done: int, _total: int, _lines: int) -> None:
+        def moved(done: int, _total: int, lines: int) -> None:
             nonlocal before
+            if not done and lines:
+                print(f"Goes on after line {lines:,}, where this import was interrupted.", file=sys.stderr)
             advance(done - before)
             before = done
 
@@ -197,20 +209,6 @@ def _report_json(report: ImportReport) -> dict[str, Any]:
         "dry_run": True, "lines": report.lines, "good": report.good, "passed_over": report.passed_over,
         "bad_count": report.bad_count, "bad": report.bad,
     }  # fmt: skip
-
-
-def _show_report(report: ImportReport) -> None:
-    print(f"✔  READ  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
-    print_pairs((("List nothing (current)", f"{report.passed_over:,}" if report.passed_over else ""),))
-    _show_causes(report.bad)
-
-
-def _show_causes(bad: dict[str, Any]) -> None:
-    if bad:
-        rows = [
-            [cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)] for cause, found in bad.items()
-        ]
-        print_columns(rows, ["bad lines", "how many", "first of them"])
 
 
 def _show_event(event: BulkView) -> None:
@@ -225,7 +223,7 @@ def _show_event(event: BulkView) -> None:
     )  # fmt: skip
     if event.hits.get("current", 0):
         print(f"!  {event.hits['current']:,} of them are in force by this register: is the list right?")
-    _show_causes(event.bad)
+    print_causes(event.bad)
     if event.state == "staged":
         print(f"Next: annul bulk show {event.id}, then another officer: annul bulk confirm {event.id} --evidence …")
     elif event.state == "in_force":
@@ -277,6 +275,15 @@ def bulk_undo(where: Where, show: Show, event: BulkId, evidence: BulkEvidence) -
     """Take a bulk event back as one event: one log entry, all its documents."""
     with where.client("issuer") as annul:
         found = annul.connection.write(f"/v1/bulk/{event}/undo", {"evidence": evidence})
+    show.result(found, lambda: _show_found(found))
+
+
+@bulk_app.command("discard")
+@takes_groups
+def bulk_discard(where: Where, show: Show, event: BulkId) -> None:
+    """Drop a staged bulk event: nothing of it was ever in force."""
+    with where.client("issuer") as annul:
+        found = annul.connection.write(f"/v1/bulk/{event}/discard")
     show.result(found, lambda: _show_found(found))
 
 

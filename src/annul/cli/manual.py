@@ -6,6 +6,130 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 WIDTH: Final = 100
+
+ROUTE_COMMANDS: Final = {
+    "POST /v1/checks": "check",
+    "POST /v1/checks/batch": "checks ask",
+    "GET /v1/checks": "checks list",
+    "GET /v1/checks/{check}": "checks show",
+    "POST /v1/checks/{check}/photo": "checks photo",
+    "POST /v1/verifications": "verify-person",
+    "POST /v1/reports": "report lost, report stolen, report found",
+    "GET /v1/reports/{id}": "report show",
+    "POST /v1/reports/{id}/confirm": "report confirm",
+    "POST /v1/reports/{id}/lift": "report lift",
+    "POST /v1/reports/{id}/withdraw": "report withdraw",
+    "POST /v1/reports/{id}/erase": "report erase",
+    "POST /v1/reports/{id}/reporter": "report reporter",
+    "POST /v1/documents": "document issue, document replace, document cancel, document revoke, document compromise, "
+    "document blank-stolen, document surrender, document destroy, document return, document lock, document unlock",
+    "POST /v1/documents/status": "document status, document history",
+    "POST /v1/documents/checks": "checks about",
+    "POST /v1/persons/death": "person death",
+    "POST /v1/disputes": "dispute open, dispute close",
+    "POST /v1/persons": "person add",
+    "POST /v1/persons/find": "person show",
+    "POST /v1/persons/events": "person rename, person marry, person emigrate, person correct-number, person contacts, "
+    "person report-death",
+    "GET /v1/persons/{id}/past": "person past",
+    "POST /v1/persons/{id}/revert": "person revert",
+    "POST /v1/persons/{id}/erase": "person erase",
+    "GET /v1/persons/deaths/{death}": "person death-state",
+    "POST /v1/persons/deaths/{death}/appeal": "person appeal",
+    "POST /v1/persons/enrolments": "person enrol",
+    "POST /v1/persons/enrolments/list": "person enrolled",
+    "POST /v1/persons/enrolments/withdraw": "person withdraw",
+    "GET /v1/persons/imports": "person imports",
+    "GET /v1/persons/imports/{id}": "person imports",
+    "POST /v1/persons/imports/{id}/confirm": "person confirm",
+    "POST /v1/persons/imports/{id}/undo": "person undo",
+    "POST /v1/persons/imports/{id}/discard": "person discard",
+    "GET /v1/bulk": "bulk list",
+    "GET /v1/bulk/{id}": "bulk show",
+    "POST /v1/bulk/{id}/confirm": "bulk confirm",
+    "POST /v1/bulk/{id}/undo": "bulk undo",
+    "POST /v1/bulk/{id}/discard": "bulk discard",
+    "GET /v1/log/{log}/checkpoint": "log checkpoint",
+    "GET /v1/log/{log}/proof": "log prove",
+    "GET /v1/keys": "keys show",
+    "POST /v1/receipts/verify": "receipt verify",
+    "GET /v1/parties": "party list",
+    "POST /v1/parties": "party add",
+    "POST /v1/parties/{id}/keys": "party key issue",
+    "POST /v1/parties/{id}/agreement": "party agree",
+    "POST /v1/parties/{id}/client-keys": "party key client",
+    "POST /v1/keys/{key}/revoke": "party key revoke",
+    "GET /openapi.json": "openapi",
+    "GET /v1/webhooks": "webhook list",
+    "POST /v1/webhooks": "webhook add",
+    "POST /v1/webhooks/{webhook}/pause": "webhook pause",
+    "POST /v1/webhooks/{webhook}/resume": "webhook resume",
+    "POST /v1/webhooks/{webhook}/end": "webhook end",
+    "GET /v1/attempts/denied": "notices denied",
+    "POST /v1/notices/holds": "notices hold",
+    "POST /v1/notices/holds/{hold}/release": "notices release",
+    "GET /v1/notices/undelivered": "notices count",
+    "GET /v1/policies": "policy list",
+    "GET /v1/policies/{version}": "policy show",
+    "POST /v1/policies/draft": "policy draft",
+    "GET /v1/policies/{version}/differences": "policy diff",
+    "POST /v1/policies/{version}/trial": "policy try",
+    "POST /v1/policies/{version}/discard": "policy discard",
+    "POST /v1/policies/{version}/release": "policy release",
+    "POST /v1/policies/{version}/roll-back": "policy roll-back",
+    "POST /v1/policies/two-persons": "policy two-persons",
+    "POST /v1/departures": "departure record",
+    "GET /v1/departures": "departure list",
+    "POST /v1/urgent-needs": "urgent-need serve",
+    "GET /v1/urgent-needs": "urgent-need list",
+    "POST /v1/urgent-needs/{id}/shown": "urgent-need shown",
+    "POST /v1/corrections": "correction propose",
+    "GET /v1/corrections/{id}": "correction show",
+    "POST /v1/corrections/{id}/confirm": "correction confirm",
+    "POST /v1/corrections/{id}/refuse": "correction refuse",
+    "GET /v1/review/suspicions": "review list",
+    "POST /v1/review/suspicions/{id}/look": "review show",
+    "POST /v1/review/suspicions/{id}/decide": "review decide",
+    "GET /v1/review/decisions": "review waiting",
+    "POST /v1/review/decisions/{decision}/confirm": "review confirm",
+    "POST /v1/review/decisions/{decision}/refuse": "review refuse",
+    "POST /v1/review/decisions/{decision}/undo": "review undo",
+    "GET /v1/review/figures": "review figures",
+    "GET /v1/found/points": "found points",
+    "POST /v1/found/points": "found point",
+    "GET /v1/found": "found list",
+    "POST /v1/found": "found accept",
+    "GET /v1/found/{card}": "found show",
+    "POST /v1/found/{card}/hand-over": "found hand-over",
+    "POST /v1/found/{card}/hand-out": "found hand-out",
+    "POST /v1/found/{card}/destroy": "found destroy",
+    "GET /v1/disputes": "dispute list",
+    "POST /v1/disputes/raise": "dispute raise",
+    "GET /v1/disputes/{dispute}": "dispute show",
+    "POST /v1/disputes/{dispute}/mark": "dispute mark",
+    "POST /v1/disputes/{dispute}/notes": "dispute note",
+    "POST /v1/disputes/{dispute}/decide": "dispute decide",
+    "POST /v1/searches": "search document",
+    "GET /v1/searches": "search list",
+    "GET /v1/officers": "officer list",
+    "POST /v1/officers": "officer add",
+    "POST /v1/officers/{party}/{staff}": "officer change",
+    "GET /v1/recalls": "recall list",
+    "POST /v1/recalls/{recall}/acknowledge": "recall acknowledge",
+}
+"""Route of the API -> the commands that do the same."""
+
+ROUTES_WITHOUT: Final = {
+    "POST /v1/verifications/challenges": "the bearer acts before a live camera: the counter page shows what to do",
+    "GET /v1/log/{log}/tile/{path:path}": "static files for monitors; `annul log verify` re-reads all of them on the machine",
+    "GET /v1/log/{log}/tile/entries/{path:path}": "as above",
+    "POST /v1/oauth/token": "commands sign in by API key; programs get tokens by their OAuth library",
+    "GET /.well-known/oauth-authorization-server": "as above",
+    "GET /healthz": "`annul doctor` asks more",
+    "GET /readyz": "`annul doctor` asks it",
+    "GET /metrics": "for Prometheus",
+}
+"""Route of the API without a command -> why."""
 _INTRODUCTION: Final = """\
 # The command line
 
@@ -44,7 +168,17 @@ def manual() -> str:
         context.help_option_names = ["-h", "--help"]
         text = "\n".join(line.rstrip() for line in command.get_help(context).rstrip().splitlines())
         parts.append(f"## {' '.join(path)}\n\n```text\n{text}\n```\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, _routes()])
+
+
+def _routes() -> str:
+    lines = ["## Routes of the API and their commands", "", "| route | command |", "|---|---|"]
+    lines += [
+        f"| `{route}` | {', '.join(f'`annul {name}`' for name in names.split(', '))} |"
+        for route, names in ROUTE_COMMANDS.items()
+    ]
+    lines += [f"| `{route}` | none: {why} |" for route, why in ROUTES_WITHOUT.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -1,4 +1,4 @@
-"""Commands about notices: what was and was not delivered, dead letters sent again (on the machine itself), and webhooks."""
+"""Commands about notices: deliveries and dead letters (on the machine itself), holds, denied attempts, and webhooks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from annul.cli.frame import Home, Show, Where, takes_groups
+from annul.cli.frame import Home, Named, Show, Where, takes_groups
 
 notices_app = typer.Typer(no_args_is_help=True, help="Notices to holders and parties: deliveries, dead letters.")
 webhook_app = typer.Typer(no_args_is_help=True, help="Where your organisation is told: add, list, pause, resume, end webhooks.")
 
-Credential = Annotated[str, typer.Option("--as", help="Whose credential: bank, police, issuer or supervisor.")]
 WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id of the webhook.")]
 
 
@@ -83,48 +82,90 @@ def notices_retry(
 def webhook_add(
     where: Where,
     show: Show,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Address that is called, by https.")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Address that is called, by https.")],
     kind: Annotated[list[str], typer.Option(help="recall, attempt_not_mine or follow_up_due; may be given more than once.")],
-    who: Credential = "bank",
 ) -> None:
     """Add a webhook (Standard Webhooks). Its secret is told this once."""
-    with where.client(who) as annul:
-        made = annul.connection.write("/v1/webhooks", {"url": url, "kinds": kind})
+    with where.client("bank") as annul:
+        made = annul.connection.write("/v1/webhooks", {"url": address, "kinds": kind})
     show.result(made, f"✔  ADDED  {made['webhook']}\nSecret, told this once: {made['secret']}")
 
 
 @webhook_app.command("list")
 @takes_groups
-def webhook_list(where: Where, show: Show, who: Credential = "bank") -> None:
+def webhook_list(where: Where, show: Show) -> None:
     """List your webhooks."""
-    with where.client(who) as annul:
+    with where.client("bank") as annul:
         found = annul.connection.get("/v1/webhooks")["webhooks"]
     rows = [each | {"kinds": " ".join(each["kinds"])} for each in found]
     names = {"webhook": "id", "url": "address", "kinds": "told of", "created_at": "since", "paused_at": "paused"}
     show.table(rows, names, empty="None. Add one with `annul webhook add`.")
 
 
-def _turn(where: Where, show: Show, who: str, webhook: str, turn: str, told: str) -> None:
-    with where.client(who) as annul:
+def _turn(where: Where, show: Show, webhook: str, turn: str, told: str) -> None:
+    with where.client("bank") as annul:
         show.result(annul.connection.write(f"/v1/webhooks/{webhook}/{turn}", None), told)
 
 
 @webhook_app.command("pause")
 @takes_groups
-def webhook_pause(where: Where, show: Show, webhook: WebhookId, who: Credential = "bank") -> None:
+def webhook_pause(where: Where, show: Show, webhook: WebhookId) -> None:
     """Pause a webhook: what it is to be told waits, and is never given up."""
-    _turn(where, show, who, webhook, "pause", "✔  PAUSED  What comes now waits.")
+    _turn(where, show, webhook, "pause", "✔  PAUSED  What comes now waits.")
 
 
 @webhook_app.command("resume")
 @takes_groups
-def webhook_resume(where: Where, show: Show, webhook: WebhookId, who: Credential = "bank") -> None:
+def webhook_resume(where: Where, show: Show, webhook: WebhookId) -> None:
     """Resume a webhook: it is told what waited."""
-    _turn(where, show, who, webhook, "resume", "✔  RESUMED  What waited is sent now.")
+    _turn(where, show, webhook, "resume", "✔  RESUMED  What waited is sent now.")
 
 
 @webhook_app.command("end")
 @takes_groups
-def webhook_end(where: Where, show: Show, webhook: WebhookId, who: Credential = "bank") -> None:
+def webhook_end(where: Where, show: Show, webhook: WebhookId) -> None:
     """End a webhook: it is told nothing more, what waited included."""
-    _turn(where, show, who, webhook, "end", "✔  ENDED")
+    _turn(where, show, webhook, "end", "✔  ENDED")
+
+
+# -- holds, denied attempts --------------------------------------------------------------------------------------------------
+
+
+@notices_app.command("hold")
+@takes_groups
+def notices_hold(
+    named: Named,
+    where: Where,
+    show: Show,
+    case: Annotated[str, typer.Option(help="Case reference; the hold is entered in the register.")],
+    until: Annotated[str, typer.Option(metavar="TIME", help="When it ends (RFC 3339); every hold ends.")],
+) -> None:
+    """Hold back, for a case, what a document's holder would be told of attempts and searches (police)."""
+    body = {"document": named.fields(where.folder), "case": case, "until": until}
+    with where.client("police") as annul:
+        made = annul.connection.post("/v1/notices/holds", body)
+    show.result(made, f"✔  HELD  until {made['until']}.\nEnd it early: annul notices release {made['hold']}")
+
+
+@notices_app.command("release")
+@takes_groups
+def notices_release(
+    where: Where, show: Show, hold: Annotated[str, typer.Argument(metavar="HOLD", help="Id of the hold, as it was given.")]
+) -> None:
+    """End a hold of your desk early."""
+    with where.client("police") as annul:
+        ended = annul.connection.post(f"/v1/notices/holds/{hold}/release")
+    show.result(ended, f"✔  RELEASED  {ended['notices']} notices leave now.")
+
+
+@notices_app.command("denied")
+@takes_groups
+def notices_denied(where: Where, show: Show) -> None:
+    """List the attempts that holders say were not theirs, newest first (police, supervisor)."""
+    with where.client("police") as annul:
+        found = annul.connection.get("/v1/attempts/denied")["attempts"]
+    columns = {
+        "checked_at": "checked at", "party": "party", "branch": "branch", "purpose": "purpose", "accepted": "accepted",
+        "denied_at": "denied at", "check": "check",
+    }  # fmt: skip
+    show.table(found, columns, empty="None. An attempt appears here when its holder says that it was not hers.")

@@ -13,15 +13,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annul.cli.desk import Evidence, Happened, Repeat, person_app
-from annul.cli.frame import Exit, Home, Show, Where, ask_secretly, print_columns, print_pairs, read_json, takes_groups
+from annul.cli.frame import (
+    Exit,
+    Home,
+    Show,
+    Where,
+    ask_secretly,
+    print_causes,
+    print_pairs,
+    print_read,
+    read_json,
+    takes_groups,
+)
 from annul.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
-    from annul.registry.people.imports import ImportView, PersonImports, PersonReport
+    from annul.registry.people.imports import ImportView, PersonImports
 
 __all__ = ["person_app"]
 
 Number = Annotated[str, typer.Option(help="Personal number. It stays in the shell's history: leave it out to be asked for it.")]
+NewName = Annotated[str, typer.Option(help="The new name.")]
+NewLatin = Annotated[str, typer.Option(help="The new name in Latin letters.")]
+CancelDocuments = Annotated[bool, typer.Option(help="Documents with the former name no longer count.")]
 ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="Id of the import.")]
 Decision = Annotated[str, typer.Option(help="Reference of the decision.")]
 
@@ -85,21 +99,19 @@ def person_past(where: Where, show: Show, person: Annotated[int, typer.Argument(
 def person_rename(
     where: Where,
     show: Show,
-    name: Annotated[str, typer.Option(help="The new name.")],
-    latin: Annotated[str, typer.Option(help="The new name in Latin letters.")] = "",
-    cancel_documents: Annotated[bool, typer.Option(help="Documents with the former name no longer count.")] = False,
+    name: NewName,
+    latin: NewLatin = "",
+    cancel_documents: CancelDocuments = False,
     number: Number = "-",
     happened_at: Happened = None,
     evidence: Evidence = "",
     idempotency_key: Repeat = None,
 ) -> None:
     """Record a change of name; former names still match."""
-    body = {
-        "event": "name_change", "personal_number": _number(number), "name": name, "latin_name": latin,
-        "cancel_documents": cancel_documents, "happened_at": happened_at, "evidence": evidence,
-    }  # fmt: skip
-    with where.client("issuer") as annul:
-        _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=idempotency_key))
+    _event(
+        where, show, idempotency_key, event="name_change", personal_number=_number(number), name=name, latin_name=latin,
+        cancel_documents=cancel_documents, happened_at=happened_at, evidence=evidence,
+    )  # fmt: skip
 
 
 @person_app.command("add")
@@ -126,9 +138,9 @@ def person_add(
 def person_marry(
     where: Where,
     show: Show,
-    name: Annotated[str, typer.Option(help="The name after the marriage.")],
-    latin: Annotated[str, typer.Option(help="The same in Latin letters.")] = "",
-    cancel_documents: Annotated[bool, typer.Option(help="Documents with the former name no longer count.")] = False,
+    name: NewName,
+    latin: NewLatin = "",
+    cancel_documents: CancelDocuments = False,
     number: Number = "-",
     happened_at: Happened = None,
     evidence: Evidence = "",
@@ -322,16 +334,19 @@ def person_import(
     """Import a list of persons as one event, on the register's own machine; bad lines are left out and reported by cause."""
     import asyncio
 
+    from annul.cli.progress import reading
     from annul.registry.people.reading import format_of
 
     form = format_of(file)
-    with _imports(home) as (imports, act_as), _bytes_bar(f"Reading {file.name}", file) as progress:
+    with _imports(home) as (imports, act_as):
         act = act_as(officer, test)
         if dry_run:
-            report = imports.try_run(act, file, format=form, shared_numbers=shared_numbers, progress=progress)
-            show.result(report, lambda: _show_report(report))
+            with reading(file) as progress:
+                report = imports.try_run(act, file, format=form, shared_numbers=shared_numbers, progress=progress)
+            show.result(report, lambda: print_read(report))
             return Exit.DONE
-        made = imports.stage(act, file, format=form, evidence=evidence, shared_numbers=shared_numbers, progress=progress)
+        with reading(file) as progress:
+            made = imports.stage(act, file, format=form, evidence=evidence, shared_numbers=shared_numbers, progress=progress)
         if second is not None or not made.two_officers:
             made = asyncio.run(imports.confirm(act_as(second or officer, test), made.id, evidence=evidence))
     show.result(made, lambda: _show_import(made))
@@ -342,7 +357,7 @@ def person_import(
 def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], Any]]]:
     import asyncio
 
-    from annul import app
+    from annul import app, supervisor
     from annul.cli.lists import _act, _Nothing, _officer
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
@@ -353,8 +368,8 @@ def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], 
 
     settings = home.settings()
     keys = key_file.load(settings.home)
-    with app.open_database(settings) as conninfo:
-        waits = app.running(settings.home) is not None  # otherwise the follower takes it up at the next start
+    with supervisor.open_database(settings) as conninfo:
+        waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         connections = Fresh(conninfo)
         known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
         imports = PersonImports(
@@ -364,39 +379,13 @@ def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], 
         yield imports, lambda name, test: _act(_officer(known, name, home), test)
 
 
-@contextlib.contextmanager
-def _bytes_bar(what: str, file: Path) -> Iterator[Callable[[int], None]]:
-    from annul.cli.progress import progress
-
-    try:
-        size = file.stat().st_size
-    except OSError as error:
-        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
-    with progress(what, size, "bytes") as advance:
-        yield advance
-
-
-def _show_report(report: PersonReport) -> None:
-    print(f"✔  READ  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
-    _show_causes(report)
-
-
-def _show_causes(report: PersonReport) -> None:
-    if report.bad:
-        rows = [
-            [cause, f"{found.count:,}", ", ".join(f"{line:,}" for line in found.first_lines)]
-            for cause, found in report.bad.items()
-        ]
-        print_columns(rows, ["bad lines", "how many", "first of them"])
-
-
 def _show_import(view: ImportView) -> None:
     print(f"✔  {view.state.replace('_', ' ').upper()}  {view.person_count:,} persons.")
     print_pairs(
         (("Import", view.id), ("Lines read", f"{view.report.lines:,}"), ("Evidence", view.evidence),
          ("Staged by", view.staged_by), ("Confirmed by", view.confirmed_by), ("Position", view.position))
     )  # fmt: skip
-    _show_causes(view.report)
+    print_causes(view.report.bad)
     if view.state == "staged":
         print(f"Next: another officer: annul person confirm {view.id} --evidence …")
     elif view.state == "in_force":
@@ -407,15 +396,15 @@ def _show_import(view: ImportView) -> None:
 @takes_groups
 def person_rotate_key(home: Home, show: Show) -> None:
     """Make a new master key and wrap every person's key under it, on the register's own machine; annul must be stopped."""
-    from annul import app
+    from annul import supervisor
     from annul.registry.people.rows import rewrap
     from annul.registry.people.vault import Vault
     from annul.registry.store import connect
 
     settings = home.settings()
     vault = Vault(settings.home)
-    with app.open_database(settings) as conninfo, connect(conninfo) as db:
-        if app.running(settings.home) is not None:
+    with supervisor.open_database(settings) as conninfo, connect(conninfo) as db:
+        if supervisor.running(settings.home) is not None:
             raise Conflict("annul is running: its workers could not open what is wrapped anew.", mend="Stop it first.")
         vault.warm()
         vault.rotate()

@@ -9,7 +9,10 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
+
+from annul.errors import BadInput
 
 LINE_EVERY_S: Final = 5.0
 """Pause between plain lines of one job."""
@@ -45,6 +48,21 @@ def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     yield advance_plainly
     took = time.monotonic() - started
     print(f"{what}: {done:,} {unit} in {took:.1f} s", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[Advance]:
+    """Show how much of a file is read; the block gets a function that takes the bytes since its last call.
+
+    Raises:
+        BadInput: there is no such file.
+    """
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
+    with progress(f"Reading {file.name}", size, "bytes") as advance:
+        yield advance
 
 
 def _line(what: str, done: int, total: int | None, unit: str, took_s: float) -> str:

@@ -95,10 +95,10 @@ def log_verify(
 
 @contextlib.contextmanager
 def _database(home: Home) -> Iterator[Any]:
-    from annul import app
+    from annul import supervisor
     from annul.registry.store import connect
 
-    with app.open_database(home.settings()) as conninfo, connect(conninfo) as db:
+    with supervisor.open_database(home.settings()) as conninfo, connect(conninfo) as db:
         yield db
 
 
@@ -183,16 +183,16 @@ def keys_show(where: Server, show: Show) -> None:
 @takes_groups
 def keys_rotate(home: Home, show: Show) -> None:
     """Rotate the document keys: everything stored is re-keyed without any number. annul must be stopped."""
-    from annul import app
+    from annul import app, supervisor
     from annul.cli.progress import progress
     from annul.errors import Conflict
     from annul.registry.keys import load
     from annul.registry.rotation import rotate
 
     settings = home.settings()
-    if app.running(settings.home) is not None:
+    if supervisor.running(settings.home) is not None:
         raise Conflict("annul runs on this data folder.", where=str(settings.home), mend="Stop it first.")
-    with app.open_database(settings) as conninfo, progress("Re-keying", None, "documents") as advance:
+    with supervisor.open_database(settings) as conninfo, progress("Re-keying", None, "documents") as advance:
         before = 0
 
         def moved(done: int, _total: int) -> None:

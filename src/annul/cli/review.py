@@ -41,7 +41,7 @@ def review_run(
     """Look over the whole register of persons, on its own machine. Nothing is changed; what is found waits for officers."""
     import asyncio
 
-    from annul import app
+    from annul import app, supervisor
     from annul.cli.lists import _act, _Nothing, _officer
     from annul.registry import keys as key_file
     from annul.registry.parties import Parties
@@ -50,7 +50,7 @@ def review_run(
 
     settings = home.settings()
     keys = key_file.load(settings.home)
-    with app.open_database(settings) as conninfo:
+    with supervisor.open_database(settings) as conninfo:
         known = asyncio.run(Parties(Fresh(conninfo), _Nothing(), app.now_us).list())
         act = _act(_officer(known, officer, home), test)
         made = run(conninfo, settings.home, keys, act, app.now_us, bar=_bar, processes=processes)

@@ -43,7 +43,7 @@ def demo(
 
     The first start fills the data folder; later ones use what is there.
     """
-    from annul import app
+    from annul import supervisor
     from annul.demo.record import DemoRecord
     from annul.settings import load
 
@@ -52,7 +52,7 @@ def demo(
         demo=True, notices_mail="outbox:", notices_sms="outbox:",
     )  # fmt: skip
     record = DemoRecord.read(settings.home)
-    found = app.running(settings.home)
+    found = supervisor.running(settings.home)
     if found is not None:
         if record is None:
             raise Conflict(
@@ -72,7 +72,7 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     import asyncio
     import time
 
-    from annul import app
+    from annul import app, supervisor
     from annul.cli.progress import progress
     from annul.demo.country import DAY_US, Country
     from annul.demo.people import load_people
@@ -85,7 +85,7 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     begun = DemoRecord.read(settings.home)
     print(f"Setting the demo up in {settings.home}", file=sys.stderr)
-    with app.open_database(settings) as conninfo:
+    with supervisor.open_database(settings) as conninfo:
         with connect(conninfo) as db:
             entries = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
         empty = entries is None or entries[0] == 0
@@ -120,7 +120,7 @@ class _NothingPublished:
 
 
 def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
-    from annul import app, logs
+    from annul import logs, supervisor
 
     failures: list[AnnulError] = []
 
@@ -146,7 +146,7 @@ def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
 
     logs.configure(settings.log_level)
     print("Starting …", file=sys.stderr, flush=True)
-    app.serve(settings, any_port=True, ready=ready)
+    supervisor.serve(settings, any_port=True, ready=ready)
     if failures:
         raise failures[0]
     print("Stopped. Everything is on disk; the next start goes on from here.", file=sys.stderr)
@@ -263,7 +263,7 @@ def _command(home: Path) -> str:
 @takes_groups
 def serve(home: Home, show: Show, port: Port = None) -> int:
     """Run annul in the foreground: database, follower, sealer, workers. Stops on SIGTERM or Ctrl-C."""
-    from annul import app, logs
+    from annul import logs, supervisor
     from annul.registry import keys as key_file
 
     settings = home.settings(port=port)
@@ -274,7 +274,7 @@ def serve(home: Home, show: Show, port: Port = None) -> int:
         show.result({"url": url}, f"annul answers at {url}")
         sys.stdout.flush()
 
-    app.serve(settings, ready=ready)
+    supervisor.serve(settings, ready=ready)
     return Exit.DONE
 
 
@@ -292,6 +292,7 @@ def setup(
     from annul.registry.act import Act
     from annul.registry.parties import Parties
     from annul.registry.store import Fresh
+    from annul.supervisor import open_database
 
     settings = home.settings()
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -303,7 +304,7 @@ def setup(
         await parties.create(Act("operator"), supervisor, name, "supervisor")
         return (await parties.issue_key(Act("operator"), supervisor, label="setup")).token
 
-    with app.open_database(settings) as conninfo:
+    with open_database(settings) as conninfo:
         token = asyncio.run(first(conninfo))
     made = {
         "home": str(settings.home),

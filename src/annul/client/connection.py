@@ -108,6 +108,10 @@ class Connection:
         """Read `path` as it is (a checkpoint, a tile)."""
         return self._answered("GET", path).content
 
+    def post_bytes(self, path: str, body: object = None) -> bytes:
+        """Ask something that changes nothing and is answered by other bytes than JSON (a portrait)."""
+        return self._answered("POST", path, content=_encoded(body), headers=_JSON).content
+
     def post(self, path: str, body: object = None, *, to: type[T] | None = None) -> T | Any:
         """Ask something that changes nothing; return its JSON, decoded to `to` when given."""
         return self._decoded(self._answered("POST", path, content=_encoded(body), headers=_JSON), to)

@@ -67,31 +67,39 @@ class Cause(msgspec.Struct):
     first_lines: list[int] = []
 
 
-class ImportReport(msgspec.Struct):
-    """Say what an import found.
+class ReadReport(msgspec.Struct):
+    """Say what was found while a list was read, of documents or of persons.
 
     Attributes:
         lines: lines read.
-        good: well-formed lines that list a document.
+        good: lines that can be entered.
+        bad: refused lines by cause, with the numbers (not the contents) of the first few.
+    """
+
+    lines: int = 0
+    good: int = 0
+    bad: dict[str, Cause] = {}
+
+    @property
+    def bad_count(self) -> int:
+        """Count all refused lines."""
+        return sum(cause.count for cause in self.bad.values())
+
+
+class ImportReport(ReadReport):
+    """Say what an import of documents found; see ReadReport.
+
+    Attributes:
         passed_over: well-formed lines that list nothing (state `current`).
-        bad: malformed lines by cause, with the numbers (not the contents) of the first few.
         listed: distinct keys in the segment (0 in a dry run).
         sha256: digest of the segment ("" in a dry run).
         byte_count: size of the segment.
     """
 
-    lines: int = 0
-    good: int = 0
     passed_over: int = 0
-    bad: dict[str, Cause] = {}
     listed: int = 0
     sha256: str = ""
     byte_count: int = 0
-
-    @property
-    def bad_count(self) -> int:
-        """Count all malformed lines."""
-        return sum(cause.count for cause in self.bad.values())
 
 
 class _Checkpoint(msgspec.Struct):
@@ -145,13 +153,15 @@ def import_list(
         source: what tells this file (and way of importing) from another; see `fingerprint`.
         total_bytes: size of the file, for progress.
         memory_bytes: memory for records.
-        progress: called for every chunk read.
+        progress: called for every chunk read; before the first one, with 0 bytes, when an interrupted import goes on.
         sealing: called with (slots written, slots) while the segment is written.
 
     Raises:
         StorageFailed: disk full or failing; after mending, the same call goes on.
     """
     work = _Work(target, source, memory_bytes)
+    if work.place and progress is not None:
+        progress(0, total_bytes, work.report.lines)
     try:
         for chunk in reader(work.place, work.report.lines):
             work.take(chunk, blind)

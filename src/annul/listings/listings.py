@@ -185,6 +185,11 @@ class Listings:
                 raise Corrupt("the snapshot of the parties is damaged", where=path.name)
             return manifest.parties_generation, raw
 
+    @property
+    def key_epoch(self) -> int:
+        """Return the epoch of the document keys that everything here is of; 0 when it was not noted."""
+        return self.refresh().manifest.key_epoch
+
     def coverage(self, name: str) -> Coverage:
         """Say what the register knows of a kind of document, such as `icao-9303/UTO/P`."""
         return self.refresh().manifest.coverage.get(name, Coverage.none)

@@ -38,6 +38,8 @@ class Manifest(msgspec.Struct, frozen=True):
     coverage: dict[str, Coverage] = {}
     parties_generation: int = 0
     parties_sha256: str = ""
+    key_epoch: int = 0
+    """Epoch of the document keys that the table and the segments are of; 0 when it was not noted."""
 
     @property
     def parties_file(self) -> str:

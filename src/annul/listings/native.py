@@ -5,8 +5,7 @@ second of its start. So numba only translates: its LLVM code is turned into an o
 and every later start loads that object with llvmlite alone (a few milliseconds). A kernel takes and returns 64-bit
 integers; addresses are integers too. Calls release the interpreter lock.
 
-An object file is code: a cache folder is used only when it belongs to this user (or root) and nobody else may write
-to it. When no folder will do, the code stays in memory and is compiled at every start.
+When no cache folder will do (see `annul.compiled`), the code stays in memory and is compiled at every start.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,10 +21,11 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from annul import compiled
+
 Kernel = Callable[..., int]
 """A loaded kernel: integers (addresses, counts) in, one integer out."""
 
-_DIGEST_BYTES = 32
 _ALLOWED_EXTERNALS = ("llvm.", "memset", "memcpy", "memmove")
 
 
@@ -62,10 +60,10 @@ def load(module: str = "kernels") -> Kernels:
     about = [llvmlite.__version__, machine.triple, _cpu(), _features()]
     tag = hashlib.sha256(b"\0".join([*sources, *(text.encode() for text in about)])).hexdigest()[:32]
     name = f"annul-{module}-{tag}.o"
-    stored = _read(name)
+    stored = compiled.read(name)
     if stored is None:
         stored = _compile(module, machine)
-        _write(name, stored)
+        compiled.keep(name, stored)
     return _link(stored, machine)
 
 
@@ -92,7 +90,7 @@ def _machine() -> Any:
 
 def _compile(module: str, machine: Any) -> bytes:
     """Translate with numba: a first line of names, a zero byte, the object file."""
-    compiled = importlib.import_module("annul.listings.words").compiled
+    translated = importlib.import_module("annul.listings.words").compiled
     functions: tuple[Any, ...] = importlib.import_module(f"annul.listings.{module}").EXPORTED
     whole = llvm.parse_assembly("")
     whole.triple = machine.triple
@@ -100,7 +98,7 @@ def _compile(module: str, machine: Any) -> bytes:
     index: list[str] = []
     for function in functions:
         name, arity = function.__name__, function.__code__.co_argcount
-        kernel = compiled(function)
+        kernel = translated(function)
         inner = kernel.native_name.removeprefix("cfunc.")
         whole.link_in(llvm.parse_assembly(kernel.inspect_llvm()))
         whole.link_in(llvm.parse_assembly(_entry(name, inner, arity)))
@@ -142,56 +140,3 @@ def _link(stored: bytes, machine: Any) -> Kernels:
         name, symbol, arity = item.rsplit(":", 2)
         names[name] = (symbol, int(arity))
     return Kernels(engine, names)
-
-
-def _folders() -> Iterator[Path]:
-    """Name the cache folders, best first: told by the operator, beside the code, the user's own."""
-    told = os.environ.get("NUMBA_CACHE_DIR")
-    if told:
-        yield Path(told)
-    yield Path(__file__).parent / "__pycache__"
-    base = os.environ.get("XDG_CACHE_HOME")
-    home = os.environ.get("HOME")
-    if base or home:
-        yield (Path(base) if base else Path(str(home)) / ".cache") / "annul"
-    annul_home = os.environ.get("ANNUL_HOME")
-    if annul_home:
-        yield Path(annul_home) / "cache"
-    yield Path(tempfile.gettempdir()) / f"annul-cache-{os.getuid()}"
-
-
-def _trusted(folder: Path) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return folder.is_dir() and status.st_uid in (0, os.getuid()) and not status.st_mode & 0o022
-
-
-def _read(name: str) -> bytes | None:
-    for folder in _folders():
-        if not _trusted(folder):
-            continue
-        try:
-            raw = (folder / name).read_bytes()
-        except OSError:
-            continue
-        if hashlib.sha256(raw[_DIGEST_BYTES:]).digest() == raw[:_DIGEST_BYTES]:
-            return raw[_DIGEST_BYTES:]
-    return None
-
-
-def _write(name: str, code: bytes) -> None:
-    for folder in _folders():
-        try:
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-            if not _trusted(folder):
-                continue
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".annul-") as private:
-                made = Path(private) / name
-                made.write_bytes(hashlib.sha256(code).digest() + code)
-                made.chmod(0o644)
-                made.replace(folder / name)
-        except OSError:
-            continue
-        return

@@ -51,6 +51,7 @@ class ListingsWriter:
         as_of_us: int = 0,
         segments: Mapping[str, Path] | None = None,
         coverage: Mapping[str, Coverage] | None = None,
+        key_epoch: int = 0,
         boot: bytes | None = None,
     ) -> Self:
         """Make a new table from the register, in place of one that cannot be trusted.
@@ -63,6 +64,7 @@ class ListingsWriter:
             as_of_us: time that `batches` stand for.
             segments: bulk events in force, id -> file; None keeps those of the manifest.
             coverage: what the register knows of each kind of document; None keeps that of the manifest.
+            key_epoch: epoch of the document keys that `batches` and `segments` are of.
 
         Raises:
             Corrupt: a segment in force is missing or damaged: it is named, and nothing is changed.
@@ -80,6 +82,7 @@ class ListingsWriter:
                 open_segment(folder, active)
             if coverage is not None:
                 writer.set_coverage(coverage)
+            writer.set_key_epoch(key_epoch)
             writer._show(position, as_of_us)
         except BaseException:
             writer._table.path.unlink(missing_ok=True)
@@ -180,6 +183,11 @@ class ListingsWriter:
     def as_of_us(self) -> int:
         """Return the time the table stands for."""
         return self._control[AS_OF]
+
+    @property
+    def key_epoch(self) -> int:
+        """Return the epoch of the document keys that the table is of; 0 when it was not noted."""
+        return self._manifest.key_epoch
 
     @property
     def used(self) -> int:
@@ -290,6 +298,11 @@ class ListingsWriter:
         """Declare what the register knows of each kind of document; replaces the whole declaration."""
         if dict(coverage) != self._manifest.coverage:
             self._change(coverage=dict(coverage))
+
+    def set_key_epoch(self, epoch: int) -> None:
+        """Note of which epoch of the document keys everything here is."""
+        if epoch != self._manifest.key_epoch:
+            self._change(key_epoch=epoch)
 
     def set_parties(self, snapshot: bytes, generation: int) -> None:
         """Publish a snapshot of the parties; the same generation and bytes again change nothing.

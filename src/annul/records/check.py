@@ -73,7 +73,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
         texts = self.branch + self.terminal + self.clerk + self.reference
         if not texts.isprintable() and any(character < " " or character == "\x7f" for character in texts):
             # A ValueError here is a ValidationError of the decoder. U+0000 could not be stored, the others forge log lines.
-            raise ValueError("branch, terminal, clerk and reference have no control characters")
+            raise ValueError("Branch, terminal, clerk and reference have no control characters")
 
 
 class StatusPart(msgspec.Struct):
@@ -177,7 +177,7 @@ SENTENCES: dict[str, str] = {
     "STOP.V01": "Do not rely on this document here: its data were exposed, so it counts only in person with its chip.",
     "STOP.U32": "Do not rely on this document: its dates fit no document with this number.",
     "STOP.binding": "Do not proceed: the bearer was not confirmed as the holder.",
-    "REFER.U30": "This register does not cover this kind of document: ask its issuer.",
+    "REFER.U30": "This register knows nothing of this document: ask its issuer.",
     "REFER.U31": "Several documents have this number: enter the date from which the card is valid.",
     "REFER.U33": "The number does not have the form of this kind of document: read it again.",
     "REFER.U34": "The status of this document is disputed: ask for a second document or call the issuer.",

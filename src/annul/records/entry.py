@@ -12,7 +12,7 @@ from typing import Any
 
 from annul.errors import BadInput, Corrupt, UnknownVersion
 from annul.records.codes import Coded, Purpose, Realm
-from annul.records.status import STANDING_MASK, Event, Proof, State
+from annul.records.status import STANDING_MASK, Event, Proof
 
 ENTRY_VERSION = 1
 AUTHOR_MAX = 64
@@ -286,8 +286,3 @@ def _body(form: struct.Struct, body: bytes) -> tuple[Any, ...]:
     if version != _BODY_VERSION:
         raise UnknownVersion(f"The body of a log entry has version {version}.", where="body", mend="Use a newer annul.")
     return tuple(values)
-
-
-def states_of(listed: int) -> tuple[State, ...]:
-    """Return the states of a bulk event's mask, by number."""
-    return tuple(state for state in State if listed >> state.value & 1)

@@ -293,7 +293,7 @@ def composite(layout: Layout, lines: Sequence[str]) -> str:
 def _must(holds: bool, what: str, span: Span, rule: str) -> None:
     if not holds:
         raise ZoneMalformed(
-            f"The zone's {what} is wrong: it must hold that it {rule}.",
+            f"The zone's {what} is wrong: a right one {rule}.",
             where=f"/mrz/{span.line}",
             mend=f"Compare line {span.line + 1} with the document, character by character.",
         )

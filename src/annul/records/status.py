@@ -80,8 +80,6 @@ def mask(*states: State) -> int:
 
 TERMINAL_MASK = mask(*TERMINAL)
 STANDING_MASK = mask(*State)
-SUSPENSION_LAPSES_AFTER_S = 72 * 3600
-"""A provisional report that nobody confirms lapses after this time (rule 5)."""
 
 
 def state_of(standing: int) -> State:

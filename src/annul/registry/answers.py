@@ -154,7 +154,7 @@ class Told(NamedTuple):
     """Exact status code (its octet), also when the answer withholds it."""
     outcome: str
     miss: bool
-    """The answer says that a number is unknown or cannot be one."""
+    """The answer says that a number of a document that this register covers is unknown, is no number, or has another name."""
 
 
 @dataclass(slots=True)
@@ -212,7 +212,8 @@ class Desk:
         )
         tail = b',"advice":%b,"detail":%b,"check":"' % (encode(decision.names), encode(detail))
         unknown = status is StatusCode.U30 and coverage is Coverage.whole_life
-        miss = unknown or status is StatusCode.U33 or identity is IdentityCode.M3
+        another = identity in (IdentityCode.M2, IdentityCode.M3) and coverage is not Coverage.none
+        miss = unknown or another or status is StatusCode.U33
         told = Told(leaf, head, tail, status.octet, decision.outcome.value, miss)
         self.told[verdict.key | freshness.octet | scheme << 16 | identified << 24 | binding.octet << 32] = told
         return told

@@ -45,8 +45,6 @@ LIMIT: Final = 1000
 STAGING_FOLDER: Final = Path("listings") / "staging"
 SAMPLES: Final = 20
 ROWS_AT_ONCE: Final = 20_000
-_KNOWN_BYTES: Final = 11
-"""Bytes of a key that a slot keeps."""
 _NUMBER: Final = np.uint64(NUMBER << FLAGS_SHIFT)
 """Mark, in the second word of a slot, of a number whose cards are told apart by their dates."""
 

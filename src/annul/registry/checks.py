@@ -186,6 +186,11 @@ class Checks:
         self._writer = threading.Thread(target=self._write, name="check-log", daemon=True)
         self._writer.start()
 
+    @property
+    def worker(self) -> int:
+        """Return the number of the worker whose log this writes."""
+        return self._log.worker
+
     # -- questions in --------------------------------------------------------------------------------------------------------
 
     def allowance(self, principal: Principal) -> Allowance:

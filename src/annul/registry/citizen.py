@@ -19,11 +19,11 @@ import msgspec
 from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefused
 from annul.records.codes import Channel, Outcome, Purpose, Realm, StatusCode
 from annul.records.document import Document, DocumentKeys, block, number_block, parse_document, person_block
-from annul.records.entry import Entry, decode
+from annul.records.entry import Entry, EntryKind, decode
 from annul.records.person import Contact, Person
 from annul.records.scheme import plain
 from annul.records.status import Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
-from annul.registry import documents
+from annul.registry import documents, holdings
 from annul.registry.act import Act, remember, replay
 from annul.registry.documents import Known, Row
 from annul.registry.keys import Keys
@@ -39,6 +39,8 @@ from annul.registry.store import REALM_CODES, Connection, Connections, reading, 
 DAY_US: Final = 86_400_000_000
 CHECKS_MAX: Final = 100
 """Checks on one page of the list."""
+ATTEMPTS_MAX: Final = 200
+"""Attempts on the page; all of them are in the download."""
 _TERMINAL: Final = State.superseded.bit | State.cancelled.bit | State.revoked.bit | State.destroyed.bit
 _REPORTED: Final = State.reported_lost.bit | State.reported_stolen.bit
 Said = Literal["me", "not_me"]
@@ -83,6 +85,7 @@ class OwnDocument(msgspec.Struct, frozen=True, kw_only=True):
 class CheckSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A check of one's own document, as its holder may see it: which organisation, not which clerk."""
 
+    check: str
     checked_at_us: int
     document: int
     party: str
@@ -364,6 +367,9 @@ class Citizens:
 
         Checks that named the number alone are among them; they are of no one document (0).
         """
+        return await self._checks(person_id, realm, before_us or self._now_us() + DAY_US, min(limit, CHECKS_MAX))
+
+    async def _checks(self, person_id: int, realm: str, before_us: int, limit: int | None) -> list[CheckSeen]:
         person, owned = await self._own(person_id, realm)
         numbers = self._numbers(person, owned, realm)
         key_of, number_keys = self._all_keys(owned, numbers, realm)
@@ -377,25 +383,26 @@ class Citizens:
             held_keys = [key for key, document_id in key_of.items() if document_id in held_ids]
             held_since = min((since for _, since in held), default=0)
             found = await db.execute(
-                "SELECT checked_at_us, document_key, coalesce(nullif(p.organisation, ''), p.name, party), purpose, channel, "
-                "outcome, status FROM check_index c LEFT JOIN principal p ON p.id = party "
+                "SELECT encode(check_id, 'hex'), checked_at_us, document_key, "
+                "coalesce(nullif(p.organisation, ''), p.name, party), purpose, channel, outcome, status "
+                "FROM check_index c LEFT JOIN principal p ON p.id = party "
                 "WHERE realm = %s AND checked_at_us < %s "
                 "AND (document_key = ANY(%s) OR (number_key = ANY(%s) AND document_key = %s)) "
                 "AND (purpose <> %s OR checked_at_us <= %s) "
                 "AND NOT (outcome = %s AND document_key = ANY(%s) AND checked_at_us >= %s) "
                 "ORDER BY checked_at_us DESC LIMIT %s",
                 (
-                    REALM_CODES[realm], before_us or now + DAY_US, list(key_of), number_keys, bytes(16),
+                    REALM_CODES[realm], before_us, list(key_of), number_keys, bytes(16),
                     Purpose.law_enforcement.octet, now - self._delay_us, Outcome.STOP.octet, held_keys, held_since,
-                    min(limit, CHECKS_MAX),
+                    limit,
                 ),
             )  # fmt: skip
             lines = await found.fetchall()
         return [
             CheckSeen(
-                checked_at_us=line[0], document=key_of.get(bytes(line[1]), 0), party=line[2],
-                purpose=Purpose.of_octet(line[3]).value, channel=Channel.of_octet(line[4]).value,
-                outcome=Outcome.of_octet(line[5]).value, status=StatusCode.of_octet(line[6]).value,
+                check=line[0], checked_at_us=line[1], document=key_of.get(bytes(line[2]), 0), party=line[3],
+                purpose=Purpose.of_octet(line[4]).value, channel=Channel.of_octet(line[5]).value,
+                outcome=Outcome.of_octet(line[6]).value, status=StatusCode.of_octet(line[7]).value,
             )
             for line in lines
         ]  # fmt: skip
@@ -415,13 +422,16 @@ class Citizens:
 
     async def attempts(self, person_id: int, *, realm: str = "live") -> list[AttemptSeen]:
         """Return the attempts to use a person's dead cards, newest first, as far as they may be shown today."""
+        return await self._attempts(person_id, realm, ATTEMPTS_MAX)
+
+    async def _attempts(self, person_id: int, realm: str, limit: int | None) -> list[AttemptSeen]:
         ids = await self.own_ids(person_id, realm=realm)
         async with reading(self._connections) as db:
             found = await db.execute(
                 "SELECT a.id, document_id, checked_at_us, coalesce(nullif(p.organisation, ''), p.name, party), purpose, "
                 "channel, said, outcome FROM attempt a LEFT JOIN principal p ON p.id = party WHERE document_id = ANY(%s) "
-                "AND visible_from_us <= %s ORDER BY checked_at_us DESC LIMIT 200",
-                (ids, self._now_us()),
+                "AND visible_from_us <= %s ORDER BY checked_at_us DESC LIMIT %s",
+                (ids, self._now_us(), limit),
             )
             lines = await found.fetchall()
         return [
@@ -549,7 +559,8 @@ class Citizens:
     # -- everything held -----------------------------------------------------------------------------------------------------
 
     async def everything(self, person_id: int, *, realm: str = "live") -> dict[str, Any]:
-        """Return all that is held about a person, for the download: entry, documents with history, checks, attempts, notices.
+        """Return all that is held about a person, for the download: the entry and what it said before, documents with their
+        history, all checks and attempts, and each section of `annul.registry.holdings`.
 
         Portraits and templates are named with their dates; what a lawful delay holds back is left out.
         """
@@ -557,48 +568,43 @@ class Citizens:
         numbers = self._numbers(person, owned, realm)
         ids = [row.id for row in owned]
         now = self._now_us()
+        checks = await self._checks(person_id, realm, now + DAY_US, None)
         async with reading(self._connections) as db:
             history: dict[int, list[dict[str, Any]]] = {row_id: [] for row_id in ids}
             for document_id, raw in await _pairs(
                 db, "SELECT document_id, entry FROM register_log WHERE document_id = ANY(%s) ORDER BY position", ids
             ):
-                history[document_id].append(_line(decode(bytes(raw))))
-            past = await _rows_of(
-                db, "SELECT event, happened_at_us, recorded_at_us, author, evidence FROM civil_event WHERE person_id = %s "
-                "ORDER BY position", person_id
-            )  # fmt: skip
-            traits = await _rows_of(
-                db, "SELECT trait, finger, quality, enrolled_at_us, ended_at_us, ended FROM enrolment WHERE person_id = %s "
-                "ORDER BY enrolled_at_us", person_id
-            )  # fmt: skip
-            consents = await _rows_of(
-                db, "SELECT scope, basis, evidence, author, given_at_us, withdrawn_at_us FROM consent WHERE person_id = %s "
-                "ORDER BY given_at_us", person_id
-            )  # fmt: skip
-            notices = await _rows_of(
-                db, "SELECT kind, created_at_us, channel_count FROM notice WHERE (person_id = %s OR (person_id IS NULL AND "
-                f"document_id = ANY(ARRAY{[int(i) for i in ids]}::bigint[]))) AND party IS NULL "
-                f"AND not_before_us <= {int(now)} ORDER BY created_at_us", person_id
-            )  # fmt: skip
+                entry = decode(bytes(raw))
+                if entry.kind is not EntryKind.note:  # who looked, and what was decided beside it: sections of their own
+                    history[document_id].append(_line(entry))
+            row = await rows.by_id(db, REALM_CODES[realm], person_id)
+            former = [
+                msgspec.to_builtins(rows.open_version(row, bytes(ciphertext), self._vault))
+                for (ciphertext,) in await _pairs(
+                    db, "SELECT ciphertext FROM person_version WHERE person_id = ANY(%s) AND ciphertext <> '' "
+                    "ORDER BY position", [person_id],
+                )
+            ]  # fmt: skip
+            seen_ids = [bytes.fromhex(seen.check) for seen in checks]
+            sections = await holdings.of_person(db, self._keys.envelope, person_id, ids, seen_ids, now)
         return {
             "made_at": iso(now),
             "person": msgspec.to_builtins(person),
+            "former": former,
             "language": await self.language(person_id),
-            "past": [_timed(line) for line in past],
             "documents": [
                 {
-                    "kind": own.kind, "register": own.coverage, "number": numbers[own.id].number if own.id in numbers else None,
+                    "id": own.id, "kind": own.kind, "register": own.coverage,
+                    "number": numbers[own.id].number if own.id in numbers else None,
                     "state": own.state, "facts": own.facts, "disputed": own.disputed, "valid_from": _date(own.valid_from_day),
                     "valid_until": _date(own.valid_until_day), "history": history.get(own.id, []),
+                    "unlocked": [_timed(msgspec.to_builtins(one)) for one in own.unlocked],
                 }
                 for own in await self.documents(person_id, realm=realm)
             ],
-            "checks": [_timed(msgspec.to_builtins(seen)) for seen in await self.checks(person_id, realm=realm)],
-            "attempts": [_timed(msgspec.to_builtins(seen)) for seen in await self.attempts(person_id, realm=realm)],
-            "notices": [_timed(line) for line in notices],
-            "traits": [_timed(line) for line in traits],
-            "consents": [_timed(line) for line in consents],
-        }  # fmt: skip
+            "checks": [_timed(msgspec.to_builtins(seen)) for seen in checks],
+            "attempts": [_timed(msgspec.to_builtins(seen)) for seen in await self._attempts(person_id, realm, None)],
+        } | {name: [_timed(line) for line in lines] for name, lines in sections.items()}  # fmt: skip
 
 
 _GONE: Final = frozenset({"superseded", "cancelled", "revoked", "destroyed"})
@@ -649,9 +655,3 @@ def _timed(line: dict[str, Any]) -> dict[str, Any]:
 
 async def _pairs(db: Connection, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
     return await (await db.execute(query, (list(ids),))).fetchall()
-
-
-async def _rows_of(db: Connection, query: str, person_id: int) -> list[dict[str, Any]]:
-    found = await db.execute(query, (person_id,))
-    names = [column.name for column in found.description or ()]
-    return [dict(zip(names, line, strict=True)) for line in await found.fetchall()]

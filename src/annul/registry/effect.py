@@ -43,11 +43,11 @@ class Effect:
         Raises:
             NotYetEffective: it has not in time; the entry stands and takes effect when the follower is back.
         """
+        begun = time.perf_counter_ns()
         with contextlib.suppress(OSError):  # nobody listens
             self._socket.sendto(b"\x01", self._path)
         if self._listings is None:
             return 0
-        begun = time.perf_counter_ns()
         if not await self._listings.reached(position, self._timeout_s):
             raise NotYetEffective(
                 "the change is recorded, but the check points have not taken it up yet",

@@ -25,14 +25,13 @@ from psycopg.rows import TupleRow
 from annul import logs
 from annul.errors import AnnulError, Corrupt, SourceDown, UnsafeSettings
 from annul.listings import Listings, ListingsWriter
-from annul.proof.checkpoint import open_checkpoint
 from annul.records.codes import Coverage
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
 from annul.registry import keys as key_file
-from annul.registry import parties
+from annul.registry import parties, standing
 from annul.registry.act import KEPT_S
 from annul.registry.effect import FOLLOWER_SOCKET
-from annul.registry.keys import REGISTER_NAME, Keys
+from annul.registry.keys import Keys
 from annul.registry.people.people import People
 from annul.registry.people.tags import NameTable
 from annul.registry.people.vault import Vault
@@ -53,7 +52,6 @@ CLEAN_EVERY_S: Final = 3600.0
 RECONNECT_MAX_S: Final = 2.0
 ORPHAN_AGE_S: Final = 24 * 3600.0
 """Age after which a segment that no event names counts as left over; a list is staged within minutes."""
-CHECKPOINT_FILE: Final = Path("log") / "register" / "checkpoint"
 
 _RESTORE: Final = "Restore the file from the newest backup, or import the list again."
 _FIRST_KINDS = {EntryKind.bulk, EntryKind.bulk_undo, EntryKind.party, EntryKind.coverage, EntryKind.rotation}
@@ -146,6 +144,8 @@ class Follower:
         if self._writer is None:
             self._take_over()
         assert self._writer is not None
+        if self._writer.key_epoch != epoch:  # the keys were rotated since
+            self._rebuild()
         if self._writer.position > length:
             raise Corrupt(
                 f"the register has {length} entries, but the listings have applied {self._writer.position}",
@@ -168,6 +168,7 @@ class Follower:
             ).fetchall()
             if not rows:
                 self._writer.heartbeat(as_of_us)
+                standing.caught_up(self._home)
                 return applied
             self._apply([(position, decode(bytes(entry))) for position, entry in rows], as_of_us)
             applied += len(rows)
@@ -237,7 +238,8 @@ class Follower:
             Listings(self._folder)
             self._writer = ListingsWriter(self._folder)
         except (SourceDown, Corrupt) as error:
-            self._log.warning("the listings are made from the register", code=error.code, where=error.where)
+            tell = self._log.warning if isinstance(error, Corrupt) else self._log.info  # a new home has none: nothing is wrong
+            tell("the listings are made from the register", code=error.code, where=error.where)
             self._rebuild()
 
     def _in_force(self) -> dict[str, tuple[Path, str]]:
@@ -289,20 +291,17 @@ class Follower:
                 as_of_us=as_of_us,
                 segments={segment_id: path for segment_id, (path, _) in self._in_force().items()},
                 coverage=self._coverage(),
+                key_epoch=self._keys.epoch,
             )
         self._publish(head[0])
 
     def _hold_sealed(self, length: int) -> None:
         """Refuse a register that is shorter than what was sealed of it."""
-        path = self._home / CHECKPOINT_FILE
-        if not path.exists():
-            return
-        verifier = self._keys.register_signer().verifier
-        sealed = open_checkpoint(path.read_bytes(), [verifier], REGISTER_NAME)
-        if sealed.size > length:
+        sealed = standing.sealed_size(self._home, self._keys)
+        if sealed > length:
             raise UnsafeSettings(
-                f"the register has {length} entries, but {sealed.size} are sealed",
-                where=str(CHECKPOINT_FILE),
+                f"the register has {length} entries, but {sealed} are sealed",
+                where=str(standing.CHECKPOINT_FILE),
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )
 

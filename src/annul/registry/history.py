@@ -26,6 +26,7 @@ class StatusAt(msgspec.Struct, frozen=True):
     """Say what a document's state was.
 
     Args:
+        known: something was recorded of it by then; otherwise `state` (current) says no more than that there was no listing.
         state: the worst standing fact.
         facts: all standing facts, worst first.
         disputed: the status was disputed.
@@ -36,6 +37,7 @@ class StatusAt(msgspec.Struct, frozen=True):
     facts: list[str]
     disputed: bool
     position: int
+    known: bool
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -133,7 +135,7 @@ async def status_at(
             disputed, position = change.disputed, max(position, change.position)
     if row is not None and known:
         facts = standing_on(facts, row.expiry_day, at_us // _DAY_US)
-    return StatusAt(state_of(facts).name, [fact.name for fact in facts_of(facts)], disputed, position)
+    return StatusAt(state_of(facts).name, [fact.name for fact in facts_of(facts)], disputed, position, bool(known))
 
 
 async def _listed(

@@ -127,24 +127,23 @@ def load(home: Path) -> Keys:
 
     Raises:
         NotFound: there is none; `create` makes it.
-        UnsafeSettings: somebody besides the owner may read it.
+        UnsafeSettings: somebody besides the owner may read it, or another file of secrets beside it.
         Corrupt: it is damaged; `where` names the spoiled secret.
         UnknownVersion: it was written by a newer annul.
     """
     path = home / SECRET_FILE
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raw = path.read_bytes()
     except FileNotFoundError:
         raise NotFound("there is no key file", where=str(SECRET_FILE), mend="Run: annul setup") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if stat.S_IMODE(found.st_mode) & 0o077:
+    for file in path.parent.glob("*.json"):
+        if stat.S_IMODE(file.stat().st_mode) & 0o077:
+            where = str(SECRET_FILE.with_name(file.name))
             raise UnsafeSettings(
-                "the key file can be read by others than its owner",
-                where=str(SECRET_FILE),
-                mend=f"Run: chmod 600 {SECRET_FILE}, and consider the keys known to others.",
+                "a key file can be read by others than its owner",
+                where=where,
+                mend=f"Run: chmod 600 {where}, and consider the keys known to others.",
             )
-        raw = file.read()
     return _decode(raw)
 
 

@@ -139,9 +139,7 @@ class Oversight:
         if p99 is None and samples:
             p99 = percentile(samples[-1][1].after, 0.99)
         slow = [percentile(_difference(before[1].after, after[1].after), 0.99) for before, after in pairwise(samples)]
-        stale = len(await self.verifiers(stale=True))
-        overdue = len([one for one in await self.disputes() if one.due_at_us < now])
-        undelivered = len(await self.undelivered())
+        ((stale, overdue, undelivered),) = await self._all(_NOW, now - STALE_AFTER_US, LIVE, now, now - LATE_US)
         newest = samples[-1] if samples else None
         return Health(
             at_us=newest[0] if newest else None,
@@ -182,12 +180,26 @@ class Oversight:
     async def verifiers(self, *, stale: bool = False) -> list[Verifier]:
         """Return the terminals that asked within a day, those with old answers first; `stale`: those alone."""
         rows = await self._all(
-            "SELECT coalesce(p.name, v.party), branch, terminal, seen_at_us, freshness, position FROM verifier v "
+            "SELECT coalesce(p.name, v.party), branch, terminal, seen_at_us, freshness, v.position FROM verifier v "
             "LEFT JOIN principal p ON p.id = v.party WHERE realm = 0 AND seen_at_us > %s "
             "AND (NOT %s OR freshness <> %s) ORDER BY freshness DESC, seen_at_us LIMIT %s",
             self._now_us() - STALE_AFTER_US, stale, LIVE, LIST_MAX,
         )  # fmt: skip
         return [Verifier(*row) for row in rows]
+
+    async def disputes_by_age(self, limits_days: Sequence[int]) -> list[int]:
+        """Return how many open disputes are younger than the first limit, then than the second …, and last all others.
+
+        Args:
+            limits_days: ascending, in days since the dispute was opened.
+        """
+        rows = await self._all(
+            "SELECT width_bucket(%s - opened_at_us, %s::bigint[]), count(*) FROM dispute WHERE realm = 0 AND state = 'open' "
+            "GROUP BY 1",
+            self._now_us(), [days * DAY_US for days in limits_days],
+        )  # fmt: skip
+        counts = dict(rows)
+        return [counts.get(place, 0) for place in range(len(limits_days) + 1)]
 
     async def disputes(self) -> list[OpenDispute]:
         """Return the open disputes, the one due first at the top."""
@@ -247,6 +259,12 @@ class Oversight:
             return await (await db.execute(query, values)).fetchall()
 
 
+_NOW: Final = """
+SELECT (SELECT count(*) FROM verifier WHERE realm = 0 AND seen_at_us > %s AND freshness <> %s),
+    (SELECT count(*) FROM dispute WHERE realm = 0 AND state = 'open' AND due_at_us < %s),
+    (SELECT count(*) FROM delivery d JOIN notice n ON n.id = d.notice_id
+     WHERE n.realm = 0 AND (d.state = 'dead' OR (d.state = 'due' AND d.due_at_us < %s)))
+"""
 _SCORECARDS: Final = """
 SELECT p.id, p.name, coalesce(c.checks, 0)::bigint, coalesce(c.stops, 0)::bigint, coalesce(c.unanswered, 0)::bigint,
     coalesce(c.days, 0)::int, c.last_day,

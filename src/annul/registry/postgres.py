@@ -139,6 +139,7 @@ class Embedded:
         self._lock_file: int | None = None
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._given_up = False
         self.restarts = 0
 
     @property
@@ -180,6 +181,10 @@ class Embedded:
         self._watcher = threading.Thread(target=self._watch, name="postgres-watcher", daemon=True)
         self._watcher.start()
         return self
+
+    def give_up(self) -> None:
+        """Let a start that is under way in another thread fail soon."""
+        self._given_up = True
 
     def stop(self) -> None:
         """Stop the server (fast shutdown: open transactions are rolled back) and release the folder."""
@@ -347,6 +352,8 @@ class Embedded:
         deadline = time.monotonic() + START_TIMEOUT_S
         asked = [str(binaries() / "pg_isready"), "-q", "-h", str(run_folder(self.home)), "-U", USER, "-d", DATABASE]
         while not self._stopping.is_set():
+            if self._given_up:
+                raise SourceDown("nobody waits for the database any more", where=str(self.folder))
             if self._server is None or self._server.poll() is not None:
                 raise SourceDown("the database does not start: " + self._log_end(), where=str(self.folder / "server.log"))
             if subprocess.run(asked, env=_environment(), check=False).returncode == 0:

@@ -1,8 +1,10 @@
 """Detect a party that walks through numbers: someone with a good key who asks in order to learn which numbers exist.
 
-Two signs are counted for each party, both forgotten with time:
+Three signs are counted for each party, all forgotten with time:
 
-- *misses*: answers that say a number is unknown or malformed. Honest desks mistype one in fifty; who guesses misses most.
+- *misses*: answers that say a number is unknown or malformed, or that the name is another. Honest desks mistype one in fifty;
+  who guesses misses most. Documents that this register does not cover say nothing about anybody, and do not count.
+- *names*: different names asked with one number. An honest clerk tries a second spelling; who guesses the name tries many.
 - *neighbours*: different numbers that share all but their last digits (one day and place of birth). Honest customers of a
   day are spread over places and birth dates; who walks along a street of numbers is not.
 
@@ -40,10 +42,13 @@ AGREED_PER_DAY: Final = 10_000_000
 NEIGHBOURS_SLOW: Final = 12
 """Different numbers of one neighbourhood within a day; a place has some ten births a day, a branch serves a few of them."""
 NEIGHBOURS_STOP: Final = 40
+NEIGHBOURS_SCALE_MAX: Final = 5.0
+"""A place has only so many births a day: however much a party has agreed on, it asks about no more than 200 of them."""
 NEIGHBOURHOODS_MAX: Final = 4_096
-"""Neighbourhoods remembered of one party; the longest unused is forgotten first."""
-NUMBERS_MAX: Final = 64
-"""Numbers remembered of one neighbourhood: more than it takes to stop."""
+"""Neighbourhoods remembered of one party, and numbers asked with a name; the longest unused is forgotten first."""
+NAMES_SLOW: Final = 6
+"""Different names asked with one number within a day; spellings that a clerk tries are three or four."""
+NAMES_STOP: Final = 12
 SLOW_S: Final = 0.5
 """How long a check of a slowed party waits: two a second from each of its connections."""
 STOP_US: Final = 3_600_000_000
@@ -68,12 +73,12 @@ class Walker:
     Attributes:
         party: its id.
         seen, missed: answers and misses of the window under way; `settle` takes them up.
-        why: the sign that raised the pace: misses or neighbours.
+        why: the sign that raised the pace: misses, names or neighbours.
     """
 
     __slots__ = (
-        "_answers", "_day", "_misses", "_places", "_settled_us", "_told", "missed", "pace", "party", "scale", "seen",
-        "until_us", "why",
+        "_answers", "_day", "_misses", "_names", "_near_slow", "_near_stop", "_places", "_settled_us", "_told", "missed", "pace",
+        "party", "scale", "seen", "until_us", "why",
     )  # fmt: skip
 
     def __init__(self, party: str, per_day: int = AGREED_PER_DAY) -> None:
@@ -86,14 +91,14 @@ class Walker:
         self._told = Pace.free
         self._answers = self._misses = 0.0
         self._settled_us = self._day = 0
+        near = min(self.scale, NEIGHBOURS_SCALE_MAX)
+        self._near_slow, self._near_stop = NEIGHBOURS_SLOW * near, NEIGHBOURS_STOP * near
         self._places: OrderedDict[int, set[int]] = OrderedDict()
+        self._names: OrderedDict[int, set[int]] = OrderedDict()
 
     def asked(self, number: str, now_us: int) -> None:
         """Note that a citizen number was asked about."""
-        day = now_us // DAY_US
-        if day != self._day:
-            self._day = day
-            self._places.clear()
+        self._new_day(now_us)
         place = hash(number[:-TAIL])
         numbers = self._places.get(place)
         if numbers is None:
@@ -101,12 +106,34 @@ class Walker:
             if len(self._places) > NEIGHBOURHOODS_MAX:
                 self._places.popitem(last=False)
             return
-        if len(numbers) < NUMBERS_MAX:
+        if len(numbers) < self._near_stop:
             numbers.add(hash(number))
-        if len(numbers) >= NEIGHBOURS_SLOW * self.scale:
+        if len(numbers) >= self._near_slow:
             self._places.move_to_end(place)
-            stopped = len(numbers) >= NEIGHBOURS_STOP * self.scale
-            self._raise(Pace.stopped if stopped else Pace.slowed, "neighbours", now_us)
+            self._raise(Pace.stopped if len(numbers) >= self._near_stop else Pace.slowed, "neighbours", now_us)
+
+    def named(self, number: str, name: str, now_us: int) -> None:
+        """Note that a name was asked with a number."""
+        self._new_day(now_us)
+        key = hash(number)
+        names = self._names.get(key)
+        if names is None:
+            self._names[key] = {hash(name)}
+            if len(self._names) > NEIGHBOURHOODS_MAX:
+                self._names.popitem(last=False)
+            return
+        self._names.move_to_end(key)
+        if len(names) < NAMES_STOP:
+            names.add(hash(name))
+        if len(names) >= NAMES_SLOW:
+            self._raise(Pace.stopped if len(names) >= NAMES_STOP else Pace.slowed, "names", now_us)
+
+    def _new_day(self, now_us: int) -> None:
+        day = now_us // DAY_US
+        if day != self._day:
+            self._day = day
+            self._places.clear()
+            self._names.clear()
 
     def settle(self, now_us: int) -> bool:
         """Take up the answers of a window; return whether the supervisor has to be told of a new pace."""
@@ -132,6 +159,7 @@ class Walker:
             self.pace = self._told = Pace.free
             self._answers = self._misses = 0.0
             self._places.clear()
+            self._names.clear()
             return 0.0
         if self.pace is Pace.stopped:
             raise OverQuota(

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import datetime
 import struct
+from importlib import resources
 
-from stdnum import numdb
 from stdnum.cn import ric
 
 from annul.errors import BadInput
@@ -42,14 +42,14 @@ def known_divisions() -> frozenset[str]:
 
     A number keeps the code of the place and time of its first registration, so codes of abolished counties stay good.
     """
-    provinces = numdb.get("cn/loc").prefixes
-    codes = {
-        province + low
-        for length, province, _high, _properties, counties in provinces
-        if length == 2
-        for _, low, _, _, _ in counties
-    }
-    return frozenset(codes).union(SPECIAL_DIVISIONS)
+    province = ""
+    codes = set(SPECIAL_DIVISIONS)
+    for line in (resources.files("stdnum") / "cn" / "loc.dat").read_text("utf-8").splitlines():
+        if line[:1].isdigit():
+            province = line[:2]
+        elif line[:1] == " ":  # a county: the other four digits, then its names
+            codes.add(province + line.split(maxsplit=1)[0])
+    return frozenset(codes)
 
 
 DIVISIONS = known_divisions()

@@ -20,7 +20,6 @@ NUMBER_DIGITS = 6
 CODE = 3
 TAG = CODE
 """First byte of every block of this scheme (role document, not hashed)."""
-NUMBER_TAG = CODE | 0x20
 _REREAD = "Read the series (4 digits) and the number (6 digits) again."
 
 

@@ -98,7 +98,7 @@ class Sources:
             body = PersonBody.decode(entry.body)
             kind = _PERSON_KINDS.get(body.event)
             if kind is not None:
-                values["event"], values["position"] = body.event.value, position
+                values |= {"event": body.event.value, "position": position, "author": entry.author}
                 await queue(db, kind, key=key, now_us=now_us, realm=realm, person_id=body.person, values=values)
         elif entry.kind is EntryKind.note:
             await self._of_search(db, position, entry)

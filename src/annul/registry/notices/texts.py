@@ -74,12 +74,6 @@ def letter(text: Text, language: str, url: str) -> str:
     return f"{words['greeting']}\n\n{text.body}\n\n-- \n{words['footer'].format_map({'url': url})}\n"
 
 
-def document_word(kind: str, language: str) -> str:
-    """Return the word for a kind of document."""
-    words: dict[str, str] = catalogue(language)["documents"]
-    return words.get(kind, words["other"])
-
-
 def clock(at_us: int) -> str:
     """Write a time with seconds and zone."""
     return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
