@@ -1,10 +1,11 @@
-"""Run the tests: pytest in as many processes as there are cores, then what cannot be shared out, and say what was left out."""
+"""Run the tests: pytest in as many processes as there are cores, beside them what cannot be shared out."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 
 ALONE = "tests/web/test_openapi.py"
 """schemathesis gives the tests of all operations one node id; shared out over processes, only one of them would run."""
@@ -14,8 +15,17 @@ def main() -> int:
     """Return 0 when everything passed, else pytest's exit code."""
     workers = str(min(4, os.cpu_count() or 1))
     pytest = [sys.executable, "-m", "pytest", "-rs", *sys.argv[1:]]
-    shared = subprocess.run([*pytest, "-n", workers, "--dist", "loadfile", f"--ignore={ALONE}"], check=False).returncode
-    alone = subprocess.run([*pytest, ALONE], check=False).returncode
+    with tempfile.TemporaryFile() as said:
+        beside = subprocess.Popen([*pytest, ALONE], stdout=said, stderr=said)
+        try:
+            shared = subprocess.run(
+                [*pytest, "-n", workers, "--no-loadscope-reorder", f"--ignore={ALONE}"], check=False
+            ).returncode
+            alone = beside.wait()
+        finally:
+            beside.kill()
+        said.seek(0)
+        sys.stdout.buffer.write(said.read())
     return shared or alone
 
 

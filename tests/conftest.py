@@ -13,12 +13,24 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from annul.registry import store
 from annul.registry.postgres import DATABASE, Embedded
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 _numbers = itertools.count(1)
+
+TOGETHER = ("tests/cli", "tests/scenarios")
+"""Folders whose files share a running demo: one process runs all of a folder, so that the demo is started once."""
+
+LONGEST = (
+    "tests/scenarios", "tests/cli", "tests/web/test_counter_journeys.py", "tests/web/test_desk.py",
+    "tests/web/test_citizen_browser.py", "tests/web/test_shell.py", "tests/reader/test_chip.py",
+    "tests/reader/test_zone_photo.py", "tests/web/test_desk_rooms.py", "tests/web/test_review.py",
+    "tests/web/test_oversight.py", "tests/web/test_roles.py",
+)  # fmt: skip
+"""What is begun first, by processor time: whoever is ready early then finds something short, and all end together."""
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +76,30 @@ def database(make_database: Callable[[], str], server: Embedded) -> Iterator[str
 
 def _named(conninfo: str, name: str) -> str:
     return psycopg.conninfo.make_conninfo(conninfo, dbname=name)
+
+
+def _share(nodeid: str) -> str:
+    """Return what a test is run together with: its file, or its folder."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first; what is run together stays together, in its order."""
+    place = {share: number for number, share in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(_share(item.nodeid), len(LONGEST)))
+
+
+class Shares(LoadScopeScheduling):
+    """Hand files out to the processes whole, and some folders; in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _share(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares:
+    """Share the tests out over the processes."""
+    return Shares(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

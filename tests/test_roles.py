@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from annul.roles import Role, Template, reap_orphans
+from annul.roles import WHOLE, Process, Role, Template, reap_orphans
 from tests.waiting import WAIT_S, until
 
 ROLE = """
@@ -66,6 +68,45 @@ def test_a_role_is_a_child_of_the_supervisor_with_its_own_environment(template: 
     process.kill()
     assert process.wait(WAIT_S)
     assert process.poll() == -signal.SIGKILL
+
+
+STAGES = """
+import os, socket, sys
+from annul.roles import stand_by
+loads = []
+def second():
+    os.read(int(sys.argv[2]), 1)
+    loads.append("second")
+arguments = stand_by(socket.socket(fileno=int(sys.argv[1])), [lambda: loads.append("first"), second])
+if arguments:
+    with open(arguments[0] + ".part", "w") as file:
+        file.write(" ".join(loads))
+    os.rename(arguments[0] + ".part", arguments[0])
+"""
+
+
+@pytest.mark.usefixtures("template")  # it makes this process the parent of roles
+def test_a_role_that_needs_little_code_does_not_wait_for_the_rest(tmp_path: Path) -> None:
+    """The first stage is enough for it; others are forked when everything is loaded."""
+    channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    waits, goes_on = os.pipe()
+    wanted = {"arguments": [str(tmp_path / "early")], "environment": {}, "stage": 1}
+    channel.send(json.dumps(wanted).encode())
+    command = [sys.executable, "-c", STAGES, str(theirs.fileno()), str(waits)]
+    running = subprocess.Popen(command, pass_fds=(theirs.fileno(), waits))
+    theirs.close()
+    early = Process(int(channel.recv(100)))
+    assert _text(tmp_path / "early") == ["first"]
+    channel.send(json.dumps(wanted | {"arguments": [str(tmp_path / "late")], "stage": WHOLE}).encode())
+    os.write(goes_on, b"x")
+    late = Process(int(channel.recv(100)))
+    assert _text(tmp_path / "late") == ["first", "second"]
+    channel.close()
+    assert running.wait(WAIT_S) == 0
+    assert early.wait(WAIT_S)
+    assert late.wait(WAIT_S)
+    os.close(waits)
+    os.close(goes_on)
 
 
 def test_the_exit_code_of_a_role_is_known(template: Template) -> None:

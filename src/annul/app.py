@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from annul import logs
-from annul.errors import AnnulError, Corrupt, NotFound, SourceDown, UnsafeSettings, VerificationFailed
+from annul.errors import AnnulError, Corrupt, NotFound, SourceDown, UnsafeSettings
 from annul.roles import TEMPLATE, forbid_core_dumps, stand_by
 from annul.settings import Settings, load
 
@@ -382,7 +382,7 @@ async def _until_standing(settings: Settings) -> None:
         try:
             if keys is not None and stands(settings.home, keys):
                 return
-        except (SourceDown, Corrupt, VerificationFailed) as error:
+        except (SourceDown, Corrupt) as error:
             if waited_s >= TABLE_WAIT_WARN_S:
                 logs.get("worker").warning("waiting for the follower's tables", code=error.code, where=error.where)
                 waited_s = 0.0

@@ -67,7 +67,7 @@ def demo_of(home: Path) -> dict[str, Any]:
     return read
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def restarted(memory_folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A demo that was started, used, stopped and started again: its folder, and demo.json as the first start left it."""
     from annul.client import Client

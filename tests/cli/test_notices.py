@@ -43,7 +43,7 @@ def test_dead_letters_are_listed_counted_and_sent_again(street: Street, capsys: 
 
 
 def test_a_state_that_does_not_exist_is_wrong_usage(street: Street, capsys: pytest.CaptureFixture[str]) -> None:
-    """The error names the four states."""
+    """The error names the states."""
     assert street
     assert run(["notices", "list", "--state", "lost"]) != 0
-    assert "due, sent, kept or dead" in capsys.readouterr().err
+    assert "due, paused, sent, kept or dead" in capsys.readouterr().err

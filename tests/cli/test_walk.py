@@ -267,3 +267,43 @@ def test_a_listing_that_was_never_true_is_corrected_by_two_officers(annul: Annul
     assert "CONFIRMED" in confirmed.out
     assert annul("check", "--document", card).code == EXITS["PASS"]
     assert annul("correction", "show", proposed["correction"], "--json").json["status"] == "current"
+
+
+def test_many_checks_are_asked_from_a_file_and_the_worst_answer_is_the_exit_code(
+    annul: Annul, demo_home: Path, tmp_path: Path
+) -> None:
+    """Answers come in the order of the questions, each with a receipt that verifies."""
+    samples = demo_of(demo_home)["samples"]
+    codes = ["V00", "U31", "S11"]
+    questions = [
+        {"document": samples[code]["document"], "purpose": "account-opening", "channel": "in_person"} for code in codes
+    ]
+    file, answers = tmp_path / "questions.ndjson", tmp_path / "answers.ndjson"
+    file.write_text("\n".join(json.dumps(question) for question in questions))
+    asked = annul("checks", "ask", file, "--answers", answers, "--json")
+    assert asked.code == 11
+    assert [answer["status"]["code"] for answer in asked.json] == codes
+    (tmp_path / "one.json").write_text(answers.read_text().splitlines()[2])
+    assert annul("receipt", "verify", tmp_path / "one.json").code == 0
+    file.write_text(json.dumps(questions[0]))
+    assert annul("checks", "ask", file).code == 0
+    file.write_text("no question")
+    refused = annul("checks", "ask", file)
+    assert (refused.code, "line 1" in refused.err) == (2, True)
+
+
+def test_a_staged_list_can_be_dropped(annul: Annul, tmp_path: Path) -> None:
+    """It was never in force, and cannot come into force any more."""
+    list_file = tmp_path / "list.csv"
+    annul("generate", "--documents", 1200, "--format", "ru-passports", "--seed", 78, "-o", list_file)
+    staged = annul("import", list_file, "--json").json
+    assert annul("bulk", "discard", staged["id"], "--json").json["state"] == "discarded"
+    assert annul("bulk", "confirm", staged["id"], "--evidence", "none").code == 1
+
+
+def test_before_anything_was_recorded_nothing_is_known(annul: Annul, demo_home: Path, tmp_path: Path) -> None:
+    """No state is invented for a time of which nothing was recorded by then."""
+    card = fresh_card(annul, demo_home, tmp_path, "110101199003073933")
+    asked = ("document", "status", "--document", card, "--case", "T-9", "--known-at", "2020-01-01T00:00:00Z")
+    assert annul(*asked, "--json").json["known"] is False
+    assert "Nothing was recorded" in annul(*asked).out

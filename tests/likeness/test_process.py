@@ -25,11 +25,11 @@ LIVE, ENROLLED = record_of(pressed_again(minutiae_of(11), 5)), record_of(minutia
 TASK = Task(finger=FingerSet(LIVE, [ENROLLED]), supervised=True)
 
 
-def with_comparer(work: Callable[[Comparer], Awaitable[None]], **options: float) -> None:
+def with_comparer(work: Callable[[Comparer], Awaitable[None]], compare_max_s: float = WAIT_S) -> None:
     """Run `work` with a comparer that is closed afterwards."""
 
     async def run() -> None:
-        comparer = Comparer(**options)
+        comparer = Comparer(compare_max_s=compare_max_s)
         try:
             await work(comparer)
         finally:

@@ -80,7 +80,9 @@ def test_checks_are_shown_with_their_lawful_delay(hall: Hall) -> None:
     hall.rows("UPDATE check_index SET purpose = 11 WHERE purpose = 9")
     assert [seen.purpose for seen in hall.run(hall.citizens.checks(hall.person))] == ["account-opening"]
     hall.clock.us += 31 * DAY_US
-    assert len(hall.run(hall.citizens.checks(hall.person))) == 2
+    held, open_ = hall.run(hall.citizens.checks(hall.person))
+    assert held.held_until_us == held.checked_at_us + 30 * DAY_US < hall.clock()
+    assert open_.held_until_us is None
 
 
 def test_a_hold_hides_refused_checks_and_attempts_until_its_end(hall: Hall) -> None:

@@ -27,7 +27,7 @@ STRANGER = "440524198001010013"
 PAIRS = 60
 """Pairs of windows of the sign test: outside 15 to 85 % by chance once in 30 million runs."""
 CITIZENS = [
-    number.decode() for number in numbers.personal_numbers(np.full(400, 110105), np.arange(400) * 20, np.full(400, 11)).tolist()
+    number.decode() for number in numbers.personal_numbers(np.full(200, 110105), np.arange(200) * 40, np.full(200, 11)).tolist()
 ]
 TRAVEL = DocumentFields(scheme="icao-9303", issuer="UTO", kind="P", number="L898902C3")
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from annul.errors import Forbidden, NotFound, OverQuota
+from annul.errors import AnnulError, Forbidden, NotFound, OverQuota, TransitionRefused
 from annul.records.document import Document
 from annul.records.status import Proof
 from annul.registry.act import Act
-from annul.registry.notices.sources import PUBLIC
+from annul.registry.citizen import Citizens
+from annul.registry.notices.sources import HOLDER, PUBLIC
 from annul.registry.provisional import ADDRESS_TRIES_MAX, DOCUMENT_TRIES_MAX, ProvisionalReports
 from annul.registry.register import Recorded
 from annul.registry.store import Fresh
@@ -102,3 +103,29 @@ def test_no_address_and_no_number_is_stored(street: Street) -> None:
     assert b"192.0.2.77" not in stored
     assert WANG.encode() not in stored
     assert len(stored) == 64
+
+
+def test_at_the_end_of_its_time_a_suspension_ends_by_itself_and_all_that_hung_on_it(street: Street) -> None:
+    """A second before 72 hours it stands and contacts are frozen; then the card works, and its holder is told, once."""
+    citizens = Citizens(Fresh(street.conninfo), street.keys, street.register, street.people, street.vault, street.clock)
+    ((person,),) = street.rows("SELECT id FROM person_record")
+    recorded = report(street)
+    assert recorded.lapses_at_us is not None
+    assert recorded.id is not None
+    street.clock.us = recorded.lapses_at_us - 1_000_000
+    assert street.run(street.register.lapse_due()) == 0
+    assert street.run(citizens.contacts_frozen(person))
+    with pytest.raises(TransitionRefused):
+        street.run(citizens.set_contacts(Act(HOLDER), person, [], proof=Proof.online_strong))
+    street.clock.us = recorded.lapses_at_us
+    assert [street.run(street.register.lapse_due()) for _ in range(2)] == [1, 0]
+    assert not street.run(citizens.contacts_frozen(person))
+    (own,) = [one for one in street.run(citizens.documents(person)) if one.report == "" and one.state == "current"]
+    assert "report" in own.may
+    street.turn()
+    street.turn()
+    assert street.rows("SELECT count(*) FROM notice WHERE kind = 'lapsed'") == [(1,)]
+    with pytest.raises(AnnulError, match="report"):  # too late to undo, or to confirm: a sentence that says so
+        street.run(citizens.undo(Act(PUBLIC), recorded.id))
+    with pytest.raises(TransitionRefused):
+        street.run(citizens.confirm(Act(HOLDER), person, own.id, proof=Proof.online_strong))

@@ -129,7 +129,7 @@ def clean_environment(home: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(memory_folder: Path) -> Iterator[Path]:
     """Run one annul for all stories of this test process; its error output lies beside its home."""
     home = memory_folder / "town"

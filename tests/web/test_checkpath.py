@@ -40,14 +40,14 @@ class Door:
             settings=SimpleNamespace(base_url="http://annul.test", https=https),
         )
         self.office = office
-        self.path = CheckPath(office, self._behind)
+        self.path = CheckPath(office, self.behind)
 
     def _client(self, client_id: str) -> Principal:
         if client_id != "bank":
             raise NotAuthorised("The client is closed.")
         return self.desk.bank
 
-    async def _behind(self, _scope: Any, _receive: Any, send: Any) -> None:
+    async def behind(self, _scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 418, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
@@ -129,6 +129,27 @@ def test_every_answer_has_the_security_fields(tmp_path: Path, https: bool) -> No
             assert ("strict-transport-security" in fields) is https
 
     at_the_door(tmp_path, story, https=https)
+
+
+def test_checks_are_answered_while_everything_else_waits_for_its_doors(tmp_path: Path) -> None:
+    """After a start the pages come later: who asks for one waits and is answered; at the end, is told to ask again."""
+
+    async def story(door: Door) -> None:
+        door.path = CheckPath(door.office)
+        waiting = asyncio.create_task(door.post("/", b"", method="GET"))
+        status, _, body = await door.post("/v1/checks", BODY)
+        assert (status, body["outcome"]) == (200, "REFER")
+        assert not waiting.done()
+        door.path.open(door.behind)
+        assert (await waiting)[0] == 418
+        door.path = CheckPath(door.office)
+        waiting = asyncio.create_task(door.post("/", b"", method="GET"))
+        await asyncio.sleep(0)
+        door.path.stay_closed()
+        status, headers, _ = await waiting
+        assert (status, headers["retry-after"]) == (503, "1")
+
+    at_the_door(tmp_path, story)
 
 
 def test_everything_else_goes_behind(tmp_path: Path) -> None:

@@ -125,6 +125,20 @@ def test_every_page_is_accessible_and_fits_a_phone(chromium: Any, house: House, 
         page.goto(path)
         assert_accessible(page)
         assert_fits(page)
+    fresh = settle(house)
+    seat(page, house, "citizen", person=fresh.person, strength="strong")
+    base = f"/my/documents/{fresh.document}"
+    for path in (f"{base}/report", f"{base}/lock"):
+        page.goto(path)
+        assert page.url.endswith(path)
+        assert_accessible(page)
+        assert_fits(page)
+    page.click("main form button")
+    for path in (base, f"{base}/unlock"):
+        page.goto(path)
+        assert page.url.endswith(path)
+        assert_accessible(page)
+        assert_fits(page)
     page.context.close()
 
 

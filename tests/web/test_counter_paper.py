@@ -10,7 +10,7 @@ import typst
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annul.errors import VerificationFailed
+from annul.errors import MissingPackage, VerificationFailed
 from annul.proof.receipt import (
     NO_STATEMENT,
     Leaf,
@@ -84,8 +84,9 @@ def test_a_reader_of_another_house_reads_the_code(count: int) -> None:
 
 
 CHINESE = {
-    "title": "核查回执", "lang": "zh", "outcome": "STOP", "word": "拒绝", "means": "此证件不可凭信。", "next": ["请出示第二份证件。"],
-    "facts": [["用途", "开立账户"]], "hint": "任何人都可扫码验证此回执。", "alt": "二维码", "foot": "失效证件登记簿。",
+    "title": "核查回执", "lang": "zh", "outcome": "STOP", "word": "拒绝", "means": "此证件不可凭信。",
+    "next": ["请出示第二份证件。"], "facts": [["用途", "开立账户"]], "hint": "任何人都可扫码验证此回执。",
+    "alt": "二维码", "foot": "失效证件登记簿。",
 }  # fmt: skip
 
 

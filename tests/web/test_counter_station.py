@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -77,6 +78,10 @@ def test_a_passports_chip_gives_its_portrait_to_the_comparison(chromium: Any, ho
         page.click("form[action='/counter/compare'] button")
         page.wait_for_selector("#compare")
         assert page.evaluate("document.getElementById('portrait').files.length") == 1
+        proved = json.loads(page.input_value("input[name=chip]"))
+        assert (proved["genuine"], proved["unaltered"], proved["same_chip"]) == (True, True, True)
+        page.set_input_files("#portrait", {"name": "other.jpg", "mimeType": "image/jpeg", "buffer": b"x"})
+        assert page.input_value("input[name=chip]") == ""
         kept = page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
         assert len(kept) < 1000
         page.context.close()

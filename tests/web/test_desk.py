@@ -13,7 +13,7 @@ import pytest
 from annul.registry.act import Act
 from annul.registry.officers import DUTIES
 from tests.registry.people.test_enrolment import template
-from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat
+from tests.web.browser import WEIGHT_MAX, assert_accessible, assert_fits, chromium, open_page, seat, weight
 from tests.web.conftest import House
 
 __all__ = ["chromium"]
@@ -146,6 +146,32 @@ def test_a_search_without_a_case_is_refused(chromium: Any, house: House) -> None
     assert_accessible(page)
     assert house.run(house.office.searches.of_officer(Act(mine))) == []
     page.context.close()
+
+
+def test_a_search_is_visible_to_the_holder(chromium: Any, house: House) -> None:
+    """Who searched and for which case stands in the holder's own list; a search that the police delay lawfully does not yet."""
+    number, _booklet = person_with_two(house)
+    asked = {"personal_number": number, "case": CASE}
+    holder = house.call("POST", "/v1/persons/find", "issuer", json=asked).json()["persons"][0]["id"]
+    page, mine = open_page(chromium, house), open_page(chromium, house)
+    sit(page, house)
+    for case, days in (("K-SEEN-1", ""), ("K-LATER-2", "30")):
+        page.goto("/desk")
+        page.fill("#case", case)
+        page.fill("#number", number)
+        if days:
+            page.locator("details").last.locator("summary").click()
+            page.fill("#delay_days", days)
+            page.select_option("#delay_ground", "court_order")
+        page.click("button.large")
+        page.wait_for_selector(".documents")
+    seat(mine, house, "citizen", person=holder, strength="strong")
+    mine.goto("/my/checks")
+    told = mine.inner_text("main")
+    assert "K-SEEN-1" in told
+    assert "K-LATER-2" not in told
+    for each in (page, mine):
+        each.context.close()
 
 
 def test_nobody_opens_anothers_search(chromium: Any, house: House) -> None:
@@ -300,6 +326,22 @@ def test_every_page_fits_and_is_accessible(chromium: Any, house: House, language
         if language == "en":
             assert_accessible(page)
     page.context.close()
+
+
+def test_the_pages_of_officers_are_light(chromium: Any, house: House) -> None:
+    """A first visit with an empty cache stays under 100 KB, on the pages that are always there."""
+    heavy = {}
+    for party, addresses in (
+        ("issuer", (*DESK_PAGES, "/desk/review", "/desk/review/figures")),
+        ("supervisor", ("/oversight",)),
+    ):
+        page = open_page(chromium, house)
+        sit(page, house, party)
+        cookies = page.context.cookies()
+        page.context.close()
+        weights = {address: weight(chromium, house, address, cookies) for address in addresses}
+        heavy |= {address: bytes_ for address, bytes_ in weights.items() if bytes_ > WEIGHT_MAX}
+    assert heavy == {}
 
 
 def person_with_two(house: House) -> tuple[str, str]:

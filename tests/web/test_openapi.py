@@ -38,7 +38,7 @@ CONFIG = SchemathesisConfig.from_dict(
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 CALLERS = {"relying_party": "bank", "issuer": "issuer", "police": "police", "supervisor": "supervisor"}
 WHO = {(route.method, re.sub(":path}", "}", route.path)): route.who for route in ROUTES}
-EXAMPLES = 10
+EXAMPLES = 6
 HELD = [
     CHECKS.get_one("not_a_server_error"), status_code_conformance, content_type_conformance, response_headers_conformance,
     response_schema_conformance, negative_data_rejection, missing_required_header, unsupported_method,

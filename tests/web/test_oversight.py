@@ -177,7 +177,7 @@ def test_a_dispute_over_its_term_is_seen(house: House, browser: httpx.Client) ->
         assert health.overdue.value is not None
         assert health.overdue.value >= 1
         assert "d-over" in browser.get("/oversight/disputes").text
-        assert "over its term" in browser.get("/oversight/disputes").text
+        assert "overdue by 10 days" in browser.get("/oversight/disputes").text
     finally:
         with connect(house.settings.database_url) as db:
             db.execute("DELETE FROM dispute WHERE id = 'd-over'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annul import errors
+from annul.records.check import Question
 from annul.records.document import DocumentFields
 from annul.web import problem
 
@@ -124,3 +126,21 @@ def test_paths_become_json_pointers(parts: list[int | str]) -> None:
     """RFC 6901: one reference token per step."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     assert problem.pointer(path) == "".join(f"/{part}" for part in parts)
+
+
+def test_what_our_own_structs_refuse_is_said_in_their_words() -> None:
+    """A control character in a tag is named as such; a message of a room leaves as a sentence."""
+    body = b'{"document": {"scheme": "x"}, "purpose": "payment", "channel": "remote", "branch": "a\\nb"}'
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.json.decode(body, type=Question)
+    assert "no control characters." in str(problem.problem_of(refused.value).members["detail"])
+    assert problem.problem_of(errors.BadInput("this lies in the future")).members["detail"] == "This lies in the future."
+
+
+def test_a_time_that_is_none_says_how_times_are_written() -> None:
+    """The next step shows one."""
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.json.decode(b'"soon"', type=datetime)
+    found = problem.problem_of(refused.value)
+    assert found.members["detail"] == "This is not a time."
+    assert "2026-11-23T14:03:22Z" in str(found.members["mend"])

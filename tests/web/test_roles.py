@@ -137,6 +137,32 @@ def test_a_person_sees_exactly_the_pages_the_table_says(
         assert status == 403 or (status == 303 and to.endswith("/sign-in"))
 
 
+@pytest.mark.parametrize("party", ["police", "issuer", "supervisor", "bank"])
+def test_a_duty_opens_the_pages_that_name_it(house: House, party: str) -> None:
+    """Before every page of a duty: an officer who has it alone is let in, one who has every other duty is not."""
+    role = f"officer:{ROLES[party]}"
+    wrong = []
+    for duty in DUTIES:
+        shown = [route for route in PAGES if route.method == "GET" and f"{role}/{duty}" in route.who and role not in route.who]
+        shown = [route for route in shown if not any(f"{role}/{other}" in route.who for other in DUTIES if other != duty)]
+        for has in (True, False) if shown else ():
+            staff, duties = f"D{has:d}-{duty}", [duty] if has else [other for other in DUTIES if other != duty]
+
+            async def sit(staff: str = staff, duties: list[str] = duties) -> dict[str, str]:
+                sitting = Sitting(house.office, None)
+                await house.office.officers.add(Act(party), party, staff, "One Duty", duties)
+                await sitting.enter("officer", officer=f"{party}/{staff}", key_id=house.key_id(party))
+                (cookie,) = sitting.cookies()
+                return {cookie.key: str(cookie.value)}
+
+            with house.client(cookies=house.run(sit())) as browser:
+                for route in shown:
+                    status = browser.get(_address(route)).status_code
+                    if (status == 403) is has:
+                        wrong.append((duty, has, route.path, status))
+    assert wrong == []
+
+
 @pytest.mark.parametrize("who", [frozenset(), frozenset({"nobody"}), "everybody", None])
 def test_a_route_that_does_not_say_who_may_call_it_stops_the_start(
     house: House, who: object, monkeypatch: pytest.MonkeyPatch

@@ -10,11 +10,17 @@ import httpx
 import pytest
 
 from annul.web.routes import ROUTES
-from tests.web.browser import WEIGHT_MAX, assert_accessible, assert_fits, chromium, open_page, sign_in_clerk, weight
+from tests.web.browser import WEIGHT_MAX, assert_accessible, assert_fits, chromium, open_page, seat, sign_in_clerk, weight
 from tests.web.conftest import House
+from tests.web.test_citizen import settle
 
 __all__ = ["chromium"]
 PUBLIC = ["/", "/found", "/figures", "/status", "/receipts/verify", "/counter/sign-in", "/problems/over-quota"]
+DEVELOPERS = ["/developers", "/developers/sandbox", "/developers/reference", "/developers/reference/post_v1_checks"]
+SIGNED_IN = {
+    "clerk": [f"/counter{page}" for page in ("", "/follow-ups", "/departures", "/policy", "/policy/edit", "/policy/trial")],
+    "citizen": [f"/my{page}" for page in ("", "/checks", "/attempts", "/messages", "/contacts", "/data")],
+}
 
 
 @pytest.fixture
@@ -148,7 +154,14 @@ def test_pages_work_without_a_script(chromium: Any, house: House) -> None:
 
 def test_the_pages_are_light(chromium: Any, house: House) -> None:
     """A first visit with an empty cache stays under 100 KB."""
-    weights = {address: weight(chromium, house, address) for address in PUBLIC}
+    everybody = [*PUBLIC, "/report", "/report/state", "/my/sign-in", "/demo/outbox", *DEVELOPERS]
+    weights = {address: weight(chromium, house, address) for address in everybody}
+    for kind, addresses in SIGNED_IN.items():
+        fields = {"key_id": house.key_id("bank"), "clerk": "C-17"} if kind == "clerk" else {"person": settle(house).person}
+        seated = open_page(chromium, house)
+        seat(seated, house, kind, **fields)
+        weights |= {address: weight(chromium, house, address, seated.context.cookies()) for address in addresses}
+        seated.context.close()
     assert {address: bytes_ for address, bytes_ in weights.items() if bytes_ > WEIGHT_MAX} == {}
 
 

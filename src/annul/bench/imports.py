@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     print("first answer about a listed document")
     longest = f"median of {RESTARTS}; longest {found.workers_back_max_s:.2f} s"
     print(f"  after all workers died   {found.workers_back_s:10.2f} s ({longest})")
-    print(f"  after a start of annul   {found.restart_s:10.2f} s (database, follower and sealer included)")
+    print(f"  after a start of annul   {found.restart_s:10.2f} s (stopped and started as a whole)")
     return 0
 
 
@@ -100,8 +100,9 @@ def measure(folder: Path, lines: int, *, packed: bool = False) -> ImportFigures:
             raise RuntimeError("a listed passport was not refused")
         source.unlink()
         back = [_kill_workers(home, ask) for _ in range(RESTARTS)]
-    with _annul(home, passport) as (restart_s, _):
-        pass
+    with _annul(home, passport) as (restart_s, ask):
+        if ask() != "STOP":
+            raise RuntimeError("a listed passport was not refused after a start")
     bad = sum(cause["count"] for cause in event["bad"].values())
     segment = (home / "listings" / "segments" / f"{event['id']}.seg").stat().st_size
     return ImportFigures(

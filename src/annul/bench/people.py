@@ -113,9 +113,11 @@ async def _check_cost(home: Path, asked: list[Person], count: int, known: int) -
     now = time.time_ns() // 1000
     _list(home, keys, documents, asked, known, now)
     quota, log = Quota(home / "quota", 0), CheckLog(home / "checks", 0)
+    walked: list[str] = []
     checks = Checks(
         Listings(home / "listings"), {"live": keys, "test": keys}, log, WindowSigner(os.urandom(32)), quota,
         people=Listings(home / "people"), now_us=lambda: time.time_ns() // 1000, live_ms=10**9,
+        alarm=lambda walker, _now_us: walked.append(walker.why),
     )  # fmt: skip
     rights = Agreement(
         purposes=frozenset({Purpose.account_opening.value}), per_second=10**6, per_day=10**12, identity_allowed=True,
@@ -143,8 +145,8 @@ async def _check_cost(home: Path, asked: list[Person], count: int, known: int) -
     await checks.close()
     log.close()
     quota.close()
-    if wrong:
-        raise AssertionError(f"{wrong} measured answers are not those expected")
+    if wrong or walked:
+        raise AssertionError(f"{wrong} measured answers are not those expected, {len(walked)} alarms were raised")
     ratios = [with_name / without for without, with_name in zip(took[False], took[True], strict=True)]
     low, middle, high = quantiles(ratios, n=4)
     return {

@@ -188,7 +188,7 @@ def _show_binding(binding: dict[str, Any]) -> None:
         part = binding[trait]
         if part is None:
             continue
-        told = part["result"].replace("_", " ")
+        told = "none: the person has no usable print" if part["reasons"] == ["exempt"] else part["result"].replace("_", " ")
         if part["score"] is not None:
             told += f", score {part['score']:.3f}, threshold {part['threshold']:.3f} at a false match rate of "
             told += f"{part['claimed_fmr']:g}"

@@ -27,7 +27,7 @@ def _given(**members: Any) -> dict[str, Any]:
 def _show_report(show: Show, accepted: dict[str, Any]) -> None:
     def text() -> None:
         print(f"✔  ACCEPTED  The document is now {accepted['state'].replace('_', ' ')}.")
-        print(f"   Every check refuses it since {accepted['refused_after_ms']:.1f} ms after it was recorded.")
+        print(f"   Every check answers so, {accepted['refused_after_ms']:.1f} ms after it was recorded.")
         print_pairs(
             (("Report", accepted["report"]), ("Position", accepted["position"]), ("Lapses at", accepted.get("lapses_at")))
         )

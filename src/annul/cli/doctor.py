@@ -59,11 +59,16 @@ def examine(home: Path) -> Iterator[Finding]:
         yield Finding("home", "wrong", f"{settings.home} does not exist", "Run: annul setup, or annul demo")
         return
     yield _home(settings.home)
+    readable = True
     for what, look in (
         ("key file", _keys), ("disk", _disk), ("write barrier", _barrier), ("clock", _clock), ("processes", _processes),
         ("database", _database), ("register", _rolled_back), ("listings", _listings), ("sealed logs", _logs),
     ):  # fmt: skip
-        yield from _guarded(what, look, settings)
+        if look in (_rolled_back, _logs) and not readable:
+            continue  # seals are verified with the key file: what is wrong with it was said
+        for finding in _guarded(what, look, settings):
+            readable = readable and (finding.what, finding.verdict) != ("key file", "wrong")
+            yield finding
 
 
 def _guarded(what: str, look: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:

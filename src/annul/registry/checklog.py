@@ -36,7 +36,7 @@ from annul.errors import Conflict, Corrupt, StorageFailed
 from annul.proof.receipt import LEAF_BYTES, STATEMENT_BYTES, Statement, parse_statement, statement_hash
 
 VERSION: Final = 1
-FILE_BYTES_MAX: Final = 256 << 20
+FILE_BYTES_MAX: Final = 64 << 20
 """A log file is closed before it would grow beyond this; the last one is read in full at every start (about 0.3 s)."""
 SIGNATURE_BYTES: Final = 64
 RECORD_BYTES_MAX: Final = 16 << 20

@@ -83,7 +83,10 @@ class OwnDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A check of one's own document, as its holder may see it: which organisation, not which clerk."""
+    """A check of one's own document, as its holder may see it: which organisation, not which clerk.
+
+    `held_until_us`: until when it was held back by law, None when it was not.
+    """
 
     check: str
     checked_at_us: int
@@ -93,6 +96,7 @@ class CheckSeen(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     outcome: str
     status: str
+    held_until_us: int | None
 
 
 class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -403,6 +407,7 @@ class Citizens:
                 check=line[0], checked_at_us=line[1], document=key_of.get(bytes(line[2]), 0), party=line[3],
                 purpose=Purpose.of_octet(line[4]).value, channel=Channel.of_octet(line[5]).value,
                 outcome=Outcome.of_octet(line[6]).value, status=StatusCode.of_octet(line[7]).value,
+                held_until_us=line[1] + self._delay_us if line[4] == Purpose.law_enforcement.octet else None,
             )
             for line in lines
         ]  # fmt: skip

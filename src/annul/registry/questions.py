@@ -197,13 +197,14 @@ class Reader:
             blocks, naming = both_blocks(document), FULL
         else:
             blocks, naming = number_block(document), NUMBER_ONLY
-        walker, names = caller.walker, b""
-        if walker is not None and scheme.code == _CITIZEN:
-            walker.asked(document.number, self._now_us())
-        if holder is not None and desk.identity:
-            names = _name_blocks(blocks[-16:], holder)
-            if walker is not None:
-                walker.named(document.number, holder.name, self._now_us())
+        named = holder if desk.identity else None
+        if caller.walker is not None:
+            now_us = self._now_us()
+            if scheme.code == _CITIZEN:
+                caller.walker.asked(document.number, now_us)
+            if named is not None:
+                caller.walker.named(document.number, named.name, now_us)
+        names = b"" if named is None else _name_blocks(blocks[-16:], named)
         return Asked(
             sink, index, desk, caller.test, blocks, naming, document.valid_until_day or 0, scheme.code,
             document, self._identity(document, start), context, name, names, binding,

@@ -25,7 +25,7 @@ from annul.records.document import Document, DocumentFields, DocumentKeys, block
 from annul.records.entry import EntryKind, decode
 from annul.records.names import check_name, normal_forms, search_block
 from annul.records.person import Person
-from annul.records.status import facts_of, standing_on, state_of
+from annul.records.status import State, facts_of, standing_on, state_of
 from annul.registry import documents, history, personal
 from annul.registry.act import Act
 from annul.registry.documents import Known, Row
@@ -336,7 +336,7 @@ class Searches:
                 number=numbers.get(row.document_key, "") or numbers.get(row.number_key or b"", ""),
                 valid_from_day=row.valid_from_day, valid_until_day=row.valid_until_day,
                 state=state_of(standing_on(row.standing, row.expiry_day, today)).name,
-                facts=[fact.name for fact in facts_of(row.standing)],
+                facts=[fact.name for fact in facts_of(row.standing) if fact is not State.current],
                 disputed=row.disputed, since_us=since.get(row.id), person=by_person.get(row.person_key or b""),
                 asked=row.document_key == asked_key or (asked_key is None and row.number_key == asked_number is not None),
             )

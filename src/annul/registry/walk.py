@@ -77,8 +77,8 @@ class Walker:
     """
 
     __slots__ = (
-        "_answers", "_day", "_misses", "_names", "_near_slow", "_near_stop", "_places", "_settled_us", "_told", "missed", "pace",
-        "party", "scale", "seen", "until_us", "why",
+        "_answers", "_day", "_misses", "_named_before", "_names", "_near_slow", "_near_stop", "_places", "_settled_us", "_told",
+        "missed", "pace", "party", "scale", "seen", "until_us", "why",
     )  # fmt: skip
 
     def __init__(self, party: str, per_day: int = AGREED_PER_DAY) -> None:
@@ -94,11 +94,14 @@ class Walker:
         near = min(self.scale, NEIGHBOURS_SCALE_MAX)
         self._near_slow, self._near_stop = NEIGHBOURS_SLOW * near, NEIGHBOURS_STOP * near
         self._places: OrderedDict[int, set[int]] = OrderedDict()
-        self._names: OrderedDict[int, set[int]] = OrderedDict()
+        # Most numbers are asked with one name: a set is made for the second. Two generations, the older one is forgotten whole.
+        self._names: dict[int, int | set[int]] = {}
+        self._named_before: dict[int, int | set[int]] = {}
 
     def asked(self, number: str, now_us: int) -> None:
         """Note that a citizen number was asked about."""
-        self._new_day(now_us)
+        if now_us // DAY_US != self._day:
+            self._new_day(now_us)
         place = hash(number[:-TAIL])
         numbers = self._places.get(place)
         if numbers is None:
@@ -114,26 +117,30 @@ class Walker:
 
     def named(self, number: str, name: str, now_us: int) -> None:
         """Note that a name was asked with a number."""
-        self._new_day(now_us)
-        key = hash(number)
-        names = self._names.get(key)
-        if names is None:
-            self._names[key] = {hash(name)}
-            if len(self._names) > NEIGHBOURHOODS_MAX:
-                self._names.popitem(last=False)
+        if now_us // DAY_US != self._day:
+            self._new_day(now_us)
+        key, said = hash(number), hash(name)
+        known = self._names.get(key)
+        if known is None:
+            if len(self._names) >= NEIGHBOURHOODS_MAX:
+                self._named_before, self._names = self._names, {}
+            known = self._names[key] = self._named_before.get(key, said)
+        if known == said:
             return
-        self._names.move_to_end(key)
-        if len(names) < NAMES_STOP:
-            names.add(hash(name))
-        if len(names) >= NAMES_SLOW:
-            self._raise(Pace.stopped if len(names) >= NAMES_STOP else Pace.slowed, "names", now_us)
+        if isinstance(known, int):
+            known = self._names[key] = {known}
+        if len(known) < NAMES_STOP:
+            known.add(said)
+        if len(known) >= NAMES_SLOW:
+            self._raise(Pace.stopped if len(known) >= NAMES_STOP else Pace.slowed, "names", now_us)
 
     def _new_day(self, now_us: int) -> None:
-        day = now_us // DAY_US
-        if day != self._day:
-            self._day = day
-            self._places.clear()
-            self._names.clear()
+        self._day = now_us // DAY_US
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places.clear()
+        self._names, self._named_before = {}, {}
 
     def settle(self, now_us: int) -> bool:
         """Take up the answers of a window; return whether the supervisor has to be told of a new pace."""
@@ -158,8 +165,7 @@ class Walker:
         if now_us >= self.until_us:
             self.pace = self._told = Pace.free
             self._answers = self._misses = 0.0
-            self._places.clear()
-            self._names.clear()
+            self._forget()
             return 0.0
         if self.pace is Pace.stopped:
             raise OverQuota(

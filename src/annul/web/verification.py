@@ -161,7 +161,7 @@ async def verify(office: Office, call: Call) -> Reply:
     samples = Samples(
         face=FacePair(body.face.live, body.face.reference, body.face.frames) if body.face else None,
         finger=FingerSet(body.fingerprint.live, body.fingerprint.enrolled) if body.fingerprint else None,
-        finger_exempt=body.fingerprint_exempt, chip=_chip(body.chip), supervised=body.supervised, device=body.device,
+        finger_exempt=body.fingerprint_exempt, chip=chip_of(body.chip), supervised=body.supervised, device=body.device,
         challenge=body.challenge,
     )  # fmt: skip
     found = await office.verifications.verify(call.principal, body.check, samples)
@@ -189,7 +189,8 @@ async def challenge(office: Office, call: Call) -> ChallengeGiven:
     return ChallengeGiven(made.token, list(made.actions), steps, rfc3339(made.expires_at_us))
 
 
-def _chip(given: ChipGiven | None) -> Chip | None:
+def chip_of(given: ChipGiven | None) -> Chip | None:
+    """Return what the evidence holds of a chip; a print that differs from the chip is as good as an altered one."""
     if given is None:
         return None
     passive = given.passive

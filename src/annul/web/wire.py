@@ -406,7 +406,7 @@ class Staged(msgspec.Struct, kw_only=True):
     undone_position: int | None
 
     @classmethod
-    def of(cls, view: Any, **times: str | None) -> Self:
+    def of(cls, view: Any, **times: Any) -> Self:
         """Return an event as it is sent: its members under their own names, `staged_at`, and other times as given."""
         members = {name: getattr(view, name) for name in cls.__struct_fields__ if not name.endswith("_at")}
         return cls(**members, staged_at=rfc3339(view.staged_at_us), **times)

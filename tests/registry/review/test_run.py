@@ -73,6 +73,16 @@ def test_each_impossible_family_is_found(clinic: Clinic) -> None:
     }  # fmt: skip
 
 
+def test_a_wrong_sex_of_a_parent_is_one_suspicion(clinic: Clinic) -> None:
+    """Where the mother's own number says that the record is wrong, her children bring none of their own."""
+    clinic.enter(
+        clinic.one(M, "李梅", sex="M"), clinic.one(CHILD, "王明", mother=M),
+        clinic.one(number("110105", "19820101", 3), "王亮", mother=M),
+    )  # fmt: skip
+    clinic.run()
+    assert rules_of(clinic) == ["sex"]
+
+
 def test_numbers_events_and_documents_are_held_against_each_other(clinic: Clinic) -> None:
     """Two people with one number, one event behind two entries, none behind one, a dead man's card, a card before birth."""
     late = number("110105", "19900202", 1)

@@ -53,7 +53,8 @@ _KINDS: Final[Mapping[Event, str]] = {
 _PERSON_KINDS: Final[Mapping[CivilEvent, str]] = {
     CivilEvent.contact: "contacts_changed", CivilEvent.death_reported: "death_reported", CivilEvent.details: "record_corrected",
     CivilEvent.correction: "record_corrected", CivilEvent.number_correction: "record_corrected",
-    CivilEvent.name_change: "record_corrected", CivilEvent.merged: "record_corrected", CivilEvent.revert: "record_corrected",
+    CivilEvent.name_change: "record_corrected", CivilEvent.marriage: "record_corrected",
+    CivilEvent.emigration: "record_corrected", CivilEvent.merged: "record_corrected", CivilEvent.revert: "record_corrected",
     CivilEvent.cancelled: "record_corrected",
 }  # fmt: skip
 

@@ -51,7 +51,8 @@ def prepare(db: Any) -> None:
     db.execute(
         """
         CREATE OR REPLACE TEMP TABLE kin AS
-        SELECT c.id AS child, try_cast(nullif(c.birth, '') AS date) AS birth, p.id AS parent, p.born, p.died, p.sex, p.contradicted, side,
+        SELECT c.id AS child, try_cast(nullif(c.birth, '') AS date) AS birth, p.id AS parent, p.born, p.died, p.sex,
+               p.contradicted, side,
                date_diff('day', p.born, try_cast(nullif(c.birth, '') AS date)) / 365.2425 AS age
         FROM (SELECT id, birth, mother AS number, 'mother' AS side FROM person WHERE mother <> ''
               UNION ALL SELECT id, birth, father, 'father' FROM person WHERE father <> '') c

@@ -58,7 +58,7 @@ async def checks(office: Office, call: Call) -> Reply:
     names = await _names(office, person, translate)
     seen = await office.citizens.checks(person, before_us=max(0, call.query.before))
     days = [
-        (day, [_check(line, names, translate) for line in lines])
+        (isolated(day), [_check(line, names, translate) for line in lines])
         for day, lines in groupby(seen, key=lambda line: clock(line.checked_at_us)[1:11])
     ]
     searches = await office.searches.seen_by_holder(person, await office.citizens.own_ids(person), office.now_us())
@@ -78,6 +78,7 @@ def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
         "document": names.get(line.document, translate(_("number alone"))),
         "purpose": translate(PURPOSES[line.purpose]), "channel": translate(CHANNELS[line.channel]), "outcome": line.outcome,
         "word": translate(WORDS[line.outcome]),
+        "held": translate(_("held back until %s")) % clock(line.held_until_us) if line.held_until_us else "",
     }  # fmt: skip
 
 

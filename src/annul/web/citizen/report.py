@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 STEPS: Final = ("document", "number", "name", "event", "answers")
 DRAFT: Final = "f[0-9a-f]{20}"
 TEXT_MAX: Final = 200
+FIELDS: Final = {"holder": "name"} | dict.fromkeys(("valid_from", "document", "series", "mrz"), "number")
+"""Last part of an error's `where` -> field of the form, where the names differ."""
 _FOLLOWING: Final = dict(pairwise(STEPS))
 
 
@@ -166,7 +168,7 @@ async def answer(office: Office, call: Call) -> Reply:
         if name == "answers":
             changed |= await _send(office, call, changed)
     except AnnulError as error:
-        form.refused(error, translate, {"holder": "name", "valid_from": "number", "document": "number", "series": "number"})
+        form.refused(error, translate, FIELDS)
         return _question(office, call, name, changed, form, status=400)
     await office.drafts.keep(draft, secret, changed, office.now_us())
     return pages.to(f"/report/{draft}/{'done' if name == 'answers' else _FOLLOWING[name]}")
@@ -296,6 +298,7 @@ def sealed(office: Office, told: dict[str, Any]) -> dict[str, Any]:
         "lapses_at": clock(told["lapses_at_us"]) if told["lapses_at_us"] else "",
         "reference": isolated(grouped(told["report"])),
         "hours": office.settings.provisional_hours,
+        "address": office.settings.base_url,
     }
 
 

@@ -17,9 +17,11 @@ from annul.web import pages
 from annul.web.counter import reading, sealing
 from annul.web.counter.counter import answer_page, frame, hold_token, remember, shown
 from annul.web.forms import Form
+from annul.web.verification import ChipGiven, chip_of
 from annul.web.words import _
 
 if TYPE_CHECKING:
+    from annul.likeness.evidence import Chip
     from annul.records.check import Question
     from annul.registry.verification import Verified
     from annul.web.call import Call, Reply
@@ -57,7 +59,7 @@ async def compare(office: Office, call: Call) -> Reply:
         hold_token(call, texts)
         form = Form(BLANK | {name: texts[name] for name in ("sealed", "supervised", "exempt") if name in texts})
         question = sealing.open_question(office, call.session, form["sealed"])
-        found = await _verified(office, call, question, form, files, texts.get("challenge", ""))
+        found = await _verified(office, call, question, files, texts)
     except Forbidden:
         raise
     except AnnulError as error:
@@ -70,9 +72,7 @@ async def compare(office: Office, call: Call) -> Reply:
     return await answer_page(office, call, told, sealed=sealed, answer=found.answer)
 
 
-async def _verified(
-    office: Office, call: Call, question: Question, form: Form, files: dict[str, bytes], challenge: str
-) -> Verified:
+async def _verified(office: Office, call: Call, question: Question, files: dict[str, bytes], texts: dict[str, str]) -> Verified:
     if office.verifications is None:
         raise SourceDown("This process compares nobody.")
     if "face" not in files and "finger" not in files:
@@ -81,10 +81,21 @@ async def _verified(
     face = FacePair(files["face"], files.get("portrait", b""), frames) if "face" in files else None
     finger = FingerSet(files["finger"], [files["print"]] if "print" in files else []) if "finger" in files else None
     samples = Samples(
-        face=face, finger=finger, finger_exempt=form["exempt"] == "yes", chip=None, supervised=form["supervised"] == "yes",
-        device="counter-camera", challenge=challenge if face else "",
+        face=face, finger=finger, finger_exempt=texts.get("exempt") == "yes", chip=_chip(texts.get("chip", "")),
+        supervised=texts.get("supervised") == "yes", device="counter-camera",
+        challenge=texts.get("challenge", "") if face else "",
     )  # fmt: skip
     return await office.verifications.verify(call.principal, question, samples)
+
+
+def _chip(text: str) -> Chip | None:
+    """Read what the station said of the chip that the portrait came from."""
+    if not text:
+        return None
+    try:
+        return chip_of(msgspec.json.decode(text, type=ChipGiven))
+    except msgspec.MsgspecError:
+        raise BadInput(_("What the chip proved cannot be read. Read the card again.")) from None
 
 
 def _page(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:

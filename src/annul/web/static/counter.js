@@ -150,7 +150,7 @@
     const form = event.target;
     if (form.dataset.busy) return;
     form.dataset.busy = "1";
-    if (!cardRead) portrait = null;
+    if (!cardRead) portrait = proved = null;
     cardRead = false;
     try {
       if (form.dataset.offline) { await wait(form); return; }
@@ -171,6 +171,7 @@
   const STATION = "http://127.0.0.1:8673";
   let cardRead = false;
   let portrait = null; // of the chip, in memory of this page until the next document
+  let proved = null; // what that chip proved
 
   const station = () => {
     const place = document.getElementById("station");
@@ -232,6 +233,7 @@
       form.elements.valid_until.value = shown.valid_until || "";
       if (form.elements.name && found.holder) form.elements.name.value = found.holder.name || "";
       portrait = found.portrait;
+      proved = found.chip;
       cardRead = true;
       said.textContent = "";
       form.requestSubmit();
@@ -292,6 +294,9 @@
     const files = new DataTransfer();
     files.items.add(new File([unbase64(portrait.data)], "holder", { type: portrait.media_type }));
     field.files = files.files;
+    const chip = field.form.elements.chip;
+    chip.value = proved ? JSON.stringify(proved) : "";
+    field.addEventListener("change", () => { chip.value = ""; }); // another picture is not the chip's
   };
 
   // -- beginning ---------------------------------------------------------------------------------------------------------------
