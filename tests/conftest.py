@@ -5,8 +5,10 @@ The database of a test is a copy of a migrated template, made in some ten millis
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,11 @@ from annul.registry.postgres import DATABASE, Embedded
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 _numbers = itertools.count(1)
+
+PCSC_SOCKET = Path(tempfile.mkdtemp(prefix="annul-pcsc-")) / "socket"
+"""Where this process looks for a PC/SC service: never the machine's own. The library reads the name once, at its first use."""
+os.environ["PCSCLITE_CSOCK_NAME"] = str(PCSC_SOCKET)
+atexit.register(shutil.rmtree, PCSC_SOCKET.parent, ignore_errors=True)
 
 TOGETHER = ("tests/cli", "tests/scenarios")
 """Folders whose files share a running demo: one process runs all of a folder, so that the demo is started once."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
-import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import PCSC_SOCKET
 from tests.reader.test_chip import AT, KEY, PORTRAIT, ZONE
 from tests.waiting import WAIT_S, until
 
@@ -56,9 +56,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:0x{number:X}\nLIBPATH {DRIVER}\nCHANNELID 0x{number:X}\n'
     )
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / "socket"))
+    listener.bind(str(PCSC_SOCKET))
     listener.listen(8)
-    os.environ["PCSCLITE_CSOCK_NAME"] = str(folder / "socket")
     service = subprocess.Popen(
         [sys.executable, "-c", HAND_OVER, str(listener.fileno()), str(shutil.which("pcscd")), str(folder / "readers")],
         pass_fds=[listener.fileno()],
@@ -72,6 +71,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         service.terminate()
         service.wait(WAIT_S)
         listener.close()
+        PCSC_SOCKET.unlink(missing_ok=True)
 
 
 class Laid:
