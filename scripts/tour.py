@@ -239,7 +239,9 @@ def walk_through(url: str, home: Path) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     taken: set[Path] = set()
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = started.chromium.launch(
+            executable_path=shutil.which("chromium-headless-shell") or shutil.which("chromium"), args=["--no-sandbox"]
+        )
         for language in LOCALES:
             for name, steps in (
                 ("counter", counter),

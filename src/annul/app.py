@@ -48,7 +48,7 @@ _CHECK_PATH = (
 _FOLLOWER = ("annul.registry.follower",)
 _REST = (
     "tink", "annul.web.doors", "annul.web.tokens", "annul.registry.sealer", "annul.registry.notices.process",
-    "annul.registry.verification",
+    "annul.registry.verification", "fido2.server", "fido2.webauthn",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The clerk's page in a real browser: keyboard only, without a script, at 320 px, in the dark, on paper.
 
-Needs Chromium (Debian: `apt-get install chromium`). Without it these tests are skipped, in CI (`CI=true`) they fail.
+Needs Chromium (Debian: `apt-get install chromium-headless-shell`). Without it these tests are skipped; in CI (`CI=true`) they
+fail.
 """
 
 from __future__ import annotations
