@@ -58,6 +58,8 @@ ROUTE_COMMANDS: Final = {
     "POST /v1/parties/{id}/keys": "party key issue",
     "POST /v1/parties/{id}/agreement": "party agree",
     "POST /v1/parties/{id}/client-keys": "party key client",
+    "POST /v1/parties/{id}/suspend": "party suspend",
+    "POST /v1/parties/{id}/restore": "party restore",
     "POST /v1/keys/{key}/revoke": "party key revoke",
     "GET /openapi.json": "openapi",
     "GET /v1/webhooks": "webhook list",

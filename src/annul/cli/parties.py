@@ -92,6 +92,26 @@ def party_agree(
     show.result(changed, f"✔  RECORDED  Agreement of {party} at position {changed['position']}.")
 
 
+@party_app.command("suspend")
+@takes_groups
+def party_suspend(where: Where, show: Show, party: PartyId) -> None:
+    """Suspend a party: all its keys and officers stop working at once, until `annul party restore`."""
+    with where.client("supervisor") as annul:
+        changed = annul.connection.write(f"/v1/parties/{party}/suspend")
+    show.result(
+        changed, f"✔  SUSPENDED  Party {party} at position {changed['position']}.\nTo undo: annul party restore {party}"
+    )
+
+
+@party_app.command("restore")
+@takes_groups
+def party_restore(where: Where, show: Show, party: PartyId) -> None:
+    """Let a suspended party in again, with the keys it had."""
+    with where.client("supervisor") as annul:
+        changed = annul.connection.write(f"/v1/parties/{party}/restore")
+    show.result(changed, f"✔  RESTORED  Party {party} at position {changed['position']}.")
+
+
 @key_app.command("issue")
 @takes_groups
 def key_issue(

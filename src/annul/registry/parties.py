@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
+from annul.errors import BadInput, Conflict, Forbidden, NotAuthorised, NotFound
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.entry import Entry, EntryKind
 from annul.registry.act import Act, remember, replay
@@ -212,7 +212,13 @@ class Parties(Principals):
         return await self.change(act, change)
 
     async def set_active(self, act: Act, id: str, active: bool) -> Changed:
-        """Suspend or restore a principal with all its credentials."""
+        """Suspend or restore a principal with all its credentials and officers.
+
+        Raises:
+            Forbidden: a principal would suspend itself; nobody might be left to restore it.
+        """
+        if act.author == id and not active:
+            raise Forbidden("a party cannot suspend itself", where="/id", mend="Another supervisor can.")
 
         async def change(write: Write) -> str:
             await _touch(write, "UPDATE principal SET active = %s, position = %s WHERE id = %s", active, write.position + 1, id)

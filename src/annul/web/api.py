@@ -283,6 +283,22 @@ async def revoke_key(office: Office, call: Call) -> wire.PartyChanged:
     return wire.PartyChanged(changed.position)
 
 
+async def suspend_party(office: Office, call: Call) -> wire.PartyChanged:
+    """Suspend a party; acknowledged only when no worker takes a key of it any more."""
+    return await _set_active(office, call, False, "The party is suspended")
+
+
+async def restore_party(office: Office, call: Call) -> wire.PartyChanged:
+    """Let a suspended party in again; acknowledged when every worker knows it."""
+    return await _set_active(office, call, True, "The party is restored")
+
+
+async def _set_active(office: Office, call: Call, active: bool, what: str) -> wire.PartyChanged:
+    changed = await office.parties.set_active(act_of(call), call.path["id"], active)
+    await settled(office, changed.position, what)
+    return wire.PartyChanged(changed.position)
+
+
 async def agreement(office: Office, call: Call) -> wire.PartyChanged:
     """Replace a party's agreement; acknowledged when every worker knows it."""
     changed = await office.parties.set_agreement(act_of(call), call.path["id"], call.body.agreement)
