@@ -52,7 +52,8 @@ MALFORMED: Final = "malformed"
 """What schemes raise their errors by: message, then next step."""
 ERROR_FILES: Final = (
     "records/document.py", "records/scheme.py", "records/schemes/*.py", "web/auth.py", "web/doors.py", "web/forms.py",
-    "web/pages.py", "web/public.py", "web/*/*.py", "registry/verification.py", "likeness/samples.py", "likeness/process.py",
+    "web/pages.py", "web/public.py", "web/*/*.py", "registry/counter/verification.py", "likeness/samples.py",
+    "likeness/process.py",
 )  # fmt: skip
 """Where errors come from that people meet on pages; those that programs meet stay in English."""
 

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from annul.registry import store
 from annul.registry.postgres import DATABASE, Embedded
+from annul.registry.writing import store
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 _numbers = itertools.count(1)

@@ -26,12 +26,12 @@ from annul.records.entry import Entry, EntryKind, decode
 from annul.records.person import PersonBody
 from annul.records.status import State, state_of
 from annul.registry import keys as key_file
-from annul.registry.checklog import read_windows, worker_folder, workers
+from annul.registry.answering.checklog import read_windows, worker_folder, workers
+from annul.registry.loops.sealer import verify_logs
 from annul.registry.people import KNOWN, NAME, PEOPLE_FOLDER
 from annul.registry.people.rows import IN_FORCE
 from annul.registry.postgres import Embedded
-from annul.registry.sealer import verify_logs
-from annul.registry.slots import value_of
+from annul.registry.writing.slots import value_of
 from tests.waiting import until
 
 ROUNDS_MAX = 5

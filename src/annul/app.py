@@ -42,13 +42,13 @@ HOUR_US = 3_600_000_000
 SWITCH_S = 0.001  # while a worker loads code beside its answers, they get their turn after so long
 
 _CHECK_PATH = (
-    "uvloop", "uvicorn", "uvicorn.protocols.http.httptools_impl", "annul.web.protocol", "annul.registry.quota",
-    "annul.registry.standing",
+    "uvloop", "uvicorn", "uvicorn.protocols.http.httptools_impl", "annul.web.protocol", "annul.registry.answering.quota",
+    "annul.registry.answering.standing",
 )  # fmt: skip
-_FOLLOWER = ("annul.registry.follower",)
+_FOLLOWER = ("annul.registry.loops.follower",)
 _REST = (
-    "tink", "annul.web.doors", "annul.web.tokens", "annul.registry.sealer", "annul.registry.notices.process",
-    "annul.registry.verification", "fido2.server", "fido2.webauthn",
+    "tink", "annul.web.doors", "annul.web.tokens", "annul.registry.loops.sealer", "annul.registry.loops.herald",
+    "annul.registry.counter.verification", "fido2.server", "fido2.webauthn",
 )  # fmt: skip
 
 
@@ -74,13 +74,13 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     from annul.listings.listings import Listings
     from annul.proof.receipt import WindowSigner
     from annul.registry import keys as key_file
-    from annul.registry.checklog import CheckLog
-    from annul.registry.checks import Checks
+    from annul.registry.answering.checklog import CheckLog
+    from annul.registry.answering.checks import Checks
+    from annul.registry.answering.principals import Principals
+    from annul.registry.answering.quota import Quota
+    from annul.registry.answering.standing import LISTINGS_FOLDER
+    from annul.registry.answering.walk import raise_alarm
     from annul.registry.people import PEOPLE_FOLDER
-    from annul.registry.principals import Principals
-    from annul.registry.quota import Quota
-    from annul.registry.standing import LISTINGS_FOLDER
-    from annul.registry.walk import raise_alarm
     from annul.web.office import Front
 
     home = settings.home
@@ -132,37 +132,37 @@ async def open_office(
 
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
-    from annul.registry.accounts import Accounts
-    from annul.registry.attempts import AttemptFile
-    from annul.registry.bulk import Bulk
-    from annul.registry.citizen import Citizens
-    from annul.registry.counter import Departures
-    from annul.registry.disputes import Disputes
-    from annul.registry.drafts import Drafts
-    from annul.registry.found import FoundCards
+    from annul.registry.accounts.accounts import Accounts
+    from annul.registry.accounts.oversight import Oversight
+    from annul.registry.answering.standing import LISTINGS_FOLDER
+    from annul.registry.citizen.citizens import Citizens
+    from annul.registry.citizen.drafts import Drafts
+    from annul.registry.citizen.provisional import ProvisionalReports
+    from annul.registry.counter.attempts import AttemptFile
+    from annul.registry.counter.departures import Departures
+    from annul.registry.counter.verification import Verifications
+    from annul.registry.desk.disputes import Disputes
+    from annul.registry.desk.found import FoundCards
+    from annul.registry.desk.recalls import Recalls
+    from annul.registry.desk.searches import Searches
+    from annul.registry.loops.herald import channels_of
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
-    from annul.registry.notices.process import channels_of
     from annul.registry.notices.undo import Undo
     from annul.registry.notices.webhooks import WebhookBook
-    from annul.registry.officers import Officers
-    from annul.registry.oversight import Oversight
-    from annul.registry.parties import Parties
+    from annul.registry.parties.officers import Officers
+    from annul.registry.parties.parties import Parties
+    from annul.registry.parties.policies import Policies
+    from annul.registry.parties.sessions import SessionBook
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
-    from annul.registry.people.people import People
+    from annul.registry.people.register import People
     from annul.registry.people.vault import Vault
-    from annul.registry.policies import Policies
-    from annul.registry.provisional import ProvisionalReports
-    from annul.registry.recalls import Recalls
-    from annul.registry.register import Register
-    from annul.registry.review.review import Review
-    from annul.registry.searches import Searches
-    from annul.registry.sessions import SessionBook
-    from annul.registry.standing import LISTINGS_FOLDER
-    from annul.registry.store import open_pool
-    from annul.registry.uploads import Uploads
-    from annul.registry.verification import Verifications
+    from annul.registry.review.queue import Review
+    from annul.registry.writing.bulk import Bulk
+    from annul.registry.writing.register import Register
+    from annul.registry.writing.store import open_pool
+    from annul.registry.writing.uploads import Uploads
     from annul.web.office import Office
 
     home = settings.home
@@ -372,7 +372,7 @@ async def _until_standing(settings: Settings) -> None:
     import asyncio
 
     from annul.registry import keys as key_file
-    from annul.registry.standing import stands
+    from annul.registry.answering.standing import stands
 
     waited_s = 0.0
     while True:
@@ -443,15 +443,15 @@ def main(arguments: list[str]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         if role == "follower":
-            from annul.registry import follower
+            from annul.registry.loops import follower
 
             follower.run(settings, stop)
         elif role == "notices":
-            from annul.registry.notices import process
+            from annul.registry.loops import herald as process
 
             process.run(settings, stop)
         else:
-            from annul.registry import sealer
+            from annul.registry.loops import sealer
 
             sealer.run(settings, stop)
     except AnnulError as error:

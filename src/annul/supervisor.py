@@ -87,7 +87,7 @@ class Supervisor:
                 os.eventfd_write(wake, 1)
 
             if db.embedded is None:
-                from annul.registry.standing import mark_behind
+                from annul.registry.answering.standing import mark_behind
 
                 mark_behind(self.settings.home)  # others may have written to that database
             old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -336,8 +336,8 @@ class Database:
 @contextlib.contextmanager
 def _held_database(settings: Settings, database: Database) -> Iterator[None]:
     """Run the database as long as needed: safe, migrated, with the register that belongs to this home."""
-    from annul.registry.rotation import settle
-    from annul.registry.store import migrate
+    from annul.registry.loops.rotation import settle
+    from annul.registry.writing.store import migrate
 
     with contextlib.ExitStack() as stack:
         if database.embedded is not None:
@@ -357,9 +357,9 @@ def _hold_the_register(home: Path, conninfo: str) -> None:
         VerificationFailed: the checkpoint was signed with the key of another key file.
     """
     from annul.registry import keys as key_file
-    from annul.registry.sealer import hold_not_rolled_back
-    from annul.registry.standing import sealed_size
-    from annul.registry.store import connect
+    from annul.registry.answering.standing import sealed_size
+    from annul.registry.loops.sealer import hold_not_rolled_back
+    from annul.registry.writing.store import connect
 
     with connect(conninfo) as db:
         head = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
@@ -370,7 +370,7 @@ def _hold_the_register(home: Path, conninfo: str) -> None:
 @contextlib.contextmanager
 def open_database(settings: Settings) -> Iterator[str]:
     """Lend the connection string of a migrated database: the running one, or one started for as long as it is needed."""
-    from annul.registry.standing import mark_behind
+    from annul.registry.answering.standing import mark_behind
 
     database = Database(settings)
     if database.embedded is not None and running(settings.home) is not None:

@@ -15,9 +15,9 @@ from annul.records.entry import decode
 from annul.records.status import State
 from annul.registry import keys as key_file
 from annul.registry.keys import Keys
-from annul.registry.loading import Loading
-from annul.registry.parties import Parties
-from annul.registry.store import Fresh, connect
+from annul.registry.parties.parties import Parties
+from annul.registry.writing.loading import Loading
+from annul.registry.writing.store import Fresh, connect
 
 HOLDERS = 1_500
 NOW_US = 20_790 * 86_400_000_000

@@ -37,7 +37,7 @@ async def drill(home: Path, demo: dict[str, object], seconds: float) -> tuple[Ac
 
 
 def _answered(home: Path) -> int:
-    from annul.registry.checklog import read_windows, worker_folder, workers
+    from annul.registry.answering.checklog import read_windows, worker_folder, workers
 
     checks = home / "checks"
     return sum(window.stated.count for worker in workers(checks) for window in read_windows(worker_folder(checks, worker)))

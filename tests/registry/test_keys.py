@@ -15,9 +15,9 @@ from annul.proof.checkpoint import Verifier
 from annul.records.document import block, number_block
 from annul.records.status import State
 from annul.registry import keys as key_file
-from annul.registry import rotation
-from tests.registry.test_bulk import FIRST, bulk_of, listed, russian, stage
+from annul.registry.loops import rotation
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card, passport
+from tests.registry.writing.test_bulk import FIRST, bulk_of, listed, russian, stage
 
 
 def test_keys_come_back_as_they_were_made(tmp_path: Path) -> None:

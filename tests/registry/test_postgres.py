@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from annul.errors import SourceDown, UnsafeSettings
-from annul.registry import store
 from annul.registry.postgres import Embedded, run_folder
+from annul.registry.writing import store
 from tests.waiting import WAIT_S, until
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.status import Proof
 from annul.registry import keys as key_file
-from annul.registry.act import Act
-from annul.registry.follower import Follower
 from annul.registry.keys import Keys
-from annul.registry.register import Register
-from annul.registry.store import Fresh
+from annul.registry.loops.follower import Follower
+from annul.registry.writing.act import Act
+from annul.registry.writing.register import Register
+from annul.registry.writing.store import Fresh
 
 START_US = 1_700_000_000_000_000
 HOUR_US = 3_600_000_000

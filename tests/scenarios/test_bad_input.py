@@ -144,7 +144,7 @@ def test_every_wrong_field_of_a_question_is_a_problem_and_writes_nothing(town: T
 
 def checks_asked(town: Town) -> int:
     """Return how many answers stand in the check log."""
-    from annul.registry.checklog import read_windows, worker_folder, workers
+    from annul.registry.answering.checklog import read_windows, worker_folder, workers
 
     checks = town.home / "checks"
     return sum(window.stated.count for worker in workers(checks) for window in read_windows(worker_folder(checks, worker)))

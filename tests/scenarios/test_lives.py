@@ -12,10 +12,10 @@ from annul.listings import Listings
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import Proof
 from annul.registry import keys as key_file
-from annul.registry.act import Act
 from annul.registry.postgres import Embedded
-from annul.registry.register import Recorded, Register
-from annul.registry.store import Fresh
+from annul.registry.writing.act import Act
+from annul.registry.writing.register import Recorded, Register
+from annul.registry.writing.store import Fresh
 from tests.scenarios.conftest import Fields, Town
 from tests.waiting import until
 

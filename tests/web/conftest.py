@@ -22,12 +22,12 @@ from annul.errors import AnnulError
 from annul.listings import Listings
 from annul.records.codes import Coverage, Purpose
 from annul.records.status import State
-from annul.registry import follower, sealer
 from annul.registry import keys as key_file
-from annul.registry.act import Act
-from annul.registry.notices import process as notices
-from annul.registry.parties import Agreement
+from annul.registry.loops import follower, sealer
+from annul.registry.loops import herald as notices
+from annul.registry.parties.parties import Agreement
 from annul.registry.people import PEOPLE_FOLDER
+from annul.registry.writing.act import Act
 from annul.settings import Settings
 from annul.web.office import Office
 from annul.web.protocol import CheckProtocol, check_protocol

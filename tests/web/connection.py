@@ -14,10 +14,10 @@ import msgspec
 import uvicorn
 import uvloop
 
-from annul.registry.checklog import read_windows, worker_folder
+from annul.registry.answering.checklog import read_windows, worker_folder
 from annul.web import protocol
 from annul.web.protocol import check_protocol
-from tests.registry.desk import Desk, question
+from tests.registry.answering.desk import Desk, question
 from tests.web.test_checkpath import KEY, Door
 
 BODY = msgspec.json.encode(question())

@@ -17,10 +17,10 @@ from annul.listings import pack
 from annul.listings.values import WHOLE_LIFE
 from annul.proof.receipt import verify
 from annul.records.check import Answer
-from annul.registry.parties import Principal
+from annul.registry.parties.parties import Principal
 from annul.web.checkpath import BATCH_BYTES_MAX, CHECK_BYTES_MAX, CheckPath
-from tests.registry.desk import NOW_US, NUMBER, Desk, State, card, parsed, principal, question
-from tests.registry.test_checklog import Failing
+from tests.registry.answering.desk import NOW_US, NUMBER, Desk, State, card, parsed, principal, question
+from tests.registry.answering.test_checklog import Failing
 
 KEY = "live_0011223344556677_" + "ab" * 32
 Reply = tuple[int, dict[str, str], Any]

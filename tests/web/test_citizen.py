@@ -21,8 +21,8 @@ from annul.demo.numbers import ORDER_MAX, personal_numbers
 from annul.errors import NotFound, UnsafeSettings
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.person import Contact, Name, Person
-from annul.registry.act import Act
-from annul.registry.documents import Known
+from annul.registry.writing.act import Act
+from annul.registry.writing.documents import Known
 from annul.settings import Settings
 from annul.web.citizen import account
 from annul.web.oidc import BACK

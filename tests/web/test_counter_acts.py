@@ -15,8 +15,8 @@ import pytest
 from annul.proof.receipt import from_compact, parse_leaf, verify
 from annul.records.codes import BindingCode, Outcome
 from annul.records.policy import DEFAULT_POLICY, policy_to_json
-from annul.registry.act import Act
-from annul.registry.parties import Agreement, Capture
+from annul.registry.parties.parties import Agreement, Capture
+from annul.registry.writing.act import Act
 from annul.web.counter import sealing
 from tests.waiting import WAIT_S, until
 from tests.web.conftest import OFFICE, House

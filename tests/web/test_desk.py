@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from annul.registry.act import Act
-from annul.registry.officers import DUTIES
+from annul.registry.parties.officers import DUTIES
+from annul.registry.writing.act import Act
 from tests.registry.people.test_enrolment import template
 from tests.web.browser import WEIGHT_MAX, assert_accessible, assert_fits, chromium, open_page, seat, weights
 from tests.web.conftest import House

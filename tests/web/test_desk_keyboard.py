@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from annul.registry.officers import DUTIES
-from annul.registry.store import connect
+from annul.registry.parties.officers import DUTIES
+from annul.registry.writing.store import connect
 from tests.waiting import until
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat
 from tests.web.conftest import House

@@ -18,7 +18,7 @@ from playwright._impl._driver import compute_driver_executable
 
 from annul.records.codes import Coverage
 from annul.registry import sandbox
-from annul.registry.act import Act
+from annul.registry.writing.act import Act
 from annul.web.routes import ROUTES
 from tests.waiting import WAIT_S
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page

@@ -18,8 +18,8 @@ from joserfc.jwk import OKPKey
 
 from annul.demo.portraits import portrait
 from annul.records.person import Name, Person
-from annul.registry.act import Act
 from annul.registry.people.reading import read_one
+from annul.registry.writing.act import Act
 from annul.web.call import Route
 from annul.web.routes import ROUTES
 from tests.web.conftest import House

@@ -12,8 +12,8 @@ import pytest
 from annul.demo import numbers
 from annul.demo.portraits import portrait
 from annul.records.codes import Purpose
-from annul.registry.act import Act
-from annul.registry.parties import Agreement
+from annul.registry.parties.parties import Agreement
+from annul.registry.writing.act import Act
 from tests.waiting import WAIT_S
 from tests.web.conftest import House
 

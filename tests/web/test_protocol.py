@@ -15,8 +15,8 @@ from annul.records.check import Answer
 from annul.web import protocol
 from annul.web.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX
 from annul.web.protocol import HEAD_BYTES_MAX, HEAD_TIMEOUT_S, KNOWN_HEADS_MAX, LINGER_S, check_protocol
-from tests.registry.desk import question
-from tests.registry.test_checklog import Failing
+from tests.registry.answering.desk import question
+from tests.registry.answering.test_checklog import Failing
 from tests.waiting import WAIT_S
 from tests.web.connection import BODY, Client, House, Reply, on_the_wire, request
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from annul.demo.portraits import portrait
-from annul.registry.act import Act
 from annul.registry.people.enrolment import Consent, Face
 from annul.registry.people.reading import read_one
 from annul.registry.review.run import run
+from annul.registry.writing.act import Act
 from tests.registry.people.town import person
 from tests.registry.review.clinic import number
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat

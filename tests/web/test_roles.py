@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from annul.registry.act import Act
-from annul.registry.officers import DUTIES
-from annul.registry.parties import ROLES as ALL_ROLES
+from annul.registry.parties.officers import DUTIES
+from annul.registry.parties.parties import ROLES as ALL_ROLES
+from annul.registry.writing.act import Act
 from annul.web import doors
 from annul.web.call import Route
 from annul.web.routes import ROUTES

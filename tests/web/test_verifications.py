@@ -29,10 +29,10 @@ from annul.proof import receipt as receipts
 from annul.records.check import Question
 from annul.records.codes import BindingCode
 from annul.records.document import DocumentFields
-from annul.registry.attempts import AttemptFile
+from annul.registry.counter.attempts import AttemptFile
+from annul.registry.counter.verification import Samples, Verifications
 from annul.registry.keys import REALMS
-from annul.registry.parties import Agreement, Principal
-from annul.registry.verification import Samples, Verifications
+from annul.registry.parties.parties import Agreement, Principal
 from tests.likeness.people import minutiae_of, orl, pressed_again, record_of, spelled
 from tests.web.conftest import House
 from tests.web.test_people import card, enter, fresh_number

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from annul.records.entry import Entry, EntryKind, decode
-from annul.registry import walk
-from annul.registry.act import Act
-from annul.registry.parties import Agreement
-from annul.registry.store import connect
-from annul.registry.walk import NEIGHBOURS_STOP
-from tests.registry.test_walk import street
+from annul.registry.answering import walk
+from annul.registry.answering.walk import NEIGHBOURS_STOP
+from annul.registry.parties.parties import Agreement
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import connect
+from tests.registry.answering.test_walk import street
 from tests.waiting import WAIT_S, until
 from tests.web.conftest import House
 

@@ -42,11 +42,12 @@ from annul.records.document import DocumentFields, block, number_block, parse_do
 from annul.records.schemes.cn_resident import check_character
 from annul.records.status import State
 from annul.registry import keys as key_file
-from annul.registry import parties, store
-from annul.registry.act import Act
-from annul.registry.checklog import durable_windows, worker_folder
+from annul.registry.answering.checklog import durable_windows, worker_folder
+from annul.registry.parties import parties
 from annul.registry.people import PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
+from annul.registry.writing import store
+from annul.registry.writing.act import Act
 
 DOCUMENTS: Final = 100_000
 BODIES: Final = 10_000

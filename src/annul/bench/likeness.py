@@ -67,8 +67,8 @@ def through_the_door(pairs: Sequence[Pair]) -> list[Timing]:
     """
     from annul.bench import http
     from annul.likeness.bench import Took, timing
-    from annul.registry import store
     from annul.registry.postgres import Embedded
+    from annul.registry.writing import store
 
     took = []
     with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder, contextlib.ExitStack() as stack:

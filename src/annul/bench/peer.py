@@ -28,7 +28,7 @@ from fastapi import FastAPI, Header, HTTPException
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel
 
-from annul.registry.questions import Sink
+from annul.registry.answering.questions import Sink
 from annul.web.checkpath import Fields
 from annul.web.protocol import CheckProtocol, Gate
 

@@ -35,18 +35,18 @@ from annul.records.names import holder_block, name_block, normal_forms
 from annul.records.person import Person
 from annul.records.status import State
 from annul.registry import keys as key_file
-from annul.registry import store
-from annul.registry.act import Act
-from annul.registry.checklog import CheckLog
-from annul.registry.checks import Checks
-from annul.registry.parties import Agreement, Principal
+from annul.registry.answering.checklog import CheckLog
+from annul.registry.answering.checks import Checks
+from annul.registry.answering.quota import Quota
+from annul.registry.parties.parties import Agreement, Principal
 from annul.registry.people import KNOWN, NAME
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import COLUMNS
 from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded
-from annul.registry.quota import Quota
-from annul.registry.store import Fresh
+from annul.registry.writing import store
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Fresh
 
 BATCH: Final = 2_000
 PAIRS_MIN: Final = 40

@@ -29,8 +29,6 @@ from annul.demo.families import Card, Families, Planted
 from annul.records.document import person_block
 from annul.records.status import State
 from annul.registry import keys as key_file
-from annul.registry import store
-from annul.registry.act import Act
 from annul.registry.keys import Keys
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import BATCH, Line, read_one
@@ -38,7 +36,9 @@ from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded
 from annul.registry.review import faces
 from annul.registry.review.rules import CAUSES, LINKED, RULES
-from annul.registry.store import Fresh, connect
+from annul.registry.writing import store
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Fresh, connect
 
 TARGET_S: Final = 300
 TARGET_BYTES: Final = 6 * 1024**3

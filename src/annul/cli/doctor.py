@@ -176,7 +176,7 @@ def _connected(settings: Settings) -> Iterator[Any]:
     """Connect to the register's database, starting the embedded one when nothing runs; nothing is migrated."""
     from annul import supervisor
     from annul.registry.postgres import Embedded
-    from annul.registry.store import connect
+    from annul.registry.writing.store import connect
 
     with contextlib.ExitStack() as stack:
         conninfo = settings.database_url
@@ -191,7 +191,7 @@ def _connected(settings: Settings) -> Iterator[Any]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    from annul.registry.store import check_safe
+    from annul.registry.writing.store import check_safe
 
     with _connected(settings) as db:
         check_safe(db)
@@ -209,8 +209,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _rolled_back(settings: Settings) -> Iterator[Finding]:
     from annul.registry import keys as key_file
-    from annul.registry.sealer import hold_not_rolled_back
-    from annul.registry.standing import sealed_size
+    from annul.registry.answering.standing import sealed_size
+    from annul.registry.loops.sealer import hold_not_rolled_back
 
     sealed = sealed_size(settings.home, key_file.load(settings.home))
     with _connected(settings) as db:

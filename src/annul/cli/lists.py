@@ -28,8 +28,8 @@ from annul.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from annul.listings.bulk import ImportReport
-    from annul.registry.bulk import Bulk, BulkView
-    from annul.registry.parties import Party
+    from annul.registry.parties.parties import Party
+    from annul.registry.writing.bulk import Bulk, BulkView
 
 FORMATS: Final = {"ru-passports": "russian", "interchange": "interchange"}
 GENERATED: Final = ("interchange-csv", "interchange-ndjson", "interchange-parquet", "ru-passports")
@@ -142,9 +142,9 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
     from annul import app, supervisor
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
-    from annul.registry.bulk import Bulk
-    from annul.registry.parties import Parties
-    from annul.registry.store import Fresh
+    from annul.registry.parties.parties import Parties
+    from annul.registry.writing.bulk import Bulk
+    from annul.registry.writing.store import Fresh
 
     settings = home.settings()
     keys = key_file.load(settings.home)
@@ -182,7 +182,7 @@ def _officer(known: Any, name: str, home: Home) -> Party:
 
 
 def _act(officer: Party, test: bool) -> Any:
-    from annul.registry.act import Act
+    from annul.registry.writing.act import Act
 
     return Act(officer.id, "test" if test else "live")
 

@@ -18,7 +18,7 @@ WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id of the web
 def _outbox(home: Home) -> Any:
     from annul.registry.notices.outbox import Outbox
     from annul.registry.postgres import Embedded
-    from annul.registry.store import Fresh
+    from annul.registry.writing.store import Fresh
 
     settings = home.settings()
     return Outbox(Fresh(settings.database_url or Embedded(settings.home).conninfo))
@@ -33,7 +33,7 @@ def notices_list(
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, newest first.")] = 50,
 ) -> None:
     """List deliveries, newest first: kind, channel, state, tries, why not. No address and no text is shown."""
-    from annul.registry.citizen import iso
+    from annul.registry.citizen.citizens import iso
 
     found = asyncio.run(_outbox(home).deliveries(state=state, limit=limit))
     rows = [

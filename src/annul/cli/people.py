@@ -361,10 +361,10 @@ def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], 
     from annul.cli.lists import _act, _Nothing, _officer
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
-    from annul.registry.parties import Parties
+    from annul.registry.parties.parties import Parties
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.vault import Vault
-    from annul.registry.store import Fresh
+    from annul.registry.writing.store import Fresh
 
     settings = home.settings()
     keys = key_file.load(settings.home)
@@ -399,7 +399,7 @@ def person_rotate_key(home: Home, show: Show) -> None:
     from annul import supervisor
     from annul.registry.people.rows import rewrap
     from annul.registry.people.vault import Vault
-    from annul.registry.store import connect
+    from annul.registry.writing.store import connect
 
     settings = home.settings()
     vault = Vault(settings.home)

@@ -96,7 +96,7 @@ def log_verify(
 @contextlib.contextmanager
 def _database(home: Home) -> Iterator[Any]:
     from annul import supervisor
-    from annul.registry.store import connect
+    from annul.registry.writing.store import connect
 
     with supervisor.open_database(home.settings()) as conninfo, connect(conninfo) as db:
         yield db
@@ -105,7 +105,7 @@ def _database(home: Home) -> Iterator[Any]:
 def _verify(folder: Path, verifiers: list[Any], database: Any, steps: dict[str, int]) -> None:
     """Run the whole verification with a progress bar for each of its steps; `steps` collects what was read."""
     from annul.cli.progress import progress
-    from annul.registry.sealer import verify_logs
+    from annul.registry.loops.sealer import verify_logs
 
     with contextlib.ExitStack() as bars:
         advance: Callable[[int], None] | None = None
@@ -187,7 +187,7 @@ def keys_rotate(home: Home, show: Show) -> None:
     from annul.cli.progress import progress
     from annul.errors import Conflict
     from annul.registry.keys import load
-    from annul.registry.rotation import rotate
+    from annul.registry.loops.rotation import rotate
 
     settings = home.settings()
     if supervisor.running(settings.home) is not None:

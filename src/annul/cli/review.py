@@ -44,9 +44,9 @@ def review_run(
     from annul import app, supervisor
     from annul.cli.lists import _act, _Nothing, _officer
     from annul.registry import keys as key_file
-    from annul.registry.parties import Parties
+    from annul.registry.parties.parties import Parties
     from annul.registry.review.run import run
-    from annul.registry.store import Fresh
+    from annul.registry.writing.store import Fresh
 
     settings = home.settings()
     keys = key_file.load(settings.home)

@@ -79,8 +79,8 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     from annul.demo.record import DemoRecord
     from annul.demo.seeding import load_country, make_offices
     from annul.registry import keys as key_file
-    from annul.registry.parties import Parties
-    from annul.registry.store import Fresh, connect
+    from annul.registry.parties.parties import Parties
+    from annul.registry.writing.store import Fresh, connect
 
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     begun = DemoRecord.read(settings.home)
@@ -289,9 +289,9 @@ def setup(
     import asyncio
 
     from annul import app
-    from annul.registry.act import Act
-    from annul.registry.parties import Parties
-    from annul.registry.store import Fresh
+    from annul.registry.parties.parties import Parties
+    from annul.registry.writing.act import Act
+    from annul.registry.writing.store import Fresh
     from annul.supervisor import open_database
 
     settings = home.settings()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from annul.client import Client
 from annul.errors import Conflict
-from annul.registry.store import connect
+from annul.registry.writing.store import connect
 
 DAY_US: Final = 86_400_000_000
 OVERDUE_US: Final = 43 * DAY_US

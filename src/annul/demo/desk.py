@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from annul.client import Client
 from annul.demo.samples import Desks, Maker
-from annul.registry.store import connect
+from annul.registry.writing.store import connect
 
 DAY_US: Final = 86_400_000_000
 EVERYTHING: Final = ["desk", "found", "disputes", "bulk", "review", "officers"]

@@ -19,16 +19,16 @@ from annul.demo.families import Families
 from annul.demo.portraits import DISTINCT, portrait
 from annul.records.document import DocumentFields
 from annul.records.person import Name, Person
-from annul.registry.act import Act
 from annul.registry.keys import Keys
 from annul.registry.people.enrolment import Consent, Enrolments, Face
 from annul.registry.people.imports import PersonImports
-from annul.registry.people.people import People
 from annul.registry.people.reading import BATCH, Line, read_one
+from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
-from annul.registry.register import Register
 from annul.registry.review.run import run
-from annul.registry.store import Fresh
+from annul.registry.writing.act import Act
+from annul.registry.writing.register import Register
+from annul.registry.writing.store import Fresh
 
 FLAWED: Final = 300
 """Persons of an old register with errors, which the clean-up finds."""

@@ -32,11 +32,11 @@ from annul.records.codes import Channel, Coverage, Purpose, Realm
 from annul.records.document import Document, DocumentKeys, block, number_block, person_block
 from annul.records.entry import Entry, EntryKind, encode
 from annul.records.status import State
-from annul.registry.act import Act
-from annul.registry.documents import Row
 from annul.registry.keys import Keys
-from annul.registry.loading import LoadedEntry, LoadedReport, Loading
-from annul.registry.parties import Agreement, Parties, Role
+from annul.registry.parties.parties import Agreement, Parties, Role
+from annul.registry.writing.act import Act
+from annul.registry.writing.documents import Row
+from annul.registry.writing.loading import LoadedEntry, LoadedReport, Loading
 
 OPERATOR: Final = "operator"
 ISSUER: Final = "civil-registry"

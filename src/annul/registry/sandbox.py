@@ -27,9 +27,9 @@ from annul.records.status import Event, Proof, State
 if TYPE_CHECKING:
     from annul.listings.listings import Listings
     from annul.records.check import Question
-    from annul.registry.act import Act
-    from annul.registry.parties import Parties
-    from annul.registry.register import Register
+    from annul.registry.parties.parties import Parties
+    from annul.registry.writing.act import Act
+    from annul.registry.writing.register import Register
 
 ISSUER: Final = "SANDBOX"
 COVERAGE: Final = f"generic/{ISSUER}/CARD"
@@ -119,7 +119,7 @@ async def furnish(register: Register, parties: Parties, listings: Listings, keys
         keys: document keys of the test realm.
         now_us: microseconds since the epoch.
     """
-    from annul.registry.act import Act  # the check path is here too, and knows no database
+    from annul.registry.writing.act import Act  # the check path is here too, and knows no database
 
     act = Act("sandbox", "test")
     made = 0

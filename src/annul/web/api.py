@@ -17,10 +17,10 @@ from annul.errors import BadInput, Forbidden, NotYetEffective
 from annul.records.check import purpose_of
 from annul.records.document import parse_document
 from annul.records.status import Event, Proof
-from annul.registry.act import Act, Idempotency
-from annul.registry.parties import Party
-from annul.registry.personal import Reporter
-from annul.registry.register import Recorded
+from annul.registry.parties.parties import Party
+from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.personal import Reporter
+from annul.registry.writing.register import Recorded
 from annul.web import wire
 from annul.web.call import Call
 from annul.web.wire import moment, moment_or_none, rfc3339

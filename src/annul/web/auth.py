@@ -19,8 +19,8 @@ from annul.web.session import Session, Sessions, Sitting, owner_of
 from annul.web.tokens import AccessTokens
 
 if TYPE_CHECKING:
-    from annul.registry.officers import Officer
-    from annul.registry.parties import Principal
+    from annul.registry.parties.officers import Officer
+    from annul.registry.parties.parties import Principal
     from annul.web.office import Office
 
 TOKEN_MAX: Final = 4096

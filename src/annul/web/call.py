@@ -19,11 +19,11 @@ from litestar import Request
 from litestar.datastructures import Cookie
 
 from annul.errors import BadInput
-from annul.registry.parties import ROLES
+from annul.registry.parties.parties import ROLES
 
 if TYPE_CHECKING:
-    from annul.registry.officers import Officer
-    from annul.registry.parties import Principal
+    from annul.registry.parties.officers import Officer
+    from annul.registry.parties.parties import Principal
     from annul.web.office import Office
     from annul.web.session import Session, Sitting
 

@@ -24,12 +24,12 @@ from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, SourceDown, TimedOut, TooLarge
 from annul.records.check import Question
 from annul.registry import sandbox
-from annul.registry.checks import BATCH_MAX, Answered, Checks, Sink
-from annul.registry.principals import ROLES, Principal
+from annul.registry.answering.checks import BATCH_MAX, Answered, Checks, Sink
+from annul.registry.answering.principals import ROLES, Principal
 from annul.web.problem import bad_input, problem_of
 
 if TYPE_CHECKING:
-    from annul.registry.quota import Allowance
+    from annul.registry.answering.quota import Allowance
     from annul.web.office import Front
     from annul.web.tokens import AccessTokens
 

@@ -1,6 +1,6 @@
 """Answer programs of desks: corrections of listings that were never true, proposed by one officer and confirmed by another.
 
-A correction is a dispute that an officer raises (`annul.registry.disputes`), so it has a file, a term, and recalls for
+A correction is a dispute that an officer raises (`annul.registry.desk.disputes`), so it has a file, a term, and recalls for
 everybody who was told the listing. Until it is confirmed checks go on refusing: one officer alone weakens nothing.
 """
 
@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 from annul.errors import Conflict, Forbidden
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import State
-from annul.registry.act import same_person
-from annul.registry.disputes import DisputeView, Ground
+from annul.registry.desk.disputes import DisputeView, Ground
+from annul.registry.writing.act import same_person
 from annul.web.api import act_of
 from annul.web.call import Call, Route
 from annul.web.wire import Body, Case, Evidence, moment_or_none, rfc3339

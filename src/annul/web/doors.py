@@ -28,7 +28,7 @@ from litestar.response import Stream
 
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound, TimedOut, TooLarge
-from annul.registry.parties import ROLES
+from annul.registry.parties.parties import ROLES
 from annul.web import pages, problem
 from annul.web.auth import Credentials, SessionLost
 from annul.web.call import PAGE_ROLES, Call, Reply, Route, idempotency_key

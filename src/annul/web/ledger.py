@@ -13,8 +13,8 @@ from annul.listings.bulk import Cause
 from annul.proof.checkpoint import open_checkpoint
 from annul.proof.tiles import CHECKPOINT, WIDTH, TileReader, folder_reader, parse_path
 from annul.records.document import parse_document
-from annul.registry.accounts import CheckRecord, CheckRow
-from annul.registry.bulk import BulkView, Sample
+from annul.registry.accounts.accounts import CheckRecord, CheckRow
+from annul.registry.writing.bulk import BulkView, Sample
 from annul.web import wire
 from annul.web.api import act_of
 from annul.web.call import Call, Reply

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
-from annul.registry.parties import ROLES
+from annul.registry.parties.parties import ROLES
 from annul.web.api import act_of
 from annul.web.call import Call, Route
 from annul.web.wire import Moment, moment, moment_or_none, rfc3339

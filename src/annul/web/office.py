@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from annul.listings.listings import Listings
-    from annul.registry.accounts import Accounts
-    from annul.registry.bulk import Bulk
-    from annul.registry.checks import Checks
-    from annul.registry.citizen import Citizens
-    from annul.registry.counter import Departures
-    from annul.registry.disputes import Disputes
-    from annul.registry.drafts import Drafts
-    from annul.registry.found import FoundCards
+    from annul.registry.accounts.accounts import Accounts
+    from annul.registry.accounts.oversight import Oversight
+    from annul.registry.answering.checks import Checks
+    from annul.registry.answering.principals import Principals
+    from annul.registry.citizen.citizens import Citizens
+    from annul.registry.citizen.drafts import Drafts
+    from annul.registry.citizen.provisional import ProvisionalReports
+    from annul.registry.counter.departures import Departures
+    from annul.registry.counter.verification import Verifications
+    from annul.registry.desk.disputes import Disputes
+    from annul.registry.desk.found import FoundCards
+    from annul.registry.desk.recalls import Recalls
+    from annul.registry.desk.searches import Searches
     from annul.registry.keys import Keys
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
     from annul.registry.notices.undo import Undo
     from annul.registry.notices.webhooks import WebhookBook
-    from annul.registry.officers import Officers
-    from annul.registry.oversight import Oversight
-    from annul.registry.parties import Parties
+    from annul.registry.parties.officers import Officers
+    from annul.registry.parties.parties import Parties
+    from annul.registry.parties.policies import Policies
+    from annul.registry.parties.sessions import SessionBook
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
-    from annul.registry.people.people import People
-    from annul.registry.policies import Policies
-    from annul.registry.principals import Principals
-    from annul.registry.provisional import ProvisionalReports
-    from annul.registry.recalls import Recalls
-    from annul.registry.register import Register
-    from annul.registry.review.review import Review
-    from annul.registry.searches import Searches
-    from annul.registry.sessions import SessionBook
-    from annul.registry.uploads import Uploads
-    from annul.registry.verification import Verifications
+    from annul.registry.people.register import People
+    from annul.registry.review.queue import Review
+    from annul.registry.writing.bulk import Bulk
+    from annul.registry.writing.register import Register
+    from annul.registry.writing.uploads import Uploads
     from annul.settings import Settings
 
 

@@ -18,7 +18,7 @@ from annul.records.document import DocumentFields, canonical, parse_document
 from annul.records.person import CivilEvent, Contact, Person
 from annul.registry.people.enrolment import Consent, EnrolmentView, Face, Finger
 from annul.registry.people.imports import PersonReport
-from annul.registry.people.people import CivilLine, PersonRecorded, PersonView
+from annul.registry.people.register import CivilLine, PersonRecorded, PersonView
 from annul.web.api import PROOFS, act_of
 from annul.web.call import Call, Reply
 from annul.web.wire import Body, Case, Evidence, Moment, ProofName, Staged, moment, moment_or_none, rfc3339

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from annul.errors import BadInput, NotFound
 from annul.records.policy import Difference, Policy
-from annul.registry.counter import (
+from annul.registry.counter.departures import (
     At,
     Confirmed,
     Decided,
@@ -19,13 +19,13 @@ from annul.registry.counter import (
     ReasonName,
     UrgentNeed,
 )
-from annul.registry.policies import PolicyBook, PolicyVersion, Trial, hold_officer
+from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial, hold_officer
 from annul.web.api import act_of, settled
 from annul.web.call import Route
 from annul.web.wire import Body, moment_or_none, rfc3339
 
 if TYPE_CHECKING:
-    from annul.registry.parties import Changed, Principal
+    from annul.registry.parties.parties import Changed, Principal
     from annul.web.call import Call
     from annul.web.office import Office
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from annul.registry.parties import Principal
-    from annul.registry.quota import Allowance
+    from annul.registry.answering.quota import Allowance
+    from annul.registry.parties.parties import Principal
 
 HEAD_BYTES_MAX: Final = 64 << 10
 """Largest head of a request (as h11's default); true ones are below 2 KiB."""

@@ -22,7 +22,7 @@ from nacl.signing import SigningKey
 from annul.errors import NotAuthorised
 
 if TYPE_CHECKING:
-    from annul.registry.parties import Principal
+    from annul.registry.parties.parties import Principal
     from annul.web.office import Front
 
 TOKEN_SECONDS: Final = 600

@@ -13,7 +13,7 @@ from annul.likeness.comparison import REASONS, Comparison
 from annul.likeness.evidence import Chip, DeviceClass
 from annul.likeness.process import FacePair, FingerSet
 from annul.records.check import Answer, BindingPart, Question
-from annul.registry.verification import Samples
+from annul.registry.counter.verification import Samples
 from annul.web.call import Reply
 from annul.web.wire import Body, DocumentFields, rfc3339
 

@@ -15,9 +15,9 @@ from msgspec import Meta
 from annul.errors import BadInput
 from annul.records.check import Answer, Question
 from annul.records.document import DocumentFields
-from annul.registry.answers import rfc3339
-from annul.registry.checks import BATCH_MAX
-from annul.registry.parties import Agreement, KeyUse, RealmName, Role
+from annul.registry.answering.answers import rfc3339
+from annul.registry.answering.checks import BATCH_MAX
+from annul.registry.parties.parties import Agreement, KeyUse, RealmName, Role
 
 __all__ = ["Agreement", "DocumentFields", "RealmName", "Role", "moment", "moment_or_none", "rfc3339"]
 

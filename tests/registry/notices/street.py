@@ -14,16 +14,16 @@ from annul.listings import Listings
 from annul.proof.receipt import WindowSigner
 from annul.records.document import DocumentFields
 from annul.records.person import Contact
-from annul.registry.accounts import Indexer
-from annul.registry.checklog import CheckLog
-from annul.registry.checks import Checks
+from annul.registry.accounts.accounts import Indexer
+from annul.registry.answering.checklog import CheckLog
+from annul.registry.answering.checks import Checks
+from annul.registry.answering.quota import Quota
+from annul.registry.loops.herald import Herald
 from annul.registry.notices.channels import Undelivered, Webhooks
 from annul.registry.notices.delivery import Channels
-from annul.registry.notices.process import Herald
-from annul.registry.quota import Quota
-from annul.registry.store import Connection, Fresh
+from annul.registry.writing.store import Connection, Fresh
 from annul.settings import Settings
-from tests.registry.desk import principal, question
+from tests.registry.answering.desk import principal, question
 from tests.registry.people.town import REGISTRAR, WANG, Town, person
 from tests.registry.world import ISSUER, card
 

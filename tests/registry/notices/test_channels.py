@@ -31,13 +31,13 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from annul.errors import BadInput, Conflict, NotFound, UnsafeSettings
 from annul.records.codes import Realm
-from annul.registry.act import Act
 from annul.registry.notices import queue
 from annul.registry.notices.channels import Gateway, Smtp, Undelivered, Webhooks
 from annul.registry.notices.outbox import Outbox
 from annul.registry.notices.webhooks import WebhookBook
-from annul.registry.parties import Parties
-from annul.registry.store import Fresh
+from annul.registry.parties.parties import Parties
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Fresh
 from tests.registry.notices.street import Street
 from tests.registry.world import DAY_US, POLICE, STRONG, card
 
@@ -195,7 +195,7 @@ def test_a_password_never_goes_in_the_clear(mailbox: tuple[Mailbox, str]) -> Non
 _SENDER = """
 import sys, threading
 from pathlib import Path
-from annul.registry.notices.process import run
+from annul.registry.loops.herald import run
 from annul.settings import Settings
 home, database, mail = sys.argv[1:]
 settings = Settings(home=Path(home), database_url=database, notices_mail=mail, notices_sender="register@annul.test")

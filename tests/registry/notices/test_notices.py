@@ -10,7 +10,6 @@ import pytest
 from annul.errors import BadInput, NotFound
 from annul.records.person import Contact
 from annul.records.status import Event, Proof
-from annul.registry.act import Act
 from annul.registry.notices import HOLDER_KINDS, hold, queue, release, texts
 from annul.registry.notices.channels import Undelivered
 from annul.registry.notices.delivery import BACKOFF_S, LEASE_US
@@ -18,7 +17,8 @@ from annul.registry.notices.outbox import Outbox
 from annul.registry.notices.sources import HOLDER
 from annul.registry.notices.sources import PUBLIC as PUBLIC_AUTHOR
 from annul.registry.notices.undo import Undo
-from annul.registry.store import Connection, Fresh
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Connection, Fresh
 from tests.registry.notices.street import MAIL, PHONE, Street
 from tests.registry.people.town import REGISTRAR, WANG
 from tests.registry.world import DAY_US, ISSUER, POLICE, card

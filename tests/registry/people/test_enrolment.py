@@ -16,7 +16,7 @@ from annul.likeness.template import View, encode
 from annul.records.entry import EntryKind, decode
 from annul.records.person import CivilEvent, PersonBody
 from annul.registry.people.enrolment import IMAGE_BYTES_MAX, Consent, Enrolments, Face, Finger
-from annul.registry.store import Fresh
+from annul.registry.writing.store import Fresh
 from tests.registry.people.town import REGISTRAR, WANG, Town, person
 from tests.registry.world import START_US, card, passport
 

@@ -17,7 +17,7 @@ from annul.records.entry import BulkBody, EntryKind, decode
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import read_one
 from annul.registry.people.rows import read_all
-from annul.registry.store import connect
+from annul.registry.writing.store import connect
 from tests.registry.people.town import LI, REGISTRAR, SECOND, WANG, Town, person, write_csv
 from tests.registry.world import START_US
 

@@ -15,11 +15,11 @@ from annul.records.entry import EntryKind, decode
 from annul.records.person import CivilEvent, Name, PersonBody
 from annul.records.status import Proof
 from annul.registry import keys as key_file
-from annul.registry.act import Act, Idempotency
+from annul.registry.loops.rotation import rotate
 from annul.registry.people.rows import read_all, rewrap
 from annul.registry.people.vault import KEYSET_FILE, Vault, digest
-from annul.registry.rotation import rotate
-from annul.registry.store import Fresh, connect
+from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.store import Fresh, connect
 from tests.registry.people.town import BORN, REGISTRAR, WANG, Town, person, phone
 from tests.registry.world import DAY_US, ISSUER, POLICE, START_US, WEAK, card, passport
 

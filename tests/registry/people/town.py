@@ -11,12 +11,12 @@ from annul.listings import Listings
 from annul.records.document import DocumentFields, parse_document
 from annul.records.names import holder_block, name_block, normal_forms
 from annul.records.person import Contact, Name, Person
-from annul.registry.act import Act
 from annul.registry.people import PEOPLE_FOLDER, PHOTO
 from annul.registry.people.imports import PersonImports
-from annul.registry.people.people import People
+from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
-from annul.registry.store import Fresh
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Fresh
 from tests.registry.world import World
 
 REGISTRAR = Act("registry-1")

@@ -11,10 +11,10 @@ from annul.records.person import CivilEvent, Person
 from annul.registry.people.enrolment import Enrolments
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import read_one
-from annul.registry.review.review import Decision, Review
+from annul.registry.review.queue import Decision, Review
 from annul.registry.review.run import run
 from annul.registry.review.views import Decided, Looked, RunView, Suspicion
-from annul.registry.store import Fresh
+from annul.registry.writing.store import Fresh
 from tests.registry.people.town import REGISTRAR, SECOND, Town, person
 from tests.registry.world import TODAY
 
@@ -55,7 +55,7 @@ class Clinic(Town):
 
     def connect(self) -> Any:
         """Open the database."""
-        from annul.registry.store import connect
+        from annul.registry.writing.store import connect
 
         return connect(self.conninfo)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annul.registry.people.enrolment import Consent, Face
 from annul.registry.review import faces
 from annul.registry.review.faces import FaceIndex
-from annul.registry.review.review import Decision
+from annul.registry.review.queue import Decision
 from tests.registry.people.town import REGISTRAR
 from tests.registry.review.clinic import Clinic, number
 

@@ -10,10 +10,10 @@ import pytest
 from annul.errors import BadInput, Conflict, NotFound
 from annul.records.document import person_block
 from annul.records.status import State, state_of
-from annul.registry.act import Act, Idempotency
 from annul.registry.review.corrections import Correction
-from annul.registry.review.review import Decision
+from annul.registry.review.queue import Decision
 from annul.registry.review.views import Suspicion
+from annul.registry.writing.act import Act, Idempotency
 from tests.registry.people.town import REGISTRAR, SECOND
 from tests.registry.review.clinic import Clinic, number
 

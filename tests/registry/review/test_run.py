@@ -17,9 +17,9 @@ from annul.registry.people import rows
 from annul.registry.review import population
 from annul.registry.review import run as running
 from annul.registry.review.families import cycles
-from annul.registry.review.review import Decision
+from annul.registry.review.queue import Decision
 from annul.registry.review.rules import RULES
-from annul.registry.store import connect
+from annul.registry.writing.store import connect
 from tests.registry.people.town import REGISTRAR
 from tests.registry.review.clinic import Clinic, number
 from tests.registry.world import DAY_US, START_US

@@ -1,4 +1,4 @@
-"""Alembic's environment: run the migrations on the connection that `annul.registry.store.migrate` hands in."""
+"""Alembic's environment: run the migrations on the connection that `annul.registry.writing.store.migrate` hands in."""
 
 from alembic import context
 

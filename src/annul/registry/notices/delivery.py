@@ -26,7 +26,7 @@ from annul.registry.notices.webhooks import open_secret
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault, seal, unseal
-from annul.registry.store import Connection, Connections, reading
+from annul.registry.writing.store import Connection, Connections, reading
 from annul.settings import Settings
 
 ROUTED_MAX: Final = 50

@@ -10,7 +10,7 @@ import msgspec
 
 from annul.errors import BadInput, NotFound
 from annul.records.entry import EVIDENCE_MAX
-from annul.registry.store import Connection, Connections, reading
+from annul.registry.writing.store import Connection, Connections, reading
 
 DAY_US: Final = 86_400_000_000
 HOLD_DAYS_MAX: Final = 366

@@ -17,7 +17,7 @@ from annul.records.person import CivilEvent, PersonBody
 from annul.records.status import Event, State
 from annul.registry.keys import Keys
 from annul.registry.notices.outbox import DAY_US, held_until, queue
-from annul.registry.store import Connection
+from annul.registry.writing.store import Connection
 
 NEWS_US: Final = 7 * DAY_US
 """What was recorded longer ago is history, not news: after a long stop nobody is flooded."""

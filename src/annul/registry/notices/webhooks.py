@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from annul.errors import BadInput, Conflict, Corrupt, NotFound
 from annul.registry.notices.channels import hold_url
 from annul.registry.notices.outbox import PARTY_KINDS
-from annul.registry.store import REALM_CODES, Connections, reading
+from annul.registry.writing.store import REALM_CODES, Connections, reading
 
 WEBHOOKS_MAX: Final = 10
 """Webhooks of one party in one realm."""

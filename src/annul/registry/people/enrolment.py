@@ -21,12 +21,12 @@ from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
 from annul.records.names import same
 from annul.records.person import CivilEvent, PersonBody
-from annul.registry.act import Act
 from annul.registry.people import rows
-from annul.registry.people.people import People, PersonRecorded
+from annul.registry.people.register import People, PersonRecorded
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault, seal, trait_context, unseal
-from annul.registry.store import Connection, Connections, Write, reading
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Connection, Connections, Write, reading
 
 IMAGE_BYTES_MAX: Final = 512 * 1024
 """Largest portrait; Doc 9303-9 expects 12 to 20 kB in a chip, a camera's compressed face is some 200 kB."""

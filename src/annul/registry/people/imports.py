@@ -28,13 +28,13 @@ from annul.records.document import DocumentKeys
 from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
 from annul.records.names import NAME_VERSION
 from annul.records.person import PersonStatus
-from annul.registry.act import Act
-from annul.registry.effect import Effect, Effective
 from annul.registry.keys import Keys
 from annul.registry.people.reading import Batches, Format, Read, format_of, read_persons
 from annul.registry.people.rows import IN_FORCE, pack_person
 from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, WRAPPED_BYTES, Vault, digest, record_context
-from annul.registry.store import Connections, Write, connect, down, reading, writing
+from annul.registry.writing.act import Act
+from annul.registry.writing.effect import Effect, Effective
+from annul.registry.writing.store import Connections, Write, connect, down, reading, writing
 
 LIMIT: Final = 1_000
 """Persons above which an import needs two officers. Source: domain, section 3, rule 11."""

@@ -15,7 +15,7 @@ from annul.records.document import DocumentKeys
 from annul.records.names import NAME_VERSION
 from annul.records.person import Person, PersonStatus, check_person
 from annul.registry.people.vault import Vault, record_context, seal, unseal
-from annul.registry.store import Connection, Write
+from annul.registry.writing.store import Connection, Write
 
 COLUMNS: Final = (
     "id, realm, person_key, status, wrapped_key, ciphertext, holder_keys, name_tags, name_version, photo, import_id, position"

@@ -14,13 +14,13 @@ from annul.errors import BadInput, Conflict, NotFound
 from annul.records.names import check_name, same
 from annul.records.person import DOCUMENTS_MAX, NAMES_MAX, CivilEvent, Name, Person
 from annul.records.status import Event
-from annul.registry.act import Act
 from annul.registry.people import rows
-from annul.registry.people.people import People
+from annul.registry.people.register import People
 from annul.registry.people.rows import COLUMNS, PersonRow
 from annul.registry.people.vault import Vault
-from annul.registry.register import Register
-from annul.registry.store import Connection, Write
+from annul.registry.writing.act import Act
+from annul.registry.writing.register import Register
+from annul.registry.writing.store import Connection, Write
 
 Optional = Annotated[str, Meta(max_length=200)] | None
 

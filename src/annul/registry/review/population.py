@@ -28,7 +28,7 @@ from annul.registry.people.rows import READ_ROWS, PersonRow, read_all
 from annul.registry.people.vault import Vault
 from annul.registry.review.facts import FACTS_BYTES, facts_of
 from annul.registry.review.rules import faults, normal, region_of
-from annul.registry.store import connect
+from annul.registry.writing.store import connect
 
 PROCESSES: Final = 2
 

@@ -27,7 +27,6 @@ from annul.errors import Conflict, MissingPackage
 from annul.records.document import LONG_TERM_DAY
 from annul.records.person import CivilEvent
 from annul.records.status import State, mask
-from annul.registry.act import Act
 from annul.registry.keys import Keys
 from annul.registry.people.rows import IN_FORCE
 from annul.registry.people.vault import Vault
@@ -37,7 +36,8 @@ from annul.registry.review.families import Pointed
 from annul.registry.review.population import PROCESSES, Population, read_population
 from annul.registry.review.rules import LINKED, RULES
 from annul.registry.review.views import RunView
-from annul.registry.store import connect
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import connect
 
 Advance = Callable[[int], None]
 Bar = Callable[[str, int | None, str], AbstractContextManager[Advance]]

@@ -11,7 +11,7 @@ import msgspec
 
 from annul.errors import AnnulError, NotFound
 from annul.records.person import Contact
-from annul.registry.citizen import CHECKS_MAX
+from annul.registry.citizen.citizens import CHECKS_MAX
 from annul.registry.notices import texts
 from annul.registry.notices.delivery import masked
 from annul.web import pages, typeset

@@ -12,10 +12,10 @@ from annul import metrics
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.records.check import purpose_of
 from annul.records.status import Proof
-from annul.registry.act import Act, Idempotency
-from annul.registry.citizen import OwnDocument
-from annul.registry.documents import Known
+from annul.registry.citizen.citizens import OwnDocument
 from annul.registry.notices.sources import HOLDER
+from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.documents import Known
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.citizen.report import check_points, sealed

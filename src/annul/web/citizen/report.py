@@ -24,10 +24,10 @@ from markupsafe import Markup
 from annul import metrics
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import Document, DocumentFields, parse_document
-from annul.registry.act import Act, Idempotency
-from annul.registry.drafts import KEPT_US, SECRET_BYTES
+from annul.registry.citizen.drafts import KEPT_US, SECRET_BYTES
 from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
+from annul.registry.writing.act import Act, Idempotency
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated, time_of_day

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from annul.registry.citizen import OwnDocument
+from annul.registry.citizen.citizens import OwnDocument
 from annul.web.pages import day
 from annul.web.words import KIND_NAMES, _, kind_shape
 

@@ -11,8 +11,8 @@ from annul.errors import AnnulError, BadInput, Forbidden, SourceDown
 from annul.likeness.attack import SENTENCES, STEPS
 from annul.likeness.comparison import REASONS
 from annul.likeness.process import FacePair, FingerSet
-from annul.registry.parties import Agreement
-from annul.registry.verification import Samples
+from annul.registry.counter.verification import Samples
+from annul.registry.parties.parties import Agreement
 from annul.web import pages
 from annul.web.counter import reading, sealing
 from annul.web.counter.counter import answer_page, frame, hold_token, remember, shown
@@ -23,7 +23,7 @@ from annul.web.words import _
 if TYPE_CHECKING:
     from annul.likeness.evidence import Chip
     from annul.records.check import Question
-    from annul.registry.verification import Verified
+    from annul.registry.counter.verification import Verified
     from annul.web.call import Call, Reply
     from annul.web.office import Office
 

@@ -19,7 +19,7 @@ from annul.proof.receipt import explain, from_compact, to_compact, to_json
 from annul.records.check import Answer, Holder, Question, sentence, sentence_key
 from annul.records.codes import BindingCode, IdentityCode, Outcome, Purpose, StatusCode
 from annul.records.policy import DEFAULT_POLICY
-from annul.registry.counter import REASONS
+from annul.registry.counter.departures import REASONS
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.counter import reading, sealing
@@ -31,7 +31,7 @@ from annul.web.session import LAST_MAX
 from annul.web.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
 
 if TYPE_CHECKING:
-    from annul.registry.parties import Principal
+    from annul.registry.parties.parties import Principal
     from annul.web.office import Office
 
 CONNECT: Final = "http://127.0.0.1:*"

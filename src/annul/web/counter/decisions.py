@@ -10,9 +10,9 @@ import msgspec
 
 from annul.errors import AnnulError
 from annul.proof.receipt import explain, from_compact, verify
-from annul.registry.act import Act, Idempotency
-from annul.registry.counter import At, Confirmed, day_of
-from annul.registry.policies import hold_officer
+from annul.registry.counter.departures import At, Confirmed, day_of
+from annul.registry.parties.policies import hold_officer
+from annul.registry.writing.act import Act, Idempotency
 from annul.web import pages
 from annul.web.counter import paper
 from annul.web.counter.counter import answer_page, frame, receipt_of, shown_again, spoken

@@ -14,11 +14,11 @@ from annul.errors import AnnulError, BadInput, Forbidden, NotFound
 from annul.likeness.comparison import Result
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.status import Event, Proof, State
-from annul.registry.act import Act
-from annul.registry.documents import Known
-from annul.registry.personal import Reporter
-from annul.registry.register import Recorded
-from annul.registry.searches import DocumentFound, SearchShown
+from annul.registry.desk.searches import DocumentFound, SearchShown
+from annul.registry.writing.act import Act
+from annul.registry.writing.documents import Known
+from annul.registry.writing.personal import Reporter
+from annul.registry.writing.register import Recorded
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, card_of, cards_of, happened, options, show

@@ -9,11 +9,11 @@ from msgspec import Meta, Struct
 from annul.errors import BadInput
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import Proof
-from annul.registry.disputes import By, DisputeView, Ground, NoteKind
-from annul.registry.found import CardState, Finder, FoundCard, HandInPoint
-from annul.registry.officers import Officer, may_manage
-from annul.registry.recalls import PAGE_MAX, RecallView
-from annul.registry.searches import ByDocument, ByName, ByNumber, DelayGround, SearchShown
+from annul.registry.desk.disputes import By, DisputeView, Ground, NoteKind
+from annul.registry.desk.found import CardState, Finder, FoundCard, HandInPoint
+from annul.registry.desk.recalls import PAGE_MAX, RecallView
+from annul.registry.desk.searches import ByDocument, ByName, ByNumber, DelayGround, SearchShown
+from annul.registry.parties.officers import Officer, may_manage
 from annul.web.api import act_of
 from annul.web.call import Call, Route
 from annul.web.wire import Body, Case, Evidence, Moment, moment, moment_or_none, rfc3339

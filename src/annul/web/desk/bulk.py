@@ -11,9 +11,9 @@ from multipart import MultipartError, PushMultipartParser, parse_options_header
 
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.records.status import State
-from annul.registry.act import Act, same_person
-from annul.registry.bulk import BulkView
-from annul.registry.uploads import UPLOAD_BYTES_MAX, Upload, too_large
+from annul.registry.writing.act import Act, same_person
+from annul.registry.writing.bulk import BulkView
+from annul.registry.writing.uploads import UPLOAD_BYTES_MAX, Upload, too_large
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, options, show, who
@@ -22,7 +22,7 @@ from annul.web.forms import Form
 from annul.web.words import STATES, _
 
 if TYPE_CHECKING:
-    from annul.registry.uploads import UploadView
+    from annul.registry.writing.uploads import UploadView
     from annul.web.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]

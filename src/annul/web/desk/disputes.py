@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
-from annul.registry.act import same_person
-from annul.registry.disputes import DisputeView
+from annul.registry.desk.disputes import DisputeView
+from annul.registry.writing.act import same_person
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, issued_by, kind_of, options, show, who

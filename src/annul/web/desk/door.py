@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
-from annul.registry.officers import DUTIES
+from annul.registry.parties.officers import DUTIES
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, show, who
@@ -17,8 +17,8 @@ from annul.web.forms import Form
 from annul.web.words import _
 
 if TYPE_CHECKING:
-    from annul.registry.officers import Officer
-    from annul.registry.parties import Principal
+    from annul.registry.parties.officers import Officer
+    from annul.registry.parties.parties import Principal
     from annul.web.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]

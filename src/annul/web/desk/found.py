@@ -10,7 +10,7 @@ from msgspec import Meta
 from annul.errors import AnnulError, BadInput
 from annul.records.document import parse_document
 from annul.records.status import Proof
-from annul.registry.found import KEPT, CardState, Finder, FoundCard, FoundShown
+from annul.registry.desk.found import KEPT, CardState, Finder, FoundCard, FoundShown
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.counter.reading import CheckForm, fields_of
@@ -21,7 +21,7 @@ from annul.web.forms import Form
 from annul.web.words import EVENTS, KIND_NAMES, KINDS, STATES, _, kind_shape
 
 if TYPE_CHECKING:
-    from annul.registry.documents import Known
+    from annul.registry.writing.documents import Known
     from annul.web.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.errors import BadInput
-from annul.registry.act import Act, Idempotency
-from annul.registry.searches import DocumentFound, SearchShown
+from annul.registry.desk.searches import DocumentFound, SearchShown
+from annul.registry.writing.act import Act, Idempotency
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.words import EVENTS, KIND_NAMES, _, kind_shape
 
 if TYPE_CHECKING:
-    from annul.registry.history import Line
-    from annul.registry.officers import Officer
+    from annul.registry.parties.officers import Officer
+    from annul.registry.writing.history import Line
     from annul.web.forms import Form
 
 POLICE_AND_ISSUER: Final = ("police", "issuer")

@@ -11,7 +11,16 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import DocumentFields, parse_document
-from annul.registry.searches import ByChosen, ByDocument, ByName, ByNumber, DelayGround, DocumentFound, Question, SearchShown
+from annul.registry.desk.searches import (
+    ByChosen,
+    ByDocument,
+    ByName,
+    ByNumber,
+    DelayGround,
+    DocumentFound,
+    Question,
+    SearchShown,
+)
 from annul.web import pages
 from annul.web.call import Call, Reply
 from annul.web.counter.reading import CheckForm, fields_of, read_photo, typed_from

@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from annul.errors import AnnulError
 from annul.records.codes import FreshnessCode, Outcome
-from annul.registry.counts import DAY_US
-from annul.registry.oversight import Health, Vital
+from annul.registry.accounts.counts import DAY_US
+from annul.registry.accounts.oversight import Health, Vital
 from annul.web import pages, plots
 from annul.web.call import Call, Reply
 from annul.web.desk.words import PROOFS

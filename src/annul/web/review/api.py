@@ -10,7 +10,7 @@ from msgspec import Meta
 from annul.records.person import Person
 from annul.registry.review.corrections import Correction
 from annul.registry.review.evidence import Evidence as Contradiction
-from annul.registry.review.review import Decision
+from annul.registry.review.queue import Decision
 from annul.registry.review.views import Decided, DecisionView, Figure, RunView, Suspicion
 from annul.web.api import act_of
 from annul.web.call import Call

@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError
-from annul.registry.act import same_person
 from annul.registry.review.corrections import Correction
-from annul.registry.review.review import ALLOWED, Decision
+from annul.registry.review.queue import ALLOWED, Decision
 from annul.registry.review.rules import CAUSES as CAUSE_NAMES
 from annul.registry.review.views import DecisionView, Looked, PersonSeen, Suspicion
+from annul.registry.writing.act import same_person
 from annul.web import pages, plots
 from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, options, show, who

@@ -167,7 +167,7 @@ CREATE TABLE used_assertion (
 );
 CREATE INDEX used_assertion_age ON used_assertion (expires_at_us);
 
--- Who asked what: indexed behind the path from the check log; monthly partitions are made ahead by registry/accounts.py.
+-- Who asked what: indexed behind the path from the check log; monthly partitions are made ahead by accounts/accounts.py.
 CREATE TABLE check_index (
     checked_at_us   bigint NOT NULL,
     party           text NOT NULL,

@@ -64,7 +64,7 @@ CREATE TABLE verifier (
     PRIMARY KEY (realm, party, branch, terminal)
 );
 CREATE INDEX verifier_seen ON verifier (realm, seen_at_us);
--- How the register was, every few seconds for two days: registry/pulse.py. figure holds yearly counts, made anew now and then.
+-- How the register was, every few seconds for two days: accounts/pulse.py. figure holds yearly counts, made anew now and then.
 CREATE TABLE pulse (
     at_us bigint PRIMARY KEY,
     sample bytea NOT NULL

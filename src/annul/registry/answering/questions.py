@@ -1,0 +1,224 @@
+"""Read questions: who asks, by which desk, about which document, down to the blocks and bytes a window needs.
+
+What is learnt of a caller, of a way of asking and of a kind of document is kept; one question costs microseconds. Nothing here
+looks anything up, waits or writes.
+
+What must never happen here: a document number in an error text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from annul.errors import Forbidden, MalformedNumber, PurposeNotAllowed
+from annul.records.check import Decisions, Holder, Question, channel_of, purpose_of
+from annul.records.codes import BindingCode
+from annul.records.document import (
+    SCHEMES,
+    Document,
+    DocumentFields,
+    block,
+    both_blocks,
+    canonical,
+    number_block,
+    parse_document,
+    scheme_code,
+)
+from annul.records.names import name_block, normal_forms
+from annul.registry.answering.answers import FULL, NUMBER_ONLY, PLAIN, Desk
+from annul.registry.answering.checklog import SHORT, pack_context
+from annul.registry.answering.principals import Principal
+from annul.registry.answering.quota import Allowance, Quota
+from annul.registry.answering.walk import Walker
+
+CALLERS_MAX: Final = 20_000
+"""Remembered callers; beyond it they are forgotten (a credential change makes a new principal)."""
+BEGINNINGS_MAX: Final = 4_096
+"""Remembered beginnings of identities (scheme, issuer, kind): there are some hundred in the world."""
+
+_CITIZEN: Final = SCHEMES["cn-resident"].code
+_NO_NAME: Final = "\0"
+"""Stands for a name that cannot be compared; no name on record has this form, and looking it up costs the same."""
+
+
+class Sink(Protocol):
+    """Who hears what became of questions: for each, one of both is called, once, from the event loop. Neither may raise."""
+
+    def tell(self, place: int, body: bytes) -> None:
+        """Take the JSON of the answer to the question asked from `place`."""
+
+    def fail(self, error: Exception) -> None:
+        """Learn that there is no answer."""
+
+
+class Asked(NamedTuple):
+    """One admitted question, read and packed, waiting for its window."""
+
+    sink: Sink
+    place: int  # in the batch; -1 for a single check
+    desk: Desk
+    test: bool
+    blocks: bytes  # document block and/or number block: 0, 16 or 32 bytes
+    naming: int
+    until_day: int
+    scheme: int
+    document: Document | None  # None: the number was malformed
+    identity: bytes  # what the receipt commits to
+    context: bytes  # branch, terminal, clerk, reference as the private record keeps them
+    holder: bytes
+    names: bytes  # blocks of number and name, one for each normal form; empty: the identity is not asked
+    binding: BindingCode
+
+
+class Caller:
+    """What is known of one principal: its allowance and its desks."""
+
+    __slots__ = ("allowance", "desks", "principal", "test", "walker")
+
+    def __init__(self, principal: Principal, allowance: Allowance, walker: Walker | None) -> None:
+        self.walker = walker
+        self.principal = principal
+        self.allowance = allowance
+        self.test = principal.realm == "test"
+        self.desks: dict[tuple[str, str, bool], Desk] = {}
+
+
+def _name_blocks(number: bytes, holder: Holder) -> bytes:
+    """Return the blocks of a number with each normal form of a name."""
+    return b"".join([name_block(number, form) for form in normal_forms(holder.name) or (_NO_NAME,)])
+
+
+def malformed_identity(fields: DocumentFields) -> bytes:
+    """Return what a receipt commits to when the number cannot be one of its scheme: the fields as they were given."""
+    return b"malformed\0" + msgspec.json.encode(fields, order="deterministic")
+
+
+def _no_agreement() -> Forbidden:
+    return Forbidden("This credential has no agreement for checks.", mend="Use a relying party's credential.")
+
+
+class Reader:
+    """Read the questions of one worker.
+
+    Args:
+        quota: counters shared by the workers of this machine.
+        decisions: the counter policy of parties that have none of their own.
+        now_us: microseconds since the epoch.
+        named: there is a table of names to ask.
+        watched: parties that walk through numbers are looked for.
+    """
+
+    def __init__(self, quota: Quota, decisions: Decisions, now_us: Callable[[], int], *, named: bool, watched: bool) -> None:
+        self._quota = quota
+        self._decisions = decisions
+        self._now_us = now_us
+        self._named = named
+        self._watched = watched
+        self._walkers: dict[str, Walker] = {}
+        self._beginnings: dict[tuple[str, str, str], bytes] = {}
+        self._callers: dict[int, Caller] = {}
+
+    def caller(self, principal: Principal) -> Caller:
+        """Return what is known of who asks.
+
+        Raises:
+            Forbidden: this principal has no agreement.
+        """
+        found = self._callers.get(id(principal))
+        if found is not None and found.principal is principal:
+            return found
+        agreement = principal.agreement
+        if agreement is None:
+            raise _no_agreement()
+        if len(self._callers) >= CALLERS_MAX:
+            self._callers.clear()
+        allowance = self._quota.allowance(principal.id, agreement.per_second, agreement.per_day)
+        walker = None
+        if self._watched and principal.realm == "live":
+            walker = self._walkers.setdefault(principal.id, Walker(principal.id, agreement.per_day))
+        found = self._callers[id(principal)] = Caller(principal, allowance, walker)
+        return found
+
+    def desk(self, caller: Caller, question: Question) -> Desk:
+        """Check that the agreement allows this purpose and channel, and remember the desk.
+
+        Raises:
+            PurposeNotAllowed: it does not; BadInput: there is no such purpose or channel.
+        """
+        purpose, channel = purpose_of(question.purpose), channel_of(question.channel)
+        principal = caller.principal
+        agreement = principal.agreement
+        if agreement is None:
+            raise _no_agreement()
+        if purpose.value not in agreement.purposes:
+            raise PurposeNotAllowed("The agreement does not cover this purpose.", where="/purpose")
+        if channel.value not in agreement.channels:
+            raise PurposeNotAllowed("The agreement does not cover this channel.", where="/channel")
+        desk = Desk(
+            principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, principal.decisions or self._decisions,
+            identity=agreement.identity_allowed and self._named, walker=caller.walker,
+        )  # fmt: skip
+        caller.desks[question.purpose, question.channel, question.urgent] = desk
+        return desk
+
+    def read(
+        self,
+        caller: Caller,
+        question: Question,
+        sink: Sink,
+        index: int,
+        binding: BindingCode = BindingCode.B9,
+    ) -> Asked:
+        """Read a question into blocks and the bytes of its commitments.
+
+        Raises:
+            PurposeNotAllowed, BadInput: it cannot be asked.
+        """
+        desk = caller.desks.get((question.purpose, question.channel, question.urgent)) or self.desk(caller, question)
+        holder = question.holder
+        context = pack_context(question.branch, question.terminal, question.clerk, question.reference)
+        name = b"" if holder is None else holder.name.encode()
+        fields = question.document
+        try:
+            document = parse_document(fields)
+        except MalformedNumber:
+            identity, scheme_number = malformed_identity(fields), scheme_code(fields.scheme)
+            return Asked(
+                sink, index, desk, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name, b"", binding
+            )
+        scheme = SCHEMES[document.scheme]
+        start = document.valid_from_day
+        if not scheme.discriminated:
+            blocks, naming, start = block(document), PLAIN, None
+        elif start is not None:
+            blocks, naming = both_blocks(document), FULL
+        else:
+            blocks, naming = number_block(document), NUMBER_ONLY
+        named = holder if desk.identity else None
+        if caller.walker is not None:
+            now_us = self._now_us()
+            if scheme.code == _CITIZEN:
+                caller.walker.asked(document.number, now_us)
+            if named is not None:
+                caller.walker.named(document.number, named.name, now_us)
+        names = b"" if named is None else _name_blocks(blocks[-16:], named)
+        return Asked(
+            sink, index, desk, caller.test, blocks, naming, document.valid_until_day or 0, scheme.code,
+            document, self._identity(document, start), context, name, names, binding,
+        )  # fmt: skip
+
+    def _identity(self, document: Document, start: int | None) -> bytes:
+        """Return `canonical(document)`, from its remembered beginning (scheme, issuer, kind)."""
+        kind = document.scheme, document.issuer, document.kind
+        beginning = self._beginnings.get(kind)
+        if beginning is None:
+            if len(self._beginnings) >= BEGINNINGS_MAX:
+                self._beginnings.clear()
+            rest = len(document.number.encode()) + 4 + (0 if start is None else len(str(start)))
+            beginning = self._beginnings[kind] = canonical(document)[:-rest]
+        number = document.number.encode()
+        day = b"" if start is None else b"%d" % start
+        return b"".join((beginning, SHORT[len(number)], number, SHORT[len(day)], day))

@@ -1,0 +1,1 @@
+"""Serve officers: searches with a case, found cards and their custody, disputes, recalls of answers that were wrong."""

@@ -1,0 +1,505 @@
+"""Bulk events: a whole list as one entry of the log and one sealed segment of the table.
+
+    staged = await bulk.stage(act, path, format="russian", state=State.revoked, happened_at_us=t, evidence="list 2026-11")
+    staged.hits, staged.samples                        # what it would do to documents the register knows
+    await bulk.confirm(Act("officer-2"), staged.id)    # above the limit somebody else must confirm
+    await bulk.undo(act, staged.id)                    # one entry takes all of it back
+
+A crash leaves at worst a segment that no event names; the follower maps exactly the segments of events in force, at every
+start. What must never happen here: a list in force that one officer alone could bring in; an undo that leaves traces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from annul.errors import BadInput, Conflict, Forbidden, NotFound
+from annul.listings.bulk import Cause, ImportReport, fingerprint, import_list, try_list
+from annul.listings.interchange import interchange_list
+from annul.listings.russian_list import russian_list
+from annul.listings.segment import MEMORY_BYTES, Segment
+from annul.listings.table import PAGE, SLOT_BYTES
+from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
+from annul.records.entry import BulkBody, Entry, EntryKind
+from annul.records.status import Event, State, state_of
+from annul.registry.keys import Keys
+from annul.registry.writing.act import Act, Done, Pen, hold_evidence, hold_past, same_person
+from annul.registry.writing.documents import COLUMNS, Row, record
+from annul.registry.writing.effect import Effect, Effective
+from annul.registry.writing.segments import SEGMENT_FOLDER, Segments
+from annul.registry.writing.store import Connection, Connections, Write, reading, writing
+
+LIMIT: Final = 1000
+"""Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
+
+STAGING_FOLDER: Final = Path("listings") / "staging"
+SAMPLES: Final = 20
+ROWS_AT_ONCE: Final = 20_000
+_NUMBER: Final = np.uint64(NUMBER << FLAGS_SHIFT)
+"""Mark, in the second word of a slot, of a number whose cards are told apart by their dates."""
+
+Format = Literal["russian", "interchange"]
+Progress = Callable[[int, int, int], None]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Show one listed document: the first bytes of its key, what the list says, what the register says (None: nothing)."""
+
+    key: str
+    listed: str
+    known: str | None
+
+
+class BulkView(msgspec.Struct, frozen=True, kw_only=True):
+    """Describe a bulk event; `state` is staged, in_force, discarded or undone.
+
+    Args:
+        listed: the states the list gives.
+        document_count: distinct documents listed.
+        two_officers: somebody else than `staged_by` must confirm.
+        hits: documents the register has rows of and that are on the list, by their present state. Many `current` ones mean
+            that the list is wrong.
+        samples: some of the listed documents, spread over the list.
+        lines, bad: lines read, and malformed ones by cause with the numbers of the first few.
+        position, undone_position: entries in the log, once there are.
+        replayed: this is the stored answer of an earlier request with the same Idempotency-Key.
+    """
+
+    id: str
+    state: str
+    listed: list[str]
+    document_count: int
+    two_officers: bool
+    hits: dict[str, int]
+    samples: list[Sample]
+    lines: int
+    bad: dict[str, Cause]
+    happened_at_us: int
+    evidence: str
+    staged_by: str
+    staged_at_us: int
+    confirmed_by: str | None = None
+    confirmed_at_us: int | None = None
+    position: int | None = None
+    undone_by: str | None = None
+    undone_position: int | None = None
+    replayed: bool = False
+
+
+class _Summary(msgspec.Struct):
+    two_officers: bool
+    hits: dict[str, int]
+    samples: list[Sample]
+    lines: int
+    bad: dict[str, Cause]
+
+
+_VIEW: Final = (
+    "SELECT id, state, listed, document_count, summary, happened_at_us, evidence, staged_by, staged_at_us, confirmed_by, "
+    "confirmed_at_us, position, undone_by, undone_position FROM bulk"
+)
+
+
+class Bulk:
+    """Stage, confirm and undo bulk events.
+
+    Args:
+        connections: the register's database.
+        keys: the key file.
+        home: data folder; segments lie in `<home>/listings/segments`.
+        now_us: clock, microseconds since the epoch.
+        limit: documents above which two officers are needed.
+        listings: the table to wait for; None does not wait.
+        acknowledge_s: longest wait for the table.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        keys: Keys,
+        home: Path,
+        now_us: Callable[[], int],
+        *,
+        limit: int = LIMIT,
+        listings: Effective | None = None,
+        acknowledge_s: float = 5.0,
+    ) -> None:
+        self._connections, self._keys, self._home, self._now_us, self._limit = connections, keys, home, now_us, limit
+        self._segments = Segments(home)
+        self._pen = Pen(connections, keys, Effect(home, listings, acknowledge_s), now_us)
+
+    async def try_run(
+        self, _act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None
+    ) -> ImportReport:
+        """Read a list and say what is good and what is bad in it; nothing is kept."""
+        reader = await self._reader(file, format, state)
+        return await asyncio.to_thread(try_list, reader, total_bytes=file.stat().st_size, progress=progress)
+
+    async def stage(
+        self,
+        act: Act,
+        file: Path,
+        *,
+        format: Format,
+        happened_at_us: int,
+        state: State | None = None,
+        evidence: str = "",
+        progress: Progress | None = None,
+        sealing: Callable[[int, int], None] | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> BulkView:
+        """Import a list into a sealed segment and say what it would do. Nothing is listed before `confirm`.
+
+        An interrupted import of the same file goes on where it stopped.
+
+        Args:
+            format: `russian` (PASSP_SERIES,PASSP_NUMBER; CSV or .bz2) needs `state`; `interchange` (.csv, .ndjson, .parquet)
+                says it line by line.
+            progress: called with (bytes done, bytes, lines); sealing: with (slots done, slots).
+
+        Raises:
+            BadInput: the file is not of the format, or lists nothing.
+        """
+        hold_evidence(evidence)
+        hold_past(happened_at_us, self._now_us())
+        reader = await self._reader(file, format, state)
+        source = fingerprint(file, self._keys.epoch, act.realm, format, state)
+        target = self._home / STAGING_FOLDER / f"{source}.seg"
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        report = await asyncio.to_thread(
+            import_list,
+            reader,
+            target,
+            blind=self._keys.documents(act.realm).blind,
+            source=source,
+            total_bytes=file.stat().st_size,
+            memory_bytes=memory_bytes,
+            progress=progress,
+            sealing=sealing,
+        )
+        if not report.listed:
+            target.unlink(missing_ok=True)
+            raise BadInput(
+                "the list names no document",
+                where=file.name,
+                mend="See the causes of its bad lines.",
+                bad={cause: found.count for cause, found in report.bad.items()},
+            )
+        bulk_id = secrets.token_hex(16)
+        name = f"{bulk_id}.seg"
+        await asyncio.to_thread(_move, target, self._home / SEGMENT_FOLDER / name)
+        # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
+        segment = self._segments.segment(name, report.sha256)
+        listed, count = await asyncio.to_thread(_listed, segment)
+        async with reading(self._connections) as db:
+            hits = await self._hits(db, act.realm_code, segment)
+            samples = await _samples(db, act.realm_code, segment)
+        summary = _Summary(count > self._limit, hits, samples, report.lines, report.bad)
+        async with writing(self._connections, self._now_us()) as write:
+            self._keys.hold_epoch(write.key_epoch)
+            await write.run(
+                "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, "
+                "evidence, summary, staged_by, staged_at_us) VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                bulk_id,
+                act.realm_code,
+                listed,
+                count,
+                bytes.fromhex(report.sha256),
+                name,
+                write.key_epoch,
+                happened_at_us,
+                evidence,
+                msgspec.json.encode(summary),
+                act.author,
+                write.recorded_at_us,
+            )
+        return await self.view(act, bulk_id)
+
+    async def confirm(self, act: Act, bulk_id: str, *, evidence: str = "") -> BulkView:
+        """Put a staged event in force: one log entry, one segment.
+
+        Raises:
+            Forbidden: it needs a second officer, and this is the one who staged it.
+            Conflict: it is not staged. Corrupt: its segment is not what was staged.
+        """
+        async with reading(self._connections) as db:
+            file, sha256 = await _file(db, act, bulk_id)
+        segment = self._segments.segment(file, sha256)
+        await asyncio.to_thread(segment.check_digest)
+
+        async def body(write: Write) -> Done:
+            row = await write.one(
+                "SELECT staged_by, document_count, listed, happened_at_us, evidence, summary, key_epoch FROM bulk "
+                "WHERE id = %s AND realm = %s AND state = 'staged'",
+                bulk_id,
+                act.realm_code,
+            )
+            if row is None:
+                raise Conflict("the bulk event is not staged: it was confirmed or discarded before")
+            staged_by, count, listed, happened, reference, summary, epoch = row
+            if epoch != write.key_epoch:
+                raise Conflict("the list was staged under older document keys", mend="Import it again.")
+            if msgspec.json.decode(summary, type=_Summary).two_officers and same_person(staged_by, act.author):
+                raise Forbidden(
+                    "a list of this size needs a second officer", mend="Another officer than the one who staged it confirms."
+                )
+            position = write.append(
+                self._entry(
+                    write,
+                    act,
+                    EntryKind.bulk,
+                    Event.bulk_list,
+                    happened,
+                    evidence or reference,
+                    BulkBody(bytes.fromhex(bulk_id), bytes.fromhex(sha256), count, listed),
+                )
+            )
+            await write.run(
+                "UPDATE bulk SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, position = %s "
+                "WHERE id = %s AND state = 'staged'",
+                act.author,
+                write.recorded_at_us,
+                position,
+                bulk_id,
+            )
+            # Documents with a row that speaks for itself do not ask segments any more: tell them what this one says.
+            async for row_, bit in self._overriding(write.db, act.realm_code, segment):
+                after = replace(row_, standing=row_.standing | bit, bulk_standing=row_.bulk_standing | (bit & ~row_.standing))
+                if after != row_:
+                    await record(write, act, row_, after, Event.bulk_list, happened_at_us=happened, evidence=f"bulk {bulk_id}")
+            return Done(position=write.position)
+
+        return await self._write(act, bulk_id, evidence, body)
+
+    async def undo(self, act: Act, bulk_id: str, *, evidence: str = "") -> BulkView:
+        """Take a bulk event back: one entry; its segment is no longer asked, facts that stand for another reason stay.
+
+        One officer suffices: an error that hits many must be mended at once.
+
+        Raises:
+            Conflict: it is not in force.
+        """
+        async with reading(self._connections) as db:
+            file, sha256 = await _file(db, act, bulk_id)
+        segment = self._segments.segment(file, sha256)
+
+        async def body(write: Write) -> Done:
+            row = await write.one(
+                "SELECT document_count, listed FROM bulk WHERE id = %s AND realm = %s AND state = 'in_force'",
+                bulk_id,
+                act.realm_code,
+            )
+            if row is None:
+                raise Conflict("the bulk event is not in force")
+            position = write.append(
+                self._entry(
+                    write,
+                    act,
+                    EntryKind.bulk_undo,
+                    Event.bulk_undo,
+                    write.recorded_at_us,
+                    evidence,
+                    BulkBody(bytes.fromhex(bulk_id), bytes.fromhex(sha256), row[0], row[1]),
+                )
+            )
+            await write.run(
+                "UPDATE bulk SET state = 'undone', undone_by = %s, undone_at_us = %s, undone_position = %s WHERE id = %s "
+                "AND state = 'in_force'",
+                act.author,
+                write.recorded_at_us,
+                position,
+                bulk_id,
+            )
+            async for row_, bit in self._overriding(write.db, act.realm_code, segment):
+                for other in await self._segments.listed(write.db, row_.realm, row_.document_key):
+                    bit &= ~other.bit
+                gone = bit & row_.bulk_standing
+                if gone:
+                    after = replace(row_, standing=row_.standing & ~gone, bulk_standing=row_.bulk_standing & ~gone)
+                    await record(
+                        write,
+                        act,
+                        row_,
+                        after,
+                        Event.bulk_undo,
+                        happened_at_us=write.recorded_at_us,
+                        evidence=f"bulk {bulk_id}",
+                    )
+            return Done(position=write.position)
+
+        return await self._write(act, bulk_id, evidence, body)
+
+    async def discard(self, act: Act, bulk_id: str) -> BulkView:
+        """Drop a staged event that shall not come into force, with its segment."""
+        async with writing(self._connections, self._now_us()) as write:
+            row = await write.one(
+                "UPDATE bulk SET state = 'discarded' WHERE id = %s AND realm = %s AND state = 'staged' RETURNING file",
+                bulk_id,
+                act.realm_code,
+            )
+            if row is None:
+                raise Conflict("the bulk event is not staged")
+        (self._home / SEGMENT_FOLDER / row[0]).unlink(missing_ok=True)
+        return await self.view(act, bulk_id)
+
+    async def list(self, act: Act) -> list[BulkView]:
+        """Return all bulk events of the realm, newest first."""
+        async with reading(self._connections) as db:
+            rows = await db.execute(f"{_VIEW} WHERE realm = %s ORDER BY staged_at_us DESC, id", (act.realm_code,))
+            return [_view(row) for row in await rows.fetchall()]
+
+    async def view(self, act: Act, bulk_id: str) -> BulkView:
+        """Return one bulk event; NotFound when there is none in this realm."""
+        async with reading(self._connections) as db:
+            row = await (await db.execute(f"{_VIEW} WHERE id = %s AND realm = %s", (bulk_id, act.realm_code))).fetchone()
+        if row is None:
+            raise NotFound("there is no such bulk event")
+        return _view(row)
+
+    async def _write(self, act: Act, bulk_id: str, evidence: str, body: Callable[[Write], Awaitable[Done]]) -> BulkView:
+        done = await self._pen.write(act, Done, body, evidence=evidence)
+        return msgspec.structs.replace(await self.view(act, bulk_id), replayed=done.replayed)
+
+    def _entry(
+        self, write: Write, act: Act, kind: EntryKind, event: Event, happened_at_us: int, evidence: str, body: BulkBody
+    ) -> Entry:
+        return Entry(
+            kind=kind,
+            realm=act.code,
+            recorded_at_us=write.recorded_at_us,
+            happened_at_us=happened_at_us,
+            author=act.author,
+            reason=event,
+            evidence=evidence,
+            key_epoch=write.key_epoch,
+            body=body.encode(),
+        )
+
+    async def _reader(self, file: Path, format: Format, state: State | None) -> Any:
+        if not file.is_file():
+            raise BadInput("there is no such file", where=file.name)
+        if format == "russian":
+            if state is None or state is State.current:
+                raise BadInput(
+                    "this format does not say what it lists", where="/state", mend="Name the state, such as revoked."
+                )
+            return russian_list(file, pack(state))
+        if format != "interchange":
+            raise BadInput("the format is russian or interchange", where="/format")
+        async with reading(self._connections) as db:
+            rows = await (await db.execute("SELECT name FROM coverage WHERE extent = 'whole_life'")).fetchall()
+        whole = {name for (name,) in rows}
+        return interchange_list(file, lambda name: WHOLE_LIFE if name in whole else 0)
+
+    async def _hits(self, db: Connection, realm: int, segment: Segment) -> dict[str, int]:
+        """Count the register's documents that the segment lists, by their present state."""
+        hits: dict[str, int] = {}
+        async with db.cursor(name="bulk_hits") as cursor:
+            await cursor.execute("SELECT document_key, standing FROM document WHERE realm = %s", (realm,))
+            while rows := await cursor.fetchmany(ROWS_AT_ONCE):
+                found = segment.lookup(b"".join(key for key, _ in rows))
+                for place in np.flatnonzero(found):
+                    word = state_of(rows[place][1]).name
+                    hits[word] = hits.get(word, 0) + 1
+        return hits
+
+    async def _overriding(self, db: Connection, realm: int, segment: Segment) -> AsyncIterator[tuple[Row, int]]:
+        """Yield the rows that override segments and are in this one, with what it lists them as."""
+        last = 0
+        while True:
+            found = await db.execute(
+                f"SELECT {COLUMNS} FROM document WHERE realm = %s AND overrides_bulk AND id > %s ORDER BY id LIMIT %s",
+                (realm, last, ROWS_AT_ONCE),
+            )
+            rows = [Row(*row) for row in await found.fetchall()]
+            if not rows:
+                return
+            last = rows[-1].id
+            for row, value in zip(rows, segment.lookup(b"".join(row.document_key for row in rows)).tolist(), strict=True):
+                state = unpack(value).state
+                if state is not None:
+                    yield row, state.bit
+
+
+def _view(row: tuple[Any, ...]) -> BulkView:
+    (bulk_id, state, listed, count, raw, happened, evidence, staged_by, staged_at, confirmed_by, confirmed_at, position,
+     undone_by, undone_position) = row  # fmt: skip
+    summary = msgspec.json.decode(raw, type=_Summary)
+    return BulkView(
+        id=bulk_id, state=state, listed=[state.name for state in State if listed & state.bit], document_count=count,
+        two_officers=summary.two_officers, hits=summary.hits, samples=summary.samples, lines=summary.lines, bad=summary.bad,
+        happened_at_us=happened, evidence=evidence, staged_by=staged_by, staged_at_us=staged_at, confirmed_by=confirmed_by,
+        confirmed_at_us=confirmed_at, position=position, undone_by=undone_by, undone_position=undone_position,
+    )  # fmt: skip
+
+
+async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:
+    row = await (
+        await db.execute("SELECT file, sha256, state FROM bulk WHERE id = %s AND realm = %s", (bulk_id, act.realm_code))
+    ).fetchone()
+    if row is None:
+        raise NotFound("there is no such bulk event")
+    if row[2] == "discarded":
+        raise Conflict("the bulk event was discarded")
+    return row[0], bytes(row[1]).hex()
+
+
+def _slots(segment: Segment) -> Any:
+    """Return the slots of a sealed segment as n × 2 words."""
+    return np.memmap(segment.path, "<u8", "r", offset=PAGE, shape=(segment.slot_count * SLOT_BYTES // 16, 2))
+
+
+def _listed(segment: Segment) -> tuple[int, int]:
+    """Return every state a segment lists, as a mask, and how many documents it has (numbers of cards are no documents)."""
+    listed, count, slots = 0, 0, _slots(segment)
+    for first in range(0, len(slots), 1 << 22):
+        values = slots[first : first + (1 << 22), 1]
+        count += int(np.count_nonzero(values & np.uint64(CODE_MASK))) - int(np.count_nonzero(values & _NUMBER))
+        for code in np.unique(values & np.uint64(CODE_MASK)).tolist():
+            state = unpack(code).state
+            listed |= state.bit if state is not None else 0
+    return listed, count
+
+
+async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]:
+    """Pick documents spread over a segment and say what the register knows of them."""
+    slots = _slots(segment)
+    samples = []
+    for first in np.linspace(0, len(slots) - 1, SAMPLES * 4).astype(int).tolist():
+        word0, word1 = (int(word) for word in slots[first])
+        state = unpack(word1 & ((1 << 40) - 1)).state
+        if not word0 or state is None or word1 & int(_NUMBER):
+            continue
+        key = word0.to_bytes(8, "little") + (word1 >> 40).to_bytes(3, "little")
+        row = await (
+            await db.execute(
+                "SELECT standing FROM document WHERE realm = %s AND document_key >= %s AND document_key <= %s",
+                (realm, key.ljust(16, b"\0"), key.ljust(16, b"\xff")),
+            )
+        ).fetchone()
+        sample = Sample(key[:4].hex(), state.name, state_of(row[0]).name if row else None)
+        if sample not in samples:
+            samples.append(sample)
+        if len(samples) == SAMPLES:
+            break
+    return samples
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source.rename(target)
+    for folder in (target.parent, source.parent):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+        os.close(descriptor)

@@ -1,0 +1,91 @@
+"""The register: every change to a document's life, each in one transaction with its log entry.
+
+    register = Register(pool, keys, listings, now_us, home=home)
+    recorded = await register.report(Act("police-1"), document, "lost", happened_at_us=t, proof=Proof.in_person)
+    recorded.position, recorded.state, recorded.id
+
+A write returns when the listings table answers accordingly; see docs/life-of-a-report.md. What must never happen here: a
+state without its entry, an entry without its state, a terminal document that revives, a number in a row.
+"""
+
+from __future__ import annotations
+
+from annul.records.document import Document, block, number_block
+from annul.registry.writing import history as past
+from annul.registry.writing.act import Act, hold_case
+from annul.registry.writing.documents import Known
+from annul.registry.writing.entering import PROVISIONAL_US, Also, Recorded, state_word
+from annul.registry.writing.issuing import UNLOCK_MAX_US, Issuing
+from annul.registry.writing.reporting import LAPSE_BATCH, Reporting, ReportKind
+from annul.registry.writing.store import REALM_CODES, Write, reading, writing
+
+__all__ = ["LAPSE_BATCH", "PROVISIONAL_US", "UNLOCK_MAX_US", "Also", "Recorded", "Register", "ReportKind"]
+
+
+class Register(Reporting, Issuing):
+    """Write to the register (reports, the issuer's feed) and ask about its history."""
+
+    async def status_at(self, act: Act, document: Document, at_us: int, known_at_us: int, *, case: str) -> past.StatusAt:
+        """Return the state a document had at a time, as it was known at another time; see `history.status_at`.
+
+        Args:
+            case: reference of the case this look-up belongs to; it is entered in the log first.
+        """
+        await self._account(act, document, case, b"the status of a document was looked up")
+        async with reading(self._connections) as db:
+            return await past.status_at(
+                db, self._segments, self._documents[act.realm], document, act.realm_code, at_us, known_at_us
+            )
+
+    async def history(self, act: Act, document: Document, *, case: str) -> list[past.Line]:
+        """Return every entry about a document, oldest first; NotFound when there is none. The look-up is entered first."""
+        await self._account(act, document, case, b"the history of a document was looked up")
+        async with reading(self._connections) as db:
+            return await past.lines(db, self._segments, self._documents[act.realm], document, act.realm_code)
+
+    async def view(self, report_id: str, realm: str) -> past.ReportView:
+        """Return a report by its id; NotFound when there is none in this realm."""
+        async with reading(self._connections) as db:
+            return (await past.report(db, report_id, REALM_CODES[realm]))[0]
+
+    async def note(self, act: Act, document: Document | Known, what: bytes, *, evidence: str, also: Also) -> Recorded:
+        """Do something about a known document that leaves its state alone: one note, one transaction.
+
+        The note has no key: nobody looked anything up, so no holder is told of a look-up.
+
+        Args:
+            what: the note, in words.
+            also: writes what it is about; its id is the answer's.
+
+        Raises:
+            NotFound: the register knows no such document.
+        """
+
+        async def body(write: Write) -> Recorded:
+            row = await self._known(write, act, document)
+            position = write.note(act.author, evidence, what, realm=act.code)
+            named = await also(write, row, position)
+            return Recorded(position=position, state=state_word(row), id=named, changed=False)
+
+        return await self._write(act, None, evidence, body)
+
+    async def _account(self, act: Act, document: Document, case: str, what: bytes) -> None:
+        """Enter a look-up into the log before it is answered: who, on which document, for which case."""
+        hold_case(case)
+        keys = self._documents[act.realm]
+        named = document.has_discriminator or not document.discriminated
+        async with writing(self._connections, self._now_us()) as write:
+            self._keys.hold_epoch(write.key_epoch)
+            write.note(
+                act.author,
+                case,
+                what,
+                realm=act.code,
+                document_key=keys.blind(block(document)) if named else b"",
+                number_key=keys.blind(number_block(document)) if document.discriminated else b"",
+            )
+
+    async def reports(self, act: Act, document: Document | Known) -> list[past.ReportView]:
+        """Return the reports on a document, oldest first."""
+        async with reading(self._connections) as db:
+            return await past.reports(db, self._documents[act.realm], document, act.realm_code)

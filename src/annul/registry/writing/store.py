@@ -1,0 +1,305 @@
+"""The way to PostgreSQL: connections, migrations, and the one kind of transaction that writes to the register.
+
+Every write takes the lock on the single row of `log_head` first. Writers therefore follow one another, positions are
+dense and in commit order, and no two writers see the same state of a document. A write is a handful of statements on
+a register that takes a few reports a second in a nation: simplicity is worth more here than parallel writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSettings
+from annul.records.codes import Realm
+from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
+
+Connection = psycopg.AsyncConnection[TupleRow]
+Pool = AsyncConnectionPool[Connection]
+
+MIGRATION_LOCK = 0x616E6E756C
+"""Advisory lock held while migrating ("annul")."""
+
+POOL_TIMEOUT_S = 5.0
+"""Longest wait for a free connection; then the database counts as down."""
+
+REALM_CODES = {"live": 0, "test": 1}
+
+_SESSION = "-c synchronous_commit=on -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+
+
+class Connections(Protocol):
+    """Give connections: a pool, or one connection at a time (`Fresh`)."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection; commit when the block ends well, roll back otherwise."""
+
+
+class Fresh:
+    """Open a connection for each use: for commands and the follower's rare writes."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a new connection and close it afterwards."""
+        async with await psycopg.AsyncConnection.connect(self._conninfo, options=_SESSION) as db:
+            yield db
+
+
+def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
+    """Open one synchronous connection in autocommit mode.
+
+    Raises:
+        SourceDown: the database cannot be reached.
+    """
+    try:
+        return psycopg.connect(conninfo, autocommit=True, options=_SESSION, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise down(error) from error
+
+
+async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
+    """Open a pool that reconnects by itself; a database that is down does not stop it from opening."""
+    pool = AsyncConnectionPool(
+        conninfo,
+        min_size=1,
+        max_size=size_max,
+        open=False,
+        timeout=POOL_TIMEOUT_S,
+        reconnect_timeout=60,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"options": _SESSION, "connect_timeout": 5},
+    )
+    await pool.open(wait=False)
+    return pool
+
+
+def migrate(conninfo: str) -> bool:
+    """Bring the database to the newest form; return whether anything had to be done.
+
+    Alembic is imported only when a migration is due. An advisory lock keeps two starts from migrating at once.
+
+    Raises:
+        SourceDown: the database cannot be reached.
+        UnsafeSettings: it does not keep what it acknowledged, or was written by a newer annul.
+    """
+    newest = _newest()
+    with connect(conninfo) as db:
+        check_safe(db)
+        if _version(db) == newest:
+            return False
+        db.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        try:
+            version = _version(db)
+            if version == newest:
+                return False
+            if version is not None and version > newest:
+                raise UnsafeSettings(
+                    f"the database is of version {version}, this annul knows {newest}", mend="Use the newer annul."
+                )
+            _upgrade(conninfo)
+            return True
+        finally:
+            db.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
+
+
+def check_safe(db: psycopg.Connection[TupleRow]) -> None:
+    """Refuse a server that may forget what it acknowledged.
+
+    Raises:
+        UnsafeSettings: fsync or full_page_writes is off.
+    """
+    for name in ("fsync", "full_page_writes"):
+        row = db.execute("SELECT current_setting(%s)", (name,)).fetchone()
+        if row is None or row[0] != "on":
+            raise UnsafeSettings(
+                f"the database runs with {name} = off: acknowledged reports would be lost in a crash",
+                where=name,
+                mend=f"Set {name} = on in postgresql.conf and restart it.",
+            )
+
+
+def down(error: Exception) -> SourceDown | StorageFailed:
+    """Turn a driver's error into ours; the driver's text may hold keys and is not passed on."""
+    state = getattr(error, "sqlstate", None) or ""
+    if (state.startswith("53") and state != "53300") or state.startswith("58"):
+        return StorageFailed(f"the register's database could not write ({state})", mend="Look at its disk and its log.")
+    return SourceDown(
+        "the register's database cannot be reached", mend="Try again with the same Idempotency-Key; see annul doctor."
+    )
+
+
+@asynccontextmanager
+async def reading(connections: Connections) -> AsyncIterator[Connection]:
+    """Lend a connection for reading.
+
+    Raises:
+        SourceDown: the database cannot be reached.
+    """
+    try:
+        async with connections.connection() as db:
+            yield db
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        raise down(error) from error
+
+
+class Write:
+    """One write to the register: holds the head of the log and collects entries; see `writing`.
+
+    Args:
+        db: connection inside the transaction.
+        position: position the next entry gets.
+        recorded_at_us: time of all entries of this write; never before that of an earlier position.
+        key_epoch: epoch of the document keys the register is at.
+    """
+
+    def __init__(self, db: Connection, position: int, recorded_at_us: int, key_epoch: int) -> None:
+        self.db = db
+        self.recorded_at_us = recorded_at_us
+        self.key_epoch = key_epoch
+        self._first = position
+        self._rows: list[tuple[int, bytes, int | None]] = []
+
+    @property
+    def position(self) -> int:
+        """Position of the latest entry of this write (of the log when there is none yet)."""
+        return self._first + len(self._rows) - 1
+
+    def append(self, entry: Entry, document_id: int | None = None) -> int:
+        """Add an entry and return its position."""
+        self._rows.append((self._first + len(self._rows), encode(entry), document_id))
+        return self.position
+
+    def note(
+        self,
+        author: str,
+        evidence: str,
+        body: bytes,
+        *,
+        realm: Realm = Realm.live,
+        happened_at_us: int | None = None,
+        document_id: int | None = None,
+        document_key: bytes = b"",
+        number_key: bytes = b"",
+        detail_hash: bytes = NO_DETAIL,
+    ) -> int:
+        """Enter what says nothing of a document's state (who looked, what was decided beside it); return its position.
+
+        Args:
+            evidence: the case, or the reference of what is noted; no personal data.
+            body: what was done, in a few words or as a digest.
+            happened_at_us: else the time of this write.
+        """
+        return self.append(
+            Entry(
+                kind=EntryKind.note,
+                realm=realm,
+                recorded_at_us=self.recorded_at_us,
+                happened_at_us=self.recorded_at_us if happened_at_us is None else happened_at_us,
+                author=author,
+                evidence=evidence,
+                document_key=document_key,
+                number_key=number_key,
+                key_epoch=self.key_epoch if document_key or number_key else 0,
+                detail_hash=detail_hash,
+                body=body,
+            ),
+            document_id,
+        )
+
+    async def one(self, sql: str, *values: Any) -> TupleRow | None:
+        """Run a statement and return its first row."""
+        return await (await self.db.execute(sql, values)).fetchone()
+
+    async def all(self, sql: str, *values: Any) -> list[TupleRow]:
+        """Run a statement and return its rows."""
+        return await (await self.db.execute(sql, values)).fetchall()
+
+    async def run(self, sql: str, *values: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+        return (await self.db.execute(sql, values)).rowcount
+
+    async def flush(self) -> None:
+        """Give the collected entries to the log; called by `writing` as the last step before the commit."""
+        if not self._rows:
+            return
+        positions, bodies, documents = (list(column) for column in zip(*self._rows, strict=True))
+        appended = await self.run(_APPEND, len(self._rows), self.recorded_at_us, self._first, positions, bodies, documents)
+        if appended != len(self._rows):
+            raise Corrupt("the head of the register log moved under a lock", where="log_head")
+
+
+_APPEND = """
+WITH head AS (
+    UPDATE log_head SET next_position = next_position + %s, recorded_at_us = %s WHERE next_position = %s RETURNING true
+)
+INSERT INTO register_log (position, entry, document_id)
+SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[]) WHERE EXISTS (SELECT FROM head)
+"""
+
+
+@asynccontextmanager
+async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]:
+    """Open the one kind of write transaction: lock the log's head, run the block, append its entries, commit.
+
+    A crash before the commit leaves nothing; after it, everything. When the connection breaks during the commit the
+    caller cannot know which: the same Idempotency-Key tells.
+
+    Raises:
+        SourceDown: the database cannot be reached.
+        StorageFailed: the database could not write.
+        BadInput: a text holds U+0000.
+    """
+    try:
+        async with connections.connection() as db, db.transaction():
+            head = await (
+                await db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE")
+            ).fetchone()
+            if head is None:
+                raise Corrupt("the register log has no head", where="log_head")
+            write = Write(db, head[0], max(now_us, head[1]), head[2])
+            yield write
+            await write.flush()
+    except psycopg.DataError as error:
+        raise BadInput("a text holds a character that cannot be stored", mend="Leave control characters out.") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        raise down(error) from error
+
+
+def _migrations() -> Path:
+    return Path(str(resources.files("annul.registry") / "migrations"))
+
+
+def _newest() -> str:
+    return max(path.name.split("_")[0] for path in (_migrations() / "versions").glob("[0-9]*.py"))
+
+
+def _version(db: psycopg.Connection[TupleRow]) -> str | None:
+    row = db.execute("SELECT to_regclass('alembic_version')").fetchone()
+    if row is None or row[0] is None:
+        return None
+    found = db.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if found is None else str(found[0])
+
+
+def _upgrade(conninfo: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, pool
+
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=pool.NullPool)
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()

@@ -1,0 +1,222 @@
+"""Lists that come in through a browser: kept aside, staged behind the page, watched by whoever opens it again.
+
+    upload = uploads.open(act, name="list.csv", format="russian", state="revoked", evidence="…")
+    upload.write(chunk) …; uploads.begin(act, upload.id)          # goes on when the page is closed
+    uploads.view(act, upload.id)                                   # from any worker: progress lies in a file
+
+The file holds document numbers, so it is readable by its owner alone, and is destroyed as soon as it is staged or refused. A
+worker that dies leaves its job `stopped`; `begin` goes on where the import stopped. National lists come in by `annul import`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
+from annul.records.status import State
+from annul.registry.writing.act import Act
+from annul.registry.writing.bulk import Bulk, Format
+
+UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Largest list by browser: some five million lines. A larger one would make a worker's checks wait while it is read."""
+UPLOAD_FOLDER: Final = Path("listings") / "uploads"
+STOPPED_S: Final = 20.0
+"""After so long without progress a job's worker is taken to be dead."""
+KEPT_S: Final = 24 * 3600.0
+"""How long a job that ended is shown, and a stopped one can go on."""
+
+Phase = Literal["receiving", "reading", "staged", "refused"]
+_ID: Final = re.compile(r"u_[0-9a-f]{24}")
+_SUFFIXES: Final = {"russian": (".csv", ".bz2"), "interchange": (".csv", ".ndjson", ".parquet")}
+
+
+class UploadView(msgspec.Struct, kw_only=True):
+    """A list on its way. `done` of `whole` bytes are read; `bulk` is the event it became; `error` why it did not."""
+
+    id: str
+    author: str
+    realm: str
+    format: Format
+    state: str
+    happened_at_us: int
+    evidence: str
+    phase: Phase
+    begun_at_us: int
+    done: int = 0
+    whole: int = 0
+    lines: int = 0
+    bulk: str = ""
+    error: str = ""
+    mend: str = ""
+    stopped: bool = False
+
+
+class Upload:
+    """One file that is being received."""
+
+    def __init__(self, path: Path, view: UploadView) -> None:
+        self.id, self._path = view.id, path
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take a part of the file.
+
+        Raises:
+            TooLarge: it is larger than UPLOAD_BYTES_MAX.
+        """
+        self._size += len(chunk)
+        if self._size > UPLOAD_BYTES_MAX:
+            raise too_large()
+        self._file.write(chunk)
+
+    def close(self) -> int:
+        """End the file; return its size in bytes."""
+        self._file.close()
+        return self._size
+
+    def drop(self) -> None:
+        """Destroy what was received."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class Uploads:
+    """Receive lists and stage them in the background.
+
+    Args:
+        bulk: stages.
+        home: data folder.
+        now_us: clock, microseconds since the epoch.
+    """
+
+    def __init__(self, bulk: Bulk, home: Path, now_us: Callable[[], int]) -> None:
+        self._bulk, self._folder, self._now_us = bulk, home / UPLOAD_FOLDER, now_us
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, act: Act, *, name: str, format: str, state: str, happened_at_us: int, evidence: str) -> Upload:
+        """Begin to receive a list.
+
+        Raises:
+            BadInput: the name, the format or the state is not of its form.
+        """
+        if format not in _SUFFIXES:
+            raise BadInput("Choose the format of the list.", where="format")
+        suffix = Path(name).suffix.lower()
+        if suffix not in _SUFFIXES[format]:
+            raise BadInput("This format has other files.", where="file", mend=f"Send one of {', '.join(_SUFFIXES[format])}.")
+        if format == "russian" and (state not in State.__members__ or State[state] is State.current):
+            raise BadInput("Choose what the list says.", where="state")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._clean()
+        view = UploadView(
+            id="u_" + secrets.token_hex(12), author=act.author, realm=act.realm, format=format,  # type: ignore[arg-type]
+            state=state if format == "russian" else "", happened_at_us=happened_at_us, evidence=evidence, phase="receiving",
+            begun_at_us=self._now_us(),
+        )  # fmt: skip
+        self._write(view)
+        return Upload(self._folder / f"{view.id}{suffix}", view)
+
+    def begin(self, act: Act, upload_id: str) -> None:
+        """Stage a received list in the background, or go on with one that stopped.
+
+        Raises:
+            Conflict: it is being read, or was staged or refused.
+        """
+        view = self.view(act, upload_id)
+        if view.phase not in ("receiving", "reading") or (view.phase == "reading" and not view.stopped):
+            raise Conflict("This list is not waiting to be read.")
+        task = asyncio.create_task(self._stage(act, view))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def view(self, act: Act, upload_id: str) -> UploadView:
+        """Return a list on its way, of the caller's party; NotFound when there is none."""
+        path = self._folder / f"{upload_id}.json"
+        try:
+            if not _ID.fullmatch(upload_id):
+                raise FileNotFoundError
+            view = msgspec.json.decode(path.read_bytes(), type=UploadView)
+            age_s = time.time() - path.stat().st_mtime
+        except FileNotFoundError:
+            raise NotFound("There is no such list.") from None
+        if view.realm != act.realm or view.author.partition("/")[0] != act.author.partition("/")[0]:
+            raise NotFound("There is no such list.")
+        view.stopped = view.phase in ("receiving", "reading") and age_s > STOPPED_S
+        return view
+
+    def list(self, act: Act) -> list[UploadView]:
+        """Return the lists of the caller's party that are on their way, newest first."""
+        found = []
+        for path in sorted(self._folder.glob("u_*.json")):
+            try:
+                found.append(self.view(act, path.stem))
+            except NotFound:
+                continue
+        return sorted(found, key=lambda view: -view.begun_at_us)
+
+    def discard(self, act: Act, upload_id: str) -> None:
+        """Destroy a list that is not staged, with its file."""
+        view = self.view(act, upload_id)
+        if view.phase == "reading" and not view.stopped:
+            raise Conflict("The list is being read.", mend="Wait until it is staged, then discard it.")
+        self._destroy(view.id)
+        (self._folder / f"{view.id}.json").unlink(missing_ok=True)
+
+    async def _stage(self, act: Act, view: UploadView) -> None:
+        files = [path for path in self._folder.glob(f"{view.id}.*") if path.suffix != ".json"]
+        view.phase, view.stopped = "reading", False
+
+        def progress(done: int, whole: int, lines: int) -> None:
+            view.done, view.whole, view.lines = done, whole, lines
+            self._write(view)
+
+        try:
+            if not files:
+                raise NotFound("The file is not there any more.", mend="Send it again.")
+            view.whole = files[0].stat().st_size
+            self._write(view)
+            staged = await self._bulk.stage(
+                Act(act.author, act.realm), files[0], format=view.format, happened_at_us=view.happened_at_us,
+                state=State[view.state] if view.state else None, evidence=view.evidence, progress=progress,
+                sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines),
+            )  # fmt: skip
+            view.phase, view.bulk = "staged", staged.id
+        except AnnulError as error:
+            view.phase, view.error, view.mend = "refused", error.message, error.mend or ""
+        self._write(view)
+        self._destroy(view.id)
+
+    def _destroy(self, upload_id: str) -> None:
+        for path in self._folder.glob(f"{upload_id}.*"):
+            if path.suffix not in (".json", ".new"):
+                path.unlink(missing_ok=True)
+
+    def _write(self, view: UploadView) -> None:
+        path = self._folder / f"{view.id}.json"
+        aside = path.with_suffix(".new")
+        aside.write_bytes(msgspec.json.encode(view))
+        aside.replace(path)
+
+    def _clean(self) -> None:
+        """Remove jobs, and files of jobs, that nobody has touched for a day."""
+        for path in self._folder.glob("u_*"):
+            if time.time() - path.stat().st_mtime > KEPT_S:
+                path.unlink(missing_ok=True)
+
+
+def too_large() -> TooLarge:
+    """Return the refusal of a list that is too large for a browser."""
+    return TooLarge(
+        "The list is too large for this page: at most 64 MB.", where="file",
+        mend="Bring it in on the register's machine with `annul import`.",
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""When a worker may answer before the follower lives: only from a table that has everything that was acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from annul.errors import Corrupt, SourceDown
+from annul.listings import Listings
+from annul.proof.checkpoint import sign_checkpoint
+from annul.records.document import block
+from annul.registry import keys as key_file
+from annul.registry.answering.standing import BEHIND_FILE, CHECKPOINT_FILE, mark_behind, stands
+from annul.registry.keys import REGISTER_NAME
+from annul.registry.loops import rotation
+from tests.registry.world import POLICE, START_US, STRONG, World, passport
+
+LOST = passport("P00000001")
+
+
+def sealed(world: World, size: int) -> None:
+    """Leave a checkpoint of the register log, signed with the register's key."""
+    path = world.home / CHECKPOINT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(sign_checkpoint(REGISTER_NAME, size, bytes(32), world.keys.register_signer()))
+
+
+@pytest.fixture
+def stopped(world: World) -> World:
+    """Give a world whose follower caught up with one report and stopped."""
+    asyncio.run(world.register.report(POLICE, LOST, "lost", happened_at_us=START_US, proof=STRONG))
+    assert world.follow() == 1
+    world.close()
+    return world
+
+
+def test_a_table_that_was_caught_up_answers_without_its_follower(stopped: World) -> None:
+    """The usual start: everything acknowledged is in the table, sealed or not."""
+    assert stands(stopped.home, stopped.keys)
+    sealed(stopped, 1)
+    assert stands(stopped.home, stopped.keys)
+
+
+def test_nobody_answers_before_there_is_a_table(world: World) -> None:
+    """The first start waits for the follower."""
+    with pytest.raises(SourceDown):
+        stands(world.home, world.keys)
+
+
+def test_what_was_written_without_the_follower_is_waited_for(stopped: World) -> None:
+    """A command writes to the register of a stopped annul: the note stays until the follower has caught up."""
+    mark_behind(stopped.home)
+    assert not stands(stopped.home, stopped.keys)
+    stopped.follower.turn()
+    assert not (stopped.home / BEHIND_FILE).exists()
+    assert stands(stopped.home, stopped.keys)
+    stopped.close()
+
+
+def test_an_older_copy_of_the_table_is_behind_its_seal(stopped: World) -> None:
+    """The listings were restored from a copy: the sealed log is longer, so nobody answers from them."""
+    sealed(stopped, 2)
+    assert not stands(stopped.home, stopped.keys)
+
+
+def test_a_key_file_of_another_register_answers_nothing(stopped: World) -> None:
+    """With other keys no document is found, which would read as no listing."""
+    sealed(stopped, 1)
+    other = dataclasses.replace(stopped.keys, register=bytes(range(32)))
+    with pytest.raises(Corrupt, match="another key file"):
+        stands(stopped.home, other)
+
+
+def test_keys_of_another_epoch_than_the_tables_answer_nothing(stopped: World) -> None:
+    """After a rotation, or with an old key file, the table is waited for; the follower makes it anew."""
+    old = stopped.keys
+    stopped.keys = rotation.rotate(stopped.conninfo, stopped.home, stopped.clock)
+    assert stopped.keys.epoch == old.epoch + 1
+    assert not stands(stopped.home, stopped.keys)
+    stopped.follow()
+    assert stands(stopped.home, stopped.keys)
+    assert not stands(stopped.home, old)
+    table = Listings(stopped.home / "listings")
+    assert table.lookup(stopped.keys.documents("live").blind(block(LOST)))[0]
+    stopped.close()
+
+
+def test_a_rotation_under_way_is_waited_for(stopped: World) -> None:
+    """Its secrets are in the key file; which epoch the register is of, only the register says."""
+    pending = dataclasses.replace(stopped.keys, pending=(bytes(32), bytes(32)))
+    key_file.save(stopped.home, pending)
+    assert not stands(stopped.home, key_file.load(stopped.home))

@@ -1,0 +1,256 @@
+"""Bulk events: two officers, dry run, one entry in, one entry out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from annul.errors import BadInput, Conflict, Corrupt, Forbidden, NotFound, TransitionRefused
+from annul.listings import Listings, unpack
+from annul.records.document import Document, DocumentFields, block, parse_document
+from annul.records.status import Event, State
+from annul.registry.writing.act import Act
+from annul.registry.writing.bulk import Bulk, BulkView
+from annul.registry.writing.store import Fresh
+from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World
+
+FIRST, SECOND = Act("officer-1"), Act("officer-2")
+
+
+def russian(line: int) -> Document:
+    """Return the passport on a line of the list."""
+    return parse_document(DocumentFields(scheme="ru-internal", series="4509", number=f"{line:06d}"))
+
+
+def listed(path: Path, first: int, last: int) -> Path:
+    """Write a list of passports, with one malformed line."""
+    path.write_text("PASSP_SERIES,PASSP_NUMBER\n" + "".join(f"4509,{n:06d}\n" for n in range(first, last)) + "45o9,1\n")
+    return path
+
+
+def bulk_of(world: World, limit: int = 1000) -> Bulk:
+    """Return the bulk desk of a register."""
+    return Bulk(Fresh(world.conninfo), world.keys, world.home, world.clock, limit=limit)
+
+
+async def stage(world: World, path: Path, *, limit: int = 1000, state: State = State.revoked) -> tuple[Bulk, BulkView]:
+    """Stage a list."""
+    bulk = bulk_of(world, limit)
+    staged = await bulk.stage(FIRST, path, format="russian", state=state, happened_at_us=START_US, memory_bytes=1 << 22)
+    return bulk, staged
+
+
+def state_in_table(world: World, document: Document) -> State | None:
+    """Ask the table as a check would."""
+    value = Listings(world.home / "listings").lookup(world.keys.documents("live").blind(block(document)))[0]
+    return unpack(value).state
+
+
+def test_a_list_is_one_entry_and_undone_by_one(world: World, tmp_path: Path) -> None:
+    """Staged: nothing is listed. Confirmed: everything is. Undone: nothing again."""
+
+    async def go() -> BulkView:
+        _, staged = await stage(world, listed(tmp_path / "l.csv", 0, 500))
+        assert (staged.state, staged.document_count, staged.two_officers, staged.lines) == ("staged", 500, False, 502)
+        assert sum(cause.count for cause in staged.bad.values()) == 1
+        assert staged.samples
+        return staged
+
+    staged = asyncio.run(go())
+    world.follow()
+    assert state_in_table(world, russian(7)) is None
+    confirmed = asyncio.run(bulk_of(world).confirm(FIRST, staged.id))
+    assert confirmed.position == 1
+    world.follow()
+    assert state_in_table(world, russian(7)) is State.revoked
+    undone = asyncio.run(bulk_of(world).undo(FIRST, staged.id))
+    assert (undone.state, undone.undone_position) == ("undone", 2)
+    world.follow()
+    assert state_in_table(world, russian(7)) is None
+    with pytest.raises(Conflict):
+        asyncio.run(bulk_of(world).undo(FIRST, staged.id))
+
+
+def test_above_the_limit_one_officer_is_not_enough(world: World, tmp_path: Path) -> None:
+    """The officer who staged may not confirm; a second one may, once."""
+
+    async def go() -> None:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 60), limit=50)
+        assert staged.two_officers
+        with pytest.raises(Forbidden):
+            await bulk.confirm(FIRST, staged.id)
+        assert (await bulk.confirm(SECOND, staged.id)).confirmed_by == "officer-2"
+        with pytest.raises(Conflict):
+            await bulk.confirm(SECOND, staged.id)
+
+    asyncio.run(go())
+
+
+def test_the_dry_run_tells_how_many_good_documents_would_die(world: World, tmp_path: Path) -> None:
+    """Hits on current documents are the sign of a wrong list."""
+
+    async def go() -> None:
+        for n in range(3):
+            await world.register.issue(ISSUER, russian(n), happened_at_us=START_US)
+        await world.register.report(POLICE, russian(2), "lost", happened_at_us=START_US, proof=STRONG)
+        _, staged = await stage(world, listed(tmp_path / "l.csv", 1, 40))
+        assert staged.hits == {"current": 1, "reported_lost": 1}
+
+    asyncio.run(go())
+
+
+def test_a_listed_document_is_decided_singly_from_what_the_list_says(world: World, tmp_path: Path) -> None:
+    """A correction of one document silences the list for it alone."""
+
+    async def go() -> None:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 40), state=State.reported_lost)
+        await bulk.confirm(FIRST, staged.id)
+        told = await world.register.correct(POLICE, russian(3), State.reported_lost, happened_at_us=START_US)
+        assert told.state == "current"
+        with pytest.raises(NotFound):
+            await world.register.correct(POLICE, russian(99), State.reported_lost, happened_at_us=START_US)
+
+    asyncio.run(go())
+    world.follow()
+    assert state_in_table(world, russian(3)) is State.current
+    assert state_in_table(world, russian(4)) is State.reported_lost
+
+
+def test_undoing_a_list_leaves_what_stands_for_another_reason(world: World, tmp_path: Path) -> None:
+    """A passport on a wrong list that was also reported stolen stays stolen; one only disputed is free again."""
+
+    async def go() -> str:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 40))
+        await bulk.confirm(FIRST, staged.id)
+        await world.register.report(POLICE, russian(1), "stolen", happened_at_us=START_US, proof=STRONG)
+        await world.register.change(POLICE, russian(2), Event.dispute_open, happened_at_us=START_US)
+        await world.register.change(ISSUER, russian(3), Event.revoke_fraud, happened_at_us=START_US)
+        with pytest.raises(TransitionRefused):
+            await world.register.change(POLICE, russian(4), Event.owner_lock, happened_at_us=START_US)
+        await bulk.undo(FIRST, staged.id)
+        now = world.clock()
+        states = [(await world.register.status_at(POLICE, russian(n), now, now, case="c")).state for n in range(1, 6)]
+        assert states == ["reported_stolen", "current", "revoked", "current", "current"]
+        return staged.id
+
+    asyncio.run(go())
+    world.follow()
+    assert [state_in_table(world, russian(n)) for n in (1, 3, 5)] == [State.reported_stolen, State.revoked, None]
+    assert state_in_table(world, russian(2)) is State.current
+
+
+def test_a_later_list_reaches_documents_that_override_an_earlier_one(world: World, tmp_path: Path) -> None:
+    """Corrected under the first list, named by the second: listed again; the first one's undo leaves it so."""
+
+    async def go() -> None:
+        bulk, one = await stage(world, listed(tmp_path / "a.csv", 0, 40), state=State.reported_lost)
+        await bulk.confirm(FIRST, one.id)
+        await world.register.correct(POLICE, russian(3), State.reported_lost, happened_at_us=START_US)
+        _, two = await stage(world, listed(tmp_path / "b.csv", 3, 9), state=State.cancelled)
+        await bulk_of(world).confirm(FIRST, two.id)
+        await bulk.undo(FIRST, one.id)
+
+    asyncio.run(go())
+    world.follow()
+    assert state_in_table(world, russian(3)) is State.cancelled
+    assert state_in_table(world, russian(30)) is None
+
+
+def test_what_a_list_said_when(world: World, tmp_path: Path) -> None:
+    """The bitemporal answer knows lists too: before the confirmation nothing was known, after the undo it was never so."""
+
+    async def go() -> None:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 9))
+        before = world.clock()
+        await bulk.confirm(FIRST, staged.id)
+        during = world.clock()
+        await bulk.undo(SECOND, staged.id)
+        after = world.clock()
+
+        async def state(at: int, known_at: int) -> str:
+            return (await world.register.status_at(POLICE, russian(1), at, known_at, case="c")).state
+
+        assert [
+            await state(before, before),
+            await state(before, during),
+            await state(during, after),
+            await state(after, after),
+        ] == ["current", "revoked", "current", "current"]
+        assert await state(during, during) == "revoked"  # fmt: skip
+        lines = await world.register.history(POLICE, russian(1), case="c")
+        assert [line.event for line in lines] == ["bulk_list", "bulk_undo"]
+
+    asyncio.run(go())
+
+
+def test_a_changed_segment_is_not_confirmed(world: World, tmp_path: Path) -> None:
+    """One flipped bit between staging and confirming is named, and nothing is listed."""
+
+    async def go() -> None:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 40))
+        path = world.home / "listings" / "segments" / f"{staged.id}.seg"
+        raw = bytearray(path.read_bytes())
+        raw[4096 + 9] ^= 1
+        path.write_bytes(raw)
+        with pytest.raises(Corrupt):
+            await bulk_of(world).confirm(FIRST, staged.id)
+        assert (await bulk.view(FIRST, staged.id)).state == "staged"
+
+    asyncio.run(go())
+
+
+def test_a_list_of_nothing_and_a_state_of_nothing_are_refused(world: World, tmp_path: Path) -> None:
+    """No good line, no state, no file: nothing is staged."""
+
+    async def go() -> None:
+        empty = tmp_path / "e.csv"
+        empty.write_text("PASSP_SERIES,PASSP_NUMBER\nx,y\n")
+        with pytest.raises(BadInput):
+            await stage(world, empty)
+        with pytest.raises(BadInput):
+            await stage(world, listed(tmp_path / "l.csv", 0, 4), state=State.current)
+        with pytest.raises(BadInput):
+            await stage(world, tmp_path / "none.csv")
+        assert await bulk_of(world).list(FIRST) == []
+
+    asyncio.run(go())
+
+
+def test_a_discarded_list_cannot_come_into_force(world: World, tmp_path: Path) -> None:
+    """Discarding removes the segment; other realms do not see the event."""
+
+    async def go() -> None:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 4))
+        with pytest.raises(NotFound):
+            await bulk.view(Act("officer-1", realm="test"), staged.id)
+        assert (await bulk.discard(FIRST, staged.id)).state == "discarded"
+        with pytest.raises(Conflict):
+            await bulk.confirm(FIRST, staged.id)
+
+    asyncio.run(go())
+    assert not list((world.home / "listings" / "segments").iterdir())
+
+
+def test_the_follower_maps_exactly_the_segments_in_force(world: World, tmp_path: Path) -> None:
+    """Whatever happened while it was away: at its start manifest and register agree."""
+
+    async def go(path: Path, *, undo: bool) -> str:
+        bulk, staged = await stage(world, path)
+        await bulk.confirm(FIRST, staged.id)
+        if undo:
+            await bulk.undo(FIRST, staged.id)
+        return staged.id
+
+    kept = asyncio.run(go(listed(tmp_path / "a.csv", 0, 9), undo=False))
+    world.follow()
+    world.close()
+    with psycopg.connect(world.conninfo, autocommit=True) as db:
+        assert db.execute("SELECT count(*) FROM bulk WHERE state = 'in_force'").fetchone() == (1,)
+    asyncio.run(go(listed(tmp_path / "b.csv", 10, 19), undo=True))
+    asyncio.run(bulk_of(world).undo(FIRST, kept))
+    last = asyncio.run(go(listed(tmp_path / "c.csv", 20, 29), undo=False))
+    world.follow()
+    assert [segment.id for segment in Listings(world.home / "listings").segments()] == [last]
