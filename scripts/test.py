@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-ALONE = "tests/web/test_openapi.py"
+ALONE = "tests/web/api/test_openapi.py"
 """schemathesis gives the tests of all operations one node id; shared out over processes, only one of them would run."""
 
 

@@ -32,7 +32,7 @@ from babel.messages.pofile import read_po, write_po
 from annul import errors
 from annul.likeness import attack, comparison
 from annul.records.check import SENTENCES
-from annul.web.problem import PROBLEMS
+from annul.web.door.problem import PROBLEMS
 
 WEB: Final = Path(str(resources.files("annul.web")))
 ROOT: Final = WEB.parent
@@ -51,9 +51,9 @@ RAISED: Final = frozenset(name for name, kind in vars(errors).items() if isinsta
 MALFORMED: Final = "malformed"
 """What schemes raise their errors by: message, then next step."""
 ERROR_FILES: Final = (
-    "records/document.py", "records/scheme.py", "records/schemes/*.py", "web/auth.py", "web/doors.py", "web/forms.py",
-    "web/pages.py", "web/public.py", "web/*/*.py", "registry/counter/verification.py", "likeness/samples.py",
-    "likeness/process.py",
+    "records/document.py", "records/scheme.py", "records/schemes/*.py", "registry/counter/verification.py",
+    "likeness/samples.py", "likeness/process.py", "web/doors.py",
+    *(f"web/{room}/*.py" for room in ("door", "counter", "citizen", "desk", "review", "oversight", "developers", "public")),
 )  # fmt: skip
 """Where errors come from that people meet on pages; those that programs meet stay in English."""
 
@@ -62,7 +62,7 @@ def room_of(path: str) -> str:
     """Return the room of a file below `web/`."""
     parts = Path(path).parts
     folder = parts[1:] if parts[0] == "templates" else parts
-    return folder[0] if len(folder) > 1 and folder[0] not in ("parts", "icons") else SHELL
+    return folder[0] if len(folder) > 1 and folder[0] not in ("parts", "icons", "door", "api") else SHELL
 
 
 def texts() -> dict[str, set[str]]:

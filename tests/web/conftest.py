@@ -29,8 +29,8 @@ from annul.registry.parties.parties import Agreement
 from annul.registry.people import PEOPLE_FOLDER
 from annul.registry.writing.act import Act
 from annul.settings import Settings
-from annul.web.office import Office
-from annul.web.protocol import CheckProtocol, check_protocol
+from annul.web.door.office import Office
+from annul.web.door.protocol import CheckProtocol, check_protocol
 from tests.waiting import WAIT_S, until
 
 OFFICE = Act("setup")

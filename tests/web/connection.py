@@ -15,10 +15,10 @@ import uvicorn
 import uvloop
 
 from annul.registry.answering.checklog import read_windows, worker_folder
-from annul.web import protocol
-from annul.web.protocol import check_protocol
+from annul.web.door import protocol
+from annul.web.door.protocol import check_protocol
 from tests.registry.answering.desk import Desk, question
-from tests.web.test_checkpath import KEY, Door
+from tests.web.door.test_checkpath import KEY, Door
 
 BODY = msgspec.json.encode(question())
 

@@ -20,10 +20,10 @@ from annul.demo.portraits import portrait
 from annul.records.person import Name, Person
 from annul.registry.people.reading import read_one
 from annul.registry.writing.act import Act
-from annul.web.call import Route
+from annul.web.door.call import Route
 from annul.web.routes import ROUTES
 from tests.web.conftest import House
-from tests.web.test_review import enter, somebody
+from tests.web.review.test_review import enter, somebody
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))

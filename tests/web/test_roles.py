@@ -11,9 +11,9 @@ from annul.registry.parties.officers import DUTIES
 from annul.registry.parties.parties import ROLES as ALL_ROLES
 from annul.registry.writing.act import Act
 from annul.web import doors
-from annul.web.call import Route
+from annul.web.door.call import Route
+from annul.web.door.session import Sitting
 from annul.web.routes import ROUTES
-from annul.web.session import Sitting
 from tests.web.conftest import ROLES, House
 
 PARTY_OF_ROLE = {role: name for name, role in reversed(ROLES.items())}

@@ -29,8 +29,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel
 
 from annul.registry.answering.questions import Sink
-from annul.web.checkpath import Fields
-from annul.web.protocol import CheckProtocol, Gate
+from annul.web.door.checkpath import Fields
+from annul.web.door.protocol import CheckProtocol, Gate
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS peer_document (key bytea PRIMARY KEY, status text NOT NULL);

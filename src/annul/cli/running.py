@@ -366,7 +366,7 @@ def openapi(
     """Print the OpenAPI 3.1 document of the HTTP API."""
     import msgspec
 
-    from annul.web.openapi import document
+    from annul.web.api.openapi import document
     from annul.web.routes import ROUTES
 
     text = msgspec.json.format(msgspec.json.encode(document(ROUTES, url)), indent=1).decode()

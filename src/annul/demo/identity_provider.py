@@ -25,7 +25,7 @@ from nacl.signing import SigningKey
 
 from annul.demo.record import FILE
 from annul.registry.keys import Keys
-from annul.web.oidc import BACK, DEMO_CLIENT
+from annul.web.door.oidc import BACK, DEMO_CLIENT
 
 PATH: Final = "/demo/idp"
 CODE_S: Final = 60

@@ -1,7 +1,7 @@
 """Open the doors: mount the route table on the framework, and stand the check path in front of it.
 
 One request passes: security headers and counting (`Doors`) -> route (Litestar) -> who may call, content type, size, strict
-decoding (`_endpoint`) -> handler -> JSON. Every refusal on that way is a problem document from `annul.web.problem`; people who
+decoding (`_endpoint`) -> handler -> JSON. Every refusal on that way is a problem document (`door.problem`); people who
 came with a browser to a page get the same words as a page.
 
 Source: RFC 9110 (HEAD, 405 with Allow), OWASP Secure Headers.
@@ -29,15 +29,15 @@ from litestar.response import Stream
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound, TimedOut, TooLarge
 from annul.registry.parties.parties import ROLES
-from annul.web import pages, problem
-from annul.web.auth import Credentials, SessionLost
-from annul.web.call import PAGE_ROLES, Call, Reply, Route, idempotency_key
-from annul.web.checkpath import HSTS, ASGIApp, CheckPath, Message, Receive, Scope, Send
+from annul.web.door import pages, problem
+from annul.web.door.auth import Credentials, SessionLost
+from annul.web.door.call import PAGE_ROLES, Call, Reply, Route, idempotency_key
+from annul.web.door.checkpath import HSTS, ASGIApp, CheckPath, Message, Receive, Scope, Send
+from annul.web.door.session import BACK_MAX, SIGN_IN, Sitting, owner_of
 from annul.web.routes import ROUTES
-from annul.web.session import BACK_MAX, SIGN_IN, Sitting, owner_of
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 BODY_TIMEOUT_S: Final = 30
 """Seconds a client may take to send its body; slower is cut off."""

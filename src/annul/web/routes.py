@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.records.check import Answer, Question
-from annul.web import api, corrections, ledger, notices, oauth, openapi, pages, people, policies, public, verification, wire
-from annul.web.call import Call, Reply, Route, page, sent
-from annul.web.checkpath import CHECK_ROLES
+from annul.web.api import checks as ledger
+from annul.web.api import corrections, notices, oauth, openapi, policies
+from annul.web.api import found as desk_api
+from annul.web.api import persons as people
+from annul.web.api import reports as api
+from annul.web.api import terms as wire
+from annul.web.api import verifications as verification
 from annul.web.citizen import routes as citizen
 from annul.web.counter import routes as counter
-from annul.web.desk import api as desk_api
 from annul.web.desk import routes as desk
 from annul.web.developers import routes as developers
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply, Route, page, sent
+from annul.web.door.checkpath import CHECK_ROLES
 from annul.web.oversight import routes as oversight
+from annul.web.public import public
 from annul.web.review import routes as review
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 """Who may ask a check: every role, if its agreement says so; without an agreement the check path refuses (E92)."""
 

@@ -14,16 +14,16 @@ from annul.records.person import Contact
 from annul.registry.citizen.citizens import CHECKS_MAX
 from annul.registry.notices import texts
 from annul.registry.notices.delivery import masked
-from annul.web import pages, typeset
-from annul.web.call import Call, Reply
 from annul.web.citizen.own import act_of_holder, proof_of
 from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, kind_of, time_of_day
-from annul.web.forms import Form
-from annul.web.words import CHANNELS, EVENTS, KIND_NAMES, PURPOSES, STATES, WORDS, _
+from annul.web.door import pages, typeset
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import CHANNELS, EVENTS, KIND_NAMES, PURPOSES, STATES, WORDS, _
 
 if TYPE_CHECKING:
     from annul.registry.notices.outbox import Message
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 ATTEMPT: Final = "a_[0-9a-f]{24}"
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")

@@ -16,15 +16,15 @@ from annul.registry.citizen.citizens import OwnDocument
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.documents import Known
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.citizen.report import check_points, sealed
 from annul.web.citizen.words import GROUNDS, PROVES, card, clock
-from annul.web.forms import Form
-from annul.web.words import PURPOSES, _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import PURPOSES, _
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 DOCUMENT: Final = "[1-9][0-9]{0,17}"
 MINUTES: Final = (

@@ -28,14 +28,14 @@ from annul.registry.citizen.drafts import KEPT_US, SECRET_BYTES
 from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
 from annul.registry.writing.act import Act, Idempotency
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated, time_of_day
-from annul.web.forms import Form
-from annul.web.words import KIND_NAMES, _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import KIND_NAMES, _
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 STEPS: Final = ("document", "number", "name", "event", "answers")
 DRAFT: Final = "f[0-9a-f]{20}"

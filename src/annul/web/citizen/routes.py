@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from annul.web.call import Route, page, sent
 from annul.web.citizen import account, own, report, sign_in
+from annul.web.door.call import Route, page, sent
 
 CITIZEN: Final = frozenset({"citizen"})
 _FORMS: Final[dict[str, Any]] = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annul.errors import AnnulError
-from annul.web import pages
-from annul.web.call import Call, Reply
-from annul.web.forms import Form
-from annul.web.oidc import Login
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.oidc import Login
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 
 def login_of(office: Office) -> Login:

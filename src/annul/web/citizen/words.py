@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annul.registry.citizen.citizens import OwnDocument
-from annul.web.pages import day
-from annul.web.words import KIND_NAMES, _, kind_shape
+from annul.web.door.pages import day
+from annul.web.door.words import KIND_NAMES, _, kind_shape
 
 KINDS: Final = (
     ("cn-resident", _("Resident identity card"), _("18 signs, the citizen number")),

@@ -13,19 +13,19 @@ from annul.likeness.comparison import REASONS
 from annul.likeness.process import FacePair, FingerSet
 from annul.registry.counter.verification import Samples
 from annul.registry.parties.parties import Agreement
-from annul.web import pages
+from annul.web.api.verifications import ChipGiven, chip_of
 from annul.web.counter import reading, sealing
 from annul.web.counter.counter import answer_page, frame, hold_token, remember, shown
-from annul.web.forms import Form
-from annul.web.verification import ChipGiven, chip_of
-from annul.web.words import _
+from annul.web.door import pages
+from annul.web.door.forms import Form
+from annul.web.door.words import _
 
 if TYPE_CHECKING:
     from annul.likeness.evidence import Chip
     from annul.records.check import Question
     from annul.registry.counter.verification import Verified
-    from annul.web.call import Call, Reply
-    from annul.web.office import Office
+    from annul.web.door.call import Call, Reply
+    from annul.web.door.office import Office
 
 PICTURES_BYTES_MAX: Final = 24 << 20
 """Two photos of a telephone and some prints, or six smaller photos."""

@@ -20,19 +20,19 @@ from annul.records.check import Answer, Holder, Question, sentence, sentence_key
 from annul.records.codes import BindingCode, IdentityCode, Outcome, Purpose, StatusCode
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry.counter.departures import REASONS
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.counter import reading, sealing
 from annul.web.counter.reading import EMPTY, CheckForm, fields_of
 from annul.web.counter.words import REASON_WORDS
-from annul.web.forms import Form
-from annul.web.problem import problem_of
-from annul.web.session import LAST_MAX
-from annul.web.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.problem import problem_of
+from annul.web.door.session import LAST_MAX
+from annul.web.door.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
 
 if TYPE_CHECKING:
     from annul.registry.parties.parties import Principal
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 CONNECT: Final = "http://127.0.0.1:*"
 """Where the counter's page may fetch from besides the register: the station beside the browser."""

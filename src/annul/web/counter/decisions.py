@@ -13,19 +13,19 @@ from annul.proof.receipt import explain, from_compact, verify
 from annul.registry.counter.departures import At, Confirmed, day_of
 from annul.registry.parties.policies import hold_officer
 from annul.registry.writing.act import Act, Idempotency
-from annul.web import pages
 from annul.web.counter import paper
 from annul.web.counter.counter import answer_page, frame, receipt_of, shown_again, spoken
 from annul.web.counter.words import DECISIONS, NEED_WORDS, REASON_WORDS
-from annul.web.forms import Form
-from annul.web.pages import moment
-from annul.web.words import CHANNELS, FACTS, PURPOSES, _
+from annul.web.door import pages
+from annul.web.door.forms import Form
+from annul.web.door.pages import moment
+from annul.web.door.words import CHANNELS, FACTS, PURPOSES, _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from annul.web.call import Call, Reply
-    from annul.web.office import Office
+    from annul.web.door.call import Call, Reply
+    from annul.web.door.office import Office
 
 LIST_MAX: Final = 200
 
@@ -222,7 +222,7 @@ async def receipt(office: Office, call: Call) -> Reply:
 
 async def receipt_pdf(office: Office, call: Call) -> Reply:
     """Answer the receipt as tagged PDF."""
-    from annul.web.call import Reply as Answered
+    from annul.web.door.call import Reply as Answered
 
     translate = pages.translator(call)
     text = call.body.receipt

@@ -12,7 +12,7 @@ import msgspec
 from markupsafe import Markup
 
 from annul.proof.receipt import COMPACT_PREFIX, to_compact
-from annul.web import typeset
+from annul.web.door import typeset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,19 +19,19 @@ from annul.records.codes import (
 )
 from annul.records.policy import AXES, FOLLOW_UP_DAYS_MAX, Policy, UrgentNeed, Verdict, differences, floor_of
 from annul.registry.parties.policies import TRIAL_DAYS_MAX, PolicyBook, PolicyVersion, Shift, Trial, hold_officer
-from annul.web import pages
 from annul.web.counter.counter import frame, spoken
 from annul.web.counter.decisions import act_of
 from annul.web.counter.words import AXIS_WORDS, CODE_WORDS, STEP_WORDS
-from annul.web.forms import Form
-from annul.web.pages import moment
-from annul.web.words import CHANNELS, PURPOSES, WORDS, _
+from annul.web.door import pages
+from annul.web.door.forms import Form
+from annul.web.door.pages import moment
+from annul.web.door.words import CHANNELS, PURPOSES, WORDS, _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from annul.web.call import Call, Reply
-    from annul.web.office import Office
+    from annul.web.door.call import Call, Reply
+    from annul.web.door.office import Office
 
 CODES: Final[dict[str, Any]] = {
     "status": StatusCode, "identity": IdentityCode, "binding": BindingCode, "freshness": FreshnessCode,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from annul.errors import AnnulError, Conflict
-from annul.web import pages
-from annul.web.call import Reply
 from annul.web.counter import sealing
 from annul.web.counter.counter import ask, no_answer, question_of, remember, shown
-from annul.web.problem import problem_of
-from annul.web.words import _
+from annul.web.door import pages
+from annul.web.door.call import Reply
+from annul.web.door.problem import problem_of
+from annul.web.door.words import _
 
 if TYPE_CHECKING:
-    from annul.web.call import Call
-    from annul.web.office import Office
+    from annul.web.door.call import Call
+    from annul.web.door.office import Office
 
 
 class Waiting(msgspec.Struct, forbid_unknown_fields=True):

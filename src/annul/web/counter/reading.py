@@ -15,11 +15,11 @@ from multipart import MultipartError, MultipartParser, parse_options_header
 from annul.errors import BadInput, TimedOut, TooLarge
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
 from annul.records.document import DocumentFields
-from annul.web.words import _
+from annul.web.door.words import _
 
 if TYPE_CHECKING:
     from annul.reader.reading import Reading
-    from annul.web.call import Call
+    from annul.web.door.call import Call
 
 TEXT_BYTES_MAX: Final = 64 * 1024
 """All texts of a form with pictures together."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.call import Route, page, sent
 from annul.web.counter import compare, counter, decisions, policy, queue
+from annul.web.door.call import Route, page, sent
 
 CLERK: Final = frozenset({"clerk"})
 OFFICER: Final = frozenset({"clerk", "officer:relying_party/policy"})

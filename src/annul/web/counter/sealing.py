@@ -28,11 +28,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from annul.errors import BadInput, Conflict
 from annul.records.check import Question
 from annul.web.counter.reading import CheckForm
-from annul.web.tokens import derived_key
+from annul.web.door.tokens import derived_key
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
-    from annul.web.session import Session
+    from annul.web.door.office import Office
+    from annul.web.door.session import Session
 
 SEALED_S: Final = 15 * 60
 """Seconds a sealed question opens: a comparison of bearer and holder takes one or two minutes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.words import _
+from annul.web.door.words import _
 
 REASON_WORDS: Final = {
     "second-document": _("A second document proved who it is"),

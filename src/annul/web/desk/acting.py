@@ -19,16 +19,16 @@ from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, card_of, cards_of, happened, options, show
 from annul.web.desk.searching import TYPED, one_of, typed_fields
 from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
-from annul.web.forms import Form
-from annul.web.words import STATES, _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]
 

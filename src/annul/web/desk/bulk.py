@@ -14,16 +14,16 @@ from annul.records.status import State
 from annul.registry.writing.act import Act, same_person
 from annul.registry.writing.bulk import BulkView
 from annul.registry.writing.uploads import UPLOAD_BYTES_MAX, Upload, too_large
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, options, show, who
 from annul.web.desk.words import BULK_STATES
-from annul.web.forms import Form
-from annul.web.words import STATES, _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
     from annul.registry.writing.uploads import UploadView
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]
 TEXT_MAX: Final = 4096

@@ -10,15 +10,15 @@ from msgspec import Meta
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.registry.desk.disputes import DisputeView
 from annul.registry.writing.act import same_person
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, issued_by, kind_of, options, show, who
 from annul.web.desk.words import DECISIONS, DISPUTE_STATES, GROUNDS, NOTE_KINDS, RAISED_BY
-from annul.web.forms import Form
-from annul.web.words import KIND_NAMES, STATES, _, kind_shape
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import KIND_NAMES, STATES, _, kind_shape
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=500)]
 DAY_US: Final = 86_400 * 1_000_000

@@ -9,17 +9,17 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.registry.parties.officers import DUTIES
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, show, who
 from annul.web.desk.words import DUTIES as DUTY_WORDS
-from annul.web.forms import Form
-from annul.web.words import _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import _
 
 if TYPE_CHECKING:
     from annul.registry.parties.officers import Officer
     from annul.registry.parties.parties import Principal
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]
 

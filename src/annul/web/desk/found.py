@@ -11,18 +11,18 @@ from annul.errors import AnnulError, BadInput
 from annul.records.document import parse_document
 from annul.records.status import Proof
 from annul.registry.desk.found import KEPT, CardState, Finder, FoundCard, FoundShown
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.counter.reading import CheckForm, fields_of
 from annul.web.desk.frame import act_for, card_of, happened, issued_by, kind_of, options, show
 from annul.web.desk.searching import one_of
 from annul.web.desk.words import CARD_STATES, KEEPERS, PROOFS, REPORT_STATES
-from annul.web.forms import Form
-from annul.web.words import EVENTS, KIND_NAMES, KINDS, STATES, _, kind_shape
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import EVENTS, KIND_NAMES, KINDS, STATES, _, kind_shape
 
 if TYPE_CHECKING:
     from annul.registry.writing.documents import Known
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]
 PRESENT: Final = ("in_person_fingerprint", "in_person")

@@ -11,14 +11,14 @@ import msgspec
 from annul.errors import BadInput
 from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act, Idempotency
-from annul.web import pages
-from annul.web.call import Call, Reply
-from annul.web.words import EVENTS, KIND_NAMES, _, kind_shape
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.words import EVENTS, KIND_NAMES, _, kind_shape
 
 if TYPE_CHECKING:
     from annul.registry.parties.officers import Officer
     from annul.registry.writing.history import Line
-    from annul.web.forms import Form
+    from annul.web.door.forms import Form
 
 POLICE_AND_ISSUER: Final = ("police", "issuer")
 DESK_ROLES: Final = ("police", "issuer", "supervisor")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.call import Route, page, sent
 from annul.web.desk import acting, bulk, disputes, door, found, searching
 from annul.web.desk.frame import DESK_ROLES, POLICE_AND_ISSUER, officers
+from annul.web.door.call import Route, page, sent
 
 ANYBODY: Final = officers("police", "issuer", "supervisor", "relying_party")
 DESK: Final = officers(*DESK_ROLES)

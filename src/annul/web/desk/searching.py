@@ -21,16 +21,16 @@ from annul.registry.desk.searches import (
     Question,
     SearchShown,
 )
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.counter.reading import CheckForm, fields_of, read_photo, typed_from
 from annul.web.desk.frame import act_for, cards_of, kind_of, options, show, timeline_of
 from annul.web.desk.words import DELAY_GROUNDS, REPORT_STATES, SEARCH_PURPOSES
-from annul.web.forms import Form
-from annul.web.words import KIND_NAMES, KINDS, PURPOSES, _, kind_shape
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import KIND_NAMES, KINDS, PURPOSES, _, kind_shape
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=200)]
 TYPED: Final = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.words import _
+from annul.web.door.words import _
 
 SEARCH_PURPOSES: Final = {
     "report": _("A report of loss or theft"),

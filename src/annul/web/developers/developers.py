@@ -12,14 +12,14 @@ from annul.errors import NotFound
 from annul.records.codes import Channel, StatusCode
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry import sandbox
-from annul.web import pages
-from annul.web.call import Call, Reply
 from annul.web.developers.snippets import snippets
-from annul.web.problem import PROBLEMS
-from annul.web.words import _
+from annul.web.door import pages
+from annul.web.door.call import Call, Reply
+from annul.web.door.problem import PROBLEMS
+from annul.web.door.words import _
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 MEANINGS: Final = {
     "V00": _("no listing"), "V01": _("data known to others"), "S10": _("reported lost"), "S11": _("reported stolen"),

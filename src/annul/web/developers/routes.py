@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from annul.web.call import Route, page
 from annul.web.developers import developers
+from annul.web.door.call import Route, page
 
 
 def routes(described: developers.Described) -> tuple[Route, ...]:

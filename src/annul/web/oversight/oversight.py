@@ -18,13 +18,13 @@ from annul.errors import AnnulError
 from annul.records.codes import FreshnessCode, Outcome
 from annul.registry.accounts.counts import DAY_US
 from annul.registry.accounts.oversight import Health, Vital
-from annul.web import pages, plots
-from annul.web.call import Call, Reply
 from annul.web.desk.words import PROOFS
-from annul.web.words import WORDS, _
+from annul.web.door import pages, plots
+from annul.web.door.call import Call, Reply
+from annul.web.door.words import WORDS, _
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 PEAK_PER_SECOND: Final = 2_000
 """Checks a second to be ready for. Source: docs, planning size of a nation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.call import Route, page
+from annul.web.door.call import Route, page
 from annul.web.oversight import oversight
 
 SUPERVISOR: Final = frozenset({"officer:supervisor"})

@@ -14,10 +14,12 @@ from annul.registry.review.queue import ALLOWED, Decision
 from annul.registry.review.rules import CAUSES as CAUSE_NAMES
 from annul.registry.review.views import DecisionView, Looked, PersonSeen, Suspicion
 from annul.registry.writing.act import same_person
-from annul.web import pages, plots
-from annul.web.call import Call, Reply
 from annul.web.desk.frame import act_for, options, show, who
-from annul.web.forms import Form
+from annul.web.door import pages, plots
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.words import STATES as DOCUMENT_STATES
+from annul.web.door.words import _
 from annul.web.review.words import (
     CAUSE_HINTS,
     CAUSES,
@@ -32,11 +34,9 @@ from annul.web.review.words import (
     TOLD,
     provinces,
 )
-from annul.web.words import STATES as DOCUMENT_STATES
-from annul.web.words import _
 
 if TYPE_CHECKING:
-    from annul.web.office import Office
+    from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=400)]
 ROWS: Final = 25

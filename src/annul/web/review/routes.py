@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.call import Route, page, sent
+from annul.web.api import review as api
 from annul.web.desk.frame import officers
-from annul.web.review import api, desk
+from annul.web.door.call import Route, page, sent
+from annul.web.review import desk
 
 ISSUER: Final = frozenset({"issuer"})
 COUNTS: Final = frozenset({"issuer", "supervisor"})

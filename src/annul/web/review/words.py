@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from annul.web.words import _
+from annul.web.door.words import _
 
 CAUSES: Final = {"wrong": _("Wrong"), "duplicate": _("Duplicate"), "false": _("False")}
 CAUSE_HINTS: Final = {

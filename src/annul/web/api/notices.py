@@ -1,0 +1,221 @@
+"""Notices for programs: webhooks of a party, attempts that holders deny, holds on a case, the state of the outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from annul.records.document import DocumentFields, parse_document
+from annul.registry.parties.parties import ROLES
+from annul.web.api.reports import act_of
+from annul.web.api.terms import Moment, moment, moment_or_none, rfc3339
+from annul.web.door.call import Call, Route
+
+if TYPE_CHECKING:
+    from annul.web.door.office import Office
+
+WEBHOOK: Final = "w_[0-9a-f]{24}"
+HOLD: Final = "h_[0-9a-f]{24}"
+
+
+class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
+    """Where to be told, and of what: recall, attempt_not_mine, follow_up_due."""
+
+    url: Annotated[str, Meta(min_length=8, max_length=500)]
+    kinds: list[Literal["recall", "attempt_not_mine", "follow_up_due"]]
+
+
+class WebhookMade(msgspec.Struct):
+    """A webhook with its secret (Standard Webhooks, `whsec_…`), which is told this once."""
+
+    webhook: str
+    url: str
+    kinds: list[str]
+    secret: str
+
+
+class WebhookShown(msgspec.Struct):
+    """A webhook; while it is paused, what it is to be told waits."""
+
+    webhook: str
+    url: str
+    kinds: list[str]
+    created_at: str
+    paused_at: str | None
+
+
+class WebhooksShown(msgspec.Struct):
+    """A party's own webhooks."""
+
+    webhooks: list[WebhookShown]
+
+
+class WebhookTurned(msgspec.Struct):
+    """A webhook that was paused, resumed or ended."""
+
+    webhook: str
+
+
+class DeniedAttempt(msgspec.Struct):
+    """An attempt that the holder denies."""
+
+    attempt: str
+    check: str
+    party: str
+    party_name: str
+    branch: str
+    purpose: str
+    checked_at: str
+    denied_at: str
+    accepted: bool
+
+
+class DeniedAttempts(msgspec.Struct):
+    """Attempts that holders deny, newest first."""
+
+    attempts: list[DeniedAttempt]
+
+
+class NewHold(msgspec.Struct, forbid_unknown_fields=True):
+    """Hold back, for a case, what a document's holder would be told of attempts and searches; every hold ends."""
+
+    document: DocumentFields
+    case: Annotated[str, Meta(min_length=1, max_length=200)]
+    until: Moment
+
+
+class HoldMade(msgspec.Struct):
+    """A hold."""
+
+    hold: str
+    until: str
+
+
+class HoldReleased(msgspec.Struct):
+    """A hold that was ended early, and how many notices leave now."""
+
+    hold: str
+    notices: int
+
+
+class Undelivered(msgspec.Struct):
+    """How many deliveries are being tried (`due`), are late, or were given up (`dead`)."""
+
+    due: int
+    late: int
+    dead: int
+
+
+async def add_webhook(office: Office, call: Call) -> WebhookMade:
+    """Add a webhook of the caller's party."""
+    who = call.principal
+    made, secret = await office.webhooks.add(who.id, who.realm, call.body.url, call.body.kinds, office.now_us())
+    return WebhookMade(made.id, made.url, made.kinds, secret)
+
+
+async def webhooks(office: Office, call: Call) -> WebhooksShown:
+    """List the caller's webhooks."""
+    found = await office.webhooks.of_party(call.principal.id, call.principal.realm)
+    return WebhooksShown(
+        [
+            WebhookShown(one.id, one.url, one.kinds, rfc3339(one.created_at_us), moment_or_none(one.paused_at_us))
+            for one in found
+        ]
+    )
+
+
+async def pause_webhook(office: Office, call: Call) -> WebhookTurned:
+    """Hold back what a webhook is to be told."""
+    await office.webhooks.pause(call.principal.id, call.principal.realm, call.path["webhook"], office.now_us())
+    return WebhookTurned(call.path["webhook"])
+
+
+async def resume_webhook(office: Office, call: Call) -> WebhookTurned:
+    """Tell a webhook what waited."""
+    await office.webhooks.resume(call.principal.id, call.principal.realm, call.path["webhook"], office.now_us())
+    return WebhookTurned(call.path["webhook"])
+
+
+async def end_webhook(office: Office, call: Call) -> WebhookTurned:
+    """End a webhook."""
+    await office.webhooks.end(call.principal.id, call.principal.realm, call.path["webhook"], office.now_us())
+    return WebhookTurned(call.path["webhook"])
+
+
+async def denied(office: Office, call: Call) -> DeniedAttempts:
+    """List the attempts that holders deny."""
+    found = await office.citizens.denied(realm=call.principal.realm)
+    return DeniedAttempts(
+        [
+            DeniedAttempt(
+                one["id"], one["check"], one["party"], one["party_name"], one["branch"], one["purpose"],
+                rfc3339(one["checked_at_us"]), rfc3339(one["said_at_us"]), one["accepted"],
+            )
+            for one in found
+        ]
+    )  # fmt: skip
+
+
+async def hold(office: Office, call: Call) -> HoldMade:
+    """Hold back notices for a case."""
+    until_us = moment(call.body.until, "/until")
+    document = parse_document(call.body.document)
+    made = await office.citizens.hold(act_of(call), document, case=call.body.case, until_us=until_us)
+    return HoldMade(made, rfc3339(until_us))
+
+
+async def release(office: Office, call: Call) -> HoldReleased:
+    """End a hold early."""
+    freed = await office.citizens.release(act_of(call), call.path["hold"])
+    return HoldReleased(call.path["hold"], freed)
+
+
+async def undelivered(office: Office, _call: Call) -> Undelivered:
+    """Count what is not delivered."""
+    return Undelivered(**await office.outbox.undelivered(office.now_us()))
+
+
+def _route(method: Any, path: str, who: frozenset[str], handler: Any, summary: str, **more: Any) -> Route:
+    return Route(method=method, path=path, who=who, handler=handler, summary=summary, tag="notices", **more)
+
+
+_ALL: Final = frozenset(ROLES)
+_POLICE: Final = frozenset({"police"})
+ROUTES: Final[tuple[Route, ...]] = (
+    _route("GET", "/v1/webhooks", _ALL, webhooks, "List your webhooks", returns=WebhooksShown),
+    _route(
+        "POST", "/v1/webhooks", _ALL, add_webhook, "Add a webhook; its secret is told this once", body=NewWebhook,
+        returns=WebhookMade, status=201, problems=("conflict",),
+    ),
+    _route(
+        "POST", "/v1/webhooks/{webhook}/pause", _ALL, pause_webhook, "Pause a webhook: what it is to be told waits",
+        returns=WebhookTurned, patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    ),
+    _route(
+        "POST", "/v1/webhooks/{webhook}/resume", _ALL, resume_webhook, "Resume a webhook: what waited is told",
+        returns=WebhookTurned, patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    ),
+    _route(
+        "POST", "/v1/webhooks/{webhook}/end", _ALL, end_webhook, "End a webhook", returns=WebhookTurned,
+        patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    ),
+    _route(
+        "GET", "/v1/attempts/denied", frozenset({"police", "supervisor"}), denied, "List attempts that holders deny",
+        returns=DeniedAttempts,
+    ),
+    _route(
+        "POST", "/v1/notices/holds", _POLICE, hold, "Hold back what a holder would be told, for a case, until a date",
+        body=NewHold, returns=HoldMade, status=201, write=True,
+        problems=("malformed-number", "ambiguous-document", "not-found"),
+    ),
+    _route(
+        "POST", "/v1/notices/holds/{hold}/release", _POLICE, release, "End a hold early", returns=HoldReleased,
+        write=True, patterns={"hold": HOLD}, problems=("not-found",),
+    ),
+    _route(
+        "GET", "/v1/notices/undelivered", frozenset({"supervisor"}), undelivered, "Count undelivered notices",
+        returns=Undelivered,
+    ),
+)  # fmt: skip

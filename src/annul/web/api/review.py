@@ -1,0 +1,243 @@
+"""Answer programs about the clean-up: queue, one suspicion, decisions, figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from annul.records.person import Person
+from annul.registry.review.corrections import Correction
+from annul.registry.review.evidence import Evidence as Contradiction
+from annul.registry.review.queue import Decision
+from annul.registry.review.views import Decided, DecisionView, Figure, RunView, Suspicion
+from annul.web.api.reports import act_of
+from annul.web.api.terms import Body, Case, rfc3339
+from annul.web.door.call import Call
+from annul.web.door.pages import day
+
+if TYPE_CHECKING:
+    from annul.web.door.office import Office
+
+Grounds = Annotated[str, Meta(min_length=1, max_length=200)]
+CauseName = Literal["", "wrong", "duplicate", "false"]
+StateName = Literal["open", "proposed", "visit", "decided", "gone"]
+DecisionName = Literal["same_person", "different_persons", "correct_entry", "needs_visit", "cancel_entry", "in_order"]
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """Query of the queue; `region` is a division code or its first digits, `after` the last id of the page before."""
+
+    cause: CauseName = ""
+    rule: Annotated[str, Meta(max_length=30)] = ""
+    region: Annotated[str, Meta(max_length=6)] = ""
+    state: StateName = "open"
+    after: Annotated[str, Meta(max_length=30)] = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class SuspicionShown(msgspec.Struct):
+    """One suspicion without details; times are RFC 3339."""
+
+    id: str
+    cause: str
+    rules: list[str]
+    persons: list[int]
+    documents: list[int]
+    score: float
+    region: str
+    state: str
+    found_at: str
+    earlier: str | None
+
+
+class QueueShown(msgspec.Struct):
+    """A page of the queue, the surest first; `after` asks for the next page."""
+
+    suspicions: list[SuspicionShown]
+    total: int
+    after: str
+
+
+class Look(Body):
+    """Open a suspicion, for a case; every record it names is accounted for."""
+
+    case: Case
+
+
+class RecordShown(msgspec.Struct):
+    """One record of a suspicion; `ended` is merged or cancelled."""
+
+    id: int
+    person: Person
+    photo: bool
+    ended: str | None
+
+
+class DocumentShown(msgspec.Struct):
+    """A document of one of the records."""
+
+    id: int
+    person: int
+    kind: str
+    valid_from: str
+    valid_until: str
+    state: str
+
+
+class DecisionShown(msgspec.Struct):
+    """One decision on a suspicion; see DecisionView."""
+
+    id: str
+    suspicion: str
+    decision: str
+    grounds: str
+    person: int | None
+    cancels_documents: bool
+    state: str
+    decided_by: str
+    decided_at: str
+    second_by: str | None
+    documents: int
+    undone_by: str | None
+    undone_grounds: str
+
+
+class SuspicionOpened(msgspec.Struct):
+    """What an officer sees of a suspicion."""
+
+    suspicion: SuspicionShown
+    evidence: list[Contradiction]
+    records: list[RecordShown]
+    documents: list[DocumentShown]
+    decisions: list[DecisionShown]
+
+
+class Decide(Body, kw_only=True):
+    """Decide a suspicion; merges, cancellations and what cancels documents wait for a second officer.
+
+    Args:
+        person: the record that is kept, corrected or cancelled; the first one when left out.
+        correction: what the record shall say.
+        cancel_documents: documents show what was wrong, and no longer count.
+    """
+
+    decision: DecisionName
+    grounds: Grounds
+    person: Annotated[int, Meta(ge=1, le=2**62)] | None = None
+    correction: Correction | None = None
+    cancel_documents: bool = False
+
+
+class Grounded(Body):
+    """Say why."""
+
+    grounds: Grounds
+
+
+class DecidedShown(msgspec.Struct):
+    """What became of a decision: waiting, in_force, refused or undone."""
+
+    decision: str
+    suspicion: str
+    state: str
+    documents: int
+    effective_after_ms: float
+
+
+class DecisionList(msgspec.Struct):
+    """Decisions that wait for a second officer, oldest first."""
+
+    decisions: list[DecisionShown]
+
+
+class FiguresShown(msgspec.Struct):
+    """Counts by cause, province and state; by rule; by decision; the latest runs. Times of runs in microseconds."""
+
+    by_region: list[Figure]
+    by_rule: dict[str, int]
+    by_decision: dict[str, int]
+    runs: list[RunView]
+
+
+def shown(each: Suspicion) -> SuspicionShown:
+    """Return a suspicion as it is sent."""
+    return SuspicionShown(
+        each.id, each.cause, each.rules, each.persons, each.documents, round(each.score, 4), each.region, each.state,
+        rfc3339(each.found_at_us), each.earlier,
+    )  # fmt: skip
+
+
+def _decision(each: DecisionView) -> DecisionShown:
+    return DecisionShown(
+        each.id, each.suspicion, each.decision, each.grounds, each.person, each.cancels, each.state, each.decided_by,
+        rfc3339(each.decided_at_us), each.second_by, each.documents, each.undone_by, each.undone_grounds,
+    )  # fmt: skip
+
+
+def _decided(made: Decided) -> DecidedShown:
+    return DecidedShown(made.decision, made.suspicion, made.state, made.documents, made.effective_after_us / 1000)
+
+
+async def queue(office: Office, call: Call) -> QueueShown:
+    """Answer a page of the queue."""
+    wanted: Wanted = call.query
+    found = await office.review.queue(
+        act_of(call), cause=wanted.cause, rule=wanted.rule, region=wanted.region, state=wanted.state, after=wanted.after,
+        limit=wanted.limit,
+    )  # fmt: skip
+    return QueueShown([shown(each) for each in found.suspicions], found.total, found.after)
+
+
+async def look(office: Office, call: Call) -> SuspicionOpened:
+    """Open a suspicion; accounted for."""
+    body: Look = call.body
+    looked = await office.review.view(act_of(call), call.path["id"], case=body.case)
+    return SuspicionOpened(
+        shown(looked.suspicion),
+        looked.evidence,
+        [RecordShown(each.id, each.person, each.photo, each.ended) for each in looked.persons],
+        [
+            DocumentShown(each.id, each.person, each.kind, day(each.valid_from_day), day(each.valid_until_day), each.state)
+            for each in looked.documents
+        ],
+        [_decision(each) for each in looked.decisions],
+    )
+
+
+async def decide(office: Office, call: Call) -> DecidedShown:
+    """Decide a suspicion."""
+    body: Decide = call.body
+    return _decided(
+        await office.review.decide(
+            act_of(call), call.path["id"], Decision[body.decision], grounds=body.grounds, person=body.person,
+            correction=body.correction, cancel_documents=body.cancel_documents,
+        )
+    )  # fmt: skip
+
+
+async def waiting(office: Office, call: Call) -> DecisionList:
+    """Answer the decisions that wait for a second officer."""
+    return DecisionList([_decision(each) for each in await office.review.waiting(act_of(call))])
+
+
+async def confirm(office: Office, call: Call) -> DecidedShown:
+    """Carry a decision out, as the second officer."""
+    return _decided(await office.review.confirm(act_of(call), call.path["decision"]))
+
+
+async def refuse(office: Office, call: Call) -> DecidedShown:
+    """Refuse a decision that waits."""
+    return _decided(await office.review.refuse(act_of(call), call.path["decision"], grounds=call.body.grounds))
+
+
+async def undo(office: Office, call: Call) -> DecidedShown:
+    """Take a decision back."""
+    return _decided(await office.review.undo(act_of(call), call.path["decision"], grounds=call.body.grounds))
+
+
+async def figures(office: Office, call: Call) -> FiguresShown:
+    """Answer the counts of the clean-up."""
+    found = await office.review.figures(act_of(call))
+    return FiguresShown(found.by_region, found.by_rule, found.by_decision, found.runs)

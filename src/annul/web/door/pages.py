@@ -1,0 +1,384 @@
+"""Render pages for people: templates, languages, static files. Nothing inline, nothing fetched from elsewhere.
+
+Every text on a page goes through the catalogue function `_()`. The language is the one chosen by the visible switch (a cookie),
+else the best of the browser's list that has a catalogue, else English. Each room has catalogues of its own,
+`locale/<language>/<room>.po`; all of a language are read together. `scripts/words.py` extracts, reports and compiles them.
+
+    return pages.page(call, "desk/report.html", form=Form(call.kept), title=…)
+"""
+
+from __future__ import annotations
+
+import gettext
+import gzip
+import hashlib
+import secrets
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import jinja2
+import msgspec
+from jinja2 import BytecodeCache, ChainableUndefined, ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
+from jinja2.bccache import Bucket
+from litestar import Request
+from litestar.datastructures import Cookie
+from markupsafe import Markup, escape
+
+from annul import compiled
+from annul.errors import NotFound
+from annul.web.door.call import Call, Reply
+from annul.web.door.forms import Form
+from annul.web.door.problem import Problem
+from annul.web.door.words import STATES, WORDS
+
+if TYPE_CHECKING:
+    from annul.web.door.session import Sitting
+
+
+class Language(NamedTuple):
+    """One language of the pages.
+
+    Args:
+        catalogue: folder under `locale/`; "" for English, which is the source text itself.
+        tag: BCP 47 tag in `lang` and Content-Language.
+        name: what its speakers call it.
+        direction: ltr or rtl.
+    """
+
+    catalogue: str
+    tag: str
+    name: str
+    direction: str
+
+
+LANGUAGES: Final = {
+    "en": Language("", "en", "English", "ltr"),
+    "zh": Language("zh_CN", "zh-CN", "简体中文", "ltr"),
+    "ar": Language("ar", "ar", "العربية", "rtl"),
+}
+"""Language of the browser -> its catalogue. Arabic is complete for visitors and citizens; desks fall back to English there."""
+
+LANGUAGE_COOKIE: Final = "language"
+LANGUAGE_SECONDS: Final = 365 * 24 * 3600
+
+STATIC_MEDIA: Final = {
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+    "js": "text/javascript; charset=utf-8",
+    "webp": "image/webp",
+}
+STATIC_NAME: Final = r"[a-z0-9-]+\.(?:css|svg|js|webp)"
+STATIC_SECONDS: Final = 31_536_000
+"""Static files are addressed by their content's hash, so that they can be kept for a year."""
+
+HTML: Final = "text/html; charset=utf-8"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Content security policy: nothing inline, nothing from elsewhere. Pictures may also be `data:` (a portrait that must leave no
+address) and `blob:` (the counter's camera)."""
+
+CAMERA: Final = {"permissions-policy": "camera=(self), microphone=(), geolocation=()"}
+"""Header of a page that uses the camera; every other page may not."""
+
+# -- static files ------------------------------------------------------------------------------------------------------------
+
+
+class _Static(NamedTuple):
+    data: bytes
+    packed: bytes
+    tag: str
+
+
+@cache
+def _static_files() -> dict[str, _Static]:
+    """Return every static file of the package by its name, as it is and compressed, with the hash of its content."""
+    folder = resources.files("annul.web") / "static"
+    read = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    return {
+        name: _Static(data, gzip.compress(data, 9, mtime=0), hashlib.sha256(data).hexdigest()[:12])
+        for name, data in read.items()
+    }
+
+
+def static_address(name: str) -> str:
+    """Return the address of a static file, with the hash of its content."""
+    return f"/static/{name}?v={_static_files()[name].tag}"
+
+
+async def static_file(_office: object, call: Call) -> Reply:
+    """Answer a static file of the package."""
+    name = call.path["name"]
+    found = _static_files().get(name)
+    if found is None:
+        raise NotFound("There is no such file.")
+    kept = f"public, max-age={STATIC_SECONDS}, immutable" if call.request.query_params.get("v") == found.tag else "no-cache"
+    headers = {"cache-control": kept, "etag": f'"{found.tag}"', "vary": "accept-encoding"}
+    data = found.data
+    if "gzip" in call.request.headers.get("accept-encoding", "") and not name.endswith(".webp"):
+        data, headers["content-encoding"] = found.packed, "gzip"
+    return Reply(data, STATIC_MEDIA[name.rpartition(".")[2]], headers=headers)
+
+
+# -- languages ---------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def catalogue(language: str) -> gettext.NullTranslations:
+    """Return the catalogues of a language, all rooms together; that of English changes nothing."""
+    whole = gettext.NullTranslations()
+    if not LANGUAGES[language].catalogue:
+        return whole
+    folder = resources.files("annul.web") / "locale" / LANGUAGES[language].catalogue
+    rooms = sorted((file for file in folder.iterdir() if file.name.endswith(".mo")), key=lambda file: file.name)
+    read = []
+    for file in rooms:
+        with file.open("rb") as opened:
+            read.append(gettext.GNUTranslations(opened))
+    for first, following in pairwise(read):
+        first.add_fallback(following)
+    return read[0] if read else whole
+
+
+def language_of(request: Request[Any, Any, Any]) -> str:
+    """Return the chosen language, else the best of Accept-Language that has a catalogue. Source: RFC 9110 section 12.5.4."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    if chosen in LANGUAGES:
+        return chosen
+    wishes: list[tuple[float, str]] = []
+    for part in request.headers.get("accept-language", "")[:500].split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        wishes.append((-quality, tag.lower().partition("-")[0]))
+    for quality, language in sorted(wishes, key=lambda wish: wish[0]):
+        if language in LANGUAGES and quality < 0:
+            return language
+    return "en"
+
+
+def words(request: Request[Any, Any, Any]) -> gettext.NullTranslations:
+    """Return the catalogue of this request."""
+    return catalogue(language_of(request))
+
+
+def translator(call: Call) -> Callable[[str], str]:
+    """Return the function that translates a text into the language of a call."""
+    return words(call.request).gettext
+
+
+# -- templates ---------------------------------------------------------------------------------------------------------------
+
+
+class _Careful(StrictUndefined):
+    """Refuse an unknown name; a missing member of a component's parameters is empty, as the components expect."""
+
+    def __new__(cls, hint: str | None = None, obj: Any = None, name: str | None = None, *more: Any) -> Any:
+        """Make the strict or the lenient kind; the components also say `undefined` and `null` for nothing."""
+        if isinstance(obj, dict | str | int) or name in ("undefined", "null", "caller"):
+            return ChainableUndefined(hint, obj, name, *more)
+        return super().__new__(cls)
+
+
+class _Compiled(BytecodeCache):
+    """Keep compiled templates in memory, so that they are compiled once for all languages, and for later starts in a file.
+
+    Each is kept with the digest of its source: one that was changed is compiled anew.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._new = False
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill a bucket with what was compiled."""
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what a bucket holds."""
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+        self._new = True
+
+    def read(self) -> None:
+        """Take up what earlier starts compiled."""
+        raw = compiled.read(_COMPILED_FILE)
+        if raw is not None:
+            self._kept |= msgspec.msgpack.decode(raw, type=dict[str, bytes])
+
+    def keep(self) -> None:
+        """Keep what was compiled, when anything had to be."""
+        if self._new:
+            compiled.keep(_COMPILED_FILE, msgspec.msgpack.encode(self._kept))
+            self._new = False
+
+
+_COMPILED: Final = _Compiled()
+_COMPILED_FILE: Final = f"annul-templates-{sys.implementation.cache_tag}-{jinja2.__version__}.bin"
+
+
+def warm() -> None:
+    """Have every template compiled and every catalogue read, so that the first visitor does not wait for it."""
+    _COMPILED.read()
+    for language in LANGUAGES:
+        environment = _environment(language)
+        for name in environment.list_templates(extensions=["html"]):
+            environment.get_template(name)
+    _COMPILED.keep()
+    _static_files()
+
+
+@cache
+def _environment(language: str) -> Environment:
+    components = PrefixLoader({"govuk_frontend_jinja": PackageLoader("govuk_frontend_jinja")})
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader("annul.web"), components]),
+        autoescape=True,
+        undefined=_Careful,
+        bytecode_cache=_COMPILED,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    made.globals |= {"static": static_address, "icon": _icon, "languages": LANGUAGES, "WORDS": WORDS, "STATES": STATES}
+    made.filters |= {"moment": moment, "day": day, "grouped": grouped, "count": count}
+    return made
+
+
+@cache
+def _icon(name: str, title: str = "") -> Markup:
+    """Return a drawing of `templates/icons/`, to be read inline; `title` is said aloud, without one it is decoration."""
+    text = (resources.files("annul.web") / "templates" / "icons" / f"{name}.svg").read_text(encoding="utf-8").strip()
+    if title:
+        text = text.replace('aria-hidden="true"', f'role="img" aria-label="{escape(title)}"')
+    return Markup(text)  # noqa: S704 - a file of the package
+
+
+def moment(at_us: int | None, *, seconds: bool = True) -> str:
+    """Say a time (microseconds since the epoch) with its zone: `2026-11-23 14:03:22 UTC`."""
+    if at_us is None:
+        return "–"
+    form = "%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M UTC"
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime(form)
+
+
+def day(at: int | None) -> str:
+    """Say a day (days since the epoch): `2026-11-23`."""
+    return "–" if at is None else datetime.fromtimestamp(at * 86400, UTC).strftime("%Y-%m-%d")
+
+
+def count(number: float) -> Markup:
+    """Say a count with thin spaces between thousands, which every language reads."""
+    return Markup(f"{number:,}".replace(",", "&#8239;"))  # noqa: S704 - a number
+
+
+def grouped(number: str, scheme: str = "") -> str:
+    """Group a document number as it is printed: citizen numbers 6-8-4, Russian passports 4-6, others by four."""
+    if scheme == "cn-resident" or (not scheme and len(number) == 18):
+        return f"{number[:6]} {number[6:14]} {number[14:]}"
+    if scheme == "ru-internal" or (not scheme and len(number) == 10 and number.isdigit()):
+        return f"{number[:4]} {number[4:]}"
+    if scheme.startswith("icao") or len(number) <= 9:
+        return number
+    return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
+
+
+def page(
+    call: Call,
+    template: str,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    form: Form | None = None,
+    **values: object,
+) -> Reply:
+    """Render a template for a call.
+
+    The template knows, besides `values`: `_`, `lang`, `form`, `session` (None for a visitor), `officer`, `principal`, `path`,
+    `tokens()` (the hidden fields of every form), `flash` (a line shown once), `brought_back` (the form shows what was typed
+    before a session ended) and `waits` (a form does, until somebody signs in).
+
+    Args:
+        template: file under `templates/`.
+        status: HTTP status; 400 when a form comes back with errors.
+        headers: further headers, lower-case names.
+        form: what was typed and what is wrong with it.
+        values: what the template shows.
+    """
+    seat = call.sitting
+    given: dict[str, Any] = {
+        "form": form or Form(), "officer": call.officer, "principal": call.who, "brought_back": bool(call.kept)
+    } | values  # fmt: skip
+    reply = render(call.request, template, status=status, sitting=seat, **given)
+    return Reply(reply.body, reply.media, reply.status, reply.headers | (headers or {}))
+
+
+def render(
+    request: Request[Any, Any, Any],
+    template: str,
+    *,
+    status: int = 200,
+    sitting: Sitting | None = None,
+    cookies: tuple[Cookie, ...] = (),
+    **values: object,
+) -> Reply:
+    """Render a template in the language of the request; see `page`."""
+    language = LANGUAGES[key := language_of(request)]
+    session = sitting.session if sitting is not None else None
+    flash = session.flash if session is not None else ""
+    if flash and sitting is not None:
+        sitting.change(flash="")
+
+    def tokens() -> Markup:
+        if sitting is None:
+            return Markup("")
+        pair = Markup('<input type="hidden" name="csrf" value="{}"><input type="hidden" name="once" value="{}">')
+        return pair.format(sitting.csrf, secrets.token_urlsafe(18))
+
+    shown: dict[str, object] = {
+        "lang": language.tag, "direction": language.direction, "language": key, "home": "/", "path": request.url.path,
+        "session": session if session is not None and session.kind != "visitor" else None, "officer": None, "principal": None,
+        "flash": flash, "form": Form(), "tokens": tokens, "brought_back": False,
+        "waits": session is not None and session.kind == "visitor" and bool(session.draft and session.back),
+    }  # fmt: skip
+    text = _environment(key).get_template(template).render(shown | values)
+    headers = {"content-language": language.tag, "vary": "Accept-Language, Cookie"}
+    return Reply(text.encode(), HTML, status, headers, cookies)
+
+
+def to(address: str, *, flash: str = "", call: Call | None = None) -> Reply:
+    """Send the browser on with GET; `flash` (translated) is shown once on the next page. Source: RFC 9110 section 15.4.4."""
+    if flash and call is not None:
+        call.seat.change(flash=flash)
+    return Reply(b"", HTML, 303, {"location": address})
+
+
+def problem_page(request: Request[Any, Any, Any], problem: Problem) -> Reply:
+    """Show a problem document to a person, with the same words and the same status."""
+    translate = words(request).gettext
+    members = problem.members
+    texts = {name: translate(str(members[name])) if name in members else "" for name in ("title", "detail", "mend")}
+    made = render(
+        request, "problem.html", status=problem.status, code=problem.code, http=problem.status,
+        sitting=request.scope.get("state", {}).get("sitting"),
+        error=problem.members.get("error", ""), title=texts["title"], detail=texts["detail"], mend=texts["mend"],
+    )  # fmt: skip
+    kept = {name: value for name, value in problem.headers.items() if name in ("retry-after", "allow", "www-authenticate")}
+    return Reply(made.body, made.media, made.status, made.headers | kept)
+
+
+async def choose_language(_office: object, call: Call) -> Reply:
+    """Note the chosen language in a cookie and go back to the page."""
+    back = call.query.back if call.query.back.startswith("/") and not call.query.back.startswith(("//", "/\\")) else "/"
+    language = call.query.to if call.query.to in LANGUAGES else "en"
+    cookie = Cookie(LANGUAGE_COOKIE, value=language, path="/", max_age=LANGUAGE_SECONDS, samesite="lax", httponly=True)
+    return Reply(b"", HTML, 303, {"location": back}, (cookie,))

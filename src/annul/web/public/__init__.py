@@ -1,0 +1,1 @@
+"""Pages for everybody: the first page, receipts, figures, the state of the service."""
