@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from importlib import import_module
@@ -23,6 +22,7 @@ from annul import logs
 from annul.errors import AnnulError, Corrupt, NotFound, SourceDown, UnsafeSettings
 from annul.roles import TEMPLATE, forbid_core_dumps, stand_by
 from annul.settings import Settings, load
+from annul.times import DAY_US, HOUR_US, now_us
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +38,6 @@ TABLE_POLL_S = 0.02
 STOP_LOOK_S = 0.1
 TABLE_WAIT_WARN_S = 10.0  # a rebuild of a million rows takes about that long
 GC_THRESHOLDS = (20_000, 20, 100)  # collections were 3 % of a worker's samples at the defaults
-HOUR_US = 3_600_000_000
 SWITCH_S = 0.001  # while a worker loads code beside its answers, they get their turn after so long
 
 _CHECK_PATH = (
@@ -50,11 +49,6 @@ _REST = (
     "tink", "annul.web.doors", "annul.web.door.tokens", "annul.registry.loops.sealer", "annul.registry.loops.herald",
     "annul.registry.counter.verification", "fido2.server", "fido2.webauthn",
 )  # fmt: skip
-
-
-def now_us() -> int:
-    """Return the time in microseconds since the epoch, UTC."""
-    return time.time_ns() // 1000
 
 
 # -- one process's parts -----------------------------------------------------------------------------------------------------
@@ -184,7 +178,7 @@ async def open_office(
         if checks is not None:  # reading the key set loads a large library: not while a check waits
             asyncio.get_running_loop().run_in_executor(None, vault.warm)
         people = People(
-            pool, keys, register, vault, listings, now_us, home=home, death_delay_us=settings.death_delay_days * 24 * HOUR_US,
+            pool, keys, register, vault, listings, now_us, home=home, death_delay_us=settings.death_delay_days * DAY_US,
             acknowledge_s=acknowledge_s,
         )  # fmt: skip
         enrolments = Enrolments(people, pool, vault)
@@ -235,7 +229,7 @@ async def open_office(
             officers=Officers(pool, parties, now_us, base_url=settings.base_url),
             searches=Searches(pool, keys, vault, home, now_us),
             found=FoundCards(pool, keys, register, now_us),
-            disputes=Disputes(pool, keys, register, now_us, term_us=settings.dispute_term_days * 24 * HOUR_US),
+            disputes=Disputes(pool, keys, register, now_us, term_us=settings.dispute_term_days * DAY_US),
             recalls=Recalls(pool, keys, now_us, home),
             citizens=Citizens(pool, keys, register, people, vault, now_us, disclosure_days=settings.disclosure_delay_days),
             provisional=ProvisionalReports(pool, keys, register, vault, now_us),

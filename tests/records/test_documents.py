@@ -19,8 +19,9 @@ from stdnum.cn import ric
 from annul.errors import AnnulError, BadInput, MalformedNumber, TooLarge
 from annul.records import mrz
 from annul.records.document import DocumentFields, parse_document
-from annul.records.scheme import LONG_TERM_DAY, plain
+from annul.records.scheme import plain
 from annul.records.schemes.cn_resident import DIVISIONS, check_character
+from annul.times import LONG_TERM_DAY
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 GB = json.loads((VECTORS / "gb11643.json").read_text())

@@ -7,7 +7,6 @@ import datetime
 
 import httpx
 
-from annul.app import now_us
 from annul.listings import Listings
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import Proof
@@ -16,6 +15,7 @@ from annul.registry.postgres import Embedded
 from annul.registry.writing.act import Act
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import Fresh
+from annul.times import now_us
 from tests.scenarios.conftest import Fields, Town
 from tests.waiting import until
 

@@ -33,7 +33,6 @@ import msgspec
 import numpy as np
 import psycopg
 
-from annul.app import now_us
 from annul.bench import peer
 from annul.listings import ListingsWriter, pack
 from annul.listings.values import NUMBER, WHOLE_LIFE
@@ -48,6 +47,7 @@ from annul.registry.people import PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
 from annul.registry.writing import store
 from annul.registry.writing.act import Act
+from annul.times import now_us
 
 DOCUMENTS: Final = 100_000
 BODIES: Final = 10_000

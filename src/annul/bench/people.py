@@ -15,7 +15,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
@@ -47,6 +46,7 @@ from annul.registry.postgres import Embedded
 from annul.registry.writing import store
 from annul.registry.writing.act import Act
 from annul.registry.writing.store import Fresh
+from annul.times import Clock
 
 BATCH: Final = 2_000
 PAIRS_MIN: Final = 40
@@ -205,7 +205,7 @@ def _import_rate(home: Path, count: int) -> dict[str, Any]:
         store.migrate(server.conninfo)
         vault = Vault(home)
         vault.warm()
-        clock: Callable[[], int] = lambda: time.time_ns() // 1000  # noqa: E731
+        clock: Clock = lambda: time.time_ns() // 1000  # noqa: E731
         imports = PersonImports(server.conninfo, Fresh(server.conninfo), key_file.create(home), vault, home, clock)
         begun = time.perf_counter()
         made = imports.stage(Act("bench"), file)

@@ -25,6 +25,7 @@ from annul.cli.frame import (
     takes_groups,
 )
 from annul.errors import BadInput, NotFound
+from annul.times import SECOND_US, now_us
 
 if TYPE_CHECKING:
     from annul.listings.bulk import ImportReport
@@ -128,7 +129,7 @@ def _moment(text: str | None) -> int:
         raise BadInput("The time cannot be read.", where="--happened-at", mend="Write it like 2026-11-23T14:03:22Z.") from None
     if at.tzinfo is None:
         raise BadInput("The time has no zone.", where="--happened-at", mend="End it with Z or an offset such as +03:00.")
-    return round(at.timestamp() * 1_000_000)
+    return round(at.timestamp() * SECOND_US)
 
 
 People = Callable[[str, Home], "Party"]
@@ -139,7 +140,7 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
     """Lend the register's bulk events and a way to find officers by id or demo name."""
     import asyncio
 
-    from annul import app, supervisor
+    from annul import supervisor
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
@@ -152,9 +153,9 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
         waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         listings = Listings(settings.home / "listings") if waits else None
         connections = Fresh(conninfo)
-        known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
+        known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         yield (
-            Bulk(connections, keys, settings.home, app.now_us, limit=settings.bulk_limit, listings=listings),
+            Bulk(connections, keys, settings.home, now_us, limit=settings.bulk_limit, listings=listings),
             lambda name, where: _officer(known, name, where),
         )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from annul.cli.frame import Home, Named, Show, Where, takes_groups
+from annul.times import now_us
 
 notices_app = typer.Typer(no_args_is_help=True, help="Notices to holders and parties: deliveries, dead letters.")
 webhook_app = typer.Typer(no_args_is_help=True, help="Where your organisation is told: add, list, pause, resume, end webhooks.")
@@ -52,7 +53,6 @@ def notices_list(
 @takes_groups
 def notices_count(home: Home, show: Show) -> None:
     """Count what is not delivered: being tried, late, given up."""
-    from annul.app import now_us
 
     counts = asyncio.run(_outbox(home).undelivered(now_us()))
     show.result(counts, f"being tried {counts['due']}, late {counts['late']}, given up {counts['dead']}")
@@ -68,7 +68,6 @@ def notices_retry(
     ] = None,
 ) -> None:
     """Send dead letters again, under the ids they had: who got one already drops the copy."""
-    from annul.app import now_us
 
     count = asyncio.run(_outbox(home).retry(delivery or [], now_us()))
     show.result({"retried": count}, f"{count} dead letters are sent again." if count else "There is no such dead letter.")

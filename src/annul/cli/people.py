@@ -26,6 +26,7 @@ from annul.cli.frame import (
     takes_groups,
 )
 from annul.errors import BadInput, Conflict
+from annul.times import now_us
 
 if TYPE_CHECKING:
     from annul.registry.people.imports import ImportView, PersonImports
@@ -357,7 +358,7 @@ def person_import(
 def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], Any]]]:
     import asyncio
 
-    from annul import app, supervisor
+    from annul import supervisor
     from annul.cli.lists import _act, _Nothing, _officer
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
@@ -371,9 +372,9 @@ def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], 
     with supervisor.open_database(settings) as conninfo:
         waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         connections = Fresh(conninfo)
-        known = asyncio.run(Parties(connections, _Nothing(), app.now_us).list())
+        known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         imports = PersonImports(
-            conninfo, connections, keys, Vault(settings.home), settings.home, app.now_us, limit=settings.bulk_limit,
+            conninfo, connections, keys, Vault(settings.home), settings.home, now_us, limit=settings.bulk_limit,
             listings=Listings(settings.home / "listings") if waits else None,
         )  # fmt: skip
         yield imports, lambda name, test: _act(_officer(known, name, home), test)

@@ -12,6 +12,7 @@ import typer
 
 from annul.cli.frame import Exit, Home, Server, Show, print_pairs, takes_groups
 from annul.errors import BadInput, Corrupt, NotFound, VerificationFailed
+from annul.times import now_us
 
 LOGS: Final = ("register", "checks")
 OPERATOR: Final = "operator"
@@ -183,7 +184,7 @@ def keys_show(where: Server, show: Show) -> None:
 @takes_groups
 def keys_rotate(home: Home, show: Show) -> None:
     """Rotate the document keys: everything stored is re-keyed without any number. annul must be stopped."""
-    from annul import app, supervisor
+    from annul import supervisor
     from annul.cli.progress import progress
     from annul.errors import Conflict
     from annul.registry.keys import load
@@ -200,6 +201,6 @@ def keys_rotate(home: Home, show: Show) -> None:
             advance(done - before)
             before = done
 
-        rotate(conninfo, settings.home, app.now_us, author=OPERATOR, progress=moved)
+        rotate(conninfo, settings.home, now_us, author=OPERATOR, progress=moved)
     epoch = load(settings.home).epoch
     show.result({"epoch": epoch}, f"✔  ROTATED  Document keys are at epoch {epoch}. Back up keys/secret.json now.")

@@ -10,6 +10,7 @@ import typer
 
 from annul.cli.desk import Repeat
 from annul.cli.frame import Exit, Home, Show, Where, print_columns, print_pairs, read_json, takes_groups
+from annul.times import now_us
 
 if TYPE_CHECKING:
     from annul.cli.progress import Advance
@@ -41,7 +42,7 @@ def review_run(
     """Look over the whole register of persons, on its own machine. Nothing is changed; what is found waits for officers."""
     import asyncio
 
-    from annul import app, supervisor
+    from annul import supervisor
     from annul.cli.lists import _act, _Nothing, _officer
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
@@ -51,9 +52,9 @@ def review_run(
     settings = home.settings()
     keys = key_file.load(settings.home)
     with supervisor.open_database(settings) as conninfo:
-        known = asyncio.run(Parties(Fresh(conninfo), _Nothing(), app.now_us).list())
+        known = asyncio.run(Parties(Fresh(conninfo), _Nothing(), now_us).list())
         act = _act(_officer(known, officer, home), test)
-        made = run(conninfo, settings.home, keys, act, app.now_us, bar=_bar, processes=processes)
+        made = run(conninfo, settings.home, keys, act, now_us, bar=_bar, processes=processes)
 
     def text() -> None:
         print(f"✔  DONE  {made.persons:,} persons, {made.suspicions:,} suspicions.")

@@ -14,6 +14,7 @@ import typer
 
 from annul.cli.frame import Exit, Home, Show, folder_of, takes_groups
 from annul.errors import AnnulError, Conflict, UnsafeSettings
+from annul.times import now_us
 
 if TYPE_CHECKING:
     from annul.demo.record import DemoRecord
@@ -72,15 +73,16 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     import asyncio
     import time
 
-    from annul import app, supervisor
+    from annul import supervisor
     from annul.cli.progress import progress
-    from annul.demo.country import DAY_US, Country
+    from annul.demo.country import Country
     from annul.demo.people import load_people
     from annul.demo.record import DemoRecord
     from annul.demo.seeding import load_country, make_offices
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.writing.store import Fresh, connect
+    from annul.times import DAY_US
 
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     begun = DemoRecord.read(settings.home)
@@ -100,11 +102,11 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
             country = Country(seed, time.time_ns() // 1000 // DAY_US)
             with progress("Loading the fictional country", round(holders * DOCUMENTS_PER_HOLDER), "documents") as advance:
                 record.documents = load_country(conninfo, keys, country, holders, advance)
-        record.credentials = asyncio.run(make_offices(Parties(Fresh(conninfo), _NothingPublished(), app.now_us)))
+        record.credentials = asyncio.run(make_offices(Parties(Fresh(conninfo), _NothingPublished(), now_us)))
         if not record.person:
             country = Country(record.seed, time.time_ns() // 1000 // DAY_US)
             with progress("Registering its persons", holders, "persons") as advance:
-                record.person = load_people(conninfo, keys, settings.home, app.now_us, country, holders, advance)
+                record.person = load_people(conninfo, keys, settings.home, now_us, country, holders, advance)
         record.write(settings.home)
     return record
 
@@ -288,7 +290,6 @@ def setup(
     """Prepare a data folder: keys, database, and a first supervisor, whose key is shown this once."""
     import asyncio
 
-    from annul import app
     from annul.registry.parties.parties import Parties
     from annul.registry.writing.act import Act
     from annul.registry.writing.store import Fresh
@@ -298,7 +299,7 @@ def setup(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def first(conninfo: str) -> str:
-        parties = Parties(Fresh(conninfo), _NothingPublished(), app.now_us)
+        parties = Parties(Fresh(conninfo), _NothingPublished(), now_us)
         if any(party.role == "supervisor" and party.active for party in await parties.list()):
             return ""
         await parties.create(Act("operator"), supervisor, name, "supervisor")

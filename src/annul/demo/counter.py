@@ -8,8 +8,8 @@ from typing import Any, Final
 from annul.client import Client
 from annul.errors import Conflict
 from annul.registry.writing.store import connect
+from annul.times import DAY_US
 
-DAY_US: Final = 86_400_000_000
 OVERDUE_US: Final = 43 * DAY_US
 """How long ago the older urgent need was served."""
 BRANCH: Final = {"branch": "0421", "clerk": "C-17"}

@@ -24,15 +24,14 @@ import numpy.typing as npt
 from annul.demo import numbers
 from annul.demo.names import chinese_names, utopian_names
 from annul.records.status import Event, Proof
+from annul.times import DAY_US, LONG_TERM_DAY
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-DAY_US: Final = 86_400_000_000
 YEAR_DAYS: Final = 365.2425
 NEVER: Final = np.int64(1 << 60)
 """A time in microseconds, or a day, that does not come."""
-LONG_TERM_DAY: Final = 65535
 REGISTER_YEARS: Final = 1.5
 """Age of the register: at this age it holds about 1.3 documents a person."""
 BATCH_PERSONS: Final = 16_384

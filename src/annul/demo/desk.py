@@ -13,8 +13,8 @@ from typing import Any, Final
 from annul.client import Client
 from annul.demo.samples import Desks, Maker
 from annul.registry.writing.store import connect
+from annul.times import DAY_US
 
-DAY_US: Final = 86_400_000_000
 EVERYTHING: Final = ["desk", "found", "disputes", "bulk", "review", "officers"]
 OFFICERS: Final = (
     ("police", "0417", "Mei Lin", EVERYTHING),

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from annul.demo import numbers
-from annul.demo.country import DAY_US, EVENTS, KINDS, LONG_TERM_DAY, SCHEME_NAMES, Batch, Country, SchemeNo
+from annul.demo.country import EVENTS, KINDS, SCHEME_NAMES, Batch, Country, SchemeNo
 from annul.demo.lives import standings, states
 from annul.errors import BadInput
 from annul.records.status import State
+from annul.times import DAY_US, LONG_TERM_DAY
 
 COLUMNS: Final = (
     "scheme", "issuer", "kind", "series", "number", "valid_from", "valid_until", "state", "reason", "happened_at",

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from annul.demo.country import LONG_TERM_DAY, Batch, Events, Happening
+from annul.demo.country import Batch, Events, Happening
 from annul.records.status import SEVERITY, TERMINAL_MASK, State
+from annul.times import LONG_TERM_DAY
 
 Standings = npt.NDArray[np.uint32]
 

@@ -29,6 +29,7 @@ from annul.registry.review.run import run
 from annul.registry.writing.act import Act
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Fresh
+from annul.times import Clock
 
 FLAWED: Final = 300
 """Persons of an old register with errors, which the clean-up finds."""
@@ -44,7 +45,7 @@ def load_people(
     conninfo: str,
     keys: Keys,
     home: Path,
-    now_us: Callable[[], int],
+    now_us: Clock,
     country: Country,
     holders: int,
     progress: Callable[[int], None] = lambda _count: None,

@@ -37,11 +37,12 @@ from annul.registry.parties.parties import Agreement, Parties, Role
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Row
 from annul.registry.writing.loading import LoadedEntry, LoadedReport, Loading
+from annul.times import HOUR_US, SECOND_US
 
 OPERATOR: Final = "operator"
 ISSUER: Final = "civil-registry"
 POLICE: Final = "police-desk"
-PROVISIONAL_US: Final = 72 * 3600 * 1_000_000
+PROVISIONAL_US: Final = 72 * HOUR_US
 
 Progress = Callable[[int], None]
 
@@ -283,7 +284,7 @@ def _number_counts(batch: Batch) -> npt.NDArray[np.int64]:
     """Return for each event how many documents its number had once it was recorded; 1 where numbers are not shared."""
     events = batch.events
     base = int(events.recorded_us.min(initial=0))
-    seconds = (events.recorded_us - base) // 1_000_000
+    seconds = (events.recorded_us - base) // SECOND_US
     person = batch.holder[events.row] % BATCH_PERSONS
     resident = batch.scheme[events.row] == SchemeNo.CN_RESIDENT
     moment = person * (1 << 34) + seconds

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from annul.errors import BadInput
-from annul.records.scheme import LONG_TERM_DAY, SCHEME_OF_CODE, Document, DocumentFields, Scheme, plain
+from annul.records.scheme import SCHEME_OF_CODE, Document, DocumentFields, Scheme, plain
 from annul.records.schemes import SCHEMES
 from annul.records.schemes.cn_resident import CN_RESIDENT
+from annul.times import DAY_S
 
 __all__ = [
-    "BLOCK_BYTES", "LONG_TERM_DAY", "SCHEMES", "SCHEME_OF_CODE", "Document", "DocumentFields", "DocumentKeys", "Scheme",
+    "BLOCK_BYTES", "SCHEMES", "SCHEME_OF_CODE", "Document", "DocumentFields", "DocumentKeys", "Scheme",
     "block", "both_blocks", "canonical", "number_block", "parse_document", "person_block", "plain_person_block",
     "resident_block", "scheme_code", "today", "unlock_key",
 ]  # fmt: skip
@@ -39,7 +40,6 @@ _HASHED = 0x80
 _TAGS = [bytes((tag,)) for tag in range(256)]
 _PERSON = _TAGS[_ROLE_PERSON | _HASHED]
 _RESIDENT = _TAGS[CN_RESIDENT.code | _ROLE_NUMBER]
-_DAY_S = 86_400
 _AHEAD_S = 14 * 3600
 """The date is up to 14 hours ahead of UTC somewhere (Kiribati): a child born there today is not born in the future."""
 
@@ -62,7 +62,7 @@ def parse_document(fields: DocumentFields, today_day: int | None = None) -> Docu
 
 def today() -> int:
     """Return the latest date anywhere on Earth now, as days since 1970-01-01."""
-    return int(time.time() + _AHEAD_S) // _DAY_S
+    return int(time.time() + _AHEAD_S) // DAY_S
 
 
 def scheme_code(name: str) -> int:

@@ -14,9 +14,8 @@ from typing import Annotated, Protocol
 import msgspec
 
 from annul.errors import BadInput, MalformedNumber, TooLarge
+from annul.times import LONG_TERM_DAY
 
-LONG_TERM_DAY = 65535
-"""`valid_until_day` of a document without end ("long-term"); the largest day otherwise is 65534, in the year 2149."""
 FIELD_MAX = 100
 """Characters in one field; the longest number of a known scheme has 22."""
 FROM_YEAR_MIN = 1900

@@ -23,6 +23,7 @@ from annul.listings.values import DISPUTED, unpack
 from annul.records.codes import Coverage
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document
 from annul.records.status import Event, Proof, State
+from annul.times import Clock
 
 if TYPE_CHECKING:
     from annul.listings.listings import Listings
@@ -184,7 +185,7 @@ def _stands(listings: Listings, keys: DocumentKeys, document: Document) -> tuple
     return value.state, bool(value.flags & DISPUTED)
 
 
-async def keep(register: Register, parties: Parties, listings: Listings, keys: DocumentKeys, now_us: Callable[[], int]) -> None:
+async def keep(register: Register, parties: Parties, listings: Listings, keys: DocumentKeys, now_us: Clock) -> None:
     """Keep the sandbox as published until cancelled; a register that cannot write is tried again."""
     while True:
         with contextlib.suppress(AnnulError):

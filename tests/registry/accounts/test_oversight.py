@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 from annul.records.codes import Outcome
-from annul.registry.accounts.counts import DAY_US, MINUTE_US, count_checks
+from annul.registry.accounts.counts import count_checks
 from annul.registry.accounts.oversight import LIST_MAX, Oversight
 from annul.registry.accounts.pulse import Year, count_years
 from annul.registry.parties.policies import Policies
 from annul.registry.writing.store import Fresh
+from annul.times import DAY_US, MINUTE_US
 
 NOW_US = 1_790_000_000_000_000
 PARTIES = ("bank", "hotel", "idle")

@@ -24,9 +24,10 @@ from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.counter.departures import At, Confirmed, Departures, settle_shown, tell_due
 from annul.registry.loops.rotation import rotate
 from annul.registry.parties.parties import Parties, Principal, load_snapshot, read_snapshot
-from annul.registry.parties.policies import DAY_US, Policies, hold_officer
+from annul.registry.parties.policies import Policies, hold_officer
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.store import Fresh
+from annul.times import DAY_US
 from tests.registry.answering import desk as small
 from tests.registry.answering.desk import Desk, DocumentFields, State, card, parsed, principal, question
 

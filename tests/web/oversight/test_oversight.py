@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from annul.errors import Conflict
 from annul.records.codes import Outcome
-from annul.registry.accounts.counts import DAY_US
 from annul.registry.accounts.oversight import percentile
 from annul.registry.accounts.pulse import count_years, sample_now, take
 from annul.registry.parties.officers import DUTIES
 from annul.registry.writing.act import Act
 from annul.registry.writing.store import connect
+from annul.times import DAY_US
 from annul.web.door.session import Sitting
 from tests.waiting import until
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page, seat

@@ -35,11 +35,11 @@ from annul.records.codes import (
 )
 from annul.records.document import SCHEME_OF_CODE, Document, DocumentKeys, block, number_block
 from annul.registry.accounts.counts import count_checks
-from annul.registry.answering.answers import rfc3339
 from annul.registry.answering.checklog import WindowRecord, read_windows, worker_folder, workers
 from annul.registry.keys import Keys
 from annul.registry.writing.act import Act
 from annul.registry.writing.store import REALM_CODES, Connections, reading, writing
+from annul.times import SECOND_US, Clock, rfc3339
 
 PAGE_MAX: Final = 1_000
 """Checks on one page."""
@@ -176,7 +176,7 @@ def _later(month: tuple[int, int], months: int) -> tuple[int, int]:
 
 
 def _start_us(month: tuple[int, int]) -> int:
-    return int(datetime(*month, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    return int(datetime(*month, 1, tzinfo=UTC).timestamp()) * SECOND_US
 
 
 def _partition(month: tuple[int, int]) -> sql.Composed:
@@ -234,7 +234,7 @@ class Accounts:
         now_us: microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, home: Path, keys: Keys, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, home: Path, keys: Keys, now_us: Clock) -> None:
         self._connections = connections
         self._checks = home / "checks"
         self._keys = keys

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import psycopg
 
-DAY_US: Final = 86_400 * 1_000_000
-MINUTE_US: Final = 60 * 1_000_000
+from annul.times import DAY_US, MINUTE_US
+
 MINUTES_KEPT: Final = 7 * 24 * 60
 """How long counts by minute are kept; those by day stay."""
 ANSWERS_DAYS_KEPT: Final = 32

@@ -7,17 +7,16 @@ live data.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
-from annul.registry.accounts.counts import DAY_US, MINUTE_US
 from annul.registry.accounts.pulse import LATE_US, LIVE, Sample, Year
 from annul.registry.writing.store import Connections, reading
+from annul.times import DAY_US, HOUR_US, MINUTE_US, Clock
 
-HOUR_US: Final = 3600 * 1_000_000
 SAMPLES_SHOWN: Final = 60
 STALE_AFTER_US: Final = DAY_US
 """A terminal that asked within this time counts as a verifier in use."""
@@ -125,7 +124,7 @@ class Oversight:
         now_us: microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, now_us: Clock) -> None:
         self._connections = connections
         self._now_us = now_us
 

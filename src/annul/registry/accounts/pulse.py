@@ -16,16 +16,17 @@ import psycopg
 
 from annul import logs, metrics
 from annul.errors import AnnulError
-from annul.registry.accounts.counts import DAY_US, forget
+from annul.registry.accounts.counts import forget
 from annul.registry.writing import store
 from annul.settings import Settings
+from annul.times import DAY_US, MINUTE_US, SECOND_US
 
 STEP_S: Final = 5.0
 FIGURES_S: Final = 60.0
 FIGURES_PAUSE: Final = 20
 """Counting every year anew takes seconds in a large register: the pause is this many times as long."""
-KEPT_US: Final = 2 * 86_400 * 1_000_000
-LATE_US: Final = 15 * 60 * 1_000_000
+KEPT_US: Final = 2 * DAY_US
+LATE_US: Final = 15 * MINUTE_US
 """A notice that is due for longer than this counts as undelivered."""
 LIVE: Final = 1
 """Octet of freshness F0."""
@@ -130,7 +131,7 @@ def take(db: psycopg.Connection[Any], now_us: int) -> None:
     metrics.DISPUTES_OVERDUE.set((overdue.fetchone() or (0,))[0])
     packed = msgspec.msgpack.encode(made)
     db.execute("INSERT INTO pulse (at_us, sample) VALUES (%s, %s) ON CONFLICT DO NOTHING", (now_us, packed))
-    if now_us // 1_000_000 % 60 < STEP_S:
+    if now_us // SECOND_US % 60 < STEP_S:
         db.execute("DELETE FROM pulse WHERE at_us < %s", (now_us - KEPT_US,))
 
 

@@ -8,8 +8,6 @@ parts of the JSON answer. Both only remember results of the slow, plain function
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -39,13 +37,12 @@ from annul.records.codes import (
     Purpose,
     StatusCode,
 )
-from annul.records.document import LONG_TERM_DAY
 from annul.records.status import State, code_of, state_of
 from annul.registry.answering.walk import Walker
+from annul.times import DAY_US, LONG_TERM_DAY, rfc3339
 
 MEMORY_MAX: Final = 65_536
 """Remembered verdicts; beyond this they are forgotten and worked out again."""
-DAY_US: Final = 86_400_000_000
 
 PLAIN, FULL, NUMBER_ONLY = 0, 1, 2
 """How a question names its document: the scheme has no discriminator; it has one and it is given; it is not given."""
@@ -258,14 +255,3 @@ def no_answer(error: AnnulError, decisions: Decisions, position: int, as_of_us: 
         error=ErrorPart(code.value),
     )
     return msgspec.json.encode(answer)
-
-
-def rfc3339(at_us: int) -> str:
-    """Return a time as RFC 3339 in UTC, cut to milliseconds."""
-    at_s, ms = divmod(at_us // 1000, 1000)
-    return f"{_second(at_s)}.{ms:03d}Z"
-
-
-@lru_cache(maxsize=64)
-def _second(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -43,6 +43,7 @@ from annul.registry.answering.questions import Asked, Reader, Sink, malformed_id
 from annul.registry.answering.quota import Allowance, Quota
 from annul.registry.answering.walk import Walker
 from annul.registry.answering.windows import Answerer, Closed, Place
+from annul.times import Clock
 
 __all__ = ["BATCH_MAX", "WINDOW_LEAVES_MAX", "Answered", "Checks", "Sink", "malformed_identity"]
 
@@ -154,7 +155,7 @@ class Checks:
         signer: WindowSigner,
         quota: Quota,
         *,
-        now_us: Callable[[], int],
+        now_us: Clock,
         people: Listings | None = None,
         alarm: Callable[[Walker, int], None] | None = None,
         decisions: Decisions = DECISIONS,

@@ -6,7 +6,6 @@ Nothing here needs the database, so that a worker knows who asks while the datab
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Protocol, get_args
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Meta
 
 from annul.errors import NotAuthorised, UnknownVersion
 from annul.records.policy import Decisions, policy_from_json
+from annul.times import Clock
 
 Role = Literal["relying_party", "issuer", "police", "supervisor"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -181,7 +181,7 @@ class Principals:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, published: Published, now_us: Callable[[], int]) -> None:
+    def __init__(self, published: Published, now_us: Clock) -> None:
         self._published = published
         self._now_us = now_us
         self._generation = -1

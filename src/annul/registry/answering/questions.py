@@ -8,7 +8,6 @@ What must never happen here: a document number in an error text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -33,6 +32,7 @@ from annul.registry.answering.checklog import SHORT, pack_context
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.quota import Allowance, Quota
 from annul.registry.answering.walk import Walker
+from annul.times import Clock
 
 CALLERS_MAX: Final = 20_000
 """Remembered callers; beyond it they are forgotten (a credential change makes a new principal)."""
@@ -111,7 +111,7 @@ class Reader:
         watched: parties that walk through numbers are looked for.
     """
 
-    def __init__(self, quota: Quota, decisions: Decisions, now_us: Callable[[], int], *, named: bool, watched: bool) -> None:
+    def __init__(self, quota: Quota, decisions: Decisions, now_us: Clock, *, named: bool, watched: bool) -> None:
         self._quota = quota
         self._decisions = decisions
         self._now_us = now_us

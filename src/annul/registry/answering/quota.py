@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from annul.errors import OverQuota, UnknownVersion
+from annul.times import DAY_S, SECOND_US
 
 VERSION: Final = 1
 ROWS: Final = 16_384
 """Parties one machine can count; the file is sparse, an unused row costs nothing."""
 WORKERS_MAX: Final = 64
 PARTY_BYTES: Final = 24
-DAY_S: Final = 86_400
 
 _MAGIC: Final = b"annulqta"
 _HEADER: Final = struct.Struct("<8sQQQ")
@@ -72,7 +72,7 @@ class Allowance:
 
     def take(self, wanted: int, now_us: int) -> int:
         """Admit up to `wanted` checks at `now_us` and return how many were admitted (0..wanted)."""
-        second = now_us // 1_000_000
+        second = now_us // SECOND_US
         if second != self._second:
             self._roll(second)
         left = self._left()
@@ -89,7 +89,7 @@ class Allowance:
 
     def refusal(self, now_us: int) -> OverQuota:
         """Return the error for a check that was not admitted, with the seconds to wait."""
-        second = now_us // 1_000_000
+        second = now_us // SECOND_US
         if self._day_own + self._day_others >= self.per_day:
             return OverQuota("The quota of the day is used up.", retry_after_s=DAY_S - second % DAY_S)
         return OverQuota("The quota of this second is used up.", retry_after_s=1)

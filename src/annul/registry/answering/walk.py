@@ -27,9 +27,9 @@ from typing import Final
 import msgspec
 
 from annul.errors import OverQuota
+from annul.times import DAY_US, SECOND_US
 
 ALARM_FOLDER: Final = Path("run") / "alarms"
-DAY_US: Final = 86_400_000_000
 HALF_LIFE_US: Final = 600_000_000
 """Time after which a count is worth half: a busy hour passes, a night of guessing does not."""
 MISSES_SLOW: Final = 40.0
@@ -170,7 +170,7 @@ class Walker:
         if self.pace is Pace.stopped:
             raise OverQuota(
                 "Checks of this party are stopped: too many numbers were asked about that look guessed.",
-                retry_after_s=max(1, (self.until_us - now_us) // 1_000_000),
+                retry_after_s=max(1, (self.until_us - now_us) // SECOND_US),
                 mend="The supervisor was told. Agree with the register before asking such questions.",
             )
         return SLOW_S

@@ -23,11 +23,12 @@ from annul.listings.values import CODE_MASK, UNLOCK
 from annul.proof.receipt import SignedWindow, WindowSigner
 from annul.records.codes import Coverage, FreshnessCode, IdentityCode, StatusCode
 from annul.records.document import DocumentKeys, unlock_key
-from annul.registry.answering.answers import FULL, NUMBER_ONLY, Judge, Told, Verdict, nothing_found, rfc3339, unlocked
+from annul.registry.answering.answers import FULL, NUMBER_ONLY, Judge, Told, Verdict, nothing_found, unlocked
 from annul.registry.answering.checklog import PRIVATE_FIXED, SHORT, encode_window
 from annul.registry.answering.questions import Asked
 from annul.registry.answering.walk import Walker
 from annul.registry.people import PHOTO
+from annul.times import SECOND_US, rfc3339
 
 _log = logs.get("checks")
 _sha256 = hashlib.sha256
@@ -145,7 +146,7 @@ class Answerer:
             else:
                 verdict = found
             if not live:  # how old a copy may be is for each party's policy to say
-                freshness = FreshnessCode.F1 if age_us <= desk.decisions.policy.copy_age_max_s * 1_000_000 else FreshnessCode.F2
+                freshness = FreshnessCode.F1 if age_us <= desk.decisions.policy.copy_age_max_s * SECOND_US else FreshnessCode.F2
                 fresh = freshness.octet
             told = desk.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or desk.tell(
                 verdict, freshness, scheme, identified, binding

@@ -10,7 +10,7 @@ hold ends. Nothing tells beforehand that there is something to be shown.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -36,8 +36,8 @@ from annul.registry.writing.act import Act, remember, replay
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import REALM_CODES, Connection, Connections, reading, writing
+from annul.times import DAY_US, Clock
 
-DAY_US: Final = 86_400_000_000
 CHECKS_MAX: Final = 100
 """Checks on one page of the list."""
 ATTEMPTS_MAX: Final = 200
@@ -142,7 +142,7 @@ class Citizens:
         register: Register,
         people: People,
         vault: Vault,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         disclosure_days: int = DISCLOSURE_DAYS,
     ) -> None:

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import NotFound
 from annul.registry.writing.store import Connections, reading
+from annul.times import HOUR_US
 
-KEPT_US: Final = 2 * 3600 * 1_000_000
+KEPT_US: Final = 2 * HOUR_US
 SECRET_BYTES: Final = 32
 _NONCE: Final = 12
 _LOST: Final = "Nothing was reported. Begin again, or go on in the browser where you began."

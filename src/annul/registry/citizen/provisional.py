@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Callable
 from typing import Final, Literal
 
 from annul.errors import Forbidden, NotFound, OverQuota
@@ -31,9 +30,8 @@ from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import REALM_CODES, Connection, Connections, reading
+from annul.times import DAY_US, HOUR_US, SECOND_US, Clock
 
-HOUR_US: Final = 3_600_000_000
-DAY_US: Final = 24 * HOUR_US
 ADDRESS_TRIES_MAX: Final = 12
 """Reports an address may try in an hour: a family or a small office behind one address."""
 DOCUMENT_TRIES_MAX: Final = 6
@@ -56,9 +54,7 @@ class ProvisionalReports:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(
-        self, connections: Connections, keys: Keys, register: Register, vault: Vault, now_us: Callable[[], int]
-    ) -> None:
+    def __init__(self, connections: Connections, keys: Keys, register: Register, vault: Vault, now_us: Clock) -> None:
         self._connections, self._register, self._vault, self._now_us = connections, register, vault, now_us
         self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
         self._key = hmac.digest(keys.session, b"annul counts against guessing v1", "sha256")
@@ -169,7 +165,7 @@ class ProvisionalReports:
             raise OverQuota(
                 "There were too many tries.",
                 mend="Wait a while, log in, or report it in person or by telephone.",
-                retry_after_s=max(1, (found[1] + per_us - now_us) // 1_000_000),
+                retry_after_s=max(1, (found[1] + per_us - now_us) // SECOND_US),
             )
 
 

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -32,17 +32,17 @@ from annul.records.codes import (
     Purpose,
     StatusCode,
 )
-from annul.records.document import LONG_TERM_DAY
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry.accounts import counts
 from annul.registry.accounts.accounts import Accounts
 from annul.registry.notices.outbox import queue
 from annul.registry.parties.parties import Principal
-from annul.registry.parties.policies import DAY_US, hold_words
+from annul.registry.parties.policies import hold_words
 from annul.registry.writing.act import Act, remember, replay
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
+from annul.times import DAY_US, LONG_TERM_DAY, Clock
 
-DECIDE_WITHIN_US: Final = 24 * 3600 * 1_000_000
+DECIDE_WITHIN_US: Final = DAY_US
 """A departure is recorded on the day of its check; later it would be a memory."""
 PAGE_MAX: Final = 500
 REFERENCE_MAX: Final = 64
@@ -138,7 +138,7 @@ class Departures:
         now_us: microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, accounts: Accounts, verifier: Verifier, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, accounts: Accounts, verifier: Verifier, now_us: Clock) -> None:
         self._connections = connections
         self._accounts = accounts
         self._verifier = verifier

@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -32,6 +32,7 @@ from annul.registry.answering.checks import malformed_identity
 from annul.registry.counter.attempts import SUBJECT_BYTES, AttemptFile
 from annul.registry.parties.parties import Agreement
 from annul.registry.writing.act import Act
+from annul.times import SECOND_US, Clock
 
 if TYPE_CHECKING:
     from annul.proof.checkpoint import Signer
@@ -122,7 +123,7 @@ class Verifications:
         self,
         checks: Checks,
         signer: Signer,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         documents: Mapping[str, DocumentKeys],
         attempts: AttemptFile,
@@ -188,7 +189,7 @@ class Verifications:
         self._checks.allowance(principal)
         self._comparer.warm()
         nonce = os.urandom(16)
-        expires_at_us = self._now_us() + CHALLENGE_S * 1_000_000
+        expires_at_us = self._now_us() + CHALLENGE_S * SECOND_US
         token = _TOKEN.pack(
             _TOKEN_VERSION, expires_at_us, nonce, self._seal(expires_at_us, nonce, self._subject(principal, document))
         )

@@ -12,7 +12,7 @@ changes without its entry; a decision about a terminal fact by one officer; a st
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
@@ -29,8 +29,9 @@ from annul.registry.writing.act import Act, remember, replay, same_person
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import REALM_CODES, Connection, Connections, Write, reading, writing
+from annul.times import DAY_US, Clock
 
-TERM_US: Final = 30 * 24 * 3600 * 1_000_000
+TERM_US: Final = 30 * DAY_US
 """Default term of a dispute. Source: setting `dispute_term_days`; Regulation (EU) 2016/679, article 12(3): one month."""
 STATEMENT_MAX: Final = 4_000
 REASON_MAX: Final = 500
@@ -124,7 +125,7 @@ class Disputes:
     """
 
     def __init__(
-        self, connections: Connections, keys: Keys, register: Register, now_us: Callable[[], int], *, term_us: int = TERM_US
+        self, connections: Connections, keys: Keys, register: Register, now_us: Clock, *, term_us: int = TERM_US
     ) -> None:
         self._connections, self._keys, self._register, self._now_us = connections, keys, register, now_us
         self._term_us = term_us

@@ -12,7 +12,7 @@ Source: domain, section 3, rules 6 and 7.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -28,6 +28,7 @@ from annul.registry.writing.act import HAPPENED_AHEAD_MAX_US, Act, remember, rep
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import Connection, Connections, Write, reading, writing
+from annul.times import Clock
 
 TEXT_MAX: Final = 120
 """Characters of a place, a shelf, a keeper."""
@@ -139,7 +140,7 @@ class FoundCards:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, register: Register, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, keys: Keys, register: Register, now_us: Clock) -> None:
         self._connections, self._keys, self._register, self._now_us = connections, keys, register, now_us
 
     # -- steps -------------------------------------------------------------------------------------------------------------

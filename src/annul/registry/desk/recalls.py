@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -30,27 +30,26 @@ from annul.records.codes import Outcome, Realm, StatusCode
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
 from annul.records.status import Event, State, code_of, state_of
 from annul.registry import notices
-from annul.registry.answering.answers import rfc3339
 from annul.registry.keys import Keys
-from annul.registry.notices.outbox import DAY_US
 from annul.registry.notices.sources import DISCLOSURE_DAYS, attempted
 from annul.registry.writing import documents
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Row
 from annul.registry.writing.segments import Segments
 from annul.registry.writing.store import REALM_CODES, Connection, Connections, reading, writing
+from annul.times import DAY_US, SECOND_US, Clock, rfc3339
 
 ENTRIES_MAX: Final = 5_000
 """Entries of the log read in one step."""
-SETTLE_US: Final = 120 * 1_000_000
+SETTLE_US: Final = 120 * SECOND_US
 """How long after a correction its checks are looked for again: the index is some seconds behind the answers."""
-AGAIN_US: Final = 2 * 1_000_000
+AGAIN_US: Final = 2 * SECOND_US
 """Shortest pause between two looks; it grows to half of the time that has passed."""
 SWEEPS_MAX: Final = 200
 """Corrections looked after in one step."""
 OLDER_BATCH: Final = 5_000
 """Checks under older keys that are compared at once."""
-LATE_US: Final = 600 * 1_000_000
+LATE_US: Final = 600 * SECOND_US
 """How long after a correction an answer can still rest on the register before it: the longest a copy counts as live."""
 CHECKS_MAX: Final = 1_000
 """Checks in one note; more make several."""
@@ -140,7 +139,7 @@ class Recalls:
         self,
         connections: Connections,
         keys: Keys,
-        now_us: Callable[[], int],
+        now_us: Clock,
         home: Path,
         *,
         disclosure_days: int = DISCLOSURE_DAYS,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -35,13 +35,14 @@ from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.segments import Segments
 from annul.registry.writing.store import REALM_CODES, Connection, Connections, Write, reading, writing
+from annul.times import DAY_US, HOUR_US, Clock
 
 CASE_MAX: Final = 64
 PURPOSES: Final = ("report", "found_card", "dispute", "investigation", "correspondence", "supervision")
 """Why an officer searches."""
-OPEN_US: Final = 12 * 3600 * 1_000_000
+OPEN_US: Final = 12 * HOUR_US
 """How long the result of a search can be opened: a working day; after it the officer searches again, on record again."""
-DELAY_MAX_US: Final = 180 * 24 * 3600 * 1_000_000
+DELAY_MAX_US: Final = 180 * DAY_US
 """Longest time a police case keeps a search from its holder. Source: this project's choice, docs/desk.md; a longer case asks
 again. Only police may delay."""
 PERSONS_MAX: Final = 20
@@ -49,7 +50,6 @@ CATCH_UP_ROWS: Final = 2_000
 """Persons indexed in one step (some 0.2 s)."""
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_DAY_US: Final = 86_400 * 1_000_000
 
 DelayGround = Literal["", "ongoing_investigation", "danger_to_person", "court_order"]
 
@@ -184,7 +184,7 @@ class Searches:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, vault: Vault, home: Path, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, keys: Keys, vault: Vault, home: Path, now_us: Clock) -> None:
         self._connections, self._keys, self._vault, self._now_us = connections, keys, vault, now_us
         self._segments = Segments(home)
         self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
@@ -328,7 +328,7 @@ class Searches:
         ]
         typed, asked_key, asked_number = self._typed(act, question)
         numbers = self._numbers(act, persons, typed)
-        today = self._now_us() // _DAY_US
+        today = self._now_us() // DAY_US
         by_person = {row.person_key: place for place, row in person_rows}
         shown = [
             DocumentFound(

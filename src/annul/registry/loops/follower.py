@@ -15,7 +15,6 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +42,7 @@ from annul.registry.writing.segments import SEGMENT_FOLDER
 from annul.registry.writing.slots import all_slots, packed, slots_of
 from annul.registry.writing.store import Fresh, connect, writing
 from annul.settings import Settings
+from annul.times import SECOND_US, Clock
 
 WAIT_S: Final = 0.05
 """Longest wait between two turns, and so the age of a live answer."""
@@ -83,7 +83,7 @@ class Follower:
     """
 
     def __init__(
-        self, conninfo: str, home: Path, keys: Keys, now_us: Callable[[], int], *, provisional_us: int = 72 * 3_600_000_000
+        self, conninfo: str, home: Path, keys: Keys, now_us: Clock, *, provisional_us: int = 72 * 3_600_000_000
     ) -> None:
         self._conninfo, self._home, self._keys, self._now_us = conninfo, home, keys, now_us
         self._folder = home / "listings"
@@ -317,7 +317,7 @@ class Follower:
             runner.run(self._enter_alarms())
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_EVERY_S
-            self._db.execute("DELETE FROM idempotency WHERE created_at_us < %s", (self._now_us() - KEPT_S * 1_000_000,))
+            self._db.execute("DELETE FROM idempotency WHERE created_at_us < %s", (self._now_us() - KEPT_S * SECOND_US,))
             self._sweep()
             self._db.execute("DELETE FROM unlock WHERE until_us < %s", (self._now_us(),))
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,7 @@ from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded
 from annul.registry.writing.store import Connection, Connections, Fresh
 from annul.settings import Settings
+from annul.times import Clock
 
 PAUSE_S: Final = 0.25
 """Pause between two turns with nothing to do: a notice leaves well within a second of its cause."""
@@ -89,7 +90,7 @@ class Herald:
     """
 
     def __init__(
-        self, conninfo: str, keys: Keys, vault: Vault, settings: Settings, now_us: Callable[[], int], *,
+        self, conninfo: str, keys: Keys, vault: Vault, settings: Settings, now_us: Clock, *,
         channels: Channels | None = None,
     ) -> None:  # fmt: skip
         self._conninfo, self._keys, self._vault, self._settings, self._now_us = conninfo, keys, vault, settings, now_us

@@ -36,6 +36,7 @@ from annul.registry.keys import SECRET_BYTES, Keys
 from annul.registry.people.rows import rekey as rekey_people
 from annul.registry.writing.segments import SEGMENT_FOLDER
 from annul.registry.writing.store import REALM_CODES, connect, down
+from annul.times import Clock
 
 CHUNK: Final = 100_000
 Progress = Callable[[int, int], None]
@@ -62,9 +63,7 @@ def settle(conninfo: str, home: Path) -> Keys:
     return keys
 
 
-def rotate(
-    conninfo: str, home: Path, now_us: Callable[[], int], *, author: str = "operator", progress: Progress | None = None
-) -> Keys:
+def rotate(conninfo: str, home: Path, now_us: Clock, *, author: str = "operator", progress: Progress | None = None) -> Keys:
     """Rotate the document keys of both realms; return the new keys.
 
     Args:

@@ -49,6 +49,7 @@ from annul.registry.answering.checklog import NO_WINDOW, WindowRecord, durable_w
 from annul.registry.counter.departures import settle_shown
 from annul.registry.writing import store
 from annul.settings import Settings
+from annul.times import Clock
 
 STEP_S: Final = 0.25
 """Pause between two steps: a window or an entry is sealed within half a second."""
@@ -289,7 +290,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     fresh = {"register": True, "checks": True}
     threading.Thread(target=pulse.run, args=(settings, stop), name="pulse", daemon=True).start()
 
-    def attempt(name: str, work: Callable[[], int]) -> int:
+    def attempt(name: str, work: Clock) -> int:
         """Run one part; what is wrong with it is said once and does not stop the others."""
         try:
             done = work()

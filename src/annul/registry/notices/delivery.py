@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,10 +27,11 @@ from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault, seal, unseal
 from annul.registry.writing.store import Connection, Connections, reading
 from annul.settings import Settings
+from annul.times import SECOND_US, Clock
 
 ROUTED_MAX: Final = 50
 SENT_MAX: Final = 20
-LEASE_US: Final = 3 * SEND_S * 1_000_000
+LEASE_US: Final = 3 * SEND_S * SECOND_US
 BACKOFF_S: Final = (10, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400)
 """Pauses between tries, in seconds: a mail server that is down for a night is no reason to give up. Then, a dead letter."""
 CHANNELS: Final = {"email": "email", "phone": "sms"}
@@ -85,7 +85,7 @@ class Delivery:
         vault: Vault,
         channels: Channels,
         settings: Settings,
-        now_us: Callable[[], int],
+        now_us: Clock,
     ) -> None:
         self._connections, self._keys, self._vault, self._channels = connections, keys, vault, channels
         self._settings, self._now_us = settings, now_us
@@ -214,7 +214,7 @@ class Delivery:
             state, due_at_us = "dead", now
             self._log.warning("a notice was given up", code=fault)
         else:
-            state, due_at_us = "due", now + BACKOFF_S[due.tries - 1] * 1_000_000
+            state, due_at_us = "due", now + BACKOFF_S[due.tries - 1] * SECOND_US
         metrics.NOTICES.labels(due.channel, "again" if state == "due" else state).inc()
         async with reading(self._connections) as db:
             await db.execute(

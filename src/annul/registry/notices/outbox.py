@@ -11,8 +11,8 @@ import msgspec
 from annul.errors import BadInput, NotFound
 from annul.records.entry import EVIDENCE_MAX
 from annul.registry.writing.store import Connection, Connections, reading
+from annul.times import DAY_US
 
-DAY_US: Final = 86_400_000_000
 HOLD_DAYS_MAX: Final = 366
 """Longest hold; who needs longer decides again."""
 PAGE_MAX: Final = 500

@@ -16,8 +16,9 @@ from annul.records.entry import Entry, EntryKind, UnlockBody, decode
 from annul.records.person import CivilEvent, PersonBody
 from annul.records.status import Event, State
 from annul.registry.keys import Keys
-from annul.registry.notices.outbox import DAY_US, held_until, queue
+from annul.registry.notices.outbox import held_until, queue
 from annul.registry.writing.store import Connection
+from annul.times import DAY_US, HOUR_US
 
 NEWS_US: Final = 7 * DAY_US
 """What was recorded longer ago is history, not news: after a long stop nobody is flooded."""
@@ -26,7 +27,6 @@ CHECKS_MAX: Final = 5_000
 """Attempts of one step; a step always ends with a whole window."""
 WINDOWS_MAX: Final = 5_000
 """Windows looked through in one step; at full speed a worker makes some 200 a second."""
-HOUR_US: Final = 3_600_000_000
 DISCLOSURE_DAYS: Final = 30
 """Default delay before a holder sees searches by officers and checks for law enforcement."""
 

@@ -25,6 +25,7 @@ from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
 from annul.registry.parties.parties import Parties, Principal
 from annul.registry.writing.act import Act, remember, replay
 from annul.registry.writing.store import Connections, Write, reading, writing
+from annul.times import MINUTE_US, Clock
 
 if TYPE_CHECKING:
     from fido2.server import Fido2Server
@@ -37,7 +38,7 @@ STAFF_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,31}")
 NAME_MAX: Final = 120
 LABEL_MAX: Final = 60
 PASSKEYS_MAX: Final = 10
-CHALLENGE_LIFE_US: Final = 5 * 60 * 1_000_000
+CHALLENGE_LIFE_US: Final = 5 * MINUTE_US
 """How long a ceremony may take. Source: Web Authentication Level 2, section 15.1 recommends 300 to 600 seconds."""
 RESPONSE_BYTES_MAX: Final = 32 * 1024
 
@@ -95,7 +96,7 @@ class Officers:
         base_url: address of the doors as browsers see it: passkeys are bound to its host.
     """
 
-    def __init__(self, connections: Connections, parties: Parties, now_us: Callable[[], int], *, base_url: str) -> None:
+    def __init__(self, connections: Connections, parties: Parties, now_us: Clock, *, base_url: str) -> None:
         self._connections, self._parties, self._now_us = connections, parties, now_us
         self.host, self._origins = passkey_host(base_url)
         self._server: Fido2Server | None = None

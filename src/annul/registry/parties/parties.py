@@ -39,6 +39,7 @@ from annul.registry.answering.principals import (
 )
 from annul.registry.writing.act import Act, remember, replay
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
+from annul.times import HOUR_US, Clock
 
 __all__ = [
     "ROLES", "Agreement", "Capture", "Changed", "IssuedKey", "Jwks", "KeyInfo", "KeyUse", "Parties", "Party", "Principal",
@@ -53,7 +54,7 @@ KEY_SECRET_BYTES = 32
 CLIENT_KEYS_MAX = 5
 """Keys of one client: enough to change them without a gap."""
 
-ASSERTION_LIFETIME_MAX_US = 3600 * 1_000_000
+ASSERTION_LIFETIME_MAX_US = HOUR_US
 """Longest life of a client assertion. Source: RFC 7523, section 3 item 4 leaves the limit to the server."""
 
 
@@ -106,7 +107,7 @@ class Parties(Principals):
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, published: Published, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, published: Published, now_us: Clock) -> None:
         super().__init__(published, now_us)
         self._connections = connections
 

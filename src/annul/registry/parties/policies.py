@@ -11,7 +11,7 @@ number with another content.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -40,8 +40,8 @@ from annul.records.policy import (
 from annul.registry.parties.parties import Changed, Parties, Principal
 from annul.registry.writing.act import Act, remember, replay
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
+from annul.times import DAY_US, Clock
 
-DAY_US: Final = 86_400_000_000
 DEFAULT_VERSION: Final = DEFAULT_POLICY.version
 VERSION_MAX: Final = 65_535
 TRIAL_DAYS_MAX: Final = 31
@@ -171,7 +171,7 @@ class Policies:
         now_us: microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, parties: Parties, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, parties: Parties, now_us: Clock) -> None:
         self._connections = connections
         self._parties = parties
         self._now_us = now_us

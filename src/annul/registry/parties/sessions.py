@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import SourceDown
 from annul.registry.writing.store import REALM_CODES, Connections, reading
+from annul.times import HOUR_US
 
 LOOK_UP_S = 5.0
 """Longest wait for the database before it counts as down for a page that cannot do without it."""
@@ -29,7 +30,7 @@ BRIEF_S = 0.5
 DOWN_PAUSE_S = 2.0
 """How long such a page then does not ask again, so that the queue does not wait for the database at every page."""
 
-KEPT_US = 3600 * 1_000_000
+KEPT_US = HOUR_US
 """How long a lost form is kept."""
 
 _NONCE_BYTES = 12

@@ -35,13 +35,14 @@ from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, WRAPPED_BYTES, V
 from annul.registry.writing.act import Act
 from annul.registry.writing.effect import Effect, Effective
 from annul.registry.writing.store import Connections, Write, connect, down, reading, writing
+from annul.times import DAY_US, Clock
 
 LIMIT: Final = 1_000
 """Persons above which an import needs two officers. Source: domain, section 3, rule 11."""
 FIRST_LINES: Final = 10
 """Line numbers that are named for each cause of refusal."""
 SAMPLES: Final = 5
-LEFT_OVER_US: Final = 24 * 3600 * 1_000_000
+LEFT_OVER_US: Final = DAY_US
 """Age after which an import that was cut off counts as left over."""
 
 KNOWN: Final = "number-known"
@@ -125,7 +126,7 @@ class PersonImports:
         keys: Keys,
         vault: Vault,
         home: Path,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         limit: int = LIMIT,
         listings: Effective | None = None,

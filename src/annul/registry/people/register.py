@@ -30,8 +30,9 @@ from annul.registry.writing.act import Act, Done, Pen, hold_case
 from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import REALM_CODES, Connection, Connections, Write, reading, writing
+from annul.times import DAY_US, SECOND_US, Clock
 
-DEATH_DELAY_US: Final = 14 * 24 * 3600 * 1_000_000
+DEATH_DELAY_US: Final = 14 * DAY_US
 """Default time between the report of a death and the cancellation of documents: time for a wrong report to be noticed."""
 CARRIED_OUT_BATCH: Final = 100
 
@@ -109,7 +110,7 @@ class People:
         register: Register,
         vault: Vault,
         listings: Effective | None,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         home: Path,
         death_delay_us: int = DEATH_DELAY_US,
@@ -619,4 +620,4 @@ class People:
 
 
 def _iso_date(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC).date().isoformat()
+    return datetime.fromtimestamp(at_us // SECOND_US, UTC).date().isoformat()

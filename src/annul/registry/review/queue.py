@@ -46,6 +46,7 @@ from annul.registry.writing.act import Act, remember, replay, same_person
 from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Connection, Connections, Write, reading, writing
+from annul.times import Clock
 
 PAGE: Final = 50
 PAGE_MAX: Final = 500
@@ -94,7 +95,7 @@ class Review:
         register: Register,
         vault: Vault,
         listings: Effective | None,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         home: Path,
         acknowledge_s: float = ACKNOWLEDGE_S,

@@ -24,7 +24,6 @@ import pyarrow.compute as pc
 from psycopg.rows import TupleRow
 
 from annul.errors import Conflict, MissingPackage
-from annul.records.document import LONG_TERM_DAY
 from annul.records.person import CivilEvent
 from annul.records.status import State, mask
 from annul.registry.keys import Keys
@@ -38,6 +37,7 @@ from annul.registry.review.rules import LINKED, RULES
 from annul.registry.review.views import RunView
 from annul.registry.writing.act import Act
 from annul.registry.writing.store import connect
+from annul.times import LONG_TERM_DAY, Clock
 
 Advance = Callable[[int], None]
 Bar = Callable[[str, int | None, str], AbstractContextManager[Advance]]
@@ -79,7 +79,7 @@ def run(
     home: Path,
     keys: Keys,
     act: Act,
-    now_us: Callable[[], int],
+    now_us: Clock,
     *,
     bar: Bar = silent,
     processes: int = PROCESSES,
@@ -115,7 +115,7 @@ def run(
 
 
 def _run(
-    db: Database, conninfo: str, home: Path, vault: Vault, keys: Keys, act: Act, now_us: Callable[[], int], run_id: str,
+    db: Database, conninfo: str, home: Path, vault: Vault, keys: Keys, act: Act, now_us: Clock, run_id: str,
     started: int, bar: Bar, processes: int,
 ) -> RunView:  # fmt: skip
     key = facts_key(keys.envelope)

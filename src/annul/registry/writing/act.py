@@ -19,6 +19,7 @@ from annul.records.entry import EVIDENCE_MAX
 from annul.registry.keys import Keys
 from annul.registry.writing.effect import Effect
 from annul.registry.writing.store import REALM_CODES, Connections, Write, writing
+from annul.times import MINUTE_US, Clock
 
 KEY_CHARS_MAX = 255
 """Longest Idempotency-Key. Source: draft-ietf-httpapi-idempotency-key-header, section 2.1 leaves it to the resource."""
@@ -26,7 +27,7 @@ KEY_CHARS_MAX = 255
 KEPT_S = 7 * 24 * 3600
 """How long an answer is kept for its key; a repetition after that is a new request."""
 
-HAPPENED_AHEAD_MAX_US: Final = 5 * 60 * 1_000_000
+HAPPENED_AHEAD_MAX_US: Final = 5 * MINUTE_US
 """How far ahead of our clock a reporter's clock may be."""
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
@@ -180,7 +181,7 @@ class Pen:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, effect: Effect, now_us: Callable[[], int]) -> None:
+    def __init__(self, connections: Connections, keys: Keys, effect: Effect, now_us: Clock) -> None:
         self._connections, self._keys, self._effect, self._now_us = connections, keys, effect, now_us
 
     async def write(

@@ -38,6 +38,7 @@ from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.effect import Effect, Effective
 from annul.registry.writing.segments import SEGMENT_FOLDER, Segments
 from annul.registry.writing.store import Connection, Connections, Write, reading, writing
+from annul.times import Clock
 
 LIMIT: Final = 1000
 """Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
@@ -128,7 +129,7 @@ class Bulk:
         connections: Connections,
         keys: Keys,
         home: Path,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         limit: int = LIMIT,
         listings: Effective | None = None,

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annul.errors import AmbiguousDocument, Conflict
-from annul.records.document import LONG_TERM_DAY, Document, DocumentKeys, block, number_block, person_block
+from annul.records.document import Document, DocumentKeys, block, number_block, person_block
 from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.status import Event, Proof, State
 from annul.registry.writing.act import Act
 from annul.registry.writing.store import Connection, Write
+from annul.times import LONG_TERM_DAY
 
 COLUMNS = (
     "id, realm, document_key, number_key, person_key, coverage, kind, valid_from_day, valid_until_day, standing, disputed, "

@@ -20,8 +20,9 @@ from annul.registry.writing.documents import Known, Row, new_row, record
 from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
 from annul.registry.writing.segments import Listed, Segments
 from annul.registry.writing.store import REALM_CODES, Connections, Write
+from annul.times import HOUR_US, Clock
 
-PROVISIONAL_US: Final = 72 * 3600 * 1_000_000
+PROVISIONAL_US: Final = 72 * HOUR_US
 """Default life of a provisional report. Source: domain, section 3, rule 5."""
 
 Also = Callable[[Write, Row, int], Awaitable[str]]
@@ -64,7 +65,7 @@ class Entering:
         connections: Connections,
         keys: Keys,
         listings: Effective | None,
-        now_us: Callable[[], int],
+        now_us: Clock,
         *,
         home: Path,
         provisional_us: int = PROVISIONAL_US,

@@ -18,8 +18,7 @@ from annul.records.status import Event, facts_of, standing_on, state_of
 from annul.registry.writing import documents
 from annul.registry.writing.segments import Listed, Segments
 from annul.registry.writing.store import Connection
-
-_DAY_US = 86_400 * 1_000_000
+from annul.times import DAY_US
 
 
 class StatusAt(msgspec.Struct, frozen=True):
@@ -134,7 +133,7 @@ async def status_at(
         if change.position:
             disputed, position = change.disputed, max(position, change.position)
     if row is not None and known:
-        facts = standing_on(facts, row.expiry_day, at_us // _DAY_US)
+        facts = standing_on(facts, row.expiry_day, at_us // DAY_US)
     return StatusAt(state_of(facts).name, [fact.name for fact in facts_of(facts)], disputed, position, bool(known))
 
 

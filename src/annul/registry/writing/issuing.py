@@ -19,11 +19,11 @@ from annul.registry.writing import documents
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, new_row, record
 from annul.registry.writing.entering import Also, Entering, Recorded, died, state_word
-from annul.registry.writing.slots import MINUTE_US
 from annul.registry.writing.steps import CHANGES, LISTING, step
 from annul.registry.writing.store import Write
+from annul.times import DAY_US, MINUTE_US
 
-UNLOCK_MAX_US: Final = 24 * 3600 * 1_000_000
+UNLOCK_MAX_US: Final = DAY_US
 """Longest timed unlock: who needs longer unlocks and locks again."""
 
 

@@ -28,10 +28,10 @@ from annul.records.codes import Purpose
 from annul.records.document import unlock_key
 from annul.records.entry import Entry, EntryKind, UnlockBody
 from annul.records.status import Event, State, state_of
+from annul.times import MINUTE_US
 
 Words = npt.NDArray[np.uint64]
 
-MINUTE_US = 60_000_000
 REBUILD_ROWS = 50_000
 """Rows taken from the database at a time while a table is rebuilt."""
 

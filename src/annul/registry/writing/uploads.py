@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,6 +24,7 @@ from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
 from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
+from annul.times import Clock
 
 UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """Largest list by browser: some five million lines. A larger one would make a worker's checks wait while it is read."""
@@ -99,7 +99,7 @@ class Uploads:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, bulk: Bulk, home: Path, now_us: Callable[[], int]) -> None:
+    def __init__(self, bulk: Bulk, home: Path, now_us: Clock) -> None:
         self._bulk, self._folder, self._now_us = bulk, home / UPLOAD_FOLDER, now_us
         self._tasks: set[asyncio.Task[None]] = set()
 

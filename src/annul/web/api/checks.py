@@ -15,9 +15,10 @@ from annul.proof.tiles import CHECKPOINT, WIDTH, TileReader, folder_reader, pars
 from annul.records.document import parse_document
 from annul.registry.accounts.accounts import CheckRecord, CheckRow
 from annul.registry.writing.bulk import BulkView, Sample
+from annul.times import rfc3339
 from annul.web.api import terms as wire
 from annul.web.api.reports import act_of
-from annul.web.api.terms import moment, rfc3339
+from annul.web.api.terms import moment
 from annul.web.door.call import Call, Reply
 
 if TYPE_CHECKING:

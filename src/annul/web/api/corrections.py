@@ -15,8 +15,9 @@ from annul.records.document import DocumentFields, parse_document
 from annul.records.status import State
 from annul.registry.desk.disputes import DisputeView, Ground
 from annul.registry.writing.act import same_person
+from annul.times import rfc3339
 from annul.web.api.reports import act_of
-from annul.web.api.terms import Body, Case, Evidence, moment_or_none, rfc3339
+from annul.web.api.terms import Body, Case, Evidence, moment_or_none
 from annul.web.door.call import Call, Route
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from annul.registry.desk.found import CardState, Finder, FoundCard, HandInPoint
 from annul.registry.desk.recalls import PAGE_MAX, RecallView
 from annul.registry.desk.searches import ByDocument, ByName, ByNumber, DelayGround, SearchShown
 from annul.registry.parties.officers import Officer, may_manage
+from annul.times import rfc3339
 from annul.web.api.reports import act_of
-from annul.web.api.terms import Body, Case, Evidence, Moment, moment, moment_or_none, rfc3339
+from annul.web.api.terms import Body, Case, Evidence, Moment, moment, moment_or_none
 from annul.web.door.call import Call, Route
 
 if TYPE_CHECKING:

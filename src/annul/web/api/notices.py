@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
 from annul.registry.parties.parties import ROLES
+from annul.times import rfc3339
 from annul.web.api.reports import act_of
-from annul.web.api.terms import Moment, moment, moment_or_none, rfc3339
+from annul.web.api.terms import Moment, moment, moment_or_none
 from annul.web.door.call import Call, Route
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
 from annul.errors import AnnulError
+from annul.times import SECOND_US
 from annul.web.door.call import Call, Reply
 from annul.web.door.tokens import TOKEN_SECONDS, AccessTokens
 
@@ -113,7 +114,7 @@ async def _authenticate(office: Office, form: TokenRequest) -> str:
     if form.client_id and form.client_id != client_id:
         raise Refused("invalid_client", "The client_id is not that of the assertion.", 401)
     try:
-        await office.parties.use_assertion(client_id, str(claims["jti"]), int(claims["exp"] + LEEWAY_SECONDS) * 1_000_000)
+        await office.parties.use_assertion(client_id, str(claims["jti"]), int(claims["exp"] + LEEWAY_SECONDS) * SECOND_US)
     except AnnulError as error:
         if error.code in ("conflict", "not-authorised"):
             raise Refused("invalid_client", "The assertion was used before: make a new one with its own jti.", 401) from None
@@ -141,7 +142,7 @@ def _verified(office: Office, assertion: str) -> dict[str, Any]:
     claims = _signed_claims(assertion, jwks, str(algorithm))
     if claims is None:
         raise bad
-    now = office.now_us() // 1_000_000
+    now = office.now_us() // SECOND_US
     base = office.settings.base_url
     registry = jwt.JWTClaimsRegistry(
         now=now,

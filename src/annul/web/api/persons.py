@@ -19,8 +19,9 @@ from annul.records.person import CivilEvent, Contact, Person
 from annul.registry.people.enrolment import Consent, EnrolmentView, Face, Finger
 from annul.registry.people.imports import PersonReport
 from annul.registry.people.register import CivilLine, PersonRecorded, PersonView
+from annul.times import MINUTE_US, rfc3339
 from annul.web.api.reports import PROOFS, act_of
-from annul.web.api.terms import Body, Case, Evidence, Moment, ProofName, Staged, moment, moment_or_none, rfc3339
+from annul.web.api.terms import Body, Case, Evidence, Moment, ProofName, Staged, moment, moment_or_none
 from annul.web.door.call import Call, Reply
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 ENROL_BYTES_MAX: Final = 1024 * 1024
 """Largest body of an enrolment: a portrait of 512 KiB in base64, and two templates."""
-PHOTO_WITHIN_US: Final = 15 * 60 * 1_000_000
+PHOTO_WITHIN_US: Final = 15 * MINUTE_US
 """How long after a check its portrait is given out: the bearer is still at the counter."""
 
 Number = Annotated[str, Meta(min_length=1, max_length=64)]

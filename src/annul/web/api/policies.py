@@ -20,8 +20,9 @@ from annul.registry.counter.departures import (
     UrgentNeed,
 )
 from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial, hold_officer
+from annul.times import rfc3339
 from annul.web.api.reports import act_of, settled
-from annul.web.api.terms import Body, moment_or_none, rfc3339
+from annul.web.api.terms import Body, moment_or_none
 from annul.web.door.call import Route
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from annul.registry.parties.parties import Party
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded
+from annul.times import rfc3339
 from annul.web.api import terms as wire
-from annul.web.api.terms import moment, moment_or_none, rfc3339
+from annul.web.api.terms import moment, moment_or_none
 from annul.web.door.call import Call
 
 if TYPE_CHECKING:

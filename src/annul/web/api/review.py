@@ -12,8 +12,9 @@ from annul.registry.review.corrections import Correction
 from annul.registry.review.evidence import Evidence as Contradiction
 from annul.registry.review.queue import Decision
 from annul.registry.review.views import Decided, DecisionView, Figure, RunView, Suspicion
+from annul.times import rfc3339
 from annul.web.api.reports import act_of
-from annul.web.api.terms import Body, Case, rfc3339
+from annul.web.api.terms import Body, Case
 from annul.web.door.call import Call
 from annul.web.door.pages import day
 

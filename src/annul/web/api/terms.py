@@ -15,9 +15,9 @@ from msgspec import Meta
 from annul.errors import BadInput
 from annul.records.check import Answer, Question
 from annul.records.document import DocumentFields
-from annul.registry.answering.answers import rfc3339
 from annul.registry.answering.checks import BATCH_MAX
 from annul.registry.parties.parties import Agreement, KeyUse, RealmName, Role
+from annul.times import SECOND_US, rfc3339
 
 __all__ = ["Agreement", "DocumentFields", "RealmName", "Role", "moment", "moment_or_none", "rfc3339"]
 
@@ -379,7 +379,7 @@ def moment(at: datetime, where: str) -> int:
     """
     if at.year < YEAR_MIN:
         raise BadInput("The time is too long ago.", where=where, mend="Give the year with four digits.")
-    return int(at.timestamp()) * 1_000_000 + at.microsecond
+    return int(at.timestamp()) * SECOND_US + at.microsecond
 
 
 def moment_or_none(at_us: int | None) -> str | None:

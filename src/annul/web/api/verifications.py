@@ -14,7 +14,8 @@ from annul.likeness.evidence import Chip, DeviceClass
 from annul.likeness.process import FacePair, FingerSet
 from annul.records.check import Answer, BindingPart, Question
 from annul.registry.counter.verification import Samples
-from annul.web.api.terms import Body, DocumentFields, rfc3339
+from annul.times import rfc3339
+from annul.web.api.terms import Body, DocumentFields
 from annul.web.door.call import Reply
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from annul.registry.citizen.citizens import OwnDocument
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.documents import Known
+from annul.times import SECOND_US
 from annul.web.citizen.report import check_points, sealed
 from annul.web.citizen.words import GROUNDS, PROVES, card, clock
 from annul.web.door import pages
@@ -151,7 +152,7 @@ async def report(office: Office, call: Call) -> Reply:
     if call.body.what not in ("lost", "stolen"):
         form.refuse("what", translate(_("Choose what happened.")))
     try:
-        happened = int(datetime.fromisoformat(call.body.when.strip()).replace(tzinfo=UTC).timestamp() * 1_000_000)
+        happened = int(datetime.fromisoformat(call.body.when.strip()).replace(tzinfo=UTC).timestamp() * SECOND_US)
     except ValueError:
         form.refuse("when", translate(_("Type the day as 2026-11-23: year, month, day.")))
     if form.errors:

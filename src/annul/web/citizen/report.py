@@ -28,6 +28,7 @@ from annul.registry.citizen.drafts import KEPT_US, SECRET_BYTES
 from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
 from annul.registry.writing.act import Act, Idempotency
+from annul.times import SECOND_US
 from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated, time_of_day
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
@@ -108,7 +109,7 @@ def _cookie_name(office: Office) -> str:
 
 def _cookie(office: Office, secret: bytes) -> Cookie:
     return Cookie(
-        _cookie_name(office), value=urlsafe_b64encode(secret).decode(), path="/", max_age=KEPT_US // 1_000_000, httponly=True,
+        _cookie_name(office), value=urlsafe_b64encode(secret).decode(), path="/", max_age=KEPT_US // SECOND_US, httponly=True,
         samesite="lax", secure=office.settings.https,
     )  # fmt: skip
 
@@ -262,7 +263,7 @@ def document_of(answers: dict[str, Any]) -> Document:
 async def _send(office: Office, call: Call, answers: dict[str, Any]) -> dict[str, Any]:
     """Send the report; return what its last page says. The clock is read when the check path refuses: that is measured."""
     now = office.now_us()
-    happened = int(_happened(answers["when"]).timestamp() * 1_000_000)
+    happened = int(_happened(answers["when"]).timestamp() * SECOND_US)
     wanted = msgspec.json.encode({name: answers.get(name) for name in ("kind", "number", "issuer", "name", "what", "when")})
     act = Act(PUBLIC, idempotency=Idempotency.of(PUBLIC, call.path["draft"], b"/report", wanted))
     recorded = await office.provisional.report(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from annul.errors import AnnulError, Conflict
+from annul.times import SECOND_US
 from annul.web.counter import sealing
 from annul.web.counter.counter import ask, no_answer, question_of, remember, shown
 from annul.web.door import pages
@@ -33,7 +34,7 @@ async def asked_late(office: Office, call: Call) -> Reply:
     late = ""
     try:
         queued = sealing.open_queued(office, call.body.sealed, call.session.key_id)
-        age_s = office.now_us() // 1_000_000 - queued.asked_s
+        age_s = office.now_us() // SECOND_US - queued.asked_s
         if age_s > sealing.QUEUED_S:
             raise Conflict("The question waited longer than a day.", mend="Check the document anew.")
         question = question_of(call, queued.form)

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from annul.errors import BadInput, Conflict
 from annul.records.check import Question
+from annul.times import SECOND_US
 from annul.web.counter.reading import CheckForm
 from annul.web.door.tokens import derived_key
 
@@ -59,7 +60,7 @@ class Queued(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def seal_question(office: Office, session: Session, question: Question) -> str:
     """Return a question sealed for this session."""
     nonce = os.urandom(NONCE_BYTES)
-    plain = msgspec.json.encode(_Sealed(office.now_us() // 1_000_000 + SEALED_S, question))
+    plain = msgspec.json.encode(_Sealed(office.now_us() // SECOND_US + SEALED_S, question))
     cipher = AESGCM(derived_key(office, b"counter questions")).encrypt(nonce, plain, session.id.encode())
     return base64.urlsafe_b64encode(nonce + cipher).decode()
 
@@ -78,7 +79,7 @@ def open_question(office: Office, session: Session, sealed: str) -> Question:
     except (InvalidTag, ValueError):
         raise _gone() from None
     found = msgspec.json.decode(plain, type=_Sealed)
-    if found.until_s < office.now_us() // 1_000_000:
+    if found.until_s < office.now_us() // SECOND_US:
         raise _gone()
     return found.question
 

@@ -19,6 +19,7 @@ from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded
+from annul.times import DAY_US
 from annul.web.desk.frame import act_for, card_of, cards_of, happened, options, show
 from annul.web.desk.searching import TYPED, one_of, typed_fields
 from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
@@ -37,7 +38,6 @@ PROVEN: Final = ("report", "confirm", "withdraw", "lift")
 """Acts that rest on a proof of who speaks."""
 BY_FINGER: Final = "in_person_fingerprint"
 HOLD_DAYS_MAX: Final = 366
-DAY_US: Final = 86_400 * 1_000_000
 FINGER_BYTES_MAX: Final = 4 * 1024 * 1024
 REVOKE_EVENTS: Final = {"error": Event.revoke_error, "fraud": Event.revoke_fraud, "misuse": Event.revoke_misuse}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -10,6 +10,7 @@ from msgspec import Meta
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.registry.desk.disputes import DisputeView
 from annul.registry.writing.act import same_person
+from annul.times import DAY_US
 from annul.web.desk.frame import act_for, issued_by, kind_of, options, show, who
 from annul.web.desk.words import DECISIONS, DISPUTE_STATES, GROUNDS, NOTE_KINDS, RAISED_BY
 from annul.web.door import pages
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 Short = Annotated[str, Meta(max_length=500)]
-DAY_US: Final = 86_400 * 1_000_000
 
 
 class Shown(msgspec.Struct, forbid_unknown_fields=True):

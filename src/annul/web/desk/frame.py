@@ -11,6 +11,7 @@ import msgspec
 from annul.errors import BadInput
 from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act, Idempotency
+from annul.times import SECOND_US
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.words import EVENTS, KIND_NAMES, _, kind_shape
@@ -159,7 +160,7 @@ def happened(form: Form, now_us: int) -> int:
         moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}").replace(tzinfo=UTC)
     except ValueError:
         raise BadInput("This is no day and time.", where="happened", mend="Write the time as 14:05.") from None
-    return int(moment.timestamp()) * 1_000_000
+    return int(moment.timestamp()) * SECOND_US
 
 
 def options(call: Call, words: dict[str, Any]) -> list[tuple[str, ...]]:

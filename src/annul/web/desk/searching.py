@@ -21,6 +21,7 @@ from annul.registry.desk.searches import (
     Question,
     SearchShown,
 )
+from annul.times import SECOND_US
 from annul.web.counter.reading import CheckForm, fields_of, read_photo, typed_from
 from annul.web.desk.frame import act_for, cards_of, kind_of, options, show, timeline_of
 from annul.web.desk.words import DELAY_GROUNDS, REPORT_STATES, SEARCH_PURPOSES
@@ -167,7 +168,7 @@ def _delay_until(days: str, now_us: int) -> int | None:
     if not days.strip().isdigit() or not 1 <= int(days) <= 180:
         raise BadInput(_("Give the days as a number from 1 to 180."), where="delay_days")
     until = datetime.fromtimestamp(now_us / 1e6, UTC) + timedelta(days=int(days))
-    return int(until.timestamp()) * 1_000_000
+    return int(until.timestamp()) * SECOND_US
 
 
 class Attempt(msgspec.Struct, forbid_unknown_fields=True):

@@ -26,6 +26,7 @@ from annul.records.check import Question
 from annul.registry import sandbox
 from annul.registry.answering.checks import BATCH_MAX, Answered, Checks, Sink
 from annul.registry.answering.principals import ROLES, Principal
+from annul.times import SECOND_US
 from annul.web.door.problem import bad_input, problem_of
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ class CheckPath:
         known = self._tokens.get(hashed)
         if known is None:
             client_id, ends_at_s = self._access_tokens().read(token.decode("ascii", "replace"))
-            known = self._tokens[hashed] = self._parties.principal_of_client(client_id), ends_at_s * 1_000_000
+            known = self._tokens[hashed] = self._parties.principal_of_client(client_id), ends_at_s * SECOND_US
         principal, ends_at_us = known
         if ends_at_us <= self._now_us():
             raise NotAuthorised("The access token has expired.", mend="Ask for a new one at /v1/oauth/token.")
@@ -280,7 +281,7 @@ class CheckPath:
     def refusal(self, path: str, error: Exception) -> tuple[int, Fields, bytes]:
         """Return status, fields and body of the problem document, and tell log and metrics."""
         made = problem_of(error)
-        second = self._now_us() // 1_000_000
+        second = self._now_us() // SECOND_US
         if made.status >= 500 and self._said.get(made.code) != second:  # a full disk must not fill the log as well
             self._said[made.code] = second
             frames = traceback.extract_tb(error.__traceback__) if made.code == "internal" else []

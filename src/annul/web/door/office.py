@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from annul.times import Clock
 
 if TYPE_CHECKING:
     from annul.listings.listings import Listings
@@ -58,7 +59,7 @@ class Front:
     listings: Listings
     parties: Principals
     checks: Checks | None
-    now_us: Callable[[], int]
+    now_us: Clock
 
 
 @dataclass(slots=True)

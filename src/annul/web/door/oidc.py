@@ -31,6 +31,7 @@ from litestar import Request
 from litestar.datastructures import Cookie
 
 from annul.errors import NotAuthorised, SourceDown
+from annul.times import SECOND_US
 from annul.web.door.tokens import derived_key
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class Login:
         return urlsafe_b64encode(hmac.digest(self._key, body.encode(), "sha256")).decode()
 
     def _now_s(self) -> int:
-        return self._office.now_us() // 1_000_000
+        return self._office.now_us() // SECOND_US
 
 
 DEMO_CLIENT: Final = "annul-demo"

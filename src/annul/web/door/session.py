@@ -18,6 +18,7 @@ from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from annul.times import SECOND_US
 from annul.web.door.tokens import derived_key
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Sitting:
         if old is not None and old.kind != "visitor":
             await self._office.sessions.end(old.id, now_us, "renewed")
         await self._office.sessions.begin(
-            new.id, kind, new.subject, realm=new.realm, began_at_us=now_us, until_us=now_us + LIMITS[kind].whole_s * 1_000_000
+            new.id, kind, new.subject, realm=new.realm, began_at_us=now_us, until_us=now_us + LIMITS[kind].whole_s * SECOND_US
         )
         self.session = new
         return back if back and back != SIGN_IN.get(kind) else HOMES[kind]
@@ -177,7 +178,7 @@ class Sitting:
         """Return the cookie to set, if the session began, changed, ended, or has not noted its holder for a minute."""
         if self.session is None:
             return (self._sessions.gone(),) if self.gone else ()
-        now_s = self._office.now_us() // 1_000_000
+        now_s = self._office.now_us() // SECOND_US
         if self.session == self._was and now_s - self.session.seen_s < SEEN_EVERY_S:
             return ()
         return (self._sessions.cookie(msgspec.structs.replace(self.session, seen_s=now_s)),)
@@ -194,7 +195,7 @@ class Sessions:
 
     def fresh(self) -> Session:
         """Return a visitor's new session."""
-        now_s = self._now_us() // 1_000_000
+        now_s = self._now_us() // SECOND_US
         return Session(id=secrets.token_urlsafe(24), csrf=secrets.token_urlsafe(24), began_s=now_s, seen_s=now_s)
 
     def written(self, request: Request[Any, Any, Any]) -> Session | None:
@@ -210,7 +211,7 @@ class Sessions:
     def read(self, request: Request[Any, Any, Any]) -> Session | None:
         """Return the session of a request, None when there is none or its time is over."""
         session = self.written(request)
-        return session if session is not None and session.until_s > self._now_us() // 1_000_000 else None
+        return session if session is not None and session.until_s > self._now_us() // SECOND_US else None
 
     def cookie(self, session: Session) -> Cookie:
         """Return the cookie that carries a session."""

@@ -20,6 +20,7 @@ from joserfc.util import urlsafe_b64encode
 from nacl.signing import SigningKey
 
 from annul.errors import NotAuthorised
+from annul.times import SECOND_US
 
 if TYPE_CHECKING:
     from annul.registry.parties.parties import Principal
@@ -49,7 +50,7 @@ class AccessTokens:
 
     def issue(self, client_id: str) -> str:
         """Return a fresh access token of this client."""
-        now = self._office.now_us() // 1_000_000
+        now = self._office.now_us() // SECOND_US
         base = self._office.settings.base_url
         claims = {
             "iss": base, "aud": base, "sub": client_id, "client_id": client_id,
@@ -66,7 +67,7 @@ class AccessTokens:
         try:
             read = jwt.decode(token, self._key, algorithms=["Ed25519"])
             claims = jwt.JWTClaimsRegistry(
-                now=self._office.now_us() // 1_000_000,
+                now=self._office.now_us() // SECOND_US,
                 exp={"essential": True},
                 sub={"essential": True},
                 aud={"essential": True, "value": self._office.settings.base_url},
@@ -88,7 +89,7 @@ class AccessTokens:
         """
         client_id, until_s = self.read(token)
         principal = self._office.parties.principal_of_client(client_id)
-        return msgspec.structs.replace(principal, expires_at_us=until_s * 1_000_000)
+        return msgspec.structs.replace(principal, expires_at_us=until_s * SECOND_US)
 
 
 def _b64(data: bytes) -> str:

@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from annul.errors import AnnulError
 from annul.records.codes import FreshnessCode, Outcome
-from annul.registry.accounts.counts import DAY_US
 from annul.registry.accounts.oversight import Health, Vital
+from annul.times import DAY_US
 from annul.web.desk.words import PROOFS
 from annul.web.door import pages, plots
 from annul.web.door.call import Call, Reply
