@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from annul.home import Home
 from annul.registry.postgres import DATABASE, Embedded
 from annul.registry.writing import store
 
@@ -40,14 +41,20 @@ LONGEST = (
 """What is begun first, by processor time: whoever is ready early then finds something short, and all end together."""
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Home:
+    """The folder of a test can be a data folder."""
+    return Home(tmp_path)
+
+
 @pytest.fixture(scope="session")
-def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A folder in memory where there is one: the database keeps its safe settings, and its barriers cost nothing."""
     if not os.access(SHARED_MEMORY, os.W_OK):
-        yield tmp_path_factory.mktemp("memory")
+        yield Home(tmp_path_factory.mktemp("memory"))
         return
     with tempfile.TemporaryDirectory(prefix="annul-test-", dir=SHARED_MEMORY, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+        yield Home(folder)
 
 
 @pytest.fixture(scope="session")

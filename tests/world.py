@@ -28,7 +28,7 @@ from annul.records.status import State, state_of
 from annul.registry import keys as key_file
 from annul.registry.answering.checklog import read_windows, worker_folder, workers
 from annul.registry.loops.sealer import verify_logs
-from annul.registry.people import KNOWN, NAME, PEOPLE_FOLDER
+from annul.registry.people import KNOWN, NAME
 from annul.registry.people.rows import IN_FORCE
 from annul.registry.postgres import Embedded
 from annul.registry.writing.slots import value_of
@@ -210,7 +210,7 @@ def _persons(db: psycopg.Connection[Any], entries: list[tuple[int, Entry]]) -> l
 
 def _names(db: psycopg.Connection[Any], home: Path, length: int) -> list[str]:
     """Ask the table of names for every number and name on record."""
-    table = Listings(home / PEOPLE_FOLDER)
+    table = Listings(home.people)
     if table.position != length:
         return [f"the table of names is at position {table.position}, the register at {length}"]
     rows = db.execute(

@@ -72,19 +72,17 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     from annul.registry.answering.checks import Checks
     from annul.registry.answering.principals import Principals
     from annul.registry.answering.quota import Quota
-    from annul.registry.answering.standing import LISTINGS_FOLDER
     from annul.registry.answering.walk import raise_alarm
-    from annul.registry.people import PEOPLE_FOLDER
     from annul.web.door.office import Front
 
     home = settings.home
     _hold_demo(settings)
     keys = key_file.load(home)
     async with contextlib.AsyncExitStack() as stack:
-        listings = Listings(home / LISTINGS_FOLDER)
-        quota = Quota(home / "run" / "quota", worker)
+        listings = Listings(home.listings)
+        quota = Quota(home.quota, worker)
         stack.callback(quota.close)
-        log = CheckLog(home / "checks", worker)
+        log = CheckLog(home.checks, worker)
         stack.callback(log.close)
         checks = Checks(
             listings,
@@ -92,7 +90,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
             log,
             WindowSigner(keys.receipts),
             quota,
-            people=Listings(home / PEOPLE_FOLDER),
+            people=Listings(home.people),
             alarm=partial(raise_alarm, home),
             now_us=now_us,
             live_ms=settings.freshness_live_ms,
@@ -103,9 +101,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
 
 
 def _hold_demo(settings: Settings) -> None:
-    from annul.demo.record import FILE
-
-    if settings.demo and not (settings.home / FILE).exists():
+    if settings.demo and not settings.home.demo.exists():
         mend = "Leave ANNUL_DEMO out."
         raise UnsafeSettings("anybody may log in as anybody in a demo, and this is none", where="demo", mend=mend)
 
@@ -128,7 +124,6 @@ async def open_office(
     from annul.registry import keys as key_file
     from annul.registry.accounts.accounts import Accounts
     from annul.registry.accounts.oversight import Oversight
-    from annul.registry.answering.standing import LISTINGS_FOLDER
     from annul.registry.citizen.citizens import Citizens
     from annul.registry.citizen.drafts import Drafts
     from annul.registry.citizen.provisional import ProvisionalReports
@@ -164,7 +159,7 @@ async def open_office(
         if front is None and worker is not None:
             front = await stack.enter_async_context(open_front(settings, worker))
         keys = front.keys if front else key_file.load(home)
-        listings = front.listings if front else Listings(home / LISTINGS_FOLDER)
+        listings = front.listings if front else Listings(home.listings)
         checks = front.checks if front else None
         verifications = None
         pool = await open_pool(conninfo, size_max=settings.database_pool_max)
@@ -183,7 +178,7 @@ async def open_office(
         )  # fmt: skip
         enrolments = Enrolments(people, pool, vault)
         if checks is not None:
-            attempts = AttemptFile(home / "run" / "attempts")
+            attempts = AttemptFile(home.attempts)
             stack.callback(attempts.close)
             verifications = Verifications(
                 checks, keys.receipt_signer(), now_us, documents={realm: keys.documents(realm) for realm in key_file.REALMS},

@@ -8,16 +8,15 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from annul.errors import UnsafeSettings
+from annul.home import Home
 
-DEFAULT_HOME = Path(".annul")
-SETTINGS_FILE = "annul.toml"
+DEFAULT_HOME = Home(".annul")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -63,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         oidc_strong_acr: values of `acr` that are a strong login, separated by commas.
     """
 
-    home: Path = DEFAULT_HOME
+    home: Home = DEFAULT_HOME
     database_url: str = ""
     host: str = "127.0.0.1"
     port: Port = 8480
@@ -114,9 +113,9 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
         UnsafeSettings: naming the setting and where it came from.
     """
     environ = os.environ if environ is None else environ
-    home = Path(str(overrides.get("home") or environ.get("ANNUL_HOME") or DEFAULT_HOME)).absolute()
+    home = Home(str(overrides.get("home") or environ.get("ANNUL_HOME") or DEFAULT_HOME)).absolute()
     values: dict[str, object] = {}
-    file = home / SETTINGS_FILE
+    file = home.settings_file
     if file.exists():
         try:
             values |= tomllib.loads(file.read_text(encoding="utf-8"))

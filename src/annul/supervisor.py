@@ -25,13 +25,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from annul import logs
+from annul import durable, logs
 from annul.errors import Conflict, UnsafeSettings
+from annul.home import Home
 from annul.roles import TEMPLATE, Role, Template, reap_orphans
 from annul.settings import Settings
 
@@ -114,7 +114,7 @@ class Supervisor:
                     holding.result()
                 for number, handler in old.items():
                     signal.signal(number, handler)
-                _state_file(self.settings.home).unlink(missing_ok=True)
+                self.settings.home.state.unlink(missing_ok=True)
 
     def _announce(self, url: str) -> None:
         deadline = time.monotonic() + READY_WAIT_S
@@ -186,10 +186,7 @@ class Supervisor:
     def _write_state(self, template: Template, url: str, db: Database) -> None:
         pids = {role.name: role.process.pid for role in self.roles if role.process is not None}
         state = {"url": url, "pid": os.getpid(), "roles": pids | {TEMPLATE: template.pid} | db.pids()}
-        file = _state_file(self.settings.home)
-        temporary = file.with_suffix(".new")
-        temporary.write_text(json.dumps(state), encoding="utf-8")
-        temporary.replace(file)
+        durable.replace_lossy(self.settings.home.state, json.dumps(state).encode())
 
 
 def serve(settings: Settings, *, any_port: bool = False, ready: Callable[[str], None] | None = None) -> None:
@@ -197,10 +194,10 @@ def serve(settings: Settings, *, any_port: bool = False, ready: Callable[[str], 
     Supervisor(settings, any_port=any_port, ready=ready).run()
 
 
-def running(home: Path) -> dict[str, Any] | None:
+def running(home: Home) -> dict[str, Any] | None:
     """Return {"url", "pid", "roles"} of the annul that runs on `home`, None when none does."""
     try:
-        state: dict[str, Any] = json.loads(_state_file(home).read_text(encoding="utf-8"))
+        state: dict[str, Any] = json.loads(home.state.read_text(encoding="utf-8"))
         os.kill(state["pid"], 0)
     except (OSError, ValueError, KeyError):
         return None
@@ -218,15 +215,10 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def _state_file(home: Path) -> Path:
-    return home / "run" / "annul.json"
-
-
 @contextlib.contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    folder = home / "run"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "annul.lock").open("w") as lock:
+def _only_one(home: Home) -> Iterator[None]:
+    durable.folder(home.run)
+    with home.lock.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -282,8 +274,7 @@ def _begin(work: Callable[[], Any], wake: int) -> Future[Any]:
 
 @contextlib.contextmanager
 def _template(settings: Settings, descriptors: list[int]) -> Iterator[Template]:
-    metrics = settings.home / "run" / "metrics"
-    metrics.mkdir(parents=True, exist_ok=True)
+    metrics = durable.folder(settings.home.metrics)
     for old in metrics.glob("*.db"):
         old.unlink()
     environment = os.environ | _environment(settings) | {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
@@ -348,7 +339,7 @@ def _held_database(settings: Settings, database: Database) -> Iterator[None]:
         yield
 
 
-def _hold_the_register(home: Path, conninfo: str) -> None:
+def _hold_the_register(home: Home, conninfo: str) -> None:
     """Refuse a register that is not the one this home has sealed; make the key file of a new one.
 
     Raises:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from annul.home import Home
 from tests.drills.load import Acknowledged, load, roles_of, running_annul
 from tests.world import check_everything, settled
 
@@ -49,7 +50,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="annul-drill-") as folder:
-        home = Path(folder)
+        home = Home(folder)
         started = time.monotonic()
         with running_annul(home) as demo:
             done, before, during = asyncio.run(drill(home, demo, given.seconds))

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from annul.home import Home
 from tests.drills.load import Acknowledged, load, roles_of, running_annul
 from tests.world import check_everything, settled
 
@@ -71,7 +72,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="annul-drill-") as folder:
-        home = Path(folder)
+        home = Home(folder)
         started = time.monotonic()
         with running_annul(home) as demo:
             done, killed = asyncio.run(drill(home, demo, given.kills, seed=given.seed, pause_s=given.pause))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annul import durable
 from annul.errors import AnnulError, BadInput, Corrupt, NotFound, StorageFailed, TooLarge, VerificationFailed
-from annul.proof import tiles
 from annul.proof.checkpoint import Signer, open_checkpoint, sign_checkpoint
 from annul.proof.merkle import consistency_proof, inclusion_path, leaf_hash, root, verify_consistency
 from annul.proof.tiles import (
@@ -303,7 +303,7 @@ def test_a_full_disk_is_reported_and_the_log_goes_on_from_its_checkpoint(
     def full(*_arguments: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tiles.os, "write", full)
+    monkeypatch.setattr(durable.os, "write", full)
     with pytest.raises(StorageFailed):
         writer.append(entries(10, 20))
     with pytest.raises(StorageFailed):
@@ -318,8 +318,8 @@ def test_a_full_disk_is_reported_and_the_log_goes_on_from_its_checkpoint(
 
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """write() may take fewer bytes than it is given."""
-    real = tiles.os.write
-    monkeypatch.setattr(tiles.os, "write", lambda handle, data: real(handle, bytes(data)[:100]))
+    real = durable.os.write
+    monkeypatch.setattr(durable.os, "write", lambda handle, data: real(handle, bytes(data)[:100]))
     grow(tmp_path / "log", 300)
     monkeypatch.undo()
     check(tmp_path / "log", 300)

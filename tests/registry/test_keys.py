@@ -24,8 +24,8 @@ def test_keys_come_back_as_they_were_made(tmp_path: Path) -> None:
     """Create, load: equal; mode 0600; the public file holds three verifier keys and no secret."""
     made = key_file.create(tmp_path)
     assert key_file.load(tmp_path) == made
-    assert (tmp_path / key_file.SECRET_FILE).stat().st_mode & 0o777 == 0o600
-    lines = (tmp_path / key_file.PUBLIC_FILE).read_text().splitlines()
+    assert tmp_path.secret_keys.stat().st_mode & 0o777 == 0o600
+    lines = tmp_path.public_keys.read_text().splitlines()
     assert [Verifier.parse(line).name for line in lines] == ["annul/receipts", "annul/register", "annul/checks"]
     assert made.receipts.hex() not in repr(made)
     with pytest.raises(Conflict):
@@ -36,7 +36,7 @@ def test_keys_come_back_as_they_were_made(tmp_path: Path) -> None:
 def test_a_key_file_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     """Group or world readable: annul does not start on it."""
     key_file.create(tmp_path)
-    (tmp_path / key_file.SECRET_FILE).chmod(mode)
+    tmp_path.secret_keys.chmod(mode)
     with pytest.raises(UnsafeSettings):
         key_file.load(tmp_path)
 
@@ -55,7 +55,7 @@ def test_every_file_of_secrets_is_held_private(tmp_path: Path) -> None:
 def test_a_flipped_bit_is_detected_and_the_spoiled_secret_named(tmp_path: Path) -> None:
     """Every secret in turn: the error names it and shows none of it."""
     key_file.create(tmp_path)
-    path = tmp_path / key_file.SECRET_FILE
+    path = tmp_path.secret_keys
     whole = json.loads(path.read_text())
     for name, text in whole["secrets"].items():
         raw = bytearray(base64.b64decode(text))
@@ -71,7 +71,7 @@ def test_a_flipped_bit_is_detected_and_the_spoiled_secret_named(tmp_path: Path) 
 def test_every_flipped_bit_of_the_file_is_noticed(tmp_path: Path) -> None:
     """No single-bit change of any byte loads as other keys than were written."""
     made = key_file.create(tmp_path)
-    path = tmp_path / key_file.SECRET_FILE
+    path = tmp_path.secret_keys
     raw = path.read_bytes()
     for at in range(0, len(raw), 3):
         path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << at % 7]) + raw[at + 1 :])

@@ -19,6 +19,7 @@ from annul import logs
 from annul.app import doors as open_doors
 from annul.app import open_office
 from annul.errors import AnnulError
+from annul.home import Home
 from annul.listings import Listings
 from annul.records.codes import Coverage, Purpose
 from annul.records.status import State
@@ -26,7 +27,6 @@ from annul.registry import keys as key_file
 from annul.registry.loops import follower, sealer
 from annul.registry.loops import herald as notices
 from annul.registry.parties.parties import Agreement
-from annul.registry.people import PEOPLE_FOLDER
 from annul.registry.writing.act import Act
 from annul.settings import Settings
 from annul.web.door.office import Office
@@ -70,7 +70,7 @@ class House:
     def start(self) -> None:
         """Start everything and make the parties."""
         self.threads[0].start()
-        until(lambda: all(_opens(self.settings.home / folder) for folder in ("listings", PEOPLE_FOLDER)), "the tables")
+        until(lambda: all(_opens(self.settings.home / folder) for folder in ("listings", "people")), "the tables")
         for thread in self.threads[1:]:
             thread.start()
         assert self.started.wait(WAIT_S)
@@ -180,7 +180,7 @@ def _opens(folder: Path) -> bool:
 def house(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One running register for all tests of the doors; each test uses documents of its own."""
     logs.configure("error")
-    made = House(make_database(), tmp_path_factory.mktemp("house"))
+    made = House(make_database(), Home(tmp_path_factory.mktemp("house")))
     made.start()
     yield made
     made.close()

@@ -34,6 +34,7 @@ import numpy as np
 import psycopg
 
 from annul.bench import peer
+from annul.home import Home
 from annul.listings import ListingsWriter, pack
 from annul.listings.values import NUMBER, WHOLE_LIFE
 from annul.records.codes import Coverage
@@ -43,7 +44,6 @@ from annul.records.status import State
 from annul.registry import keys as key_file
 from annul.registry.answering.checklog import durable_windows, worker_folder
 from annul.registry.parties import parties
-from annul.registry.people import PEOPLE_FOLDER
 from annul.registry.postgres import Embedded
 from annul.registry.writing import store
 from annul.registry.writing.act import Act
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
 def measure(seconds: float, connections: int, rounds: int) -> dict[str, Any]:
     """Run all three servers in turns; returns the figures by name."""
     with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder, contextlib.ExitStack() as stack:
-        home = Path(folder)
+        home = Home(folder)
         embedded = stack.enter_context(Embedded(home))
         store.migrate(embedded.conninfo)
         fields = documents()
@@ -102,7 +102,7 @@ def measure(seconds: float, connections: int, rounds: int) -> dict[str, Any]:
         short = stack.enter_context(serve([*module, "short"], [str(size)], home, embedded.conninfo))
         for server, bearer in ((straightforward, peer.TOKEN), (constant, token), (short, token)):
             ask(server.port, bodies[0], bearer)
-        before = durable_windows(worker_folder(home / "checks", 0))
+        before = durable_windows(worker_folder(home.checks, 0))
         found: dict[str, list[dict[str, float]]] = {name: [] for name in SERVERS}
         for turn in range(rounds + 1):
             length = 1.0 if turn == 0 else seconds  # the first round warms up
@@ -112,7 +112,7 @@ def measure(seconds: float, connections: int, rounds: int) -> dict[str, Any]:
                 result = load.run(server.port, bearer, length)
                 cpu_us = (server.cpu_s() - before_s) / result["requests"] * 1e6
                 found[name].append(result | {"cpu_us": cpu_us})
-        windows = durable_windows(worker_folder(home / "checks", 0)) - before
+        windows = durable_windows(worker_folder(home.checks, 0)) - before
         figures: dict[str, Any] = {name: _middle(results[1:]) for name, results in found.items()}
         answered = sum(result["requests"] for result in found["annul"])
         return figures | {
@@ -158,11 +158,11 @@ def question(fields: DocumentFields, number: int) -> bytes:
     return msgspec.json.encode(question)
 
 
-async def prepare(home: Path, conninfo: str, fields: list[DocumentFields], stack: contextlib.ExitStack) -> str:
+async def prepare(home: Home, conninfo: str, fields: list[DocumentFields], stack: contextlib.ExitStack) -> str:
     """Make the key file, a bank with a key, and the listings; returns the bank's API key."""
     keys = key_file.create(home)
     documents = [parse_document(each) for each in fields]
-    writer = ListingsWriter(home / "listings")
+    writer = ListingsWriter(home.listings)
     writer.grow(4 * DOCUMENTS)
     blind = keys.documents("live").blind
     states = np.where(np.arange(DOCUMENTS) % 50 == 0, int(State.reported_lost), int(State.current))
@@ -174,7 +174,7 @@ async def prepare(home: Path, conninfo: str, fields: list[DocumentFields], stack
     writer.put(blind(b"".join(number_block(each) for each in documents)), np.array([b for _, b in flags], np.uint64))
     writer.set_coverage({"cn-resident": Coverage.whole_life})
     writer.set_key_epoch(keys.epoch)
-    ListingsWriter(home / PEOPLE_FOLDER).close()  # no register of persons
+    ListingsWriter(home.people).close()  # no register of persons
     pool = store.Fresh(conninfo)
     office = parties.Parties(pool, _NoSnapshot(), now_us)
     act = Act("bench")
@@ -243,7 +243,7 @@ def _cpu_s(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def serve(command: list[str], arguments: list[str], home: Path, conninfo: str) -> Iterator[Server]:
+def serve(command: list[str], arguments: list[str], home: Home, conninfo: str) -> Iterator[Server]:
     """Run one server process on its core."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
@@ -299,7 +299,7 @@ class _Wrk:
 
     name = "wrk"
 
-    def __init__(self, home: Path, bodies: list[bytes], connections: int) -> None:
+    def __init__(self, home: Home, bodies: list[bytes], connections: int) -> None:
         self._script, self._connections = home / "load.lua", connections
         (home / "bodies").write_bytes(b"\n".join(bodies))
         self._script.write_text(_LUA.replace("BODIES", str(home / "bodies")))
@@ -350,7 +350,7 @@ class _Own:
 
     name = "annul's own loader"
 
-    def __init__(self, home: Path, bodies: list[bytes], connections: int) -> None:
+    def __init__(self, home: Home, bodies: list[bytes], connections: int) -> None:
         self._connections = connections
         self._bodies = home / "bodies"
         self._bodies.write_bytes(b"\n".join(bodies))
@@ -364,7 +364,7 @@ class _Own:
         return found
 
 
-def _loader(home: Path, bodies: list[bytes], connections: int) -> _Wrk | _Own:
+def _loader(home: Home, bodies: list[bytes], connections: int) -> _Wrk | _Own:
     return (_Wrk if shutil.which("wrk") else _Own)(home, bodies, connections)
 
 

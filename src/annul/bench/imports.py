@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from annul.home import Home
 from annul.listings.russian_list import made_list
 
 START_WAIT_S: Final = 60.0
@@ -92,7 +93,7 @@ def measure(folder: Path, lines: int, *, packed: bool = False) -> ImportFigures:
     """
     source = folder / ("list.csv.bz2" if packed else "list.csv")
     passport = _write_list(source, lines, packed)
-    home = folder / "home"
+    home = Home(folder / "home")
     home.mkdir(mode=0o700)
     with _annul(home, passport) as (_, ask):
         event, seconds, resident = _import(source, home)
@@ -104,7 +105,7 @@ def measure(folder: Path, lines: int, *, packed: bool = False) -> ImportFigures:
         if ask() != "STOP":
             raise RuntimeError("a listed passport was not refused after a start")
     bad = sum(cause["count"] for cause in event["bad"].values())
-    segment = (home / "listings" / "segments" / f"{event['id']}.seg").stat().st_size
+    segment = (home.segments / f"{event['id']}.seg").stat().st_size
     return ImportFigures(
         event["lines"], event["document_count"], bad, seconds, resident, segment, statistics.median(back), max(back), restart_s
     )
@@ -151,10 +152,10 @@ class _Ask:
 
 
 @contextlib.contextmanager
-def _annul(home: Path, passport: dict[str, str]) -> Iterator[tuple[float, _Ask]]:
+def _annul(home: Home, passport: dict[str, str]) -> Iterator[tuple[float, _Ask]]:
     """Run a demo of few people on `home`; lend the seconds until its first answer, and who asks."""
     started = time.perf_counter()
-    state = home / "run" / "annul.json"
+    state = home.state
     with (home / "annul.out").open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "annul", "demo", "--holders", "100"], env=_environment(home), stdout=out, stderr=out
@@ -173,11 +174,11 @@ def _annul(home: Path, passport: dict[str, str]) -> Iterator[tuple[float, _Ask]]
             process.wait(START_WAIT_S)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Home) -> dict[str, str]:
     return os.environ | {"ANNUL_HOME": str(home), "ANNUL_PORT": "0", "ANNUL_LOG_LEVEL": "error"}
 
 
-def _import(source: Path, home: Path) -> tuple[dict[str, Any], float, int]:
+def _import(source: Path, home: Home) -> tuple[dict[str, Any], float, int]:
     """Run `annul import`; the event, seconds, and the most bytes the command held."""
     started = time.perf_counter()
     command = ["import", str(source), "--format", "ru-passports", "--as", "issuer", "--second", "supervisor", "--json"]
@@ -192,10 +193,10 @@ def _import(source: Path, home: Path) -> tuple[dict[str, Any], float, int]:
     return json.loads(said), time.perf_counter() - started, used.ru_maxrss * 1024
 
 
-def _kill_workers(home: Path, ask: _Ask) -> float:
+def _kill_workers(home: Home, ask: _Ask) -> float:
     """Kill all workers at once; seconds until the first answer."""
     time.sleep(STEADY_S)
-    roles = json.loads((home / "run" / "annul.json").read_bytes())["roles"]
+    roles = json.loads(home.state.read_bytes())["roles"]
     started = time.perf_counter()
     for name, pid in roles.items():
         if name.startswith("worker-"):

@@ -66,13 +66,14 @@ def through_the_door(pairs: Sequence[Pair]) -> list[Timing]:
     The first verification stands apart: with it the comparing process starts and loads libraries and weights.
     """
     from annul.bench import http
+    from annul.home import Home
     from annul.likeness.bench import Took, timing
     from annul.registry.postgres import Embedded
     from annul.registry.writing import store
 
     took = []
     with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder, contextlib.ExitStack() as stack:
-        home = Path(folder)
+        home = Home(folder)
         embedded = stack.enter_context(Embedded(home))
         store.migrate(embedded.conninfo)
         documents = http.documents()

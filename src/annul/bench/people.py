@@ -24,6 +24,7 @@ import numpy as np
 from annul.demo.country import Country
 from annul.demo.people import persons_of
 from annul.errors import AnnulError
+from annul.home import Home
 from annul.listings import Listings, ListingsWriter, pack
 from annul.listings.values import WHOLE_LIFE
 from annul.proof.receipt import WindowSigner
@@ -102,21 +103,21 @@ def check_cost(count: int, known: int) -> dict[str, Any]:
     """Return microseconds a check without and with a name, and their ratio, over tables of `known` persons."""
     asked = people(min(ASKED, known))
     with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder:
-        return asyncio.run(_check_cost(Path(folder), asked, count, known))
+        return asyncio.run(_check_cost(Home(folder), asked, count, known))
 
 
-async def _check_cost(home: Path, asked: list[Person], count: int, known: int) -> dict[str, Any]:
+async def _check_cost(home: Home, asked: list[Person], count: int, known: int) -> dict[str, Any]:
     keys = DocumentKeys([os.urandom(32)])
     documents = [
         DocumentFields(scheme="cn-resident", number=person.personal_number, valid_from="2016-10-06") for person in asked
     ]
     now = time.time_ns() // 1000
     _list(home, keys, documents, asked, known, now)
-    quota, log = Quota(home / "quota", 0), CheckLog(home / "checks", 0)
+    quota, log = Quota(home / "quota", 0), CheckLog(home.checks, 0)
     walked: list[str] = []
     checks = Checks(
-        Listings(home / "listings"), {"live": keys, "test": keys}, log, WindowSigner(os.urandom(32)), quota,
-        people=Listings(home / "people"), now_us=lambda: time.time_ns() // 1000, live_ms=10**9,
+        Listings(home.listings), {"live": keys, "test": keys}, log, WindowSigner(os.urandom(32)), quota,
+        people=Listings(home.people), now_us=lambda: time.time_ns() // 1000, live_ms=10**9,
         alarm=lambda walker, _now_us: walked.append(walker.why),
     )  # fmt: skip
     rights = Agreement(
@@ -156,13 +157,13 @@ async def _check_cost(home: Path, asked: list[Person], count: int, known: int) -
 
 
 def _list(
-    home: Path, keys: DocumentKeys, documents: list[DocumentFields], asked: list[Person], known: int, now_us: int
+    home: Home, keys: DocumentKeys, documents: list[DocumentFields], asked: list[Person], known: int, now_us: int
 ) -> None:
     """Fill both tables: with those who are asked about, and with as many others as it takes."""
     parsed = [parse_document(fields) for fields in documents]
     blocks = [block(document) + number_block(document) for document in parsed]
     current = pack(State.current, 0, WHOLE_LIFE)
-    listings, names = ListingsWriter(home / "listings"), ListingsWriter(home / "people")
+    listings, names = ListingsWriter(home.listings), ListingsWriter(home.people)
     listings.set_coverage({"cn-resident": Coverage.whole_life})
     for start in range(0, known, FILL):
         # Keys of others are as random as blinded ones: two slots of a card, three of a person with two names.
@@ -194,12 +195,12 @@ def import_rate(count: int) -> dict[str, Any]:
     try:
         os.sched_setaffinity(0, {min(allowed)})  # the server inherits it
         with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder:
-            return _import_rate(Path(folder), count)
+            return _import_rate(Home(folder), count)
     finally:
         os.sched_setaffinity(0, allowed)
 
 
-def _import_rate(home: Path, count: int) -> dict[str, Any]:
+def _import_rate(home: Home, count: int) -> dict[str, Any]:
     file = _write_list(home / "persons.csv", count)
     with Embedded(home / "database") as server:
         store.migrate(server.conninfo)

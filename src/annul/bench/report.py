@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from annul.errors import NotFound
+from annul.home import Home
 from annul.settings import load
 
 PAUSE_S: Final = 0.005
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     return 1 if figures["not_refused"] else 0
 
 
-def measure(home: Path, count: int) -> dict[str, float]:
+def measure(home: Home, count: int) -> dict[str, float]:
     """Report, check, repeat; returns milliseconds.
 
     Raises:

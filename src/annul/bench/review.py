@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from annul.demo.families import Card, Families, Planted
+from annul.home import Home
 from annul.records.document import person_block
 from annul.records.status import State
 from annul.registry import keys as key_file
@@ -102,8 +102,8 @@ def _print(figures: dict[str, Any]) -> None:
 
 def measure_run(count: int, seed: int) -> dict[str, Any]:
     """Draw, import, run, compare; returns the figures."""
-    with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder, Embedded(Path(folder) / "database") as server:
-        home, conninfo = Path(folder), server.conninfo
+    with tempfile.TemporaryDirectory(prefix="annul-bench-") as folder, Embedded(Home(folder) / "database") as server:
+        home, conninfo = Home(folder), server.conninfo
         store.migrate(conninfo)
         keys = key_file.create(home)
         families = Families(seed, AS_OF)
@@ -130,7 +130,7 @@ def measure_run(count: int, seed: int) -> dict[str, Any]:
 
 
 def import_families(
-    conninfo: str, home: Path, keys: Keys, families: Families, count: int, named: dict[str, list[int]]
+    conninfo: str, home: Home, keys: Keys, families: Families, count: int, named: dict[str, list[int]]
 ) -> tuple[int, int]:
     """Import drawn families with their cards; returns (first id, how many). `named` gets origin or number -> places."""
     vault, connections = Vault(home), Fresh(conninfo)
@@ -177,7 +177,7 @@ def _copy_cards(db: Any, keys: Keys, cards: list[Card]) -> None:
                 copy.write_row((0, os.urandom(16), key, "cn-resident", "resident", card.since, card.until, standing))
 
 
-def _run_apart(conninfo: str, home: Path) -> tuple[dict[str, Any], float, int]:
+def _run_apart(conninfo: str, home: Home) -> tuple[dict[str, Any], float, int]:
     """Run in a process of its own; returns the run, its seconds, and the bytes that it and its readers held at most."""
     from annul.registry.review.run import run
 

@@ -347,7 +347,7 @@ def receipt_verify(
     if key and "+" in key and not Path(key).exists():
         keys = TrustedKeys.parse(key)
     else:
-        keys = TrustedKeys.read(Path(key) if key else folder_of(home) / "keys" / "annul.pub")
+        keys = TrustedKeys.read(Path(key) if key else folder_of(home).public_keys)
     data = _read(file)
     part, record = "receipt", None
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from annul.errors import AnnulError, Corrupt, NotFound
+from annul.home import Home
 
 if TYPE_CHECKING:
     from annul.settings import Settings
@@ -45,7 +46,7 @@ class Finding:
         return {name: value for name, value in members.items() if value}
 
 
-def examine(home: Path) -> Iterator[Finding]:
+def examine(home: Home) -> Iterator[Finding]:
     """Look at everything a running annul relies on; later steps are left out when an earlier one makes them pointless."""
     from annul.settings import load
 
@@ -85,7 +86,7 @@ def _wrong(what: str, error: AnnulError) -> Finding:
     return Finding(what, "wrong", f"{error.message}{place}", error.mend or "")
 
 
-def _home(home: Path) -> Finding:
+def _home(home: Home) -> Finding:
     mode = stat.S_IMODE(home.stat().st_mode)
     if mode & 0o022:
         return Finding("home", "wrong", "others may write into the data folder", f"Run: chmod go-w {home}")
@@ -97,13 +98,13 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
     keys = key_file.load(settings.home)
     yield Finding("key file", "well", f"whole and private; document keys at epoch {keys.epoch}")
-    public = settings.home / key_file.PUBLIC_FILE
+    public = settings.home.public_keys
     written = public.read_text("ascii").split() if public.exists() else []
     if written == keys.public_lines():
         yield Finding("public keys", "well", "belong to the key file")
     else:
         yield Finding(
-            "public keys", "wrong", f"{key_file.PUBLIC_FILE} does not belong to the key file",
+            "public keys", "wrong", "keys/annul.pub does not belong to the key file",
             "Receipts would be verified with the wrong keys: restore it, or let `annul serve` write it anew.",
         )  # fmt: skip
 
@@ -140,7 +141,7 @@ def _barrier(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
-    newest = max((path.stat().st_mtime for path in (settings.home / "log").glob("*/checkpoint")), default=0.0)
+    newest = max((path.stat().st_mtime for path in settings.home.logs.glob("*/checkpoint")), default=0.0)
     ahead = newest - time.time()
     if ahead > 1.0:
         yield Finding("clock", "wrong", f"the clock is {ahead:.0f} s behind the newest checkpoint", "Set the clock; use NTP.")
@@ -182,7 +183,7 @@ def _connected(settings: Settings) -> Iterator[Any]:
         conninfo = settings.database_url
         if not conninfo:
             embedded = Embedded(settings.home)
-            if not (settings.home / "postgres").is_dir():
+            if not settings.home.postgres.is_dir():
                 raise NotFound("there is no database yet", mend="Run: annul setup, or annul demo")
             if supervisor.running(settings.home) is None:
                 stack.enter_context(embedded)
@@ -221,10 +222,10 @@ def _rolled_back(settings: Settings) -> Iterator[Finding]:
 def _listings(settings: Settings) -> Iterator[Finding]:
     from annul.listings.listings import Listings
 
-    if not (settings.home / "listings" / "control").exists():
+    if not (settings.home.listings / "control").exists():
         yield Finding("listings", "warning", "there are none yet", "Start annul: the follower builds them.")
         return
-    listings = Listings(settings.home / "listings")
+    listings = Listings(settings.home.listings)
     state = listings.scrub(1.0)
     while not state.done:
         state = listings.scrub(1.0)
@@ -232,13 +233,13 @@ def _listings(settings: Settings) -> Iterator[Finding]:
     yield Finding("listings", "well", f"every block re-read; position {listings.position:,}, {sizes}")
 
 
-def _checkpoint(home: Path, log: str) -> Any:
+def _checkpoint(home: Home, log: str) -> Any:
     from annul.client import TrustedKeys
     from annul.proof.checkpoint import open_checkpoint
     from annul.registry import keys as key_file
 
     keys = TrustedKeys.parse("\n".join(key_file.load(home).public_lines()))
-    file = home / "log" / log / "checkpoint"
+    file = home.log(log) / "checkpoint"
     try:
         return open_checkpoint(file.read_bytes(), keys.register if log == "register" else keys.checks, f"annul/{log}")
     except AnnulError as error:
@@ -251,7 +252,7 @@ def _checkpoint(home: Path, log: str) -> Any:
 
 def _logs(settings: Settings) -> Iterator[Finding]:
     for log in ("register", "checks"):
-        if not (settings.home / "log" / log / "checkpoint").exists():
+        if not (settings.home.log(log) / "checkpoint").exists():
             yield Finding(f"{log} log", "warning", "not sealed yet", "Start annul: the sealer seals within a second.")
             continue
         sealed = _checkpoint(settings.home, log)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from annul.errors import AnnulError, BadInput, NotFound, SourceDown
+from annul.home import Home
 
 if TYPE_CHECKING:
     from annul.client import Client
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from annul.settings import Settings
 
 HOME_DEFAULT: Final = ".annul"
-DEMO_FILE: Final = "demo.json"
 
 
 class Exit(IntEnum):
@@ -124,7 +124,7 @@ CONNECTION: Final = "Connection"
 
 
 @dataclasses.dataclass(frozen=True)
-class Home:
+class Place:
     """Where the data folder is."""
 
     home: Annotated[
@@ -133,7 +133,7 @@ class Home:
     ] = None
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Home:
         """Return the data folder."""
         return folder_of(self.home)
 
@@ -145,7 +145,7 @@ class Home:
 
 
 @dataclasses.dataclass(frozen=True)
-class Address(Home):
+class Address(Place):
     """Where the data folder is, and which annul to call."""
 
     url: Annotated[
@@ -218,19 +218,19 @@ def without_rich_httpx() -> None:
     sys.modules.setdefault("httpx._main", typing.cast(Any, None))  # None makes that import fail, which httpx expects
 
 
-def folder_of(home: Path | None) -> Path:
+def folder_of(home: Path | None) -> Home:
     """Return the data folder as an absolute path; an empty name counts as none."""
-    return Path(home if home and str(home) != "." else HOME_DEFAULT).absolute()
+    return Home(home if home and str(home) != "." else HOME_DEFAULT).absolute()
 
 
-def read_demo(folder: Path) -> dict[str, Any]:
+def read_demo(folder: Home) -> dict[str, Any]:
     """Read demo.json of a home.
 
     Raises:
         BadInput: there is none, or it is damaged.
     """
     try:
-        demo: dict[str, Any] = json.loads((folder / DEMO_FILE).read_text(encoding="utf-8"))
+        demo: dict[str, Any] = json.loads(folder.demo.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(
             "There is neither an address with a key nor a demo.",
@@ -239,7 +239,7 @@ def read_demo(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError:
         raise BadInput(
-            "The demo's file cannot be read.", where=DEMO_FILE, mend="Move the data folder away and start `annul demo`."
+            "The demo's file cannot be read.", where=folder.demo.name, mend="Move the data folder away and start `annul demo`."
         ) from None
     return demo
 
@@ -285,7 +285,7 @@ class Named:
         ),
     ] = None
 
-    def fields(self, folder: Path) -> dict[str, Any]:
+    def fields(self, folder: Home) -> dict[str, Any]:
         """Return the document as the API takes it.
 
         Raises:
@@ -309,7 +309,7 @@ class Named:
         return {name: value for name, value in named.items() if value}
 
 
-def sample(folder: Path, code: str) -> dict[str, Any]:
+def sample(folder: Home, code: str) -> dict[str, Any]:
     """Return the demo's document for a status code."""
     demo = read_demo(folder)
     samples = demo.get("samples", {}) | {"TRY": demo.get("try")}

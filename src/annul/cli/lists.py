@@ -14,7 +14,7 @@ import typer
 
 from annul.cli.frame import (
     Exit,
-    Home,
+    Place,
     Show,
     Where,
     print_causes,
@@ -42,7 +42,7 @@ OFFICER_ROLES: Final = ("issuer", "supervisor")
 
 @takes_groups
 def import_list(
-    home: Home,
+    home: Place,
     show: Show,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .bz2, .ndjson or .parquet.")],
     form: Annotated[
@@ -132,11 +132,11 @@ def _moment(text: str | None) -> int:
     return round(at.timestamp() * SECOND_US)
 
 
-People = Callable[[str, Home], "Party"]
+People = Callable[[str, Place], "Party"]
 
 
 @contextlib.contextmanager
-def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
+def _bulk(home: Place) -> Iterator[tuple[Bulk, People]]:
     """Lend the register's bulk events and a way to find officers by id or demo name."""
     import asyncio
 
@@ -151,7 +151,7 @@ def _bulk(home: Home) -> Iterator[tuple[Bulk, People]]:
     keys = key_file.load(settings.home)
     with supervisor.open_database(settings) as conninfo:
         waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
-        listings = Listings(settings.home / "listings") if waits else None
+        listings = Listings(settings.home.listings) if waits else None
         connections = Fresh(conninfo)
         known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         yield (
@@ -167,7 +167,7 @@ class _Nothing:
         return 0, b""
 
 
-def _officer(known: Any, name: str, home: Home) -> Party:
+def _officer(known: Any, name: str, home: Place) -> Party:
     ids = {name}
     with contextlib.suppress(Exception):
         ids.add(read_demo(home.folder)["credentials"][name]["id"])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from annul.cli.frame import Home, Named, Show, Where, takes_groups
+from annul.cli.frame import Named, Place, Show, Where, takes_groups
 from annul.times import now_us
 
 notices_app = typer.Typer(no_args_is_help=True, help="Notices to holders and parties: deliveries, dead letters.")
@@ -16,7 +16,7 @@ webhook_app = typer.Typer(no_args_is_help=True, help="Where your organisation is
 WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id of the webhook.")]
 
 
-def _outbox(home: Home) -> Any:
+def _outbox(home: Place) -> Any:
     from annul.registry.notices.outbox import Outbox
     from annul.registry.postgres import Embedded
     from annul.registry.writing.store import Fresh
@@ -28,7 +28,7 @@ def _outbox(home: Home) -> Any:
 @notices_app.command("list")
 @takes_groups
 def notices_list(
-    home: Home,
+    home: Place,
     show: Show,
     state: Annotated[str, typer.Option(help="due, paused, sent, kept or dead; else all.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, newest first.")] = 50,
@@ -51,7 +51,7 @@ def notices_list(
 
 @notices_app.command("count")
 @takes_groups
-def notices_count(home: Home, show: Show) -> None:
+def notices_count(home: Place, show: Show) -> None:
     """Count what is not delivered: being tried, late, given up."""
 
     counts = asyncio.run(_outbox(home).undelivered(now_us()))
@@ -61,7 +61,7 @@ def notices_count(home: Home, show: Show) -> None:
 @notices_app.command("retry")
 @takes_groups
 def notices_retry(
-    home: Home,
+    home: Place,
     show: Show,
     delivery: Annotated[
         list[str] | None, typer.Argument(metavar="[DELIVERY]...", help="Ids of dead letters; none: all.")

@@ -15,7 +15,7 @@ import typer
 from annul.cli.desk import Evidence, Happened, Repeat, person_app
 from annul.cli.frame import (
     Exit,
-    Home,
+    Place,
     Show,
     Where,
     ask_secretly,
@@ -316,7 +316,7 @@ def person_appeal(
 @person_app.command("import")
 @takes_groups
 def person_import(
-    home: Home,
+    home: Place,
     show: Show,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .ndjson or .parquet.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
@@ -355,7 +355,7 @@ def person_import(
 
 
 @contextlib.contextmanager
-def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], Any]]]:
+def _imports(home: Place) -> Iterator[tuple[PersonImports, Callable[[str, bool], Any]]]:
     import asyncio
 
     from annul import supervisor
@@ -375,7 +375,7 @@ def _imports(home: Home) -> Iterator[tuple[PersonImports, Callable[[str, bool], 
         known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         imports = PersonImports(
             conninfo, connections, keys, Vault(settings.home), settings.home, now_us, limit=settings.bulk_limit,
-            listings=Listings(settings.home / "listings") if waits else None,
+            listings=Listings(settings.home.listings) if waits else None,
         )  # fmt: skip
         yield imports, lambda name, test: _act(_officer(known, name, home), test)
 
@@ -395,7 +395,7 @@ def _show_import(view: ImportView) -> None:
 
 @person_app.command("rotate-key")
 @takes_groups
-def person_rotate_key(home: Home, show: Show) -> None:
+def person_rotate_key(home: Place, show: Show) -> None:
     """Make a new master key and wrap every person's key under it, on the register's own machine; annul must be stopped."""
     from annul import supervisor
     from annul.registry.people.rows import rewrap

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from annul.cli.frame import Exit, Home, Server, Show, print_pairs, takes_groups
+from annul.cli.frame import Exit, Place, Server, Show, print_pairs, takes_groups
 from annul.errors import BadInput, Corrupt, NotFound, VerificationFailed
+from annul.home import Home
 from annul.times import now_us
 
 LOGS: Final = ("register", "checks")
@@ -29,20 +30,20 @@ def _log(name: str) -> str:
     return name
 
 
-def _verifiers(home: Path, key: Path | None, log: str) -> Any:
+def _verifiers(home: Home, key: Path | None, log: str) -> Any:
     from annul.client import TrustedKeys
 
-    keys = TrustedKeys.read(key or home / "keys" / "annul.pub")
+    keys = TrustedKeys.read(key or home.public_keys)
     return keys.register if log == "register" else keys.checks
 
 
-def _note(folder: Path, log: str) -> bytes:
+def _note(folder: Home, log: str) -> bytes:
     try:
-        return (folder / "log" / log / "checkpoint").read_bytes()
+        return (folder.log(log) / "checkpoint").read_bytes()
     except OSError:
         raise NotFound(
             f"The log {log} has no checkpoint yet.",
-            where=str(folder / "log" / log),
+            where=str(folder.log(log)),
             mend="Start annul; it seals within a second.",
         ) from None
 
@@ -67,7 +68,7 @@ def log_checkpoint(where: Server, show: Show, log: LogName = "register", key: Ke
 @log_app.command("verify")
 @takes_groups
 def log_verify(
-    home: Home,
+    home: Place,
     show: Show,
     files_only: Annotated[bool, typer.Option("--files-only", help="Leave the comparison with the database out.")] = False,
     key: KeyFile = None,
@@ -79,7 +80,7 @@ def log_verify(
     from annul.client import TrustedKeys
 
     folder = home.folder
-    keys = TrustedKeys.read(key or folder / "keys" / "annul.pub")
+    keys = TrustedKeys.read(key or folder.public_keys)
     steps: dict[str, int] = {}
     failed: dict[str, Any] | None = None
     with contextlib.ExitStack() as stack:
@@ -95,7 +96,7 @@ def log_verify(
 
 
 @contextlib.contextmanager
-def _database(home: Home) -> Iterator[Any]:
+def _database(home: Place) -> Iterator[Any]:
     from annul import supervisor
     from annul.registry.writing.store import connect
 
@@ -103,7 +104,7 @@ def _database(home: Home) -> Iterator[Any]:
         yield db
 
 
-def _verify(folder: Path, verifiers: list[Any], database: Any, steps: dict[str, int]) -> None:
+def _verify(folder: Home, verifiers: list[Any], database: Any, steps: dict[str, int]) -> None:
     """Run the whole verification with a progress bar for each of its steps; `steps` collects what was read."""
     from annul.cli.progress import progress
     from annul.registry.loops.sealer import verify_logs
@@ -175,14 +176,14 @@ def keys_show(where: Server, show: Show) -> None:
         return
     from annul.client import TrustedKeys
 
-    keys = TrustedKeys.read(where.folder / "keys" / "annul.pub")
+    keys = TrustedKeys.read(where.folder.public_keys)
     lines = [key.vkey for key in (*keys.receipts, *keys.register, *keys.checks)]
     show.result({"keys": lines}, "\n".join(lines))
 
 
 @keys_app.command("rotate")
 @takes_groups
-def keys_rotate(home: Home, show: Show) -> None:
+def keys_rotate(home: Place, show: Show) -> None:
     """Rotate the document keys: everything stored is re-keyed without any number. annul must be stopped."""
     from annul import supervisor
     from annul.cli.progress import progress

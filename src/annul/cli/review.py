@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from annul.cli.desk import Repeat
-from annul.cli.frame import Exit, Home, Show, Where, print_columns, print_pairs, read_json, takes_groups
+from annul.cli.frame import Exit, Place, Show, Where, print_columns, print_pairs, read_json, takes_groups
 from annul.times import now_us
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
 @review_app.command("run")
 @takes_groups
 def review_run(
-    home: Home,
+    home: Place,
     show: Show,
     officer: Annotated[str, typer.Option("--as", metavar="WHO", help="Who runs it: id, or name in demo.json.")] = "issuer",
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that open records.")] = 2,

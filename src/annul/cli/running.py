@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from annul.cli.frame import Exit, Home, Show, folder_of, takes_groups
+from annul import durable
+from annul.cli.frame import Exit, Place, Show, folder_of, takes_groups
 from annul.errors import AnnulError, Conflict, UnsafeSettings
+from annul.home import Home
 from annul.times import now_us
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     from annul.registry.writing.store import Fresh, connect
     from annul.times import DAY_US
 
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.folder(settings.home)
     begun = DemoRecord.read(settings.home)
     print(f"Setting the demo up in {settings.home}", file=sys.stderr)
     with supervisor.open_database(settings) as conninfo:
@@ -142,7 +144,7 @@ def _run(settings: Settings, record: DemoRecord, show: Show) -> int:
         if not url.endswith(f":{settings.port}") and settings.port:
             print(f"Port {settings.port} is busy; using another.", file=sys.stderr)
         if show.json_wanted:
-            print(json.dumps({"url": url, "demo": str(settings.home / "demo.json")}), flush=True)
+            print(json.dumps({"url": url, "demo": str(settings.home.demo)}), flush=True)
         else:
             print(_screen(record, settings, url), flush=True)
 
@@ -226,7 +228,7 @@ annul is ready.
   Address      {url}   (clerk: {url}/counter, holder: {url}/my, messages: {url}/demo/outbox)
   Officers     {url}/desk, with the key of police or issuer and staff number 0417 (police), 12 or 27 (issuer), 3 (supervisor)
   Country      {record.holders:,} holders, {record.documents:,} documents, seed {record.seed}
-  Credentials  (more, and a sample document for every status code, in {settings.home / "demo.json"})
+  Credentials  (more, and a sample document for every status code, in {settings.home.demo})
 {keys}
 
   Try, in another terminal:
@@ -248,7 +250,7 @@ annul is ready.
 """
 
 
-def _command(home: Path) -> str:
+def _command(home: Home) -> str:
     """Return how the user calls annul: as it was called, with ANNUL_HOME where it is not the default."""
     called = Path(sys.argv[0])
     name = "annul"
@@ -263,7 +265,7 @@ def _command(home: Path) -> str:
 
 
 @takes_groups
-def serve(home: Home, show: Show, port: Port = None) -> int:
+def serve(home: Place, show: Show, port: Port = None) -> int:
     """Run annul in the foreground: database, follower, sealer, workers. Stops on SIGTERM or Ctrl-C."""
     from annul import logs, supervisor
     from annul.registry import keys as key_file
@@ -282,7 +284,7 @@ def serve(home: Home, show: Show, port: Port = None) -> int:
 
 @takes_groups
 def setup(
-    home: Home,
+    home: Place,
     show: Show,
     supervisor: Annotated[str, typer.Option(help="Id of the first supervisor.")] = "supervisor",
     name: Annotated[str, typer.Option(help="The supervisor's name.")] = "Supervisor",
@@ -296,7 +298,7 @@ def setup(
     from annul.supervisor import open_database
 
     settings = home.settings()
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.folder(settings.home)
 
     async def first(conninfo: str) -> str:
         parties = Parties(Fresh(conninfo), _NothingPublished(), now_us)
@@ -309,7 +311,7 @@ def setup(
         token = asyncio.run(first(conninfo))
     made = {
         "home": str(settings.home),
-        "public_keys": str(settings.home / "keys" / "annul.pub"),
+        "public_keys": str(settings.home.public_keys),
         "supervisor_key": token or None,
     }
     lines = [
@@ -326,7 +328,7 @@ def setup(
 
 
 @takes_groups
-def doctor(home: Home, show: Show) -> int:
+def doctor(home: Place, show: Show) -> int:
     """Look for what is wrong, and say how to mend it: settings, keys, database, table, logs, disk, clock.
 
     Exit code: 0 all well, 1 something is wrong.

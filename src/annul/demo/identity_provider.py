@@ -12,7 +12,6 @@ import html
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -24,6 +23,7 @@ from joserfc.util import urlsafe_b64encode
 from nacl.signing import SigningKey
 
 from annul.demo.record import FILE
+from annul.home import Home
 from annul.registry.keys import Keys
 from annul.web.door.oidc import BACK, DEMO_CLIENT
 
@@ -56,7 +56,7 @@ class IdentityProvider:
         base_url: address of the doors.
     """
 
-    def __init__(self, home: Path, keys: Keys, base_url: str) -> None:
+    def __init__(self, home: Home, keys: Keys, base_url: str) -> None:
         self._home, self._issuer = home, base_url + PATH
         self._back = base_url + BACK
         seed = hmac.digest(keys.session, b"annul demo identity provider v1", "sha256")

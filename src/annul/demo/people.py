@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from annul.demo.country import KINDS, SCHEME_NAMES, Batch, Country, Persons, SchemeNo
 from annul.demo.families import Families
 from annul.demo.portraits import DISTINCT, portrait
+from annul.home import Home
 from annul.records.document import DocumentFields
 from annul.records.person import Name, Person
 from annul.registry.keys import Keys
@@ -44,7 +44,7 @@ _ISSUER: Final = "civil-registry"
 def load_people(
     conninfo: str,
     keys: Keys,
-    home: Path,
+    home: Home,
     now_us: Clock,
     country: Country,
     holders: int,

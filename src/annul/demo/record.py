@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
+from annul import durable
 from annul.errors import BadInput
+from annul.home import Home
 
 FILE: Final = "demo.json"
 
@@ -42,14 +42,14 @@ class DemoRecord:
     citizens: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, home: Path) -> DemoRecord | None:
+    def read(cls, home: Home) -> DemoRecord | None:
         """Read the file of a home; None when there is none.
 
         Raises:
             BadInput: it is damaged.
         """
         try:
-            value = json.loads((home / FILE).read_text(encoding="utf-8"))
+            value = json.loads(home.demo.read_text(encoding="utf-8"))
             value["attempt"] = value.pop("try", {})
             return cls(**value)
         except FileNotFoundError:
@@ -59,15 +59,8 @@ class DemoRecord:
                 "The demo's file is damaged.", where=FILE, mend="Move the data folder away and start `annul demo`."
             ) from None
 
-    def write(self, home: Path) -> None:
+    def write(self, home: Home) -> None:
         """Write the file aside and rename it into place, mode 0600."""
         value = {name: getattr(self, name) for name in self.__slots__ if name != "attempt"}
         value["try"] = self.attempt
-        aside = home / f"{FILE}.new"
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o600)
-            json.dump(value, file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(descriptor)
-        aside.replace(home / FILE)
+        durable.replace(home.demo, json.dumps(value, indent=1, ensure_ascii=False).encode())

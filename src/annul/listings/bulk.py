@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from annul import durable
 from annul.errors import Corrupt, UnknownVersion
-from annul.listings.manifest import replace_file
 from annul.listings.segment import MEMORY_BYTES, Extent, SegmentInfo, Spill, seal
 from annul.listings.table import Words
 
@@ -256,7 +256,7 @@ class _Work:
             CHECKPOINT_VERSION, self._source, self.place, [(e.offset, e.counts) for e in self._documents.extents],
             [(e.offset, e.counts) for e in self._numbers.extents] if self._numbers is not None else [], self.report,
         )  # fmt: skip
-        replace_file(self._note, msgspec.json.encode(note))
+        durable.replace(self._note, msgspec.json.encode(note))
 
     def finish(self, sealing: Callable[[int, int], None] | None) -> SegmentInfo:
         """Seal the segment and remove what the import needed."""

@@ -6,13 +6,12 @@ One JSON file, replaced by rename. Its first line is the SHA-256 of the rest, in
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import msgspec
 
-from annul.errors import Corrupt, StorageFailed, UnknownVersion
-from annul.listings.table import sync_folder
+from annul import durable
+from annul.errors import Corrupt, UnknownVersion
 from annul.records.codes import Coverage
 
 MANIFEST_FILE = "manifest.json"
@@ -69,25 +68,4 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest, durably."""
     body = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=1)
-    replace_file(folder / MANIFEST_FILE, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-
-
-def replace_file(path: Path, raw: bytes) -> None:
-    """Write a file beside its place, make it durable, rename it into place.
-
-    Raises:
-        StorageFailed: disk full or failing; the old file is as it was.
-    """
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageFailed(
-            f"cannot write: {error.strerror}", where=str(path), mend="Free space, check the disk, and start again."
-        ) from error
+    durable.replace(folder / MANIFEST_FILE, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)

@@ -28,9 +28,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from annul import durable
 from annul.errors import Corrupt, StorageFailed, UnknownVersion
 from annul.listings import native
-from annul.listings.table import BLOCK_SLOTS, PAGE, SLOT_BYTES, Words, address_of, map_file, sync_folder, words_of
+from annul.listings.table import BLOCK_SLOTS, PAGE, SLOT_BYTES, Words, address_of, map_file, words_of
 from annul.listings.values import VALUE_BITS, severity_table
 
 LOAD = 0.85
@@ -454,8 +455,7 @@ def _write(buckets: Iterable[Words], expected: int, path: Path, progress: Progre
             file.seek(0)
             write_all(file, memoryview((head + _CHECK.pack(zlib.crc32(head))).ljust(PAGE, b"\0")), temporary)
             os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        durable.move(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _storage(path, error) from error

@@ -74,15 +74,6 @@ def reserve(descriptor: int, size: int, path: Path) -> None:
         ) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class Table:
     """Map one generation of the table.
 

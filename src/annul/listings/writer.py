@@ -12,12 +12,13 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
+from annul import durable
 from annul.errors import Conflict, Corrupt, StorageFailed
 from annul.listings.control import AS_OF, CLEAN, CONTROL_FILE, MANIFEST, PARTIES, POSITION, TABLE, VIEW, Control, boot_identity
 from annul.listings.listings import open_segment, table_path
-from annul.listings.manifest import SEGMENTS_FOLDER, ActiveSegment, Manifest, read_manifest, replace_file, write_manifest
+from annul.listings.manifest import SEGMENTS_FOLDER, ActiveSegment, Manifest, read_manifest, write_manifest
 from annul.listings.segment import Segment, SegmentInfo
-from annul.listings.table import GROWTH, LOAD_MAX, SLOTS_MIN, Table, Words, sync_folder
+from annul.listings.table import GROWTH, LOAD_MAX, SLOTS_MIN, Table, Words
 from annul.records.codes import Coverage
 
 
@@ -93,7 +94,7 @@ class ListingsWriter:
     def _open(self, folder: Path, boot: bytes, *, fresh: bool) -> None:
         self._folder, self._boot = folder, boot
         try:
-            (folder / SEGMENTS_FOLDER).mkdir(parents=True, exist_ok=True)
+            durable.folder(folder / SEGMENTS_FOLDER)
             self._lock = os.open(folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageFailed(
@@ -259,13 +260,7 @@ class ListingsWriter:
         home = self._folder / SEGMENTS_FOLDER / f"{segment_id}.seg"
         if not home.exists() and file != home:
             Segment(file)
-            try:
-                file.rename(home)
-            except OSError as error:
-                raise StorageFailed(
-                    f"cannot move the segment: {error.strerror}", where=str(file), mend="Build it on the same file system."
-                ) from error
-            sync_folder(home.parent)
+            durable.move(file, home)
         info = Segment(home).info
         active = ActiveSegment(segment_id, home.name, info.count, info.sha256)
         for known in self._manifest.segments:
@@ -315,7 +310,7 @@ class ListingsWriter:
             return
         if generation <= self._manifest.parties_generation:
             raise Conflict("the generation of the parties' snapshot must grow", where="generation")
-        replace_file(self._folder / f"parties-{generation}.bin", snapshot)
+        durable.replace(self._folder / f"parties-{generation}.bin", snapshot)
         self._change(parties_generation=generation, parties_sha256=digest)
 
     def _change(self, **members: Any) -> None:
@@ -332,7 +327,7 @@ class ListingsWriter:
         self._control.sync()
         self._control[CLEAN] = 1
         self._control.sync()
-        sync_folder(self._folder)
+        durable.sync_folder(self._folder)
         os.close(self._lock)
 
     def __enter__(self) -> Self:

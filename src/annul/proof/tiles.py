@@ -16,13 +16,13 @@ Source: https://c2sp.org/tlog-tiles.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from annul.errors import BadInput, Corrupt, NotFound, StorageFailed, TooLarge, VerificationFailed
+from annul import durable
+from annul.errors import BadInput, Corrupt, NotFound, TooLarge, VerificationFailed
 from annul.proof.checkpoint import parse_checkpoint, split_note
 from annul.proof.merkle import (
     EMPTY_ROOT,
@@ -269,14 +269,6 @@ def folder_reader(folder: Path) -> Read:
     return read
 
 
-def _durable_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 class TileWriter:
     """Append entries to a log of tiles in a folder. One writer at a time.
 
@@ -291,8 +283,7 @@ class TileWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        _durable_folder(folder.parent)
+        durable.sync_folder(durable.folder(folder).parent)
         self._read = folder_reader(folder)
         self.sealed_size = 0
         """Number of entries of the checkpoint on the disk."""
@@ -380,21 +371,17 @@ class TileWriter:
         # Bundles before tiles, lower levels first: nothing on the disk speaks of what is not there yet.
         order = sorted(files, key=lambda path: (-1 if path.startswith("tile/entries") else int(path[5]), path))
         touched: set[Path] = set()
-        try:
-            for path in order:
-                folder = (self.folder / path).parent
-                while folder not in touched:
-                    touched.add(folder)
-                    if folder == self.folder:
-                        break
-                    folder = folder.parent
-                (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            for start in range(0, len(order), _FILES_AT_ONCE):
-                _write_durable({self.folder / path: files[path] for path in order[start : start + _FILES_AT_ONCE]})
-            for folder in sorted(touched, reverse=True):
-                _durable_folder(folder)
-        except OSError as error:
-            raise StorageFailed("The log could not be written.", where=str(error.filename or self.folder.name)) from error
+        for path in order:
+            folder = durable.folder((self.folder / path).parent)
+            while folder not in touched:
+                touched.add(folder)
+                if folder == self.folder:
+                    break
+                folder = folder.parent
+        for start in range(0, len(order), _FILES_AT_ONCE):
+            durable.replace_all({self.folder / path: files[path] for path in order[start : start + _FILES_AT_ONCE]})
+        for folder in sorted(touched, reverse=True):
+            durable.sync_folder(folder)
 
     def root(self) -> bytes:
         """Return the root over all entries written."""
@@ -420,11 +407,7 @@ class TileWriter:
         """
         if _checkpoint_of(note) != (self.size, self.root()):
             raise BadInput("The checkpoint is not about what was written.", where=CHECKPOINT)
-        try:
-            _write_durable({self.folder / CHECKPOINT: note})
-            _durable_folder(self.folder)
-        except OSError as error:
-            raise StorageFailed("The checkpoint could not be written.", where=CHECKPOINT) from error
+        durable.replace(self.folder / CHECKPOINT, note)
         old, self.sealed_size = self.sealed_size, self.size
         for level in range(LEVEL_MAX + 1):
             before, now = (old >> (HEIGHT * level)) // WIDTH, (self.size >> (HEIGHT * level)) // WIDTH
@@ -438,28 +421,6 @@ class TileWriter:
 
 _FILES_AT_ONCE = 128
 """Files that are written together and then made durable together: later barriers find their work done by earlier ones."""
-
-
-def _write_durable(files: dict[Path, bytes]) -> None:
-    """Write files next to their places, make them durable, and rename them into place in the order given."""
-    handles = []
-    try:
-        for target, data in files.items():
-            handles.append(os.open(_beside(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-            view = memoryview(data)
-            while view:
-                view = view[os.write(handles[-1], view) :]
-        for handle in handles:
-            os.fsync(handle)
-    finally:
-        for handle in handles:
-            os.close(handle)
-    for target in files:
-        _beside(target).replace(target)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(target.name + ".new")
 
 
 def _checkpoint_of(note: bytes) -> tuple[int, bytes]:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import secrets
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
+from annul import durable
 from annul.errors import Conflict, Corrupt, NotFound, UnknownVersion, UnsafeSettings
+from annul.home import Home
 from annul.proof.checkpoint import Signer
 from annul.records.document import DocumentKeys
 
@@ -25,8 +25,8 @@ VERSION = 1
 SECRET_BYTES = 32
 CHECKSUM_BYTES = 8
 
-SECRET_FILE = Path("keys") / "secret.json"
-PUBLIC_FILE = Path("keys") / "annul.pub"
+SECRET_FILE = "keys/secret.json"  # noqa: S105 - a name, not a secret
+"""How the key file is called in errors; where it is: `Home.secret_keys`."""
 
 RECEIPTS_NAME = "annul/receipts"
 REGISTER_NAME = "annul/register"
@@ -85,7 +85,7 @@ class Keys:
         if epoch != self.epoch:
             raise UnsafeSettings(
                 f"the register's document keys are of epoch {epoch}, those here of {self.epoch}",
-                where=str(SECRET_FILE),
+                where=SECRET_FILE,
                 mend="Restart annul; if that does not help, restore the newest key file.",
             )
 
@@ -106,15 +106,15 @@ class Keys:
         return Signer(CHECKS_NAME, self.checks)
 
 
-def create(home: Path) -> Keys:
+def create(home: Home) -> Keys:
     """Make new keys and write both files; an existing key file is never overwritten.
 
     Raises:
         Conflict: there is a key file already.
     """
-    path = home / SECRET_FILE
+    path = home.secret_keys
     if path.exists():
-        raise Conflict("there is a key file already", where=str(SECRET_FILE))
+        raise Conflict("there is a key file already", where=SECRET_FILE)
     live, test = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
     receipts, register, checks, session, envelope = (secrets.token_bytes(SECRET_BYTES) for _ in _SINGLE)
     keys = Keys((live,), (test,), receipts, register, checks, session, envelope)
@@ -122,7 +122,7 @@ def create(home: Path) -> Keys:
     return keys
 
 
-def load(home: Path) -> Keys:
+def load(home: Home) -> Keys:
     """Read the key file.
 
     Raises:
@@ -131,14 +131,14 @@ def load(home: Path) -> Keys:
         Corrupt: it is damaged; `where` names the spoiled secret.
         UnknownVersion: it was written by a newer annul.
     """
-    path = home / SECRET_FILE
+    path = home.secret_keys
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise NotFound("there is no key file", where=str(SECRET_FILE), mend="Run: annul setup") from None
+        raise NotFound("there is no key file", where=SECRET_FILE, mend="Run: annul setup") from None
     for file in path.parent.glob("*.json"):
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
-            where = str(SECRET_FILE.with_name(file.name))
+            where = f"keys/{file.name}"
             raise UnsafeSettings(
                 "a key file can be read by others than its owner",
                 where=where,
@@ -147,7 +147,7 @@ def load(home: Path) -> Keys:
     return _decode(raw)
 
 
-def load_or_create(home: Path) -> Keys:
+def load_or_create(home: Home) -> Keys:
     """Read the key file, or make it when this home has none yet."""
     try:
         return load(home)
@@ -155,15 +155,14 @@ def load_or_create(home: Path) -> Keys:
         return create(home)
 
 
-def save(home: Path, keys: Keys) -> None:
+def save(home: Home, keys: Keys) -> None:
     """Write both files aside, make them durable and rename them into place.
 
     A crash leaves the old or the new secret file, whole; the public file can be made again from it.
     """
-    folder = (home / SECRET_FILE).parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(home / SECRET_FILE, _encode(keys), 0o600)
-    _write(home / PUBLIC_FILE, "".join(line + "\n" for line in keys.public_lines()).encode(), 0o644)
+    durable.folder(home.keys)
+    durable.replace(home.secret_keys, _encode(keys))
+    durable.replace(home.public_keys, "".join(line + "\n" for line in keys.public_lines()).encode(), mode=0o644)
 
 
 def _named(keys: Keys) -> dict[str, bytes]:
@@ -191,10 +190,10 @@ def _decode(raw: bytes) -> Keys:
     try:
         version = msgspec.json.decode(raw, type=dict[str, object]).get("version")
         if version != VERSION:
-            raise UnknownVersion("the key file is of an unknown version", where=str(SECRET_FILE))
+            raise UnknownVersion("the key file is of an unknown version", where=SECRET_FILE)
         file = msgspec.json.decode(raw, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Corrupt("the key file is damaged: it is not in its form", where=str(SECRET_FILE), mend=mend) from None
+        raise Corrupt("the key file is damaged: it is not in its form", where=SECRET_FILE, mend=mend) from None
     named: dict[str, bytes] = {}
     for name, text in file.secrets.items():
         try:
@@ -214,22 +213,6 @@ def _decode(raw: bytes) -> Keys:
     except KeyError as missing:
         raise Corrupt("the key file lacks a secret", where=f"{SECRET_FILE}: {missing.args[0]}", mend=mend) from None
     if not live or len(live) != len(test):
-        raise Corrupt("the key file lacks document secrets", where=str(SECRET_FILE), mend=mend)
+        raise Corrupt("the key file lacks document secrets", where=SECRET_FILE, mend=mend)
     pending = tuple(named[f"pending/{realm}"] for realm in REALMS if f"pending/{realm}" in named)
     return Keys(live, test, receipts, register, checks, session, envelope, pending)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    aside = path.with_name(path.name + ".new")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -24,7 +24,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from annul import durable
 from annul.errors import MissingPackage, SourceDown, UnsafeSettings
+from annul.home import Home
 
 USER = "annul"
 DATABASE = "annul"
@@ -70,7 +72,7 @@ SETTINGS: Mapping[str, str] = {
 """Server settings given on the command line, which wins over every configuration file."""
 
 
-def run_folder(home: Path) -> Path:
+def run_folder(home: Home) -> Path:
     """Return the folder for Unix sockets of an annul home, made with mode 0700.
 
     It is `<home>/run`, or a short folder of the same user under the system's temporary folder when the path of a socket
@@ -80,11 +82,11 @@ def run_folder(home: Path) -> Path:
         UnsafeSettings: the short folder exists and belongs to somebody else.
     """
     home = home.resolve()
-    folder = home / "run"
+    folder = home.run
     if len(os.fsencode(folder / _SOCKET_NAME)) > SOCKET_PATH_MAX_BYTES:
         digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"annul-{os.geteuid()}-{digest}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.folder(folder)
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), _NOBODY):
         raise UnsafeSettings(
@@ -125,9 +127,9 @@ class Embedded:
         settings: further server settings; `fsync`, `full_page_writes` and `synchronous_commit` cannot be turned off.
     """
 
-    def __init__(self, home: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Home, *, settings: Mapping[str, str] | None = None) -> None:
         self.home = home.resolve()
-        self.folder = self.home / "postgres"
+        self.folder = self.home.postgres
         self.data = self.folder / "data"
         self._settings = {**SETTINGS, **(settings or {})}
         for name in ("fsync", "full_page_writes", "synchronous_commit"):
@@ -168,7 +170,7 @@ class Embedded:
             UnsafeSettings: the data folder was made without checksums or belongs to another version.
         """
         self._stopping.clear()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(self.folder)
         self._take_lock()
         try:
             self._make_cluster()
@@ -231,9 +233,9 @@ class Embedded:
         shutil.rmtree(unfinished, ignore_errors=True)
         password = secrets.token_urlsafe(32)
         passfile = self.folder / "passfile"
-        _write_private(passfile, f"*:*:*:{USER}:{password}\n")
+        durable.replace(passfile, f"*:*:*:{USER}:{password}\n".encode())
         pwfile = self.folder / "password.new"
-        _write_private(pwfile, password + "\n")
+        durable.replace(pwfile, f"{password}\n".encode())
         command = [
             str(binaries() / "initdb"),
             "-D",
@@ -440,11 +442,3 @@ def _environment() -> dict[str, str]:
     """Return the environment without PG* variables, which would steer the tools elsewhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -24,6 +24,7 @@ from annul.errors import (
     TimedOut,
     TooLarge,
 )
+from annul.home import Home
 from annul.listings import pack, pack_many, pack_unlock
 from annul.listings.values import COMPROMISED, DISPUTED, NUMBER, WHOLE_LIFE
 from annul.proof.receipt import (
@@ -329,7 +330,7 @@ def test_assembled_bytes_are_the_documented_answer(tmp_path_factory: pytest.Temp
             verified = verify(answer.receipt, desk.verifier)
             verify_document(verified, bytes.fromhex(answer.opening), canonical(parsed(asked.document)))
 
-    world(tmp_path_factory.mktemp("answers"), story)
+    world(Home(tmp_path_factory.mktemp("answers")), story)
 
 
 def told(answer: Answer) -> Answer:

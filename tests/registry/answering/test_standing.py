@@ -12,7 +12,7 @@ from annul.listings import Listings
 from annul.proof.checkpoint import sign_checkpoint
 from annul.records.document import block
 from annul.registry import keys as key_file
-from annul.registry.answering.standing import BEHIND_FILE, CHECKPOINT_FILE, mark_behind, stands
+from annul.registry.answering.standing import mark_behind, stands
 from annul.registry.keys import REGISTER_NAME
 from annul.registry.loops import rotation
 from tests.registry.world import POLICE, START_US, STRONG, World, passport
@@ -22,7 +22,7 @@ LOST = passport("P00000001")
 
 def sealed(world: World, size: int) -> None:
     """Leave a checkpoint of the register log, signed with the register's key."""
-    path = world.home / CHECKPOINT_FILE
+    path = world.home.log("register") / "checkpoint"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(sign_checkpoint(REGISTER_NAME, size, bytes(32), world.keys.register_signer()))
 
@@ -54,7 +54,7 @@ def test_what_was_written_without_the_follower_is_waited_for(stopped: World) -> 
     mark_behind(stopped.home)
     assert not stands(stopped.home, stopped.keys)
     stopped.follower.turn()
-    assert not (stopped.home / BEHIND_FILE).exists()
+    assert not stopped.home.behind.exists()
     assert stands(stopped.home, stopped.keys)
     stopped.close()
 

@@ -220,7 +220,7 @@ def test_the_supervisor_finds_it_in_the_log(world: World) -> None:
     for number in street(NEIGHBOURS_STOP):
         walker.asked(number, NOW_US)
     raise_alarm(world.home, walker, NOW_US)
-    (world.home / walk.ALARM_FOLDER / "0.json").write_bytes(b"{")
+    (world.home.alarms / "0.json").write_bytes(b"{")
     world.follow()
     asyncio.run(world.follower._enter_alarms())
     with psycopg.connect(world.conninfo) as db:

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from annul.errors import AnnulError, Corrupt, UnsafeSettings
+from annul.home import Home
 from annul.listings import Listings
 from annul.proof.checkpoint import sign_checkpoint
 from annul.records.codes import Coverage
 from annul.records.document import block, number_block
 from annul.records.status import Event
-from annul.registry.answering.standing import CHECKPOINT_FILE
 from annul.registry.keys import REGISTER_NAME
 from annul.registry.loops.follower import Follower
 from annul.registry.parties.parties import Agreement, Parties
@@ -101,7 +101,7 @@ async def act_on(world: World, action: str, number: int) -> None:
 @example(actions=[("issue", 0), ("lost", 1), ("stolen", 1)])
 def test_following_and_rebuilding_give_the_same_table(make_database, tmp_path_factory, actions) -> None:  # type: ignore[no-untyped-def]
     """Entry by entry or from all rows at once: the table is the same after any history, whether cards were issued or not."""
-    world = World(make_database(), tmp_path_factory.mktemp("home"))
+    world = World(make_database(), Home(tmp_path_factory.mktemp("home")))
     world.follow()
 
     async def go() -> None:
@@ -163,7 +163,7 @@ def test_a_register_that_was_set_back_is_refused(world: World) -> None:
 def test_a_register_behind_its_sealed_checkpoint_is_refused(world: World) -> None:
     """Listings deleted, database set back: the sealed log still knows how long the register was."""
     note = sign_checkpoint(REGISTER_NAME, 5, bytes(32), world.keys.register_signer())
-    path = world.home / CHECKPOINT_FILE
+    path = world.home.log("register") / "checkpoint"
     path.parent.mkdir(parents=True)
     path.write_bytes(note)
     with pytest.raises(UnsafeSettings, match="sealed"):

@@ -194,11 +194,11 @@ def test_a_password_never_goes_in_the_clear(mailbox: tuple[Mailbox, str]) -> Non
 
 _SENDER = """
 import sys, threading
-from pathlib import Path
+from annul.home import Home
 from annul.registry.loops.herald import run
 from annul.settings import Settings
 home, database, mail = sys.argv[1:]
-settings = Settings(home=Path(home), database_url=database, notices_mail=mail, notices_sender="register@annul.test")
+settings = Settings(home=Home(home), database_url=database, notices_mail=mail, notices_sender="register@annul.test")
 run(settings, threading.Event())
 """
 

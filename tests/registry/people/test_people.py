@@ -17,7 +17,7 @@ from annul.records.status import Proof
 from annul.registry import keys as key_file
 from annul.registry.loops.rotation import rotate
 from annul.registry.people.rows import read_all, rewrap
-from annul.registry.people.vault import KEYSET_FILE, Vault, digest
+from annul.registry.people.vault import Vault, digest
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.store import Fresh, connect
 from tests.registry.people.town import BORN, REGISTRAR, WANG, Town, person, phone
@@ -301,7 +301,7 @@ def test_a_record_opens_only_with_its_own_key_at_its_own_place(town: Town) -> No
         )
     with pytest.raises(Corrupt):
         asyncio.run(town.people.find(REGISTRAR, WANG, case="c"))
-    (town.home / KEYSET_FILE).chmod(0o644)
+    town.home.person_keys.chmod(0o644)
     with pytest.raises(Exception, match="can be read by others"):
         Vault(town.home).new_key(1)
 

@@ -11,7 +11,7 @@ from annul.listings import Listings
 from annul.records.document import DocumentFields, parse_document
 from annul.records.names import holder_block, name_block, normal_forms
 from annul.records.person import Contact, Name, Person
-from annul.registry.people import PEOPLE_FOLDER, PHOTO
+from annul.registry.people import PHOTO
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
@@ -49,7 +49,7 @@ class Town(World):
         fields = DocumentFields(**({"scheme": "cn-resident", "number": number} | document))
         holder = holder_block(parse_document(fields))
         blocks = holder + b"".join(name_block(holder, form) for form in normal_forms(name))
-        known, *names = Listings(self.home / PEOPLE_FOLDER).lookup(self.keys.documents(realm).blind(blocks)).tolist()
+        known, *names = Listings(self.home.people).lookup(self.keys.documents(realm).blind(blocks)).tolist()
         if not known:
             return "M3"
         return ("M0" if known & PHOTO else "M1") if any(names) else "M2"

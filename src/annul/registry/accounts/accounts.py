@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from annul.errors import BadInput, Corrupt, NotFound
+from annul.home import Home
 from annul.proof.merkle import inclusion_path, leaf_hash
 from annul.proof.receipt import FLAG_TEST_REALM, from_json, parse_leaf, parse_statement, receipt_json
 from annul.records.codes import (
@@ -234,9 +235,9 @@ class Accounts:
         now_us: microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, home: Path, keys: Keys, now_us: Clock) -> None:
+    def __init__(self, connections: Connections, home: Home, keys: Keys, now_us: Clock) -> None:
         self._connections = connections
-        self._checks = home / "checks"
+        self._checks = home.checks
         self._keys = keys
         self._now_us = now_us
 

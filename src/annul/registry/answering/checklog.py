@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from annul import durable
 from annul.errors import Conflict, Corrupt, StorageFailed
 from annul.proof.receipt import LEAF_BYTES, STATEMENT_BYTES, Statement, parse_statement, statement_hash
 
@@ -282,7 +283,7 @@ class CheckLog:
     ) -> None:
         self.folder = worker_folder(checks, worker)
         self.worker = worker
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        durable.folder(self.folder)
         self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -350,7 +351,7 @@ class CheckLog:
             self._file = None
         self._size = 0
         file = self._file = self._open_file(self.folder / f"{first:016d}.log")
-        _sync_folder(self.folder)
+        durable.sync_folder(self.folder)
         return file
 
     def _roll_back(self) -> None:
@@ -389,7 +390,7 @@ class CheckLog:
                 self._size = last.end
                 self._file = self._open_file(last.file)
                 self._file.sync()
-            _sync_folder(self.folder)
+            durable.sync_folder(self.folder)
         except OSError as error:
             raise StorageFailed(
                 f"The check log could not be opened: {error.strerror}.", where=f"checks/{self.folder.name}"
@@ -433,14 +434,6 @@ def _set_aside(file: Path, size: int) -> None:
         os.truncate(file, size)
     else:
         file.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class _Mark:

@@ -6,7 +6,7 @@ Questions that wait form a window. A window is answered as one: one blinding of 
 one signature, one write barrier. It closes when the previous one is durable, after `window_ms_max` at the latest; the next one
 fills meanwhile. No answer leaves before its window is durable: when writing fails, nobody of the window is answered.
 
-    checks = Checks(listings, {"live": ..., "test": ...}, CheckLog(home / "checks", 0), signer, quota)
+    checks = Checks(listings, {"live": ..., "test": ...}, CheckLog(home.checks, 0), signer, quota)
     answered = await checks.ask(principal, question)
     answered.body      # JSON bytes, as they leave
     answered.answer    # records.check.Answer

@@ -18,6 +18,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from annul import durable
 from annul.errors import OverQuota, UnknownVersion
 from annul.times import DAY_S, SECOND_US
 
@@ -163,7 +164,7 @@ class Quota:
     def __init__(self, file: Path, worker: int) -> None:
         if not 0 <= worker < WORKERS_MAX:
             raise ValueError(f"worker must be 0..{WORKERS_MAX - 1}")
-        file.parent.mkdir(parents=True, exist_ok=True)
+        durable.folder(file.parent)
         self._fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
         self._worker = worker
         size = _HEADER_BYTES + ROWS * _ROW_BYTES

@@ -15,47 +15,40 @@ Else a worker waits for the follower, which looks at the register itself.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Final
 
+from annul import durable
 from annul.errors import AnnulError, Corrupt
+from annul.home import Home
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import open_checkpoint
 from annul.registry.keys import REGISTER_NAME, Keys
-from annul.registry.people import PEOPLE_FOLDER
 
-LISTINGS_FOLDER: Final = "listings"
-BEHIND_FILE: Final = Path(LISTINGS_FOLDER) / "behind"
-CHECKPOINT_FILE: Final = Path("log") / "register" / "checkpoint"
+CHECKPOINT: Final = "log/register/checkpoint"
+"""How the checkpoint of the register is called in errors."""
 
 
-def mark_behind(home: Path) -> None:
+def mark_behind(home: Home) -> None:
     """Note, durably, that from now on the register may be written without the follower."""
-    folder = home / LISTINGS_FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (home / BEHIND_FILE).touch()
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    folder = durable.folder(home.listings)
+    home.behind.touch()
+    durable.sync_folder(folder)
 
 
-def caught_up(home: Path) -> None:
+def caught_up(home: Home) -> None:
     """Take the note away: the follower lives, and the table has everything the register has."""
-    file = home / BEHIND_FILE
+    file = home.behind
     if file.exists():
         file.unlink()
 
 
-def sealed_size(home: Path, keys: Keys) -> int:
+def sealed_size(home: Home, keys: Keys) -> int:
     """Return how many entries of the register log are sealed; 0 before the first checkpoint.
 
     Raises:
         Corrupt: the checkpoint is damaged, or was signed with the key of another key file.
     """
-    file = home / CHECKPOINT_FILE
+    file = home.log("register") / "checkpoint"
     if not file.exists():
         return 0
     try:
@@ -63,20 +56,20 @@ def sealed_size(home: Path, keys: Keys) -> int:
     except AnnulError as error:
         raise Corrupt(
             "the checkpoint of the register log is damaged, or of another key file",
-            where=str(CHECKPOINT_FILE),
+            where=CHECKPOINT,
             mend="Restore it, or the key file, from its copy. Never delete it: it says how far the register was.",
         ) from error
 
 
-def stands(home: Path, keys: Keys) -> bool:
+def stands(home: Home, keys: Keys) -> bool:
     """Tell whether the table has everything that was acknowledged.
 
     Raises:
         SourceDown: there is no table yet.
         Corrupt: it cannot be trusted, or the log was sealed with the key of another key file.
     """
-    if keys.pending or (home / BEHIND_FILE).exists():
+    if keys.pending or home.behind.exists():
         return False
-    listings = Listings(home / LISTINGS_FOLDER)
-    Listings(home / PEOPLE_FOLDER)  # written before the listings say that they have an entry
+    listings = Listings(home.listings)
+    Listings(home.people)  # written before the listings say that they have an entry
     return bool(listings.as_of_us) and listings.key_epoch == keys.epoch and listings.position >= sealed_size(home, keys)

@@ -26,10 +26,11 @@ from typing import Final
 
 import msgspec
 
+from annul import durable
 from annul.errors import OverQuota
+from annul.home import Home
 from annul.times import DAY_US, SECOND_US
 
-ALARM_FOLDER: Final = Path("run") / "alarms"
 HALF_LIFE_US: Final = 600_000_000
 """Time after which a count is worth half: a busy hour passes, a night of guessing does not."""
 MISSES_SLOW: Final = 40.0
@@ -190,19 +191,15 @@ class Alarm(msgspec.Struct, frozen=True):
     at_us: int
 
 
-def raise_alarm(home: Path, walker: Walker, now_us: int) -> None:
+def raise_alarm(home: Home, walker: Walker, now_us: int) -> None:
     """Leave an alarm for the follower, which enters it in the register log; the check path has no database."""
-    folder = home / ALARM_FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = f"{now_us}-{secrets.token_hex(4)}"
-    aside = folder / f"{name}.part"
-    aside.write_bytes(msgspec.json.encode(Alarm(walker.party, walker.pace.name, walker.why, now_us)))
-    aside.rename(folder / f"{name}.json")
+    file = durable.folder(home.alarms) / f"{now_us}-{secrets.token_hex(4)}.json"
+    durable.replace_lossy(file, msgspec.json.encode(Alarm(walker.party, walker.pace.name, walker.why, now_us)))
 
 
-def alarms(home: Path) -> Iterator[tuple[Path, Alarm]]:
+def alarms(home: Home) -> Iterator[tuple[Path, Alarm]]:
     """Yield the alarms that wait, oldest first; the caller removes each once it is entered."""
-    for path in sorted((home / ALARM_FOLDER).glob("*.json")):
+    for path in sorted(home.alarms.glob("*.json")):
         try:
             yield path, msgspec.json.decode(path.read_bytes(), type=Alarm)
         except msgspec.DecodeError:  # the machine was stopped while it was written

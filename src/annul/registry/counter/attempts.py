@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from annul import durable
 from annul.errors import UnknownVersion
 from annul.likeness.comparison import FORGET_S, Attempts, Result, begin, end
 
@@ -47,7 +48,7 @@ class AttemptFile:
     """
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        durable.folder(file.parent)
         self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = _HEADER.size + SLOTS * _SLOT.size
         with self._locked():

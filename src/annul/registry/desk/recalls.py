@@ -19,12 +19,12 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
 from annul.errors import BadInput, NotFound
+from annul.home import Home
 from annul.proof.checkpoint import sign_note
 from annul.records.codes import Outcome, Realm, StatusCode
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
@@ -140,7 +140,7 @@ class Recalls:
         connections: Connections,
         keys: Keys,
         now_us: Clock,
-        home: Path,
+        home: Home,
         *,
         disclosure_days: int = DISCLOSURE_DAYS,
     ) -> None:

@@ -15,12 +15,12 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
 from annul.errors import BadInput, Forbidden, NotFound, TooLarge
+from annul.home import Home
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document, person_block
 from annul.records.entry import EntryKind, decode
 from annul.records.names import check_name, normal_forms, search_block
@@ -184,7 +184,7 @@ class Searches:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, vault: Vault, home: Path, now_us: Clock) -> None:
+    def __init__(self, connections: Connections, keys: Keys, vault: Vault, home: Home, now_us: Clock) -> None:
         self._connections, self._keys, self._vault, self._now_us = connections, keys, vault, now_us
         self._segments = Segments(home)
         self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}

@@ -23,6 +23,7 @@ from psycopg.rows import TupleRow
 
 from annul import logs
 from annul.errors import AnnulError, Corrupt, SourceDown, UnsafeSettings
+from annul.home import Home
 from annul.listings import Listings, ListingsWriter
 from annul.records.codes import Coverage
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
@@ -38,7 +39,6 @@ from annul.registry.postgres import Embedded, run_folder
 from annul.registry.writing.act import KEPT_S
 from annul.registry.writing.effect import FOLLOWER_SOCKET
 from annul.registry.writing.register import Register
-from annul.registry.writing.segments import SEGMENT_FOLDER
 from annul.registry.writing.slots import all_slots, packed, slots_of
 from annul.registry.writing.store import Fresh, connect, writing
 from annul.settings import Settings
@@ -83,10 +83,10 @@ class Follower:
     """
 
     def __init__(
-        self, conninfo: str, home: Path, keys: Keys, now_us: Clock, *, provisional_us: int = 72 * 3_600_000_000
+        self, conninfo: str, home: Home, keys: Keys, now_us: Clock, *, provisional_us: int = 72 * 3_600_000_000
     ) -> None:
         self._conninfo, self._home, self._keys, self._now_us = conninfo, home, keys, now_us
-        self._folder = home / "listings"
+        self._folder = home.listings
         self._provisional_us = provisional_us
         self._db: psycopg.Connection[TupleRow] | None = None
         self._writer: ListingsWriter | None = None
@@ -247,7 +247,7 @@ class Follower:
         """Return the segments in force: id -> (file, digest). The id is the file's name, which a rotation changes."""
         assert self._db is not None
         rows = self._db.execute("SELECT file, sha256 FROM bulk WHERE state = 'in_force' ORDER BY position").fetchall()
-        return {Path(file).stem: (self._home / SEGMENT_FOLDER / file, bytes(sha256).hex()) for file, sha256 in rows}
+        return {Path(file).stem: (self._home.segments / file, bytes(sha256).hex()) for file, sha256 in rows}
 
     def _activate(self, segment_id: str, path: Path, sha256: str) -> None:
         assert self._writer is not None
@@ -302,7 +302,7 @@ class Follower:
         if sealed > length:
             raise UnsafeSettings(
                 f"the register has {length} entries, but {sealed} are sealed",
-                where=str(standing.CHECKPOINT_FILE),
+                where=standing.CHECKPOINT,
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )
 
@@ -356,7 +356,7 @@ class Follower:
         """Remove segments that no bulk event names: of imports cut off before their event, of epochs gone by."""
         assert self._db is not None
         named = {file for (file,) in self._db.execute("SELECT file FROM bulk WHERE state <> 'discarded'").fetchall()}
-        for path in (self._home / SEGMENT_FOLDER).glob("*.seg"):
+        for path in self._home.segments.glob("*.seg"):
             if path.name not in named and time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
                 path.unlink(missing_ok=True)
 

@@ -21,12 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
+from annul import durable
 from annul.errors import Conflict, UnsafeSettings
+from annul.home import Home
 from annul.listings.segment import SegmentInfo, rekey
 from annul.records.codes import Realm
 from annul.records.document import DocumentKeys
@@ -34,7 +35,6 @@ from annul.records.entry import BulkBody, Entry, EntryKind, RotationBody, encode
 from annul.registry import keys as key_file
 from annul.registry.keys import SECRET_BYTES, Keys
 from annul.registry.people.rows import rekey as rekey_people
-from annul.registry.writing.segments import SEGMENT_FOLDER
 from annul.registry.writing.store import REALM_CODES, connect, down
 from annul.times import Clock
 
@@ -42,7 +42,7 @@ CHUNK: Final = 100_000
 Progress = Callable[[int, int], None]
 
 
-def settle(conninfo: str, home: Path) -> Keys:
+def settle(conninfo: str, home: Home) -> Keys:
     """Finish a rotation that was interrupted after its transaction; return the keys in force.
 
     Raises:
@@ -57,13 +57,13 @@ def settle(conninfo: str, home: Path) -> Keys:
     if epoch != keys.epoch:
         raise UnsafeSettings(
             f"the register's document keys are of epoch {epoch}, the key file's of {keys.epoch}",
-            where=str(key_file.SECRET_FILE),
+            where=key_file.SECRET_FILE,
             mend="Restore the newest key file.",
         )
     return keys
 
 
-def rotate(conninfo: str, home: Path, now_us: Clock, *, author: str = "operator", progress: Progress | None = None) -> Keys:
+def rotate(conninfo: str, home: Home, now_us: Clock, *, author: str = "operator", progress: Progress | None = None) -> Keys:
     """Rotate the document keys of both realms; return the new keys.
 
     Args:
@@ -100,14 +100,14 @@ def _following(keys: Keys, realm: int) -> DocumentKeys:
     return DocumentKeys((*(keys.test if realm else keys.live), keys.pending[realm]))
 
 
-def _renew_segments(db: psycopg.Connection[Any], home: Path, keys: Keys) -> dict[str, SegmentInfo]:
+def _renew_segments(db: psycopg.Connection[Any], home: Home, keys: Keys) -> dict[str, SegmentInfo]:
     """Write the segments of all bulk events under keys of the next epoch; return them by event."""
     renewed = {}
     rows = db.execute("SELECT id, realm, file FROM bulk WHERE state <> 'discarded' ORDER BY id").fetchall()
     for bulk_id, realm, file in rows:
         following = _following(keys, realm)
-        target = home / SEGMENT_FOLDER / f"{bulk_id}-{following.epoch}.seg"
-        renewed[bulk_id] = rekey(home / SEGMENT_FOLDER / file, target, partial(following.advance, from_epoch=keys.epoch))
+        target = home.segments / f"{bulk_id}-{following.epoch}.seg"
+        renewed[bulk_id] = rekey(home.segments / file, target, partial(following.advance, from_epoch=keys.epoch))
     return renewed
 
 
@@ -196,10 +196,10 @@ def _advanced(keys: DocumentKeys, epoch: int, rows: list[tuple[Any, ...]]) -> It
 
 
 @contextmanager
-def _stopped(home: Path) -> Iterator[None]:
+def _stopped(home: Home) -> Iterator[None]:
     """Hold the lock of the listings' writer: while the follower runs, keys are not rotated."""
-    (home / "listings").mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(home / "listings" / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    durable.folder(home.listings)
+    lock = os.open(home.writer_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -28,8 +28,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psycopg
 
-from annul import logs, metrics
+from annul import durable, logs, metrics
 from annul.errors import AnnulError, BadInput, Corrupt, NotFound, SourceDown, StorageFailed, VerificationFailed
+from annul.home import Home
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import Checkpoint, Signer, Verifier, open_checkpoint, sign_checkpoint
 from annul.proof.receipt import (
@@ -65,19 +66,19 @@ LOGS: Final = ("register", "checks")
 _log = logs.get("sealer")
 
 
-def log_folder(home: Path, log: str) -> Path:
+def log_folder(home: Home, log: str) -> Path:
     """Return the folder of a sealed log, "register" or "checks"."""
     if log not in LOGS:
         raise NotFound(f"There is no log of this name; there are {' and '.join(LOGS)}.")
-    return home / "log" / log
+    return home.log(log)
 
 
 class _Log:
     """One sealed log: tiles and the signed checkpoint."""
 
-    def __init__(self, home: Path, name: str, signer: Signer) -> None:
+    def __init__(self, home: Home, name: str, signer: Signer) -> None:
         folder = log_folder(home, name)
-        folder.mkdir(parents=True, exist_ok=True)
+        durable.folder(folder)
         self.name = name
         self.signer = signer
         self.tiles = TileWriter(folder)
@@ -103,7 +104,7 @@ class _Log:
 class RegisterSealer:
     """Seal the register log: position n is entry n - 1."""
 
-    def __init__(self, home: Path, signer: Signer) -> None:
+    def __init__(self, home: Home, signer: Signer) -> None:
         self._sealed = _Log(home, "register", signer)
 
     def step(self, db: psycopg.Connection[Any], *, fresh: bool = False) -> int:
@@ -176,9 +177,9 @@ class CheckSealer:
         receipts: verifies the windows.
     """
 
-    def __init__(self, home: Path, signer: Signer, receipts: Verifier) -> None:
-        self._checks = home / "checks"
-        self._file = home / "log" / "checks.cursor"
+    def __init__(self, home: Home, signer: Signer, receipts: Verifier) -> None:
+        self._checks = home.checks
+        self._file = home.sealed_cursor
         self._sealed = _Log(home, "checks", signer)
         self._receipts = receipts
         self._broken: dict[int, Corrupt] = {}
@@ -250,9 +251,7 @@ class CheckSealer:
 
     def _save(self) -> None:
         kept = _Cursor(1, self._sealed.tiles.size, {str(worker): place for worker, place in self._places.items()})
-        beside = self._file.with_suffix(".new")
-        beside.write_bytes(msgspec.msgpack.encode(kept))
-        beside.replace(self._file)
+        durable.replace_lossy(self._file, msgspec.msgpack.encode(kept))
 
 
 def hold_window(record: WindowRecord, worker: int, previous: bytes, receipts: Verifier) -> Statement:
@@ -283,7 +282,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     keys = key_file.load(settings.home)
     checks = CheckSealer(settings.home, keys.check_signer(), keys.receipt_signer().verifier)
     register = RegisterSealer(settings.home, keys.register_signer())
-    indexer = Indexer(settings.home / "checks", settle_shown)
+    indexer = Indexer(settings.home.checks, settle_shown)
     database = _Database(settings.database_url)
     faults = Faults(settings.home)
     scrubber = Scrubber(settings.home)
@@ -318,8 +317,8 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
 class Scrubber:
     """Read through everything look-ups read, a slice at a time, again and again."""
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / "listings"
+    def __init__(self, home: Home) -> None:
+        self._folder = home.listings
         self._listings: Listings | None = None
 
     def step(self) -> int:
@@ -346,9 +345,9 @@ class Faults:
     stands until the process starts again, one of the listings until they were read through without fault.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._file = home / "run" / "corrupt.json"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, home: Home) -> None:
+        self._file = home.corrupt
+        durable.folder(self._file.parent)
         self._told: dict[str, str] = {}
         self._corrupt: dict[str, dict[str, str]] = {}
         self._write()
@@ -378,12 +377,10 @@ class Faults:
         metrics.CORRUPT.set(len(self._corrupt))
         try:
             if self._corrupt:
-                beside = self._file.with_suffix(".new")
-                beside.write_bytes(msgspec.json.encode(self._corrupt))
-                beside.replace(self._file)
+                durable.replace_lossy(self._file, msgspec.json.encode(self._corrupt))
             else:
                 self._file.unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, StorageFailed) as error:
             _log.error("the list of faults could not be written", error=type(error).__name__)
 
 
@@ -431,7 +428,7 @@ class Progress(NamedTuple):
     total: int
 
 
-def verify_logs(home: Path, verifiers: Sequence[Verifier], db: psycopg.Connection[Any] | None = None) -> Iterator[Progress]:
+def verify_logs(home: Home, verifiers: Sequence[Verifier], db: psycopg.Connection[Any] | None = None) -> Iterator[Progress]:
     """Re-read everything: checkpoints, tiles, entries, every window of every worker, and the register's rows.
 
     Args:
@@ -465,19 +462,19 @@ def verify_logs(home: Path, verifiers: Sequence[Verifier], db: psycopg.Connectio
         yield from _verify_register(home, sizes["register"], db)
 
 
-def _verify_windows(home: Path, size: int, verifiers: Sequence[Verifier]) -> Iterator[Progress]:
+def _verify_windows(home: Home, size: int, verifiers: Sequence[Verifier]) -> Iterator[Progress]:
     """Compare the workers' files with the sealed log, side by side; later windows must continue them.
 
     The sealed log has the windows of all workers, each worker's in order, so one window of each file is held at a time.
     """
     receipts = _key("annul/receipts", verifiers)
-    files = {worker: _verified_windows(home, worker, receipts) for worker in workers(home / "checks")}
+    files = {worker: _verified_windows(home, worker, receipts) for worker in workers(home.checks)}
     done = 0
     for entry in TileReader(folder_reader(log_folder(home, "checks")), size).entries():
         stated = parse_statement(entry[:STATEMENT_BYTES])
         record = next(files.get(stated.worker, iter(())), None)
         if record is None:
-            folder = worker_folder(home / "checks", stated.worker).name
+            folder = worker_folder(home.checks, stated.worker).name
             raise Corrupt(f"Window {stated.window} was sealed but is not in the check log.", where=f"checks/{folder}")
         if entry != record.statement + record.signature:
             raise Corrupt(f"Window {stated.window} is not the one that was sealed.", where=record.place)
@@ -492,10 +489,10 @@ def _verify_windows(home: Path, size: int, verifiers: Sequence[Verifier]) -> Ite
     yield Progress("windows", done, done)
 
 
-def _verified_windows(home: Path, worker: int, receipts: Verifier) -> Iterator[WindowRecord]:
+def _verified_windows(home: Home, worker: int, receipts: Verifier) -> Iterator[WindowRecord]:
     """Read the windows of a worker; each must hold and continue the one before."""
     previous = NO_WINDOW
-    for record in read_windows(worker_folder(home / "checks", worker), durable_only=False):
+    for record in read_windows(worker_folder(home.checks, worker), durable_only=False):
         stated = hold_window(record, worker, previous, receipts)
         previous = statement_hash(record.statement)
         try:
@@ -506,7 +503,7 @@ def _verified_windows(home: Path, worker: int, receipts: Verifier) -> Iterator[W
         yield record
 
 
-def _verify_register(home: Path, size: int, db: psycopg.Connection[Any]) -> Iterator[Progress]:
+def _verify_register(home: Home, size: int, db: psycopg.Connection[Any]) -> Iterator[Progress]:
     """Compare the register's rows with the sealed entries; rows behind them must be dense and readable."""
     hold_not_rolled_back(db, size)
     sealed = TileReader(folder_reader(log_folder(home, "register")), size).entries()
@@ -527,7 +524,7 @@ def _verify_register(home: Path, size: int, db: psycopg.Connection[Any]) -> Iter
     yield Progress("register rows", place, place)
 
 
-def prove(home: Path, log: str, index: int, verifiers: Sequence[Verifier]) -> bytes:
+def prove(home: Home, log: str, index: int, verifiers: Sequence[Verifier]) -> bytes:
     """Return a proof that an entry is in a sealed log: entry, path and signed checkpoint as text.
 
     Args:
@@ -552,7 +549,7 @@ def prove(home: Path, log: str, index: int, verifiers: Sequence[Verifier]) -> by
     return "\n".join([*lines, "", ""]).encode() + (folder / CHECKPOINT).read_bytes()
 
 
-def _checkpoint(home: Path, log: str, verifiers: Sequence[Verifier]) -> Checkpoint:
+def _checkpoint(home: Home, log: str, verifiers: Sequence[Verifier]) -> Checkpoint:
     try:
         note = folder_reader(log_folder(home, log))(CHECKPOINT)
     except NotFound:

@@ -18,7 +18,6 @@ from typing import Final
 
 from annul.listings.values import FLAGS_SHIFT
 
-PEOPLE_FOLDER: Final = "people"
 """Folder of the table of names under the data folder."""
 KNOWN: Final = 1
 """Value of a number that belongs to a person."""

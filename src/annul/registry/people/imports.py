@@ -23,6 +23,7 @@ import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import BadInput, Conflict, NotFound
+from annul.home import Home
 from annul.listings.bulk import Cause, ReadReport
 from annul.records.document import DocumentKeys
 from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
@@ -125,7 +126,7 @@ class PersonImports:
         connections: Connections,
         keys: Keys,
         vault: Vault,
-        home: Path,
+        home: Home,
         now_us: Clock,
         *,
         limit: int = LIMIT,

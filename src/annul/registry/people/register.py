@@ -10,12 +10,12 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from annul.errors import Conflict, NotFound, TransitionRefused
+from annul.home import Home
 from annul.records.document import Document, DocumentKeys, person_block
 from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.names import check_name, same
@@ -112,7 +112,7 @@ class People:
         listings: Effective | None,
         now_us: Clock,
         *,
-        home: Path,
+        home: Home,
         death_delay_us: int = DEATH_DELAY_US,
         acknowledge_s: float = ACKNOWLEDGE_S,
     ) -> None:

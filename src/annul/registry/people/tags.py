@@ -8,7 +8,6 @@ The follower is the one writer. What it holds can be made anew from the register
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,10 +17,11 @@ from psycopg.rows import TupleRow
 
 from annul import logs
 from annul.errors import Corrupt
+from annul.home import Home
 from annul.listings import ListingsWriter
 from annul.records.entry import Entry, EntryKind
 from annul.records.person import PersonBody
-from annul.registry.people import KNOWN, NAME, PEOPLE_FOLDER, PHOTO
+from annul.registry.people import KNOWN, NAME, PHOTO
 from annul.registry.people.rows import IN_FORCE
 
 CHUNK: Final = 20_000
@@ -40,8 +40,8 @@ class NameTable:
         home: data folder.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / PEOPLE_FOLDER
+    def __init__(self, home: Home) -> None:
+        self._folder = home.people
         self._writer: ListingsWriter | None = None
         self._taken: dict[str, int] = {}
 

@@ -14,16 +14,16 @@ import json
 import os
 import secrets
 import stat
-from pathlib import Path
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from annul import durable
 from annul.errors import AnnulError, Corrupt, NotFound, UnknownVersion, UnsafeSettings
-from annul.listings.table import sync_folder
+from annul.home import Home
 
-KEYSET_FILE: Final = Path("keys") / "people.json"
+KEYSET_FILE: Final = "keys/people.json"
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 """Nonce of AES-GCM. Source: NIST SP 800-38D, section 5.2.1.1."""
@@ -62,8 +62,8 @@ class Vault:
         Corrupt: it is damaged.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / KEYSET_FILE
+    def __init__(self, home: Home) -> None:
+        self._path = home.person_keys
         self._primitive: Any = None
 
     def warm(self) -> None:
@@ -108,7 +108,7 @@ class Vault:
             if fresh["primaryKeyId"] not in {key["keyId"] for key in keyset["key"]}:
                 break
         merged = {"primaryKeyId": fresh["primaryKeyId"], "key": [*keyset["key"], *fresh["key"]]}
-        self._write(json.dumps(merged, indent=1))
+        durable.replace(self._path, json.dumps(merged, indent=1).encode())
         self._primitive = None
 
     def is_current(self, wrapped: bytes) -> bool:
@@ -124,14 +124,14 @@ class Vault:
 
             aead.register()
             if not self._path.exists():
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._write(_new_keyset(), exclusive=True)
+                durable.folder(self._path.parent)
+                durable.create(self._path, _new_keyset().encode())
             try:
                 handle = tink.json_proto_keyset_format.parse(self._read(), secret_key_access.TOKEN)
                 self._primitive = handle.primitive(aead.Aead)
             except tink.TinkError:
                 raise Corrupt(
-                    "the master key set is damaged", where=str(KEYSET_FILE), mend="Restore the file from its backup."
+                    "the master key set is damaged", where=KEYSET_FILE, mend="Restore the file from its backup."
                 ) from None
         return self._primitive
 
@@ -139,31 +139,15 @@ class Vault:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NotFound("there is no master key set", where=str(KEYSET_FILE), mend="Restore it from its backup.") from None
+            raise NotFound("there is no master key set", where=KEYSET_FILE, mend="Restore it from its backup.") from None
         with os.fdopen(descriptor, encoding="utf-8") as file:
             if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
                 raise UnsafeSettings(
                     "the master key set can be read by others than its owner",
-                    where=str(KEYSET_FILE),
+                    where=KEYSET_FILE,
                     mend=f"Run: chmod 600 {KEYSET_FILE}, and consider the keys known to others.",
                 )
             return file.read()
-
-    def _write(self, text: str, *, exclusive: bool = False) -> None:
-        """Write aside, make durable, put into place; with `exclusive` another process's file, if there is one by now, stays."""
-        aside = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        if exclusive:
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, self._path)
-            aside.unlink()
-        else:
-            aside.replace(self._path)
-        sync_folder(self._path.parent)
 
 
 def _new_keyset() -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -22,6 +21,7 @@ import pyarrow as pa
 from psycopg.rows import TupleRow
 
 from annul.errors import Corrupt
+from annul.home import Home
 from annul.records.names import normal_forms
 from annul.records.person import Person
 from annul.registry.people.rows import READ_ROWS, PersonRow, read_all
@@ -62,7 +62,7 @@ class Population:
 def read_population(
     db: Database,
     conninfo: str,
-    home: Path,
+    home: Home,
     realm: int,
     key: bytes,
     today: date,
@@ -103,7 +103,7 @@ Piece = tuple[pa.Table, list[tuple[int, list[str]]]]
 
 
 def _read_in_processes(
-    conninfo: str, home: Path, realm: int, key: bytes, today: date, snapshot: str, ranges: Sequence[tuple[int, int]],
+    conninfo: str, home: Home, realm: int, key: bytes, today: date, snapshot: str, ranges: Sequence[tuple[int, int]],
     progress: Progress,
 ) -> list[Piece]:  # fmt: skip
     context = multiprocessing.get_context("spawn")
@@ -142,7 +142,7 @@ def _read_in_processes(
 
 
 def _reader(
-    pipe: Pipe, conninfo: str, home: Path, realm: int, key: bytes, today: date, snapshot: str, span: tuple[int, int]
+    pipe: Pipe, conninfo: str, home: Home, realm: int, key: bytes, today: date, snapshot: str, span: tuple[int, int]
 ) -> None:
     """Read one span of ids in a process of its own and send it in pieces; errors are sent too."""
     try:

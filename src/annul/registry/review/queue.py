@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from annul.errors import BadInput, Conflict, NotFound
+from annul.home import Home
 from annul.records.codes import Coded
 from annul.records.entry import EVIDENCE_MAX
 from annul.records.person import check_person
@@ -97,7 +97,7 @@ class Review:
         listings: Effective | None,
         now_us: Clock,
         *,
-        home: Path,
+        home: Home,
         acknowledge_s: float = ACKNOWLEDGE_S,
     ) -> None:
         self._connections, self._keys, self._people, self._vault, self._now_us = connections, keys, people, vault, now_us

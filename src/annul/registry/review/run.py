@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +23,7 @@ import pyarrow.compute as pc
 from psycopg.rows import TupleRow
 
 from annul.errors import Conflict, MissingPackage
+from annul.home import Home
 from annul.records.person import CivilEvent
 from annul.records.status import State, mask
 from annul.registry.keys import Keys
@@ -76,7 +76,7 @@ def silent(_what: str, _total: int | None, _unit: str) -> Iterator[Advance]:
 
 def run(
     conninfo: str,
-    home: Path,
+    home: Home,
     keys: Keys,
     act: Act,
     now_us: Clock,
@@ -115,7 +115,7 @@ def run(
 
 
 def _run(
-    db: Database, conninfo: str, home: Path, vault: Vault, keys: Keys, act: Act, now_us: Clock, run_id: str,
+    db: Database, conninfo: str, home: Home, vault: Vault, keys: Keys, act: Act, now_us: Clock, run_id: str,
     started: int, bar: Bar, processes: int,
 ) -> RunView:  # fmt: skip
     key = facts_key(keys.envelope)

@@ -12,8 +12,6 @@ start. What must never happen here: a list in force that one officer alone could
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -23,7 +21,9 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
+from annul import durable
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
+from annul.home import Home
 from annul.listings.bulk import Cause, ImportReport, fingerprint, import_list, try_list
 from annul.listings.interchange import interchange_list
 from annul.listings.russian_list import russian_list
@@ -36,14 +36,13 @@ from annul.registry.keys import Keys
 from annul.registry.writing.act import Act, Done, Pen, hold_evidence, hold_past, same_person
 from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.effect import Effect, Effective
-from annul.registry.writing.segments import SEGMENT_FOLDER, Segments
+from annul.registry.writing.segments import Segments
 from annul.registry.writing.store import Connection, Connections, Write, reading, writing
 from annul.times import Clock
 
 LIMIT: Final = 1000
 """Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
 
-STAGING_FOLDER: Final = Path("listings") / "staging"
 SAMPLES: Final = 20
 ROWS_AT_ONCE: Final = 20_000
 _NUMBER: Final = np.uint64(NUMBER << FLAGS_SHIFT)
@@ -128,7 +127,7 @@ class Bulk:
         self,
         connections: Connections,
         keys: Keys,
-        home: Path,
+        home: Home,
         now_us: Clock,
         *,
         limit: int = LIMIT,
@@ -175,8 +174,8 @@ class Bulk:
         hold_past(happened_at_us, self._now_us())
         reader = await self._reader(file, format, state)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state)
-        target = self._home / STAGING_FOLDER / f"{source}.seg"
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self._home.staging / f"{source}.seg"
+        durable.folder(target.parent)
         report = await asyncio.to_thread(
             import_list,
             reader,
@@ -198,7 +197,7 @@ class Bulk:
             )
         bulk_id = secrets.token_hex(16)
         name = f"{bulk_id}.seg"
-        await asyncio.to_thread(_move, target, self._home / SEGMENT_FOLDER / name)
+        await asyncio.to_thread(durable.move, target, self._home.segments / name)
         # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
         segment = self._segments.segment(name, report.sha256)
         listed, count = await asyncio.to_thread(_listed, segment)
@@ -350,7 +349,7 @@ class Bulk:
             )
             if row is None:
                 raise Conflict("the bulk event is not staged")
-        (self._home / SEGMENT_FOLDER / row[0]).unlink(missing_ok=True)
+        (self._home.segments / row[0]).unlink(missing_ok=True)
         return await self.view(act, bulk_id)
 
     async def list(self, act: Act) -> list[BulkView]:
@@ -494,13 +493,3 @@ async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]
         if len(samples) == SAMPLES:
             break
     return samples
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source.rename(target)
-    for folder in (target.parent, source.parent):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-        os.close(descriptor)

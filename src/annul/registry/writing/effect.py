@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from pathlib import Path
 from typing import Final, Protocol
 
 from annul.errors import NotYetEffective
+from annul.home import Home
 from annul.registry.postgres import run_folder
 
 ACKNOWLEDGE_S: Final = 5.0
@@ -30,7 +30,7 @@ class Effect:
     The datagram is a courtesy: the follower wakes by itself every 50 ms, so a lost one costs no more than that.
     """
 
-    def __init__(self, home: Path, listings: Effective | None, timeout_s: float) -> None:
+    def __init__(self, home: Home, listings: Effective | None, timeout_s: float) -> None:
         self._listings = listings
         self._timeout_s = timeout_s
         self._path = str(run_folder(home) / FOLLOWER_SOCKET)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from annul.errors import NotFound
+from annul.home import Home
 from annul.records.document import Document, DocumentKeys
 from annul.records.status import Event, State, state_of
 from annul.registry.keys import Keys
@@ -67,7 +67,7 @@ class Entering:
         listings: Effective | None,
         now_us: Clock,
         *,
-        home: Path,
+        home: Home,
         provisional_us: int = PROVISIONAL_US,
         acknowledge_s: float = ACKNOWLEDGE_S,
     ) -> None:

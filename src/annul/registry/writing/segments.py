@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from annul.errors import Corrupt
+from annul.home import Home
 from annul.listings.segment import Segment
 from annul.listings.values import unpack
 from annul.registry.writing.store import Connection
-
-SEGMENT_FOLDER = Path("listings") / "segments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +34,8 @@ class Segments:
         home: data folder; the files lie in `<home>/listings/segments`.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.folder = home / SEGMENT_FOLDER
+    def __init__(self, home: Home) -> None:
+        self.folder = home.segments
         self._open: dict[tuple[str, str], Segment] = {}
 
     def segment(self, file: str, sha256: str) -> Segment:

@@ -20,7 +20,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from annul import durable
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
+from annul.home import Home
 from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
@@ -28,7 +30,6 @@ from annul.times import Clock
 
 UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """Largest list by browser: some five million lines. A larger one would make a worker's checks wait while it is read."""
-UPLOAD_FOLDER: Final = Path("listings") / "uploads"
 STOPPED_S: Final = 20.0
 """After so long without progress a job's worker is taken to be dead."""
 KEPT_S: Final = 24 * 3600.0
@@ -99,8 +100,8 @@ class Uploads:
         now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, bulk: Bulk, home: Path, now_us: Clock) -> None:
-        self._bulk, self._folder, self._now_us = bulk, home / UPLOAD_FOLDER, now_us
+    def __init__(self, bulk: Bulk, home: Home, now_us: Clock) -> None:
+        self._bulk, self._folder, self._now_us = bulk, home.uploads, now_us
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, act: Act, *, name: str, format: str, state: str, happened_at_us: int, evidence: str) -> Upload:
@@ -116,7 +117,7 @@ class Uploads:
             raise BadInput("This format has other files.", where="file", mend=f"Send one of {', '.join(_SUFFIXES[format])}.")
         if format == "russian" and (state not in State.__members__ or State[state] is State.current):
             raise BadInput("Choose what the list says.", where="state")
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(self._folder)
         self._clean()
         view = UploadView(
             id="u_" + secrets.token_hex(12), author=act.author, realm=act.realm, format=format,  # type: ignore[arg-type]
@@ -202,10 +203,7 @@ class Uploads:
                 path.unlink(missing_ok=True)
 
     def _write(self, view: UploadView) -> None:
-        path = self._folder / f"{view.id}.json"
-        aside = path.with_suffix(".new")
-        aside.write_bytes(msgspec.json.encode(view))
-        aside.replace(path)
+        durable.replace_lossy(self._folder / f"{view.id}.json", msgspec.json.encode(view))
 
     def _clean(self) -> None:
         """Remove jobs, and files of jobs, that nobody has touched for a day."""

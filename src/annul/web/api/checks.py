@@ -95,7 +95,7 @@ def _signer(office: Office, log: str) -> Signer:
 
 
 async def _read(office: Office, log: str, path: str) -> bytes:
-    return await asyncio.to_thread(folder_reader(office.settings.home / "log" / log), path)
+    return await asyncio.to_thread(folder_reader(office.settings.home.log(log)), path)
 
 
 async def checkpoint(office: Office, call: Call) -> Reply:
@@ -138,7 +138,7 @@ def _prove(office: Office, log: str, index: int, note: bytes) -> InclusionProof:
     sealed: Checkpoint = open_checkpoint(note, [signer.verifier], signer.name)
     if index >= sealed.size:
         raise NotFound("The log has no such entry under its checkpoint.", where="?index", mend="Ask again in a second.")
-    reader = TileReader(folder_reader(office.settings.home / "log" / log), sealed.size)
+    reader = TileReader(folder_reader(office.settings.home.log(log)), sealed.size)
     try:
         path = reader.inclusion_path(index)
         entry_hash = reader.tile(0, index // WIDTH)[index % WIDTH * 32 :][:32]

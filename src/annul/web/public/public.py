@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from annul import __version__, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound, VerificationFailed
+from annul.home import Home
 from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Verifier
 from annul.records.policy import DEFAULT_POLICY
@@ -261,10 +261,10 @@ async def readyz(office: Office, _call: Call) -> Any:
     return state
 
 
-def _faults(home: Path) -> dict[str, dict[str, str]]:
+def _faults(home: Home) -> dict[str, dict[str, str]]:
     """Return what the sealer found damaged, by part; it writes the file when there is something to say."""
     try:
-        found: dict[str, dict[str, str]] = msgspec.json.decode((home / "run" / "corrupt.json").read_bytes())
+        found: dict[str, dict[str, str]] = msgspec.json.decode(home.corrupt.read_bytes())
     except (OSError, msgspec.DecodeError):
         return {}
     return found
