@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hmac
 import signal
 import socket
 import sys
@@ -149,6 +148,7 @@ async def open_office(
     from annul.registry.people.vault import Vault
     from annul.registry.review.queue import Review
     from annul.registry.writing.bulk import Bulk
+    from annul.registry.writing.ground import Ground
     from annul.registry.writing.register import Register
     from annul.registry.writing.store import open_pool
     from annul.registry.writing.uploads import Uploads
@@ -164,30 +164,24 @@ async def open_office(
         verifications = None
         pool = await open_pool(conninfo, size_max=settings.database_pool_max)
         stack.push_async_callback(pool.close)
-        acknowledge_s = settings.acknowledge_ms_max / 1000
-        register = Register(
-            pool, keys, listings, now_us, home=home, provisional_us=settings.provisional_hours * HOUR_US,
-            acknowledge_s=acknowledge_s,
-        )  # fmt: skip
+        ground = Ground(pool, keys, home, now_us, listings=listings, acknowledge_s=settings.acknowledge_ms_max / 1000)
+        register = Register(ground, provisional_us=settings.provisional_hours * HOUR_US)
         vault = Vault(home)
         if checks is not None:  # reading the key set loads a large library: not while a check waits
             asyncio.get_running_loop().run_in_executor(None, vault.warm)
-        people = People(
-            pool, keys, register, vault, listings, now_us, home=home, death_delay_us=settings.death_delay_days * DAY_US,
-            acknowledge_s=acknowledge_s,
-        )  # fmt: skip
-        enrolments = Enrolments(people, pool, vault)
+        people = People(ground, register, vault, death_delay_us=settings.death_delay_days * DAY_US)
+        enrolments = Enrolments(ground, people, vault)
         if checks is not None:
             attempts = AttemptFile(home.attempts)
             stack.callback(attempts.close)
             verifications = Verifications(
-                checks, keys.receipt_signer(), now_us, documents={realm: keys.documents(realm) for realm in key_file.REALMS},
+                checks, keys.receipt_signer(), now_us, documents=ground.documents,
                 attempts=attempts, secret=keys.session, traits=enrolments,
             )  # fmt: skip
             stack.push_async_callback(verifications.close)
         parties = Parties(pool, listings, now_us)
-        accounts = Accounts(pool, home, keys, now_us)
-        bulk = Bulk(pool, keys, home, now_us, limit=settings.bulk_limit, listings=listings, acknowledge_s=acknowledge_s)
+        accounts = Accounts(ground)
+        bulk = Bulk(ground, limit=settings.bulk_limit)
         yield Office(
             settings=settings,
             keys=keys,
@@ -196,42 +190,30 @@ async def open_office(
             register=register,
             people=people,
             enrolments=enrolments,
-            review=Review(
-                pool, keys, people, enrolments, register, vault, listings, now_us, home=home, acknowledge_s=acknowledge_s
-            ),
-            person_imports=PersonImports(
-                conninfo,
-                pool,
-                keys,
-                vault,
-                home,
-                now_us,
-                limit=settings.bulk_limit,
-                listings=listings,
-                acknowledge_s=acknowledge_s,
-            ),
+            review=Review(ground, register, people, enrolments, vault),
+            person_imports=PersonImports(ground, conninfo, vault, limit=settings.bulk_limit),
             bulk=bulk,
-            uploads=Uploads(bulk, home, now_us),
+            uploads=Uploads(ground, bulk),
             parties=parties,
             accounts=accounts,
             oversight=Oversight(pool, now_us),
-            sessions=SessionBook(pool, hmac.digest(keys.session, b"annul kept forms", "sha256")),
+            sessions=SessionBook(ground),
             checks=checks,
             now_us=now_us,
             verifications=verifications,
             policies=Policies(pool, parties, now_us),
-            departures=Departures(pool, accounts, keys.receipt_signer().verifier, now_us),
+            departures=Departures(ground, accounts),
             officers=Officers(pool, parties, now_us, base_url=settings.base_url),
-            searches=Searches(pool, keys, vault, home, now_us),
-            found=FoundCards(pool, keys, register, now_us),
-            disputes=Disputes(pool, keys, register, now_us, term_us=settings.dispute_term_days * DAY_US),
-            recalls=Recalls(pool, keys, now_us, home),
-            citizens=Citizens(pool, keys, register, people, vault, now_us, disclosure_days=settings.disclosure_delay_days),
-            provisional=ProvisionalReports(pool, keys, register, vault, now_us),
+            searches=Searches(ground, vault),
+            found=FoundCards(ground, register),
+            disputes=Disputes(ground, register, term_us=settings.dispute_term_days * DAY_US),
+            recalls=Recalls(ground),
+            citizens=Citizens(ground, register, people, vault, disclosure_days=settings.disclosure_delay_days),
+            provisional=ProvisionalReports(ground, register, vault),
             drafts=Drafts(pool),
             undo=Undo(keys),
             outbox=Outbox(pool),
-            delivery=Delivery(pool, keys, vault, channels_of(settings), settings, now_us),
+            delivery=Delivery(ground, vault, channels_of(settings), settings),
             webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
         )
 

@@ -12,6 +12,7 @@ from annul.registry import keys as key_file
 from annul.registry.keys import Keys
 from annul.registry.loops.follower import Follower
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Fresh
 
@@ -42,8 +43,13 @@ class World:
         self.conninfo, self.home = conninfo, home
         self.clock = Clock()
         self.keys: Keys = key_file.load_or_create(home)
-        self.register = Register(Fresh(conninfo), self.keys, None, self.clock, home=home)
+        self.register = Register(self.ground)
         self._follower: Follower | None = None
+
+    @property
+    def ground(self) -> Ground:
+        """What every part stands on, with the keys as they are now."""
+        return Ground(Fresh(self.conninfo), self.keys, self.home, self.clock)
 
     @property
     def follower(self) -> Follower:

@@ -13,6 +13,7 @@ from annul.records.status import Proof
 from annul.registry import keys as key_file
 from annul.registry.postgres import Embedded
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import Fresh
 from annul.times import now_us
@@ -58,10 +59,9 @@ def test_a_provisional_report_lapses_by_itself(town: Town) -> None:
     card = town.issue()
 
     async def call_in() -> Recorded:
-        register = Register(
-            Fresh(Embedded(town.home).conninfo), key_file.load(town.home), Listings(town.home / "listings"), now_us,
-            home=town.home, provisional_us=1_500_000,
-        )  # fmt: skip
+        connections, listings = Fresh(Embedded(town.home).conninfo), Listings(town.home / "listings")
+        ground = Ground(connections, key_file.load(town.home), town.home, now_us, listings=listings)
+        register = Register(ground, provisional_us=1_500_000)
         document = parse_document(DocumentFields(**card))
         return await register.report(Act("police-desk"), document, "lost", happened_at_us=now_us(), proof=Proof.phone)
 

@@ -46,6 +46,7 @@ from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded
 from annul.registry.writing import store
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
 from annul.times import Clock
 
@@ -207,7 +208,7 @@ def _import_rate(home: Home, count: int) -> dict[str, Any]:
         vault = Vault(home)
         vault.warm()
         clock: Clock = lambda: time.time_ns() // 1000  # noqa: E731
-        imports = PersonImports(server.conninfo, Fresh(server.conninfo), key_file.create(home), vault, home, clock)
+        imports = PersonImports(Ground(Fresh(server.conninfo), key_file.create(home), home, clock), server.conninfo, vault)
         begun = time.perf_counter()
         made = imports.stage(Act("bench"), file)
         took = time.perf_counter() - begun

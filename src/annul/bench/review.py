@@ -38,6 +38,7 @@ from annul.registry.review import faces
 from annul.registry.review.rules import CAUSES, LINKED, RULES
 from annul.registry.writing import store
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh, connect
 
 TARGET_S: Final = 300
@@ -135,7 +136,7 @@ def import_families(
     """Import drawn families with their cards; returns (first id, how many). `named` gets origin or number -> places."""
     vault, connections = Vault(home), Fresh(conninfo)
     clock = lambda: time.time_ns() // 1000  # noqa: E731
-    imports = PersonImports(conninfo, connections, keys, vault, home, clock)
+    imports = PersonImports(Ground(connections, keys, home, clock), conninfo, vault)
     made = imports.stage_lines(Act("bench"), _lines(families, count, named), evidence="drawn", shared_numbers=True)
     with connect(conninfo) as db:
         db.execute("UPDATE person_import SET state = 'in_force', applied = true WHERE id = %s", (made.id,))

@@ -145,6 +145,7 @@ def _bulk(home: Place) -> Iterator[tuple[Bulk, People]]:
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.writing.bulk import Bulk
+    from annul.registry.writing.ground import Ground
     from annul.registry.writing.store import Fresh
 
     settings = home.settings()
@@ -155,7 +156,7 @@ def _bulk(home: Place) -> Iterator[tuple[Bulk, People]]:
         connections = Fresh(conninfo)
         known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         yield (
-            Bulk(connections, keys, settings.home, now_us, limit=settings.bulk_limit, listings=listings),
+            Bulk(Ground(connections, keys, settings.home, now_us, listings=listings), limit=settings.bulk_limit),
             lambda name, where: _officer(known, name, where),
         )
 

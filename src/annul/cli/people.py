@@ -365,6 +365,7 @@ def _imports(home: Place) -> Iterator[tuple[PersonImports, Callable[[str, bool],
     from annul.registry.parties.parties import Parties
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.vault import Vault
+    from annul.registry.writing.ground import Ground
     from annul.registry.writing.store import Fresh
 
     settings = home.settings()
@@ -373,10 +374,9 @@ def _imports(home: Place) -> Iterator[tuple[PersonImports, Callable[[str, bool],
         waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         connections = Fresh(conninfo)
         known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
-        imports = PersonImports(
-            conninfo, connections, keys, Vault(settings.home), settings.home, now_us, limit=settings.bulk_limit,
-            listings=Listings(settings.home.listings) if waits else None,
-        )  # fmt: skip
+        listings = Listings(settings.home.listings) if waits else None
+        ground = Ground(connections, keys, settings.home, now_us, listings=listings)
+        imports = PersonImports(ground, conninfo, Vault(settings.home), limit=settings.bulk_limit)
         yield imports, lambda name, test: _act(_officer(known, name, home), test)
 
 

@@ -27,6 +27,7 @@ from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
 from annul.registry.review.run import run
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Fresh
 from annul.times import Clock
@@ -57,15 +58,15 @@ def load_people(
     Returns:
         Someone to try: {"document": fields, "name": main name, "latin_name": the same in Latin letters}.
     """
-    vault, fresh = Vault(home), Fresh(conninfo)
-    imports = PersonImports(conninfo, fresh, keys, vault, home, now_us)
+    vault, ground = Vault(home), Ground(Fresh(conninfo), keys, home, now_us)
+    imports = PersonImports(ground, conninfo, vault)
     made = imports.stage_lines(Act(_ISSUER), _lines(country, holders, progress), evidence="stock of the demo country")
     tried = _living(country, holders)
 
     async def finish() -> None:
         await imports.confirm(Act(_SECOND_OFFICER), made.id, evidence="stock of the demo country")
-        people = People(fresh, keys, Register(fresh, keys, None, now_us, home=home), vault, None, now_us, home=home)
-        enrolments = Enrolments(people, fresh, vault)
+        people = People(ground, Register(ground), vault)
+        enrolments = Enrolments(ground, people, vault)
         faces = [(person.personal_number, portrait(seed)) for person, seed in zip(tried, DISTINCT, strict=False)]
         lines, twice = _flawed(country)
         flawed = imports.stage_lines(Act(_ISSUER), [lines], evidence="old register of one district", shared_numbers=True)

@@ -19,6 +19,7 @@ from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.answering.checklog import log_files, worker_folder
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
 from tests.registry.answering import desk as small
 from tests.registry.answering.desk import Desk, DocumentFields, State, card, parsed, principal, question
@@ -33,7 +34,7 @@ class Office:
         self.home, self.database = home, database
         self.keys = key_file.create(home)
         monkeypatch.setattr(small, "LIVE", self.keys.documents("live"))
-        self.accounts = Accounts(Fresh(database), home, self.keys, lambda: small.NOW_US)
+        self.accounts = Accounts(Ground(Fresh(database), self.keys, home, lambda: small.NOW_US))
 
     def ask(self, *asks: Any, worker: int = 0) -> list[Answer]:
         """Answer (principal, question) pairs, each in a window of its own."""

@@ -17,7 +17,6 @@ from annul.registry.desk.searches import ByDocument, Searches
 from annul.registry.notices import hold
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
-from annul.registry.writing.store import Fresh
 from tests.registry.notices.street import MAIL, PHONE, Street
 from tests.registry.people.town import LI, REGISTRAR, WANG, person
 from tests.registry.world import DAY_US, ISSUER, POLICE, STRONG, card, passport
@@ -30,7 +29,7 @@ class Hall(Street):
 
     def __init__(self, conninfo: str, home: Path) -> None:
         super().__init__(conninfo, home)
-        self.citizens = Citizens(Fresh(conninfo), self.keys, self.register, self.people, self.vault, self.clock)
+        self.citizens = Citizens(self.ground, self.register, self.people, self.vault)
         self.person: int = self.rows("SELECT id FROM person_record")[0][0]
         self.document: int = self.rows("SELECT id FROM document")[0][0]
 
@@ -142,7 +141,7 @@ def test_uses_between_the_loss_and_its_report_are_shown_to_the_holder_and_can_be
     hall.clock.us += 1_000_000
     hall.run(hall.register.report(POLICE, card(), "stolen", happened_at_us=lost_at, proof=STRONG))
     hall.ask()
-    recalls = Recalls(Fresh(hall.conninfo), hall.keys, hall.clock, hall.home)
+    recalls = Recalls(hall.ground)
     for _ in range(2):
         hall.run(recalls.step())
     hall.turn()
@@ -242,7 +241,7 @@ def test_the_download_tells_what_happened_whole(hall: Hall, monkeypatch: pytest.
     hall.ask(times=2)
     hall.run(hall.people.set_contacts(REGISTRAR, WANG, [], proof=Proof.in_person, happened_at_us=hall.clock()))
     hall.turn()
-    searches = Searches(Fresh(hall.conninfo), hall.keys, hall.vault, hall.home, hall.clock)
+    searches = Searches(hall.ground, hall.vault)
     until_us = hall.clock() + 2 * DAY_US
     typed = DocumentFields(scheme="cn-resident", number=WANG, valid_from="2016-10-06", valid_until="2036-10-06")
     delay: dict[str, Any] = {"delayed_until_us": until_us, "delay_ground": "ongoing_investigation", "police": True}

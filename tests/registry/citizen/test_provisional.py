@@ -14,7 +14,6 @@ from annul.registry.citizen.provisional import ADDRESS_TRIES_MAX, DOCUMENT_TRIES
 from annul.registry.notices.sources import HOLDER, PUBLIC
 from annul.registry.writing.act import Act
 from annul.registry.writing.register import Recorded
-from annul.registry.writing.store import Fresh
 from tests.registry.notices.street import Street
 from tests.registry.people.town import WANG
 from tests.registry.world import DAY_US, ISSUER, card, passport
@@ -33,7 +32,7 @@ def report(
     street: Street, document: Document = BY_NUMBER, name: str = NAME, *, address: str = "192.0.2.1", act: Act | None = None
 ) -> Recorded:
     """Report a document lost, as anybody can."""
-    doors = ProvisionalReports(Fresh(street.conninfo), street.keys, street.register, street.vault, street.clock)
+    doors = ProvisionalReports(street.ground, street.register, street.vault)
     happened = street.clock()
     return street.run(doors.report(act or Act(PUBLIC), document, name, "lost", happened_at_us=happened, address=address))
 
@@ -107,7 +106,7 @@ def test_no_address_and_no_number_is_stored(street: Street) -> None:
 
 def test_at_the_end_of_its_time_a_suspension_ends_by_itself_and_all_that_hung_on_it(street: Street) -> None:
     """A second before 72 hours it stands and contacts are frozen; then the card works, and its holder is told, once."""
-    citizens = Citizens(Fresh(street.conninfo), street.keys, street.register, street.people, street.vault, street.clock)
+    citizens = Citizens(street.ground, street.register, street.people, street.vault)
     ((person,),) = street.rows("SELECT id FROM person_record")
     recorded = report(street)
     assert recorded.lapses_at_us is not None

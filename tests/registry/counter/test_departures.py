@@ -26,6 +26,7 @@ from annul.registry.loops.rotation import rotate
 from annul.registry.parties.parties import Parties, Principal, load_snapshot, read_snapshot
 from annul.registry.parties.policies import Policies, hold_officer
 from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
 from annul.times import DAY_US
 from tests.registry.answering import desk as small
@@ -46,8 +47,8 @@ class Branch:
         connections = Fresh(database)
         self.parties = Parties(connections, Board(), lambda: self.now)
         self.policies = Policies(connections, self.parties, lambda: self.now)
-        accounts = Accounts(connections, home, self.keys, lambda: self.now)
-        self.departures = Departures(connections, accounts, self.keys.receipt_signer().verifier, lambda: self.now)
+        ground = Ground(connections, self.keys, home, lambda: self.now)
+        self.departures = Departures(ground, Accounts(ground))
         self.bank, self.hotel = principal("bank"), principal("hotel", reasons=False)
         self.second = msgspec.structs.replace(self.bank, key_id="key-second")
         self.act = Act("bank")

@@ -14,7 +14,6 @@ from annul.records.entry import EntryKind, decode
 from annul.records.status import Event
 from annul.registry.desk.disputes import TERM_US, Disputes
 from annul.registry.writing.act import Act, Idempotency
-from annul.registry.writing.store import Fresh
 from tests.registry.world import DAY_US, ISSUER, POLICE, START_US, STRONG, World, card, passport
 
 CLERK, CHIEF = Act("registry-1/01"), Act("registry-1/02")
@@ -31,7 +30,7 @@ def disputes(world: World) -> Disputes:
     """Disputes in a register with one lost card."""
     run(world.register.issue(ISSUER, card(), happened_at_us=START_US))
     run(world.register.report(POLICE, card(), "lost", happened_at_us=START_US, proof=STRONG))
-    return Disputes(Fresh(world.conninfo), world.keys, world.register, world.clock)
+    return Disputes(world.ground, world.register)
 
 
 def open_one(disputes: Disputes, act: Act = CLERK, document: Any = None, **more: Any) -> Any:

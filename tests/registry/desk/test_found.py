@@ -14,7 +14,6 @@ from annul.records.entry import decode
 from annul.records.status import Proof
 from annul.registry.desk.found import Finder, FoundCards, HandInPoint
 from annul.registry.writing.act import Act, Idempotency
-from annul.registry.writing.store import Fresh
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card, passport
 
 OFFICER = Act("police-1/0417")
@@ -30,7 +29,7 @@ def found(world: World) -> FoundCards:
     """The found-card desk of a register with one card and one passport."""
     run(world.register.issue(ISSUER, card(), happened_at_us=START_US))
     run(world.register.issue(ISSUER, passport(), happened_at_us=START_US))
-    return FoundCards(Fresh(world.conninfo), world.keys, world.register, world.clock)
+    return FoundCards(world.ground, world.register)
 
 
 def accept(found: FoundCards, document: Any = None, **more: Any) -> Any:

@@ -44,7 +44,7 @@ class Country(World):
 
     def __init__(self, conninfo: str, home: Path) -> None:
         super().__init__(conninfo, home)
-        self.recalls = Recalls(Fresh(conninfo), self.keys, self.clock, home)
+        self.recalls = Recalls(self.ground)
         parties = Parties(Fresh(conninfo), _NoSnapshot(), self.clock)
         run(parties.set_coverage(Act("setup"), "cn-resident", Coverage.whole_life))
         run(self.register.issue(ISSUER, card(), happened_at_us=START_US))
@@ -210,8 +210,8 @@ def test_checks_under_older_keys_are_recalled(country: Country) -> None:
     old_number = country.ask("bank", NUMBER)
     country.close()
     country.keys = rotate(country.conninfo, country.home, country.clock)
-    country.register = type(country.register)(Fresh(country.conninfo), country.keys, None, country.clock, home=country.home)
-    country.recalls = Recalls(Fresh(country.conninfo), country.keys, country.clock, country.home)
+    country.register = type(country.register)(country.ground)
+    country.recalls = Recalls(country.ground)
     new = country.ask("bank")
     country.correct()
     country.step()
@@ -223,7 +223,7 @@ def test_checks_under_older_keys_are_recalled(country: Country) -> None:
 
 def test_a_list_that_was_taken_back_is_recalled(country: Country, tmp_path: Path) -> None:
     """Documents nobody has a row of: who was told the list's word gets a note; what another list says stays said."""
-    bulk = Bulk(Fresh(country.conninfo), country.keys, country.home, country.clock)
+    bulk = Bulk(country.ground)
     parties = Parties(Fresh(country.conninfo), _NoSnapshot(), country.clock)
     run(parties.set_coverage(Act("setup"), "ru-internal", Coverage.listing_only))
 

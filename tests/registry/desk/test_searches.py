@@ -18,6 +18,7 @@ from annul.records.status import Proof
 from annul.registry.desk.searches import DELAY_MAX_US, OPEN_US, ByDocument, ByName, ByNumber, Question, Searches
 from annul.registry.loops.rotation import rotate
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
 from tests.registry.people.town import BORN, LI, REGISTRAR, WANG, Town, person
 from tests.registry.world import DAY_US, ISSUER, POLICE, START_US, card, passport
@@ -49,7 +50,7 @@ def town(database: str, tmp_path: Path) -> Iterator[Town]:
 @pytest.fixture
 def searches(town: Town) -> Searches:
     """Searches in the town."""
-    return Searches(Fresh(town.conninfo), town.keys, town.vault, town.home, town.clock)
+    return Searches(town.ground, town.vault)
 
 
 def look(searches: Searches, question: Question, act: Act = OFFICER, **more: Any) -> str:
@@ -197,7 +198,7 @@ def test_names_follow_the_register(town: Town, searches: Searches) -> None:
     assert run(searches.view(OFFICER, look(searches, ByName("李娜", "1981-01-01")))).persons == []
     town.close()
     keys = rotate(town.conninfo, town.home, town.clock)
-    fresh = Searches(Fresh(town.conninfo), keys, town.vault, town.home, town.clock)
+    fresh = Searches(Ground(Fresh(town.conninfo), keys, town.home, town.clock), town.vault)
     (found,) = run(fresh.view(OFFICER, look(fresh, ByName("李娜", "1980-01-01")))).persons
     assert found.person.personal_number == LI
 

@@ -28,8 +28,10 @@ from annul.registry.loops.follower import Follower
 from annul.registry.parties.parties import Agreement, Parties
 from annul.registry.postgres import Embedded
 from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Fresh, connect, migrate, open_pool
+from annul.times import now_us
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, WEAK, World, card, passport
 from tests.waiting import WAIT_S, until
 
@@ -220,9 +222,8 @@ def test_a_report_is_acknowledged_when_every_reader_refuses(world: World) -> Non
         key = world.keys.documents("live").blind(block(PASSPORTS[0]))
 
         async def go() -> None:
-            register = Register(
-                Fresh(world.conninfo), world.keys, listings, lambda: time.time_ns() // 1000, home=world.home, provisional_us=1
-            )
+            ground = Ground(Fresh(world.conninfo), world.keys, world.home, now_us, listings=listings)
+            register = Register(ground, provisional_us=1)
             told = await register.report(POLICE, PASSPORTS[0], "lost", happened_at_us=START_US, proof=STRONG)
             assert all(reader.lookup(key)[0] for reader in readers)
             assert all(reader.position >= told.position for reader in readers)
@@ -265,7 +266,7 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed(memory_folder:
 
         async def go() -> None:
             pool = await open_pool(server.conninfo, size_max=4)
-            register = Register(pool, world.keys, wait_for(home / "listings", 0), lambda: time.time_ns() // 1000, home=home)
+            register = Register(Ground(pool, world.keys, home, now_us, listings=wait_for(home / "listings", 0)))
             lanes = [asyncio.create_task(reporter(register, lane)) for lane in range(4)]
             chance = random.Random(7)
             for _ in range(3):

@@ -16,7 +16,6 @@ from annul.likeness.template import View, encode
 from annul.records.entry import EntryKind, decode
 from annul.records.person import CivilEvent, PersonBody
 from annul.registry.people.enrolment import IMAGE_BYTES_MAX, Consent, Enrolments, Face, Finger
-from annul.registry.writing.store import Fresh
 from tests.registry.people.town import REGISTRAR, WANG, Town, person
 from tests.registry.world import START_US, card, passport
 
@@ -36,7 +35,7 @@ def template(finger: int = 2, minutiae: int = 30) -> bytes:
 def enrolments(town: Town) -> Enrolments:
     """Open enrolment, with one person in the register."""
     asyncio.run(town.people.add(REGISTRAR, person(), happened_at_us=START_US))
-    return Enrolments(town.people, Fresh(town.conninfo), town.vault)
+    return Enrolments(town.ground, town.people, town.vault)
 
 
 def test_a_portrait_on_record_turns_m1_into_m0(town: Town) -> None:

@@ -183,7 +183,7 @@ def test_lines_of_ndjson_that_are_none(town: Town, tmp_path: Path) -> None:
 
 def test_a_large_import_needs_a_second_officer(town: Town) -> None:
     """Rule 11; one event in the log, with what it brought."""
-    imports = PersonImports(town.conninfo, town.imports._connections, town.keys, town.vault, town.home, town.clock, limit=2)
+    imports = PersonImports(town.ground, town.conninfo, town.vault, limit=2)
     made = imports.stage_lines(REGISTRAR, [[(n, read_one(person(number(n)))) for n in range(3)]])
     assert made.two_officers
     with pytest.raises(Conflict, match="second officer"):

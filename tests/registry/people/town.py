@@ -16,7 +16,6 @@ from annul.registry.people.imports import PersonImports
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
 from annul.registry.writing.act import Act
-from annul.registry.writing.store import Fresh
 from tests.registry.world import World
 
 REGISTRAR = Act("registry-1")
@@ -32,9 +31,8 @@ class Town(World):
     def __init__(self, conninfo: str, home: Path) -> None:
         super().__init__(conninfo, home)
         self.vault = Vault(home)
-        connections = Fresh(conninfo)
-        self.people = People(connections, self.keys, self.register, self.vault, None, self.clock, home=home)
-        self.imports = PersonImports(conninfo, connections, self.keys, self.vault, home, self.clock)
+        self.people = People(self.ground, self.register, self.vault)
+        self.imports = PersonImports(self.ground, conninfo, self.vault)
 
     def follow(self) -> int:
         """Apply what is new, and imports to their end."""

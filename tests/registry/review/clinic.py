@@ -14,7 +14,6 @@ from annul.registry.people.reading import read_one
 from annul.registry.review.queue import Decision, Review
 from annul.registry.review.run import run
 from annul.registry.review.views import Decided, Looked, RunView, Suspicion
-from annul.registry.writing.store import Fresh
 from tests.registry.people.town import REGISTRAR, SECOND, Town, person
 from tests.registry.world import TODAY
 
@@ -28,15 +27,12 @@ class Clinic(Town):
     def __init__(self, conninfo: str, home: Path) -> None:
         super().__init__(conninfo, home)
         self._numbered = 0
-        connections = Fresh(conninfo)
-        self.enrolments = Enrolments(self.people, connections, self.vault)
-        self.review = Review(
-            connections, self.keys, self.people, self.enrolments, self.register, self.vault, None, self.clock, home=home
-        )
+        self.enrolments = Enrolments(self.ground, self.people, self.vault)
+        self.review = Review(self.ground, self.register, self.people, self.enrolments, self.vault)
 
     def enter(self, *people: Person) -> list[int]:
         """Import persons as an old register has them, errors and all; return their ids."""
-        imports = PersonImports(self.conninfo, Fresh(self.conninfo), self.keys, self.vault, self.home, self.clock)
+        imports = PersonImports(self.ground, self.conninfo, self.vault)
         made = imports.stage_lines(REGISTRAR, [[(at, read_one(each)) for at, each in enumerate(people)]], shared_numbers=True)
         assert made.report.bad == {}
         asyncio.run(imports.confirm(SECOND, made.id))

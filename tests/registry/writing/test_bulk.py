@@ -14,7 +14,6 @@ from annul.records.document import Document, DocumentFields, block, parse_docume
 from annul.records.status import Event, State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, BulkView
-from annul.registry.writing.store import Fresh
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World
 
 FIRST, SECOND = Act("officer-1"), Act("officer-2")
@@ -33,7 +32,7 @@ def listed(path: Path, first: int, last: int) -> Path:
 
 def bulk_of(world: World, limit: int = 1000) -> Bulk:
     """Return the bulk desk of a register."""
-    return Bulk(Fresh(world.conninfo), world.keys, world.home, world.clock, limit=limit)
+    return Bulk(world.ground, limit=limit)
 
 
 async def stage(world: World, path: Path, *, limit: int = 1000, state: State = State.revoked) -> tuple[Bulk, BulkView]:

@@ -27,6 +27,7 @@ from annul.records.entry import EntryKind, decode
 from annul.records.status import Event, Proof, State
 from annul.registry.parties.parties import Parties
 from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import Fresh, open_pool
@@ -71,7 +72,7 @@ def test_positions_are_dense_under_concurrent_writers(world: World) -> None:
 
     async def story() -> None:
         pool = await open_pool(world.conninfo, size_max=8)
-        register = Register(pool, world.keys, None, world.clock, home=world.home)
+        register = Register(Ground(pool, world.keys, world.home, world.clock))
         await asyncio.gather(
             *(
                 register.report(POLICE, passport(f"L{n:07d}"), "stolen", happened_at_us=START_US, proof=STRONG)
@@ -331,7 +332,7 @@ def test_the_same_key_gives_the_same_answer_once(world: World) -> None:
 
     async def story() -> list[Recorded]:
         pool = await open_pool(world.conninfo, size_max=5)
-        register = Register(pool, world.keys, None, world.clock, home=world.home)
+        register = Register(Ground(pool, world.keys, world.home, world.clock))
         told = await asyncio.gather(
             *(register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG) for _ in range(10))
         )
@@ -572,7 +573,7 @@ def test_the_test_realm_never_touches_live_documents(world: World) -> None:
 
 def test_a_database_that_is_down_is_said_plainly(world: World) -> None:
     """The error names no driver text, and nothing is written."""
-    register = Register(Fresh("host=/nonexistent dbname=annul"), world.keys, None, world.clock, home=world.home)
+    register = Register(Ground(Fresh("host=/nonexistent dbname=annul"), world.keys, world.home, world.clock))
     with pytest.raises(SourceDown):
         run(lambda: register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG))
 
@@ -589,7 +590,8 @@ def test_an_unheard_report_is_recorded_and_says_that_it_is_not_yet_effective(wor
     """No follower runs: the write stands, the answer is an error, the same key asks again."""
     world.follow()
     listings = Listings(world.home / "listings")
-    register = Register(Fresh(world.conninfo), world.keys, listings, world.clock, home=world.home, acknowledge_s=0.01)
+    ground = Ground(Fresh(world.conninfo), world.keys, world.home, world.clock, listings=listings, acknowledge_s=0.01)
+    register = Register(ground)
     act = Act("p", idempotency=Idempotency.of("p", "k", b"x"))
 
     def report() -> Recorded:

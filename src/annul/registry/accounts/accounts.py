@@ -21,7 +21,6 @@ import psycopg
 from psycopg import sql
 
 from annul.errors import BadInput, Corrupt, NotFound
-from annul.home import Home
 from annul.proof.merkle import inclusion_path, leaf_hash
 from annul.proof.receipt import FLAG_TEST_REALM, from_json, parse_leaf, parse_statement, receipt_json
 from annul.records.codes import (
@@ -37,10 +36,10 @@ from annul.records.codes import (
 from annul.records.document import SCHEME_OF_CODE, Document, DocumentKeys, block, number_block
 from annul.registry.accounts.counts import count_checks
 from annul.registry.answering.checklog import WindowRecord, read_windows, worker_folder, workers
-from annul.registry.keys import Keys
 from annul.registry.writing.act import Act
-from annul.registry.writing.store import REALM_CODES, Connections, reading, writing
-from annul.times import SECOND_US, Clock, rfc3339
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import REALM_CODES, reading, writing
+from annul.times import SECOND_US, rfc3339
 
 PAGE_MAX: Final = 1_000
 """Checks on one page."""
@@ -229,17 +228,12 @@ class Accounts:
     """Answer questions about past checks.
 
     Args:
-        connections: the register's database.
-        home: data folder (the check logs are under it).
-        keys: document keys of all epochs; a question about a document finds its checks of every epoch.
-        now_us: microseconds since the epoch.
+        ground: what every part stands on.
     """
 
-    def __init__(self, connections: Connections, home: Home, keys: Keys, now_us: Clock) -> None:
-        self._connections = connections
-        self._checks = home.checks
-        self._keys = keys
-        self._now_us = now_us
+    def __init__(self, ground: Ground) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._checks = ground.home.checks
 
     async def checks_of_party(self, party: str, realm: str, *, after: str = "", limit: int = 100) -> tuple[list[CheckRow], str]:
         """Return a page of a party's own checks, newest first, and the cursor of the next page ("" after the last).

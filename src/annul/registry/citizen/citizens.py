@@ -24,7 +24,6 @@ from annul.records.person import Contact, Person
 from annul.records.scheme import plain
 from annul.records.status import Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
 from annul.registry.citizen import holdings
-from annul.registry.keys import Keys
 from annul.registry.notices.outbox import hold, queue, release
 from annul.registry.notices.sources import DISCLOSURE_DAYS, HOLDER
 from annul.registry.people import rows
@@ -32,11 +31,13 @@ from annul.registry.people.register import People
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault
 from annul.registry.writing import documents
-from annul.registry.writing.act import Act, remember, replay
+from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.register import Recorded, Register
-from annul.registry.writing.store import REALM_CODES, Connection, Connections, reading, writing
-from annul.times import DAY_US, Clock
+from annul.registry.writing.store import REALM_CODES, Connection, reading, writing
+from annul.times import DAY_US
 
 CHECKS_MAX: Final = 100
 """Checks on one page of the list."""
@@ -127,29 +128,18 @@ class Citizens:
     """Serve people about their own documents.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         register, people: where acts are entered.
         vault: persons' keys.
-        now_us: clock, microseconds since the epoch.
         disclosure_days: lawful delay of checks for law enforcement.
     """
 
     def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        register: Register,
-        people: People,
-        vault: Vault,
-        now_us: Clock,
-        *,
-        disclosure_days: int = DISCLOSURE_DAYS,
+        self, ground: Ground, register: Register, people: People, vault: Vault, *, disclosure_days: int = DISCLOSURE_DAYS
     ) -> None:
-        self._connections, self._keys, self._register, self._people = connections, keys, register, people
-        self._vault, self._now_us = vault, now_us
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._documents, self._register, self._people, self._vault = ground.documents, register, people, vault
         self._delay_us = disclosure_days * DAY_US
-        self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
 
     # -- who it is -----------------------------------------------------------------------------------------------------------
 

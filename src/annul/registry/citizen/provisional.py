@@ -17,20 +17,20 @@ import ipaddress
 from typing import Final, Literal
 
 from annul.errors import Forbidden, NotFound, OverQuota
-from annul.records.document import Document, DocumentKeys, block, number_block, person_block
+from annul.records.document import Document, block, number_block, person_block
 from annul.records.names import same
 from annul.records.status import Proof, State
-from annul.registry.keys import Keys
 from annul.registry.notices.sources import PUBLIC
 from annul.registry.people import rows
 from annul.registry.people.vault import Vault
 from annul.registry.writing import documents
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded, Register
-from annul.registry.writing.store import REALM_CODES, Connection, Connections, reading
-from annul.times import DAY_US, HOUR_US, SECOND_US, Clock
+from annul.registry.writing.store import Connection, reading
+from annul.times import DAY_US, HOUR_US, SECOND_US
 
 ADDRESS_TRIES_MAX: Final = 12
 """Reports an address may try in an hour: a family or a small office behind one address."""
@@ -47,17 +47,15 @@ class ProvisionalReports:
     """Take reports from people who have not proved who they are.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         register: where the report is entered.
         vault: persons' keys, for the holder's name.
-        now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, register: Register, vault: Vault, now_us: Clock) -> None:
-        self._connections, self._register, self._vault, self._now_us = connections, register, vault, now_us
-        self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
-        self._key = hmac.digest(keys.session, b"annul counts against guessing v1", "sha256")
+    def __init__(self, ground: Ground, register: Register, vault: Vault) -> None:
+        self._connections, self._documents, self._now_us = ground.connections, ground.documents, ground.now_us
+        self._register, self._vault = register, vault
+        self._key = hmac.digest(ground.keys.session, b"annul counts against guessing v1", "sha256")
 
     async def report(
         self,

@@ -22,7 +22,6 @@ import msgspec
 import psycopg
 
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
-from annul.proof.checkpoint import Verifier
 from annul.proof.receipt import FLAG_TEST_REALM, Leaf, Verified, verify
 from annul.records.codes import (
     BindingCode,
@@ -38,9 +37,11 @@ from annul.registry.accounts.accounts import Accounts
 from annul.registry.notices.outbox import queue
 from annul.registry.parties.parties import Principal
 from annul.registry.parties.policies import hold_words
-from annul.registry.writing.act import Act, remember, replay
+from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
-from annul.times import DAY_US, LONG_TERM_DAY, Clock
+from annul.times import DAY_US, LONG_TERM_DAY
 
 DECIDE_WITHIN_US: Final = DAY_US
 """A departure is recorded on the day of its check; later it would be a memory."""
@@ -132,17 +133,13 @@ class Departures:
     """Record decisions that differ from the answer, and urgent needs until the new card is shown.
 
     Args:
-        connections: the register's database.
+        ground: what every part stands on.
         accounts: finds the account of a check.
-        verifier: the key of receipts.
-        now_us: microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, accounts: Accounts, verifier: Verifier, now_us: Clock) -> None:
-        self._connections = connections
-        self._accounts = accounts
-        self._verifier = verifier
-        self._now_us = now_us
+    def __init__(self, ground: Ground, accounts: Accounts) -> None:
+        self._connections, self._accounts, self._now_us = ground.connections, accounts, ground.now_us
+        self._verifier = ground.keys.receipt_signer().verifier
 
     async def receipt_of(self, who: Principal, check: str) -> dict[str, Any]:
         """Return the receipt of one of the party's checks; NotFound until it is indexed, some seconds after its answer."""

@@ -23,13 +23,14 @@ from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
 from annul.records.status import TERMINAL, Event, Proof, State, state_of
 from annul.registry import notices
-from annul.registry.keys import Keys
 from annul.registry.writing import documents, personal
-from annul.registry.writing.act import Act, remember, replay, same_person
+from annul.registry.writing.act import Act, same_person
 from annul.registry.writing.documents import Known, Row
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.register import Recorded, Register
-from annul.registry.writing.store import REALM_CODES, Connection, Connections, Write, reading, writing
-from annul.times import DAY_US, Clock
+from annul.registry.writing.store import REALM_CODES, Connection, Write, reading, writing
+from annul.times import DAY_US
 
 TERM_US: Final = 30 * DAY_US
 """Default term of a dispute. Source: setting `dispute_term_days`; Regulation (EU) 2016/679, article 12(3): one month."""
@@ -38,10 +39,12 @@ REASON_MAX: Final = 500
 CASE_MAX: Final = 200
 
 By = Literal["holder", "officer", "relying_party"]
-Ground = Literal["not_lost", "wrong_document", "wrong_person", "not_replaced", "not_dead", "malice", "wrong_data", "other"]
+DisputeGround = Literal[
+    "not_lost", "wrong_document", "wrong_person", "not_replaced", "not_dead", "malice", "wrong_data", "other"
+]
 Decision = Literal["corrected", "upheld", "refused", "withdrawn"]
 NoteKind = Literal["hearing", "evidence", "remark"]
-GROUNDS: Final[tuple[Ground, ...]] = get_args(Ground)
+GROUNDS: Final[tuple[DisputeGround, ...]] = get_args(DisputeGround)
 DECISIONS: Final[tuple[str, ...]] = ("corrected", "upheld", "refused", "withdrawn")
 
 
@@ -117,18 +120,14 @@ class Disputes:
     """Keep disputes.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         register: moves the documents.
-        now_us: clock, microseconds since the epoch.
         term_us: how long a dispute may take.
     """
 
-    def __init__(
-        self, connections: Connections, keys: Keys, register: Register, now_us: Clock, *, term_us: int = TERM_US
-    ) -> None:
-        self._connections, self._keys, self._register, self._now_us = connections, keys, register, now_us
-        self._term_us = term_us
+    def __init__(self, ground: Ground, register: Register, *, term_us: int = TERM_US) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._register, self._term_us = register, term_us
 
     async def open(
         self,
@@ -136,7 +135,7 @@ class Disputes:
         document: Document | Known,
         *,
         by: By,
-        ground: Ground,
+        ground: DisputeGround,
         case: str,
         statement: str = "",
         fact: State | None = None,

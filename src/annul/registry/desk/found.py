@@ -22,13 +22,13 @@ from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
 from annul.records.document import Document
 from annul.records.status import Event, Proof, State, state_of
 from annul.registry import notices
-from annul.registry.keys import Keys
 from annul.registry.writing import documents, personal
-from annul.registry.writing.act import HAPPENED_AHEAD_MAX_US, Act, remember, replay
+from annul.registry.writing.act import HAPPENED_AHEAD_MAX_US, Act
 from annul.registry.writing.documents import Known, Row
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.register import Recorded, Register
-from annul.registry.writing.store import Connection, Connections, Write, reading, writing
-from annul.times import Clock
+from annul.registry.writing.store import Connection, Write, reading, writing
 
 TEXT_MAX: Final = 120
 """Characters of a place, a shelf, a keeper."""
@@ -134,14 +134,13 @@ class FoundCards:
     """Keep found cards.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         register: moves the documents.
-        now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, register: Register, now_us: Clock) -> None:
-        self._connections, self._keys, self._register, self._now_us = connections, keys, register, now_us
+    def __init__(self, ground: Ground, register: Register) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._register = register
 
     # -- steps -------------------------------------------------------------------------------------------------------------
 

@@ -24,20 +24,18 @@ from typing import Any, Final, Literal
 import msgspec
 
 from annul.errors import BadInput, NotFound
-from annul.home import Home
 from annul.proof.checkpoint import sign_note
 from annul.records.codes import Outcome, Realm, StatusCode
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
 from annul.records.status import Event, State, code_of, state_of
 from annul.registry import notices
-from annul.registry.keys import Keys
 from annul.registry.notices.sources import DISCLOSURE_DAYS, attempted
 from annul.registry.writing import documents
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Row
-from annul.registry.writing.segments import Segments
-from annul.registry.writing.store import REALM_CODES, Connection, Connections, reading, writing
-from annul.times import DAY_US, SECOND_US, Clock, rfc3339
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import REALM_CODES, Connection, reading, writing
+from annul.times import DAY_US, SECOND_US, rfc3339
 
 ENTRIES_MAX: Final = 5_000
 """Entries of the log read in one step."""
@@ -128,24 +126,13 @@ class Recalls:
     """Make recalls, list them, take acknowledgements.
 
     Args:
-        connections: the register's database.
-        keys: signs the notes, and brings keys of older epochs to the current one.
-        now_us: clock, microseconds since the epoch.
-        home: data folder, for the segments of lists that were taken back.
+        ground: what every part stands on.
         disclosure_days: lawful delay until holders see checks for law enforcement.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        now_us: Clock,
-        home: Home,
-        *,
-        disclosure_days: int = DISCLOSURE_DAYS,
-    ) -> None:
-        self._connections, self._keys, self._now_us = connections, keys, now_us
-        self._segments, self._delay_us = Segments(home), disclosure_days * DAY_US
+    def __init__(self, ground: Ground, *, disclosure_days: int = DISCLOSURE_DAYS) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._segments, self._delay_us = ground.segments, disclosure_days * DAY_US
 
     # -- behind the register -----------------------------------------------------------------------------------------------
 

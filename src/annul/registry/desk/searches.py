@@ -20,22 +20,20 @@ from typing import Any, Final, Literal
 import msgspec
 
 from annul.errors import BadInput, Forbidden, NotFound, TooLarge
-from annul.home import Home
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document, person_block
 from annul.records.entry import EntryKind, decode
 from annul.records.names import check_name, normal_forms, search_block
 from annul.records.person import Person
 from annul.records.status import State, facts_of, standing_on, state_of
-from annul.registry.keys import Keys
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault
 from annul.registry.writing import documents, history, personal
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
-from annul.registry.writing.segments import Segments
-from annul.registry.writing.store import REALM_CODES, Connection, Connections, Write, reading, writing
-from annul.times import DAY_US, HOUR_US, Clock
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import REALM_CODES, Connection, Write, reading, writing
+from annul.times import DAY_US, HOUR_US
 
 CASE_MAX: Final = 64
 PURPOSES: Final = ("report", "found_card", "dispute", "investigation", "correspondence", "supervision")
@@ -177,17 +175,13 @@ class Searches:
     """Search, and show what was searched.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         vault: persons' keys.
-        home: data folder.
-        now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, connections: Connections, keys: Keys, vault: Vault, home: Home, now_us: Clock) -> None:
-        self._connections, self._keys, self._vault, self._now_us = connections, keys, vault, now_us
-        self._segments = Segments(home)
-        self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
+    def __init__(self, ground: Ground, vault: Vault) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._segments, self._documents, self._vault = ground.segments, ground.documents, vault
 
     # -- search ------------------------------------------------------------------------------------------------------------
 

@@ -36,8 +36,9 @@ from annul.registry.people.register import People
 from annul.registry.people.tags import NameTable
 from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded, run_folder
-from annul.registry.writing.act import KEPT_S
 from annul.registry.writing.effect import FOLLOWER_SOCKET
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import KEPT_S
 from annul.registry.writing.register import Register
 from annul.registry.writing.slots import all_slots, packed, slots_of
 from annul.registry.writing.store import Fresh, connect, writing
@@ -331,9 +332,9 @@ class Follower:
         ).fetchone()
         if due is None or not any(due):
             return
-        fresh = Fresh(self._conninfo)
-        register = Register(fresh, self._keys, None, self._now_us, home=self._home, provisional_us=self._provisional_us)
-        people = People(fresh, self._keys, register, Vault(self._home), None, self._now_us, home=self._home)
+        ground = Ground(Fresh(self._conninfo), self._keys, self._home, self._now_us)
+        register = Register(ground, provisional_us=self._provisional_us)
+        people = People(ground, register, Vault(self._home))
         for is_due, carry_out, what in (
             (due[0], register.lapse_due, "provisional reports lapsed"),
             (due[1], people.carry_out_due, "deaths were carried out"),

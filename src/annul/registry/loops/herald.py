@@ -25,6 +25,7 @@ from annul.registry.notices.outbox import Outbox
 from annul.registry.notices.sources import Sources
 from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded
+from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Connection, Connections, Fresh
 from annul.settings import Settings
 from annul.times import Clock
@@ -130,7 +131,10 @@ class Herald:
 
     def delivery(self, connections: Connections) -> Delivery:
         """Return what routes and sends over these connections."""
-        return Delivery(connections, self._keys, self._vault, self._channels, self._settings, self._now_us)
+        return Delivery(self._ground(connections), self._vault, self._channels, self._settings)
+
+    def _ground(self, connections: Connections) -> Ground:
+        return Ground(connections, self._keys, self._settings.home, self._now_us)
 
     async def _hold_epoch(self, db: Connection) -> None:
         found = await (await db.execute("SELECT key_epoch FROM log_head")).fetchone()
@@ -144,9 +148,10 @@ class Herald:
             return 0
         self._desk_at = time.monotonic() + DESK_EVERY_S
         delay_days = self._settings.disclosure_delay_days
-        await Recalls(lent, self._keys, self._now_us, self._settings.home, disclosure_days=delay_days).step()
+        ground = self._ground(lent)
+        await Recalls(ground, disclosure_days=delay_days).step()
         await tell_due(lent, self._now_us())
-        await Searches(lent, self._keys, self._vault, self._settings.home, self._now_us).catch_up(steps_max=1)
+        await Searches(ground, self._vault).catch_up(steps_max=1)
         return 0
 
     async def _errands(self, db: Connection, lent: _Lent) -> None:

@@ -17,7 +17,6 @@ import msgspec
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput
 from annul.records.person import Contact, Person
-from annul.registry.keys import Keys
 from annul.registry.notices import texts
 from annul.registry.notices.channels import SEND_S, Mail, ShortMessages, Undelivered, Webhooks
 from annul.registry.notices.undo import Undo
@@ -25,9 +24,10 @@ from annul.registry.notices.webhooks import open_secret
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault, seal, unseal
-from annul.registry.writing.store import Connection, Connections, reading
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import Connection, reading
 from annul.settings import Settings
-from annul.times import SECOND_US, Clock
+from annul.times import SECOND_US
 
 ROUTED_MAX: Final = 50
 SENT_MAX: Final = 20
@@ -71,25 +71,15 @@ class Delivery:
     """Route and send notices.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         vault: persons' keys; addresses are sealed under them.
         channels: where notices leave.
-        now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        vault: Vault,
-        channels: Channels,
-        settings: Settings,
-        now_us: Clock,
-    ) -> None:
-        self._connections, self._keys, self._vault, self._channels = connections, keys, vault, channels
-        self._settings, self._now_us = settings, now_us
-        self._undo = Undo(keys)
+    def __init__(self, ground: Ground, vault: Vault, channels: Channels, settings: Settings) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._vault, self._channels, self._settings = vault, channels, settings
+        self._undo = Undo(ground.keys)
         self._log = logs.get("notices")
 
     # -- routing -------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ import msgspec
 
 from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
 from annul.registry.parties.parties import Parties, Principal
-from annul.registry.writing.act import Act, remember, replay
+from annul.registry.writing.act import Act
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.store import Connections, Write, reading, writing
 from annul.times import MINUTE_US, Clock
 

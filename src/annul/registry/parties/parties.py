@@ -37,7 +37,8 @@ from annul.registry.answering.principals import (
     SnapshotRows,
     load_snapshot,
 )
-from annul.registry.writing.act import Act, remember, replay
+from annul.registry.writing.act import Act
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
 from annul.times import HOUR_US, Clock
 

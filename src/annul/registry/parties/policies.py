@@ -38,7 +38,8 @@ from annul.records.policy import (
     policy_to_json,
 )
 from annul.registry.parties.parties import Changed, Parties, Principal
-from annul.registry.writing.act import Act, remember, replay
+from annul.registry.writing.act import Act
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
 from annul.times import DAY_US, Clock
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import os
 import time
 
@@ -18,7 +19,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import SourceDown
-from annul.registry.writing.store import REALM_CODES, Connections, reading
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import REALM_CODES, reading
 from annul.times import HOUR_US
 
 LOOK_UP_S = 5.0
@@ -45,13 +47,12 @@ class SessionBook:
     """Begin, look up and end sessions of people.
 
     Args:
-        connections: the register's database.
-        seal: 32 bytes that seal kept forms.
+        ground: what every part stands on.
     """
 
-    def __init__(self, connections: Connections, seal: bytes) -> None:
-        self._connections = connections
-        self._seal = AESGCM(seal)
+    def __init__(self, ground: Ground) -> None:
+        self._connections = ground.connections
+        self._seal = AESGCM(hmac.digest(ground.keys.session, b"annul kept forms", "sha256"))
         self._down_until = 0.0
 
     async def begin(self, session: str, kind: str, subject: str, *, realm: str, began_at_us: int, until_us: int) -> None:

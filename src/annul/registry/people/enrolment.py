@@ -26,7 +26,8 @@ from annul.registry.people.register import People, PersonRecorded
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault, seal, trait_context, unseal
 from annul.registry.writing.act import Act
-from annul.registry.writing.store import Connection, Connections, Write, reading
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import Connection, Write, reading
 
 IMAGE_BYTES_MAX: Final = 512 * 1024
 """Largest portrait; Doc 9303-9 expects 12 to 20 kB in a chip, a camera's compressed face is some 200 kB."""
@@ -103,13 +104,13 @@ class Enrolments:
     """Enrol persons, withdraw enrolments, and give traits to those who may have them.
 
     Args:
+        ground: what every part stands on.
         people: the register of persons.
-        connections: its database.
         vault: persons' keys.
     """
 
-    def __init__(self, people: People, connections: Connections, vault: Vault) -> None:
-        self._people, self._connections, self._vault = people, connections, vault
+    def __init__(self, ground: Ground, people: People, vault: Vault) -> None:
+        self._connections, self._people, self._vault = ground.connections, people, vault
 
     async def enrol(
         self, act: Act, number: str, consent: Consent, *, face: Face | None = None, fingers: Sequence[Finger] = ()

@@ -23,20 +23,18 @@ import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import BadInput, Conflict, NotFound
-from annul.home import Home
 from annul.listings.bulk import Cause, ReadReport
 from annul.records.document import DocumentKeys
 from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
 from annul.records.names import NAME_VERSION
 from annul.records.person import PersonStatus
-from annul.registry.keys import Keys
 from annul.registry.people.reading import Batches, Format, Read, format_of, read_persons
 from annul.registry.people.rows import IN_FORCE, pack_person
 from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, WRAPPED_BYTES, Vault, digest, record_context
 from annul.registry.writing.act import Act
-from annul.registry.writing.effect import Effect, Effective
-from annul.registry.writing.store import Connections, Write, connect, down, reading, writing
-from annul.times import DAY_US, Clock
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import Write, connect, down, reading, writing
+from annul.times import DAY_US
 
 LIMIT: Final = 1_000
 """Persons above which an import needs two officers. Source: domain, section 3, rule 11."""
@@ -112,30 +110,15 @@ class PersonImports:
     """Stage, confirm and undo imports of persons, on the register's own machine.
 
     Args:
+        ground: what every part stands on.
         conninfo: the register's database, for reading in by COPY.
-        connections: the same, for events.
-        keys: the key file.
         vault: persons' keys.
-        listings: the table to wait for after an event; None does not wait.
         limit: persons above which two officers are needed.
     """
 
-    def __init__(
-        self,
-        conninfo: str,
-        connections: Connections,
-        keys: Keys,
-        vault: Vault,
-        home: Home,
-        now_us: Clock,
-        *,
-        limit: int = LIMIT,
-        listings: Effective | None = None,
-        acknowledge_s: float = 5.0,
-    ) -> None:
-        self._conninfo, self._connections, self._keys, self._vault = conninfo, connections, keys, vault
-        self._now_us, self._limit = now_us, limit
-        self._effect = Effect(home, listings, acknowledge_s)
+    def __init__(self, ground: Ground, conninfo: str, vault: Vault, *, limit: int = LIMIT) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._effect, self._conninfo, self._vault, self._limit = ground.effect, conninfo, vault, limit
 
     def try_run(
         self,

@@ -15,22 +15,21 @@ from typing import Any, Final
 import msgspec
 
 from annul.errors import Conflict, NotFound, TransitionRefused
-from annul.home import Home
-from annul.records.document import Document, DocumentKeys, person_block
+from annul.records.document import Document, person_block
 from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.names import check_name, same
 from annul.records.person import CivilEvent, Contact, Name, Person, PersonBody, check_person
 from annul.records.status import Event, Proof, contact_change_allowed
-from annul.registry.keys import Keys
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow, row_of
 from annul.registry.people.vault import Vault, digest
 from annul.registry.writing import documents
-from annul.registry.writing.act import Act, Done, Pen, hold_case
-from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
+from annul.registry.writing.act import Act, hold_case
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import Done
 from annul.registry.writing.register import Register
-from annul.registry.writing.store import REALM_CODES, Connection, Connections, Write, reading, writing
-from annul.times import DAY_US, SECOND_US, Clock
+from annul.registry.writing.store import Connection, Write, reading, writing
+from annul.times import DAY_US, SECOND_US
 
 DEATH_DELAY_US: Final = 14 * DAY_US
 """Default time between the report of a death and the cancellation of documents: time for a wrong report to be noticed."""
@@ -94,32 +93,16 @@ class People:
     """Write to the register of persons and read from it.
 
     Args:
-        connections: pool of the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         register: documents, for what a fact about a person means for them.
         vault: persons' keys.
-        listings: the table to wait for; None does not wait.
-        now_us: clock, microseconds since the epoch.
         death_delay_us: time between the report of a death and its consequences.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        register: Register,
-        vault: Vault,
-        listings: Effective | None,
-        now_us: Clock,
-        *,
-        home: Home,
-        death_delay_us: int = DEATH_DELAY_US,
-        acknowledge_s: float = ACKNOWLEDGE_S,
-    ) -> None:
-        self._connections, self._keys, self._register, self._vault = connections, keys, register, vault
-        self._now_us, self._death_delay_us = now_us, death_delay_us
-        self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
-        self._pen = Pen(connections, keys, Effect(home, listings, acknowledge_s), now_us)
+    def __init__(self, ground: Ground, register: Register, vault: Vault, *, death_delay_us: int = DEATH_DELAY_US) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._documents, self._pen = ground.documents, ground.pen
+        self._register, self._vault, self._death_delay_us = register, vault, death_delay_us
 
     # Enter and look up -------------------------------------------------------------------------------------------
 

@@ -15,11 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from annul.errors import BadInput, Conflict, NotFound
-from annul.home import Home
 from annul.records.codes import Coded
 from annul.records.entry import EVIDENCE_MAX
 from annul.records.person import check_person
-from annul.registry.keys import Keys
 from annul.registry.people import rows
 from annul.registry.people.enrolment import Enrolments
 from annul.registry.people.register import People
@@ -42,11 +40,11 @@ from annul.registry.review.views import (
     Suspicion,
 )
 from annul.registry.writing import documents
-from annul.registry.writing.act import Act, remember, replay, same_person
-from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
+from annul.registry.writing.act import Act, same_person
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.register import Register
-from annul.registry.writing.store import Connection, Connections, Write, reading, writing
-from annul.times import Clock
+from annul.registry.writing.store import Connection, Write, reading, writing
 
 PAGE: Final = 50
 PAGE_MAX: Final = 500
@@ -79,31 +77,14 @@ class Review:
     """Work on the queue of the clean-up.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
+        ground: what every part stands on.
         people, enrolments, register, vault: the registers that are corrected.
-        listings: the table to wait for; None does not wait.
-        now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        people: People,
-        enrolments: Enrolments,
-        register: Register,
-        vault: Vault,
-        listings: Effective | None,
-        now_us: Clock,
-        *,
-        home: Home,
-        acknowledge_s: float = ACKNOWLEDGE_S,
-    ) -> None:
-        self._connections, self._keys, self._people, self._vault, self._now_us = connections, keys, people, vault, now_us
-        self._enrolments = enrolments
+    def __init__(self, ground: Ground, register: Register, people: People, enrolments: Enrolments, vault: Vault) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._effect, self._people, self._enrolments, self._vault = ground.effect, people, enrolments, vault
         self._corrections = Corrections(people, register, vault)
-        self._effect = Effect(home, listings, acknowledge_s)
 
     # Look ----------------------------------------------------------------------------------------------------------
 

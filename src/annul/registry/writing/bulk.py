@@ -23,7 +23,6 @@ import numpy as np
 
 from annul import durable
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
-from annul.home import Home
 from annul.listings.bulk import Cause, ImportReport, fingerprint, import_list, try_list
 from annul.listings.interchange import interchange_list
 from annul.listings.russian_list import russian_list
@@ -32,13 +31,11 @@ from annul.listings.table import PAGE, SLOT_BYTES
 from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
-from annul.registry.keys import Keys
-from annul.registry.writing.act import Act, Done, Pen, hold_evidence, hold_past, same_person
+from annul.registry.writing.act import Act, hold_evidence, hold_past, same_person
 from annul.registry.writing.documents import COLUMNS, Row, record
-from annul.registry.writing.effect import Effect, Effective
-from annul.registry.writing.segments import Segments
-from annul.registry.writing.store import Connection, Connections, Write, reading, writing
-from annul.times import Clock
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import Done
+from annul.registry.writing.store import Connection, Write, reading, writing
 
 LIMIT: Final = 1000
 """Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
@@ -114,29 +111,13 @@ class Bulk:
     """Stage, confirm and undo bulk events.
 
     Args:
-        connections: the register's database.
-        keys: the key file.
-        home: data folder; segments lie in `<home>/listings/segments`.
-        now_us: clock, microseconds since the epoch.
+        ground: what every part stands on.
         limit: documents above which two officers are needed.
-        listings: the table to wait for; None does not wait.
-        acknowledge_s: longest wait for the table.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        home: Home,
-        now_us: Clock,
-        *,
-        limit: int = LIMIT,
-        listings: Effective | None = None,
-        acknowledge_s: float = 5.0,
-    ) -> None:
-        self._connections, self._keys, self._home, self._now_us, self._limit = connections, keys, home, now_us, limit
-        self._segments = Segments(home)
-        self._pen = Pen(connections, keys, Effect(home, listings, acknowledge_s), now_us)
+    def __init__(self, ground: Ground, *, limit: int = LIMIT) -> None:
+        self._connections, self._keys, self._home, self._now_us = ground.connections, ground.keys, ground.home, ground.now_us
+        self._segments, self._pen, self._limit = ground.segments, ground.pen, limit
 
     async def try_run(
         self, _act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None

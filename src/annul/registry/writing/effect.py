@@ -33,9 +33,8 @@ class Effect:
     def __init__(self, home: Home, listings: Effective | None, timeout_s: float) -> None:
         self._listings = listings
         self._timeout_s = timeout_s
-        self._path = str(run_folder(home) / FOLLOWER_SOCKET)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._home = home
+        self._path = ""
 
     async def wait(self, position: int) -> int:
         """Return the microseconds until the table had the position; 0 without a table to wait for.
@@ -44,8 +43,7 @@ class Effect:
             NotYetEffective: it has not in time; the entry stands and takes effect when the follower is back.
         """
         begun = time.perf_counter_ns()
-        with contextlib.suppress(OSError):  # nobody listens
-            self._socket.sendto(b"\x01", self._path)
+        self._ring()
         if self._listings is None:
             return 0
         if not await self._listings.reached(position, self._timeout_s):
@@ -55,3 +53,10 @@ class Effect:
                 position=position,
             )
         return (time.perf_counter_ns() - begun) // 1000
+
+    def _ring(self) -> None:
+        """Wake the follower, if it listens."""
+        self._path = self._path or str(run_folder(self._home) / FOLLOWER_SOCKET)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+            bell.setblocking(False)
+            bell.sendto(b"\x01", self._path)

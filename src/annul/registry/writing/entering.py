@@ -10,17 +10,16 @@ from dataclasses import replace
 from typing import Final
 
 from annul.errors import NotFound
-from annul.home import Home
-from annul.records.document import Document, DocumentKeys
+from annul.records.document import Document
 from annul.records.status import Event, State, state_of
-from annul.registry.keys import Keys
 from annul.registry.writing import documents
-from annul.registry.writing.act import Act, Done, Pen
+from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row, new_row, record
-from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
-from annul.registry.writing.segments import Listed, Segments
-from annul.registry.writing.store import REALM_CODES, Connections, Write
-from annul.times import HOUR_US, Clock
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.pen import Done
+from annul.registry.writing.segments import Listed
+from annul.registry.writing.store import Write
+from annul.times import HOUR_US
 
 PROVISIONAL_US: Final = 72 * HOUR_US
 """Default life of a provisional report. Source: domain, section 3, rule 5."""
@@ -51,33 +50,14 @@ class Entering:
     """Hold what every entry about a document needs.
 
     Args:
-        connections: pool of the register's database.
-        keys: the key file.
-        listings: the table to wait for; None does not wait (offline tools, loading).
-        now_us: clock, microseconds since the epoch.
-        home: data folder, for bulk segments and the follower's socket.
+        ground: what every part stands on.
         provisional_us: life of a provisional report.
-        acknowledge_s: longest wait for the table.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        keys: Keys,
-        listings: Effective | None,
-        now_us: Clock,
-        *,
-        home: Home,
-        provisional_us: int = PROVISIONAL_US,
-        acknowledge_s: float = ACKNOWLEDGE_S,
-    ) -> None:
-        self._connections = connections
-        self._keys = keys
-        self._now_us = now_us
+    def __init__(self, ground: Ground, *, provisional_us: int = PROVISIONAL_US) -> None:
+        self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
+        self._documents, self._segments, self._pen = ground.documents, ground.segments, ground.pen
         self._provisional_us = provisional_us
-        self._segments = Segments(home)
-        self._documents: dict[str, DocumentKeys] = {realm: keys.documents(realm) for realm in REALM_CODES}
-        self._pen = Pen(connections, keys, Effect(home, listings, acknowledge_s), now_us)
 
     async def _write(
         self, act: Act, happened_at_us: int | None, evidence: str, body: Callable[[Write], Awaitable[Recorded]]

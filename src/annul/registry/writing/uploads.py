@@ -22,11 +22,10 @@ import msgspec
 
 from annul import durable
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
-from annul.home import Home
 from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
-from annul.times import Clock
+from annul.registry.writing.ground import Ground
 
 UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """Largest list by browser: some five million lines. A larger one would make a worker's checks wait while it is read."""
@@ -95,13 +94,12 @@ class Uploads:
     """Receive lists and stage them in the background.
 
     Args:
+        ground: what every part stands on.
         bulk: stages.
-        home: data folder.
-        now_us: clock, microseconds since the epoch.
     """
 
-    def __init__(self, bulk: Bulk, home: Home, now_us: Clock) -> None:
-        self._bulk, self._folder, self._now_us = bulk, home.uploads, now_us
+    def __init__(self, ground: Ground, bulk: Bulk) -> None:
+        self._bulk, self._folder, self._now_us = bulk, ground.home.uploads, ground.now_us
         self._tasks: set[asyncio.Task[None]] = set()
 
     def open(self, act: Act, *, name: str, format: str, state: str, happened_at_us: int, evidence: str) -> Upload:

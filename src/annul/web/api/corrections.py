@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from annul.errors import Conflict, Forbidden
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import State
-from annul.registry.desk.disputes import DisputeView, Ground
+from annul.registry.desk.disputes import DisputeGround, DisputeView
 from annul.registry.writing.act import same_person
 from annul.times import rfc3339
 from annul.web.api.reports import act_of
@@ -50,7 +50,7 @@ class CorrectionWanted(Body):
     fact: FactName
     reason: Reason
     case: Case
-    ground: Ground = "other"
+    ground: DisputeGround = "other"
     marked: bool = False
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from annul.errors import BadInput
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import Proof
-from annul.registry.desk.disputes import By, DisputeView, Ground, NoteKind
+from annul.registry.desk.disputes import By, DisputeGround, DisputeView, NoteKind
 from annul.registry.desk.found import CardState, Finder, FoundCard, HandInPoint
 from annul.registry.desk.recalls import PAGE_MAX, RecallView
 from annul.registry.desk.searches import ByDocument, ByName, ByNumber, DelayGround, SearchShown
@@ -239,7 +239,7 @@ class DisputeRaised(Body):
     """
 
     document: DocumentFields
-    ground: Ground
+    ground: DisputeGround
     case: Case
     by: Literal["holder", "self"] = "holder"
     statement: Annotated[str, Meta(max_length=4_000)] = ""
