@@ -21,7 +21,7 @@ from annul import logs
 from annul.errors import AnnulError, Corrupt, NotFound, SourceDown, UnsafeSettings
 from annul.roles import TEMPLATE, forbid_core_dumps, stand_by
 from annul.settings import Settings, load
-from annul.times import DAY_US, HOUR_US, now_us
+from annul.times import DAY_US, now_us
 
 if TYPE_CHECKING:
     import asyncio
@@ -165,7 +165,7 @@ async def open_office(
         pool = await open_pool(conninfo, size_max=settings.database_pool_max)
         stack.push_async_callback(pool.close)
         ground = Ground(pool, keys, home, now_us, listings=listings, acknowledge_s=settings.acknowledge_ms_max / 1000)
-        register = Register(ground, provisional_us=settings.provisional_hours * HOUR_US)
+        register = Register(ground, provisional_us=settings.provisional_us)
         vault = Vault(home)
         if checks is not None:  # reading the key set loads a large library: not while a check waits
             asyncio.get_running_loop().run_in_executor(None, vault.warm)

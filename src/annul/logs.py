@@ -25,6 +25,7 @@ else:
 # Field name -> what it holds. Nothing here can carry personal data.
 FIELDS = {
     "event": "what happened, a fixed phrase",
+    "what": "a line of the timetable, a fixed phrase",
     "level": "debug, info, warning, error",
     "at": "when, UTC",
     "room": "which part speaks",

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from annul.errors import UnsafeSettings
 from annul.home import Home
+from annul.times import HOUR_US
 
 DEFAULT_HOME = Home(".annul")
 
@@ -99,6 +100,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the address clients use, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def provisional_us(self) -> int:
+        """Return how long an unconfirmed provisional report lives, in microseconds."""
+        return self.provisional_hours * HOUR_US
 
     @property
     def login_issuer(self) -> str:

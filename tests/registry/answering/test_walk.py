@@ -222,7 +222,8 @@ def test_the_supervisor_finds_it_in_the_log(world: World) -> None:
     raise_alarm(world.home, walker, NOW_US)
     (world.home.alarms / "0.json").write_bytes(b"{")
     world.follow()
-    asyncio.run(world.follower._enter_alarms())
+    with asyncio.Runner() as runner:
+        world.follower.errands(runner)
     with psycopg.connect(world.conninfo) as db:
         (entry,) = (decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log"))
     assert (entry.kind, entry.author, entry.evidence) == (EntryKind.note, "annul", "thief was stopped: neighbours")

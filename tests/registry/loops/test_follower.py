@@ -128,8 +128,8 @@ def test_a_killed_follower_goes_on_where_it_was(world: World) -> None:
 
     asyncio.run(report(0))
     world.follow()
-    world.follower._writer.close()  # type: ignore[union-attr]  # as a kill leaves it: no errand was finished
-    world.follower._writer = None
+    world.follower.following.writer.close()  # as a kill leaves it: no errand was finished
+    world.follower._writer = world.follower._following = None
     world.follower._names.close()
     world._follower = None
     asyncio.run(report(1))

@@ -252,8 +252,7 @@ def test_an_import_is_taken_up_bit_by_bit_and_again_after_a_crash(town: Town) ->
     made = town.imports.stage_lines(REGISTRAR, [[(n, read_one(person(number(n), "王"))) for n in range(30)]])
     asyncio.run(town.imports.confirm(SECOND, made.id))
     town.follower.turn()
-    assert town.follower._db is not None
-    assert town.follower._names.take_imports(town.follower._db) == 30
+    assert town.follower._names.take_imports(town.follower.following.db) == 30
     town.close()
     town.follow()
     assert all(town.asked(number(n), "王") == "M1" for n in range(30))

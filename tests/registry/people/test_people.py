@@ -214,7 +214,7 @@ def test_the_follower_carries_out_what_is_due(town: Town) -> None:
     asyncio.run(walk())
     town.clock.us += 15 * DAY_US
     with asyncio.Runner() as runner:
-        town.follower._errands(runner)
+        town.follower.errands(runner)
     assert state(town, card()) == "cancelled"
 
 

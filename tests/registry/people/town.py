@@ -37,8 +37,7 @@ class Town(World):
     def follow(self) -> int:
         """Apply what is new, and imports to their end."""
         position = super().follow()
-        assert self.follower._db is not None
-        while self.follower._names.take_imports(self.follower._db):
+        while self.follower._names.take_imports(self.follower.following.db):
             pass
         return position
 

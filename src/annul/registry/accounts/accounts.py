@@ -39,7 +39,7 @@ from annul.registry.answering.checklog import WindowRecord, read_windows, worker
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import REALM_CODES, reading, writing
-from annul.times import SECOND_US, rfc3339
+from annul.times import DAY_US, SECOND_US, rfc3339
 
 PAGE_MAX: Final = 1_000
 """Checks on one page."""
@@ -47,6 +47,8 @@ INDEX_ROWS_MAX: Final = 20_000
 """Checks indexed in one transaction (some 5 MB); a worker at full speed makes as many in a second."""
 MONTHS_AHEAD: Final = 2
 """Partitions made ahead of the current month."""
+LOCK_MS: Final = 500
+"""Longest wait for a lock when the schema of the index changes, in milliseconds: whoever asks waits behind it."""
 
 _CURSOR: Final = struct.Struct(">qIQI")
 _COLUMNS: Final = (
@@ -156,13 +158,63 @@ class Indexer:
         return len(rows)
 
     def _make_partitions(self, db: psycopg.Connection[Any], rows: list[tuple[Any, ...]]) -> None:
-        """Make the months of these rows, and the next ones."""
+        """Make the months of these rows that the timetable has not made ahead."""
         first, last = _month(min(row[0] for row in rows)), _month(max(row[0] for row in rows))
-        while first <= _later(last, MONTHS_AHEAD):
+        while first <= last:
             if first not in self._months:
-                db.execute(_partition(first))
+                _make_month(db, first)
                 self._months.add(first)
             first = _later(first, 1)
+
+
+def make_months(db: psycopg.Connection[Any], now_us: int) -> int:
+    """Make this month of the index and the next two; return how many were missing.
+
+    Days before a month begins: nothing that reads the index in that moment can keep its rows from being written.
+    """
+    months = [_later(_month(now_us), ahead) for ahead in range(MONTHS_AHEAD + 1)]
+    return sum(_make_month(db, month) for month in months)
+
+
+def forget_months(db: psycopg.Connection[Any], now_us: int, *, days: int) -> int:
+    """Drop the months of the index that ended more than `days` ago; return how many.
+
+    The check log itself and its seal stay as they are: what goes is who asked what, by party and by document.
+    """
+    table = db.execute(
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'check_index'::regclass"
+    ).fetchall()
+    dropped = 0
+    for (name,) in table:
+        year, month = int(name[-7:-3]), int(name[-2:])
+        if _start_us(_later((year, month), 1)) <= now_us - days * DAY_US:
+            dropped += _soon(db, sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    return dropped
+
+
+def _make_month(db: psycopg.Connection[Any], month: tuple[int, int]) -> int:
+    """Make a month of the index if it is not there: made beside it and attached, which waits for no reader."""
+    name = f"check_index_y{month[0]:04d}m{month[1]:02d}"
+    if db.execute("SELECT to_regclass(%s)", (name,)).fetchone() != (None,):
+        return 0
+    table = sql.Identifier(name)
+    made = sql.SQL("CREATE TABLE {} (LIKE check_index INCLUDING DEFAULTS INCLUDING CONSTRAINTS)").format(table)
+    attached = sql.SQL("ALTER TABLE check_index ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})").format(
+        table, sql.Literal(_start_us(month)), sql.Literal(_start_us(_later(month, 1)))
+    )
+    return _soon(db, made, attached)
+
+
+def _soon(db: psycopg.Connection[Any], *statements: sql.Composed) -> int:
+    """Change the schema if no lock is in the way for long, else leave it for the next turn; return 1 if it was done, else 0."""
+    try:
+        with db.transaction():
+            db.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
+            for statement in statements:
+                db.execute(statement)
+    except psycopg.errors.LockNotAvailable:
+        return 0
+    return 1
 
 
 def _month(at_us: int) -> tuple[int, int]:
@@ -177,14 +229,6 @@ def _later(month: tuple[int, int], months: int) -> tuple[int, int]:
 
 def _start_us(month: tuple[int, int]) -> int:
     return int(datetime(*month, 1, tzinfo=UTC).timestamp()) * SECOND_US
-
-
-def _partition(month: tuple[int, int]) -> sql.Composed:
-    return sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF check_index FOR VALUES FROM ({}) TO ({})").format(
-        sql.Identifier(f"check_index_y{month[0]:04d}m{month[1]:02d}"),
-        sql.Literal(_start_us(month)),
-        sql.Literal(_start_us(_later(month, 1))),
-    )
 
 
 def _rows(window: WindowRecord) -> Iterator[tuple[Any, ...]]:

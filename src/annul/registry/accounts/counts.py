@@ -73,7 +73,8 @@ def count_checks(db: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]]) -
         cursor.executemany(_VERIFIER, [(*place, *seen) for place, seen in sorted(newest.items())])
 
 
-def forget(db: psycopg.Connection[Any], now_us: int) -> None:
-    """Drop counts by minute that are older than a week, and counts for trials that are older than a month."""
-    db.execute("DELETE FROM checks_by_minute WHERE minute < %s", (now_us // MINUTE_US - MINUTES_KEPT,))
-    db.execute("DELETE FROM answers_by_day WHERE day < %s", (now_us // DAY_US - ANSWERS_DAYS_KEPT,))
+def forget(db: psycopg.Connection[Any], now_us: int) -> int:
+    """Forget counts by minute after a week, and counts for trials after a month; return how many rows."""
+    minutes = db.execute("DELETE FROM checks_by_minute WHERE minute < %s", (now_us // MINUTE_US - MINUTES_KEPT,))
+    days = db.execute("DELETE FROM answers_by_day WHERE day < %s", (now_us // DAY_US - ANSWERS_DAYS_KEPT,))
+    return minutes.rowcount + days.rowcount

@@ -7,24 +7,16 @@ keeps a log from being sealed.
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
-from annul import logs, metrics
-from annul.errors import AnnulError
-from annul.registry.accounts.counts import forget
-from annul.registry.writing import store
-from annul.settings import Settings
+from annul import metrics
 from annul.times import DAY_US, MINUTE_US, SECOND_US
 
 STEP_S: Final = 5.0
 FIGURES_S: Final = 60.0
-FIGURES_PAUSE: Final = 20
-"""Counting every year anew takes seconds in a large register: the pause is this many times as long."""
 KEPT_US: Final = 2 * DAY_US
 LATE_US: Final = 15 * MINUTE_US
 """A notice that is due for longer than this counts as undelivered."""
@@ -91,34 +83,8 @@ def sample_now() -> Sample:
     return made
 
 
-def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) -> None:
-    """Take samples until `stop` is set; a database that is down is waited for."""
-    log = logs.get("pulse")
-    db: psycopg.Connection[Any] | None = None
-    figures_at = 0.0
-    while not stop.wait(step_s):
-        try:
-            if db is None or db.closed:
-                db = store.connect(settings.database_url)
-            now_us = time.time_ns() // 1000
-            take(db, now_us)
-            if time.monotonic() >= figures_at:
-                begun = time.monotonic()
-                forget(db, now_us)
-                if count_years(db, now_us):
-                    took = time.monotonic() - begun
-                    figures_at = begun + max(FIGURES_S, FIGURES_PAUSE * took)
-        except (psycopg.Error, AnnulError) as error:
-            log.warning("no sample", error=type(error).__name__)
-            if db is not None:
-                db.close()
-                db = None
-    if db is not None:
-        db.close()
-
-
-def take(db: psycopg.Connection[Any], now_us: int) -> None:
-    """Store one sample, and drop those of more than two days ago."""
+def take(db: psycopg.Connection[Any], now_us: int) -> int:
+    """Store one sample, and drop those of more than two days ago; return how many were stored."""
     made = sample_now()
     for name, query, values in (
         ("stale", _STALE, (now_us - DAY_US, LIVE)),
@@ -133,6 +99,7 @@ def take(db: psycopg.Connection[Any], now_us: int) -> None:
     db.execute("INSERT INTO pulse (at_us, sample) VALUES (%s, %s) ON CONFLICT DO NOTHING", (now_us, packed))
     if now_us // SECOND_US % 60 < STEP_S:
         db.execute("DELETE FROM pulse WHERE at_us < %s", (now_us - KEPT_US,))
+    return 1
 
 
 _STALE: Final = "SELECT count(*) FROM verifier WHERE realm = 0 AND seen_at_us > %s AND freshness <> %s"

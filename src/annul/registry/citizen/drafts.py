@@ -80,3 +80,9 @@ class Drafts:
 
 def _key(secret: bytes) -> bytes:
     return hashlib.sha256(b"annul report draft v1\0" + secret).digest()
+
+
+async def forget(connections: Connections, now_us: int) -> int:
+    """Forget drafts that are over; return how many."""
+    async with reading(connections) as db:
+        return (await db.execute("DELETE FROM report_draft WHERE until_us < %s", (now_us,))).rowcount

@@ -29,7 +29,7 @@ from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded, Register
-from annul.registry.writing.store import Connection, reading
+from annul.registry.writing.store import Connection, Connections, reading
 from annul.times import DAY_US, HOUR_US, SECOND_US
 
 ADDRESS_TRIES_MAX: Final = 12
@@ -41,6 +41,9 @@ UNDONE_MAX: Final = 2
 UNDONE_US: Final = 30 * DAY_US
 
 _DEAD: Final = State.superseded.bit | State.cancelled.bit | State.revoked.bit | State.destroyed.bit
+
+TALLY_KEPT_US: Final = 2 * DAY_US
+"""How long a count against guessing is kept; the longest one covers a day."""
 
 
 class ProvisionalReports:
@@ -174,3 +177,9 @@ def _network(address: str) -> bytes:
     except ValueError:
         return b"unknown"
     return parsed.packed[:8] if parsed.version == 6 else parsed.packed
+
+
+async def forget_tallies(connections: Connections, now_us: int) -> int:
+    """Forget counts against guessing that are over; return how many."""
+    async with reading(connections) as db:
+        return (await db.execute("DELETE FROM tally WHERE began_at_us < %s", (now_us - TALLY_KEPT_US,))).rowcount

@@ -5,38 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
 
-from annul import logs, metrics
+from annul import logs
 from annul.errors import Corrupt, SourceDown
 from annul.registry import keys as key_file
-from annul.registry.counter.departures import tell_due
-from annul.registry.desk.recalls import Recalls
-from annul.registry.desk.searches import Searches
 from annul.registry.keys import Keys
+from annul.registry.loops.timetable import Turns
 from annul.registry.notices.channels import KEPT, Gateway, Kept, Smtp, Webhooks
 from annul.registry.notices.delivery import Channels, Delivery
-from annul.registry.notices.outbox import Outbox
 from annul.registry.notices.sources import Sources
 from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Connection, Connections, Fresh
 from annul.settings import Settings
-from annul.times import Clock
+from annul.times import Clock, now_us
 
 PAUSE_S: Final = 0.25
 """Pause between two turns with nothing to do: a notice leaves well within a second of its cause."""
 RECONNECT_MAX_S: Final = 5.0
-COUNT_EVERY_S: Final = 5.0
-DESK_EVERY_S: Final = 1.0
-SWEEP_EVERY_S: Final = 3600.0
-TALLY_KEPT_US: Final = 2 * 86_400_000_000
 
 
 def channels_of(settings: Settings) -> Channels:
@@ -61,7 +53,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """
     conninfo = settings.database_url or Embedded(settings.home).conninfo
     keys = key_file.load(settings.home)
-    herald = Herald(conninfo, keys, Vault(settings.home), settings, lambda: time.time_ns() // 1000)
+    herald = Herald(conninfo, keys, Vault(settings.home), settings, now_us)
     asyncio.run(herald.run(stop))
 
 
@@ -97,7 +89,7 @@ class Herald:
         self._conninfo, self._keys, self._vault, self._settings, self._now_us = conninfo, keys, vault, settings, now_us
         self._channels = channels or channels_of(settings)
         self._sources = Sources(keys, disclosure_days=settings.disclosure_delay_days)
-        self._count_at = self._sweep_at = self._desk_at = 0.0
+        self._turns = Turns("notices", settings)
 
     async def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set."""
@@ -125,8 +117,7 @@ class Herald:
         done += await self._sources.follow_checks(db, self._now_us())
         done += await delivery.route()
         done += await delivery.send()
-        done += await self._desk(lent)
-        await self._errands(db, lent)
+        await self._turns.run(self._ground(lent))
         return done
 
     def delivery(self, connections: Connections) -> Delivery:
@@ -141,27 +132,3 @@ class Herald:
         if found is None:
             raise Corrupt("the register log has no head", where="log_head")
         self._keys.hold_epoch(found[0])
-
-    async def _desk(self, lent: _Lent) -> int:
-        """Follow the log for the desk, about once a second: answers to be recalled, persons to be found by name."""
-        if time.monotonic() < self._desk_at:
-            return 0
-        self._desk_at = time.monotonic() + DESK_EVERY_S
-        delay_days = self._settings.disclosure_delay_days
-        ground = self._ground(lent)
-        await Recalls(ground, disclosure_days=delay_days).step()
-        await tell_due(lent, self._now_us())
-        await Searches(ground, self._vault).catch_up(steps_max=1)
-        return 0
-
-    async def _errands(self, db: Connection, lent: _Lent) -> None:
-        """Count what is undelivered, and forget drafts and tallies that are over."""
-        now = time.monotonic()
-        if now >= self._count_at:
-            self._count_at = now + COUNT_EVERY_S
-            for state, count in (await Outbox(lent).undelivered(self._now_us())).items():
-                metrics.NOTICES_UNDELIVERED.labels(state).set(count)
-        if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP_EVERY_S
-            await db.execute("DELETE FROM report_draft WHERE until_us < %s", (self._now_us(),))
-            await db.execute("DELETE FROM tally WHERE began_at_us < %s", (self._now_us() - TALLY_KEPT_US,))

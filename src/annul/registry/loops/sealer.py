@@ -17,6 +17,7 @@ the log, in the metric `annul_corrupt` and in `<home>/run/corrupt.json`, which `
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import threading
@@ -44,13 +45,16 @@ from annul.proof.receipt import (
 from annul.proof.tiles import CHECKPOINT, TileReader, TileWriter, folder_reader, verify_tree
 from annul.records.entry import decode
 from annul.registry import keys as key_file
-from annul.registry.accounts import pulse
 from annul.registry.accounts.accounts import Indexer
 from annul.registry.answering.checklog import NO_WINDOW, WindowRecord, durable_windows, read_windows, worker_folder, workers
 from annul.registry.counter.departures import settle_shown
+from annul.registry.keys import Keys
+from annul.registry.loops.timetable import Turns
 from annul.registry.writing import store
+from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import Fresh
 from annul.settings import Settings
-from annul.times import Clock
+from annul.times import now_us
 
 STEP_S: Final = 0.25
 """Pause between two steps: a window or an entry is sealed within half a second."""
@@ -62,6 +66,8 @@ SCRUB_S: Final = 0.01
 ENTRIES_MAX: Final = 8_192
 """Entries appended to a log in one step: 32 bundles."""
 LOGS: Final = ("register", "checks")
+ERRANDS_S: Final = 1.0
+"""Pause between two looks at the timetable."""
 
 _log = logs.get("sealer")
 
@@ -287,9 +293,9 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     faults = Faults(settings.home)
     scrubber = Scrubber(settings.home)
     fresh = {"register": True, "checks": True}
-    threading.Thread(target=pulse.run, args=(settings, stop), name="pulse", daemon=True).start()
+    threading.Thread(target=_errands, args=(settings, keys, stop), name="errands", daemon=True).start()
 
-    def attempt(name: str, work: Clock) -> int:
+    def attempt(name: str, work: Callable[[], int]) -> int:
         """Run one part; what is wrong with it is said once and does not stop the others."""
         try:
             done = work()
@@ -312,6 +318,18 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
             stop.wait(step_s / SCRUBS_A_STEP)
             if attempt("listings", scrubber.step):
                 faults.mended("listings")
+
+
+def _errands(settings: Settings, keys: Keys, stop: threading.Event, *, step_s: float = ERRANDS_S) -> None:
+    """Run the sealer's lines of the timetable in a thread of its own: nothing of theirs holds the seal up."""
+    turns = Turns("sealer", settings)
+    ground = Ground(Fresh(settings.database_url), keys, settings.home, now_us)
+    with asyncio.Runner() as runner:
+        while not stop.wait(step_s):
+            try:
+                runner.run(turns.run(ground))
+            except (psycopg.Error, SourceDown) as error:
+                _log.warning("the database is away", error=type(error).__name__)
 
 
 class Scrubber:

@@ -20,7 +20,7 @@ from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, new_row, record
 from annul.registry.writing.entering import Also, Entering, Recorded, died, state_word
 from annul.registry.writing.steps import CHANGES, LISTING, step
-from annul.registry.writing.store import Write
+from annul.registry.writing.store import Connections, Write, reading
 from annul.times import DAY_US, MINUTE_US
 
 UNLOCK_MAX_US: Final = DAY_US
@@ -247,3 +247,9 @@ class Issuing(Entering):
                 position,
             )
         return position, len(rows)
+
+
+async def forget_unlocks(connections: Connections, now_us: int) -> int:
+    """Forget unlocks whose time is over; return how many."""
+    async with reading(connections) as db:
+        return (await db.execute("DELETE FROM unlock WHERE until_us < %s", (now_us,))).rowcount

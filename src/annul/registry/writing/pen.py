@@ -15,8 +15,8 @@ from annul.errors import IdempotencyMismatch
 from annul.registry.keys import Keys
 from annul.registry.writing.act import Act, hold_evidence, hold_past
 from annul.registry.writing.effect import Effect
-from annul.registry.writing.store import Connections, Write, writing
-from annul.times import Clock
+from annul.registry.writing.store import Connections, Write, reading, writing
+from annul.times import SECOND_US, Clock
 
 KEPT_S = 7 * 24 * 3600
 """How long an answer is kept for its key; a repetition after that is a new request."""
@@ -81,6 +81,12 @@ async def remember(write: Write, act: Act, answer: msgspec.Struct) -> None:
             msgspec.json.encode(answer),
             write.recorded_at_us,
         )
+
+
+async def forget_answers(connections: Connections, now_us: int) -> int:
+    """Forget answers that were kept for their Idempotency-Keys long enough; return how many."""
+    async with reading(connections) as db:
+        return (await db.execute("DELETE FROM idempotency WHERE created_at_us < %s", (now_us - KEPT_S * SECOND_US,))).rowcount
 
 
 class Pen:

@@ -6,14 +6,19 @@ that a decision about one document never depends on how far the follower is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from annul.errors import Corrupt
 from annul.home import Home
 from annul.listings.segment import Segment
 from annul.listings.values import unpack
-from annul.registry.writing.store import Connection
+from annul.registry.writing.store import Connection, Connections, reading
+
+ORPHAN_AGE_S: Final = 24 * 3600.0
+"""Age after which a segment that no event names counts as left over; a list is staged within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +82,15 @@ class Segments:
             if bit:
                 found.append(Listed(bulk_id, bit, happened, confirmed, undone_at))
         return found
+
+
+async def sweep(connections: Connections, home: Home) -> int:
+    """Remove segments that no bulk event names: of imports cut off before their event, of epochs gone by; return how many."""
+    async with reading(connections) as db:
+        rows = await (await db.execute("SELECT file FROM bulk WHERE state <> 'discarded'")).fetchall()
+    named = {file for (file,) in rows}
+    left = [path for path in home.segments.glob("*.seg") if path.name not in named]
+    old = [path for path in left if time.time() - path.stat().st_mtime > ORPHAN_AGE_S]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
