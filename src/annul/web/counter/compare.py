@@ -81,10 +81,14 @@ async def _verified(office: Office, call: Call, question: Question, files: dict[
     face = FacePair(files["face"], files.get("portrait", b""), frames) if "face" in files else None
     finger = FingerSet(files["finger"], [files["print"]] if "print" in files else []) if "finger" in files else None
     samples = Samples(
-        face=face, finger=finger, finger_exempt=texts.get("exempt") == "yes", chip=_chip(texts.get("chip", "")),
-        supervised=texts.get("supervised") == "yes", device="counter-camera",
+        face=face,
+        finger=finger,
+        finger_exempt=texts.get("exempt") == "yes",
+        chip=_chip(texts.get("chip", "")),
+        supervised=texts.get("supervised") == "yes",
+        device="counter-camera",
         challenge=texts.get("challenge", "") if face else "",
-    )  # fmt: skip
+    )
     return await office.verifications.verify(call.principal, question, samples)
 
 
@@ -109,6 +113,13 @@ def _page(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply
     translate = pages.translator(call)
     steps = [(name, translate(SENTENCES[action])) for name, action in zip(FRAMES, asked.actions, strict=True)] if asked else []
     return pages.page(
-        call, "counter/compare.html", status=status, form=form, **frame(call), capture=capture, steps=steps,
-        challenge=asked.token if asked else "", headers=pages.CAMERA,
-    )  # fmt: skip
+        call,
+        "counter/compare.html",
+        status=status,
+        form=form,
+        **frame(call),
+        capture=capture,
+        steps=steps,
+        challenge=asked.token if asked else "",
+        headers=pages.CAMERA,
+    )

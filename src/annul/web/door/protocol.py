@@ -27,7 +27,8 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from annul.errors import AnnulError, BadInput, TimedOut, TooLarge
-from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX, CHECK_PATH, ASGIApp, CheckPath, Fields, too_large
+from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX, CHECK_PATH, ASGIApp, CheckPath, too_large
+from annul.web.door.credentials import Fields
 from annul.web.door.problem import problem_of
 
 if TYPE_CHECKING:
@@ -116,8 +117,16 @@ class _Check:
     """
 
     __slots__ = (
-        "allowance", "disconnected", "keep_alive", "more_body", "parts", "principal", "protocol", "response_complete", "size",
-    )  # fmt: skip
+        "allowance",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "parts",
+        "principal",
+        "protocol",
+        "response_complete",
+        "size",
+    )
 
     def __init__(self, protocol: CheckProtocol) -> None:
         self.protocol = protocol
@@ -395,8 +404,7 @@ class CheckProtocol(HttpToolsProtocol):
             self.transport.close()  # this refusal would be taken for (a part of) the answer to a request before this one
         else:
             made = problem_of(error)
-            fields = [(name.encode(), text.encode()) for name, text in made.headers.items()]
-            fields = [*self.server_state.default_headers, *fields, *self.gate.path.security]
+            fields = [*self.server_state.default_headers, *made.fields, *self.gate.path.security]
             body = msgspec.json.encode(made.members | {"status": status})
             check.response_complete = True
             self.transport.write(_answer(fields, status, body, keep_alive=False))
