@@ -27,7 +27,7 @@ from annul.web.door.auth import Credentials
 from annul.web.door.call import Call, Reply, Route, idempotency_key
 from annul.web.door.checkpath import HSTS, ASGIApp, CheckPath, Message, Receive, Scope, Send
 from annul.web.door.paging import Paging
-from annul.web.door.reading import form_of, hold_patterns, json_of, query_of
+from annul.web.door.reading import form_of, json_of, query_of, require_patterns
 from annul.web.door.who import ANY, PAGE_ROLES
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Mounted:
             logging_config=None,
             debug=False,
         )
-        _hold_declared(self.app)
+        _require_declared(self.app)
 
     def enter(self, office: Office) -> None:
         """Stand the parts of an office behind the routes; requests come only after that."""
@@ -114,7 +114,7 @@ def create_web(
     return path
 
 
-def _hold_declared(app: Any) -> None:
+def _require_declared(app: Any) -> None:
     """Refuse to start when a mounted address has not declared who may call it."""
     for mounted in app.routes:
         for handler in getattr(mounted, "route_handlers", ()):
@@ -206,7 +206,7 @@ def _mount(route: Route, mounted: Mounted) -> HTTPRouteHandler:
         if route.page:
             return _reply(await mounted.paging.answer(route, request, path))
         who = mounted.credentials.admit(request, route)
-        hold_patterns(route, path)
+        require_patterns(route, path)
         query = query_of(request, route)
         key = idempotency_key(request.headers.get("idempotency-key")) if route.write else ""
         body: Any = None

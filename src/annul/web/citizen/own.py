@@ -249,7 +249,7 @@ async def sure(office: Office, call: Call) -> Reply:
             await office.citizens.lock(act, person, own.id, proof=proof, locked=True)
             flash = _("It is locked. Nobody may rely on it until you unlock it.")
         elif what == "confirm":
-            _hold_strong(call)
+            _require_strong(call)
             await office.citizens.confirm(act, person, own.id, proof=proof)
             flash = _("The report is confirmed.")
         else:
@@ -273,7 +273,7 @@ def _sure(call: Call, own: OwnDocument, what: str, form: Form, *, status: int = 
     )
 
 
-def _hold_strong(call: Call) -> None:
+def _require_strong(call: Call) -> None:
     if call.session.strength != "strong":
         raise Forbidden(
             _("This needs a login with your card or another strong one."), mend=_("Sign out and log in again with it.")

@@ -15,7 +15,7 @@ from annul.registry.counter.verification import Samples
 from annul.registry.parties.parties import Agreement
 from annul.web.api.verifications import ChipGiven, chip_of
 from annul.web.counter import reading, sealing
-from annul.web.counter.counter import answer_page, frame, hold_token, remember, shown
+from annul.web.counter.counter import answer_page, frame, remember, require_token, shown
 from annul.web.door import pages
 from annul.web.door.forms import Form
 from annul.web.door.words import _
@@ -56,7 +56,7 @@ async def compare(office: Office, call: Call) -> Reply:
     form = Form(BLANK)
     try:
         texts, files = await reading.read_form(call, PICTURES_BYTES_MAX)
-        hold_token(call, texts)
+        require_token(call, texts)
         form = Form(BLANK | {name: texts[name] for name in ("sealed", "supervised", "exempt") if name in texts})
         question = sealing.open_question(office, call.session, form["sealed"])
         found = await _verified(office, call, question, files, texts)

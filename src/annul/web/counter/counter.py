@@ -325,7 +325,7 @@ async def photo(office: Office, call: Call) -> Reply:
     form = Form(EMPTY)
     try:
         texts, files = await reading.read_form(call, PHOTO_BYTES_MAX)
-        hold_token(call, texts)
+        require_token(call, texts)
         if "photo" not in files:
             raise BadInput(_("Take or choose a picture first."), where="photo")
         found = await reading.read_photo(files["photo"], texts.get("of", ""))
@@ -338,7 +338,7 @@ async def photo(office: Office, call: Call) -> Reply:
     return await screen(office, call, form, read=True)
 
 
-def hold_token(call: Call, texts: dict[str, str]) -> None:
+def require_token(call: Call, texts: dict[str, str]) -> None:
     """Refuse a form with files that was not made by a page of this session."""
     if not hmac.compare_digest(call.session.csrf.encode(), texts.get("csrf", "").encode()):
         raise Forbidden("The form is not of this session.", mend="Open the page again and send the form once more.")

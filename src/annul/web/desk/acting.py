@@ -303,7 +303,7 @@ async def _carry_out(
     register, evidence = office.register, body.evidence.strip() or shown.case
     at_us = happened(form, office.now_us())
     if name in PROVEN and body.proof == BY_FINGER:
-        await _hold_finger(office, act, shown, int(call.path["place"]), body.finger)
+        await _require_finger(office, act, shown, int(call.path["place"]), body.finger)
     if name == "report":
         if body.kind not in ("lost", "stolen"):
             raise BadInput(_("Say whether it was lost or stolen."), where="kind")
@@ -380,7 +380,7 @@ async def _propose(office: Office, act: Act, document: Known, body: ActForm, cas
     return opened
 
 
-async def _hold_finger(office: Office, act: Act, shown: SearchShown, place: int, live: bytes) -> None:
+async def _require_finger(office: Office, act: Act, shown: SearchShown, place: int, live: bytes) -> None:
     """Hold that the finger taken now is the holder's, where fingers of the holder are enrolled. Nothing of it is kept.
 
     Raises:

@@ -142,7 +142,7 @@ async def _receive(office: Office, call: Call, form: Form) -> Upload:
                 else:
                     name = event.name or ""
                     if name == "file" and event.filename:
-                        _hold_session(call, texts, form)
+                        _require_session(call, texts, form)
                         upload = office.uploads.open(
                             _plain(call),
                             name=event.filename,
@@ -169,7 +169,7 @@ def _drop(upload: Upload | None) -> None:
         upload.drop()
 
 
-def _hold_session(call: Call, texts: dict[str, bytes], form: Form) -> None:
+def _require_session(call: Call, texts: dict[str, bytes], form: Form) -> None:
     """Hold the form's token and take its texts, which stand before the file.
 
     Raises:

@@ -20,7 +20,7 @@ from annul.errors import AnnulError, BadInput, Forbidden
 from annul.web.door import pages
 from annul.web.door.auth import Credentials, SessionLost
 from annul.web.door.call import Call, Reply, Route, idempotency_key
-from annul.web.door.reading import form_of, hold_patterns, query_of
+from annul.web.door.reading import form_of, query_of, require_patterns
 from annul.web.door.session import BACK_MAX, SIGN_IN, Sitting, owner_of
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ class Paging:
         """
         handler: Any = route.handler
         if request.url.path.startswith("/static/"):
-            hold_patterns(route, path)
+            require_patterns(route, path)
             static: Reply = await handler(self._office, Call(request, None, path, None, None, ""))
             return static
-        _hold_same_site(request, route)
+        _require_same_site(request, route)
         sitting = await self._credentials.sit(request)
         request.scope["state"]["sitting"] = sitting
         try:
             admitted = await self._credentials.admit_person(sitting, route)
         except SessionLost as lost:
             return await self._to_sign_in(route, request, sitting, lost.kind)
-        hold_patterns(route, path)
+        require_patterns(route, path)
         query = query_of(request, route)
         body: Any = None
         key = ""
@@ -124,7 +124,7 @@ class Paging:
         return {} if kept is None else msgspec.json.decode(kept, type=dict[str, str])
 
 
-def _hold_same_site(request: Asked, route: Route) -> None:
+def _require_same_site(request: Asked, route: Route) -> None:
     """Refuse a form another site sends. Source: W3C Fetch Metadata; browsers before it are held by the form's token."""
     if route.method == "POST" and request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("The form was not sent by a page of this site.", mend="Open the page here, and send it from there.")

@@ -32,7 +32,7 @@ _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _pattern = cache(re.compile)
 
 
-def hold_patterns(route: Route, path: dict[str, str]) -> None:
+def require_patterns(route: Route, path: dict[str, str]) -> None:
     """Refuse parameters of an address that cannot be what they stand for.
 
     Raises:
