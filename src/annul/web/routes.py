@@ -10,32 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from annul.web.api import (
-    bulk,
-    checks,
-    corrections,
-    departures,
-    disputes,
-    documents,
-    found,
-    imports,
-    logs,
-    notices,
-    oauth,
-    officers,
-    openapi,
-    operation,
-    parties,
-    persons,
-    policies,
-    portraits,
-    recalls,
-    receipts,
-    reports,
-    searches,
-    verifications,
-)
-from annul.web.api import review as clean_up
+from annul.web.api import openapi
+from annul.web.api import routes as api
 from annul.web.citizen import routes as citizen
 from annul.web.counter import routes as counter
 from annul.web.desk import routes as desk
@@ -53,34 +29,12 @@ def described(base_url: str) -> dict[str, Any]:
 
 
 ROUTES: Final[tuple[Route, ...]] = (
-    *checks.ROUTES,
-    *verifications.ROUTES,
-    *reports.ROUTES,
-    *documents.ROUTES,
-    *persons.ROUTES,
-    *imports.ROUTES,
-    *portraits.ROUTES,
-    *bulk.ROUTES,
-    *logs.ROUTES,
-    *receipts.ROUTES,
-    *oauth.ROUTES,
-    *parties.ROUTES,
-    *operation.routes(described),
+    *api.routes(described),
     *public.ROUTES,
     *developers.routes(described),
     *oversight.ROUTES,
-    *notices.ROUTES,
     *citizen.ROUTES,
     *counter.ROUTES,
-    *policies.ROUTES,
-    *departures.ROUTES,
-    *corrections.ROUTES,
     *desk.ROUTES,
-    *clean_up.ROUTES,
     *review.ROUTES,
-    *found.ROUTES,
-    *disputes.ROUTES,
-    *searches.ROUTES,
-    *officers.ROUTES,
-    *recalls.ROUTES,
 )
