@@ -7,7 +7,7 @@ from typing import Any
 from tests.web.conftest import House
 
 
-def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
+def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     """Hold an answer to be this problem, and return its members."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

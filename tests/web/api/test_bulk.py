@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.web.api.answers import refused
+from tests.web.api.answers import problem
 from tests.web.conftest import House
 
 
@@ -25,4 +25,4 @@ def test_a_bulk_event_is_confirmed_and_undone_through_the_doors(house: House) ->
     assert {house.ask(document)["outcome"] for document in documents} == {"PASS"}
     listed = house.call("GET", "/v1/bulk", "issuer").json()["bulk"]
     assert staged in [event["id"] for event in listed]
-    refused(house.call("POST", f"/v1/bulk/{staged}/discard", "issuer", json={}), 409, "conflict")
+    problem(house.call("POST", f"/v1/bulk/{staged}/discard", "issuer", json={}), 409, "conflict")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.waiting import until
-from tests.web.api.answers import refused
+from tests.web.api.answers import problem
 from tests.web.conftest import House
 
 
@@ -47,5 +47,5 @@ def test_a_check_is_found_again_with_its_receipt_by_its_party_alone(house: House
     found = house.call("GET", f"/v1/checks/{check}", "bank")
     verified = house.call("POST", "/v1/receipts/verify", json={"receipt": found.json()["receipt"]})
     assert verified.json()["says"]["check"] == check
-    refused(house.call("GET", f"/v1/checks/{check}", "police"), 404, "not-found")
+    problem(house.call("GET", f"/v1/checks/{check}", "police"), 404, "not-found")
     assert house.call("GET", f"/v1/checks/{check}", "supervisor").status_code == 200

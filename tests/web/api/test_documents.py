@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.web.api.answers import fed, refused, reported
+from tests.web.api.answers import fed, problem, reported
 from tests.web.api.test_checks import checks_of
 from tests.web.conftest import House
 
@@ -44,7 +44,7 @@ def test_a_terminal_document_never_revives(house: House) -> None:
     document = house.passport()
     fed(house, "issue", document)
     fed(house, "revoke", document, reason="misuse")
-    refused(fed(house, "return", document, proof="in_person"), 409, "transition-refused")
+    problem(fed(house, "return", document, proof="in_person"), 409, "transition-refused")
     assert house.ask(document)["status"]["code"] == "I23"
 
 
@@ -59,7 +59,7 @@ def test_a_locked_document_opens_for_one_purpose_until_a_time(house: House) -> N
     position = opened.json()["position"]
     assert house.ask(document, purpose="medical", min_position=position)["outcome"] == "PASS"
     assert house.ask(document, purpose="credit")["status"]["code"] == "S13"
-    refused(fed(house, "unlock", document, proof="online_strong", purpose="medical"), 400, "bad-input")
+    problem(fed(house, "unlock", document, proof="online_strong", purpose="medical"), 400, "bad-input")
     assert fed(house, "unlock", document, proof="online_strong").status_code == 201
     assert house.ask(document, purpose="credit")["outcome"] == "PASS"
 
@@ -84,7 +84,7 @@ def test_a_dispute_makes_the_status_a_question_until_it_is_closed(house: House) 
     assert house.call("POST", "/v1/disputes", "police", json=body).status_code == 201
     assert house.ask(document)["status"]["code"] == "U34"
     body["action"] = "close"
-    refused(house.call("POST", "/v1/disputes", "police", json=body), 403, "forbidden")
+    problem(house.call("POST", "/v1/disputes", "police", json=body), 403, "forbidden")
     assert house.call("POST", "/v1/disputes", "supervisor", json=body).status_code == 201
     assert house.ask(document)["status"]["code"] == "S10"
 
@@ -111,4 +111,4 @@ def test_who_asked_about_a_document_is_told_for_a_case_only(house: House) -> Non
     found = checks_of(house, "/v1/documents/checks", "police", 1, json={"document": document, "case": "case 9"})
     assert [(row["check"], row["party"]) for row in found] == [(check, "bank")]
     refused = house.call("POST", "/v1/documents/checks", "police", json={"document": document})
-    assert refused(refused, 400, "bad-input")["detail"] == "The field `case` is missing."
+    assert problem(refused, 400, "bad-input")["detail"] == "The field `case` is missing."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.web.api.answers import refused
+from tests.web.api.answers import problem
 from tests.web.conftest import House
 
 
@@ -16,13 +16,13 @@ def test_a_new_partys_key_works_at_once_and_a_revoked_one_no_longer(house: House
     question = {"document": house.passport(), "purpose": "payment", "channel": "remote"}
     assert house.call("POST", "/v1/checks", "shop", json=question).json()["outcome"] == "PASS"
     refused = house.call("POST", "/v1/checks", "shop", json=question | {"channel": "in_person"})
-    assert refused(refused, 403, "purpose-not-allowed")["error"] == "E93"
+    assert problem(refused, 403, "purpose-not-allowed")["error"] == "E93"
     parties = house.call("GET", "/v1/parties", "supervisor")
     assert issued["token"] not in parties.text
     shown = next(party for party in parties.json()["parties"] if party["id"] == "shop")
     assert [key["label"] for key in shown["keys"]] == ["till 1"]
     assert house.call("POST", f"/v1/keys/{issued['id']}/revoke", "supervisor").status_code == 200
-    refused(house.call("POST", "/v1/checks", "shop", json=question), 401, "not-authorised")
+    problem(house.call("POST", "/v1/checks", "shop", json=question), 401, "not-authorised")
 
 
 def test_a_suspended_party_is_answered_nothing_until_it_is_restored(house: House) -> None:
@@ -34,13 +34,13 @@ def test_a_suspended_party_is_answered_nothing_until_it_is_restored(house: House
     question = {"document": house.passport(), "purpose": "payment", "channel": "remote"}
     assert house.call("POST", "/v1/checks", "kiosk-5", json=question).json()["outcome"] == "PASS"
     assert house.call("POST", "/v1/parties/kiosk-5/suspend", "supervisor").status_code == 200
-    refused(house.call("POST", "/v1/checks", "kiosk-5", json=question), 401, "not-authorised")
+    problem(house.call("POST", "/v1/checks", "kiosk-5", json=question), 401, "not-authorised")
     parties = house.call("GET", "/v1/parties", "supervisor").json()["parties"]
     assert [party["active"] for party in parties if party["id"] == "kiosk-5"] == [False]
     assert house.call("POST", "/v1/parties/kiosk-5/restore", "supervisor").status_code == 200
     assert house.call("POST", "/v1/checks", "kiosk-5", json=question).json()["outcome"] == "PASS"
-    refused(house.call("POST", "/v1/parties/supervisor/suspend", "supervisor"), 403, "forbidden")
-    refused(house.call("POST", "/v1/parties/nobody/suspend", "supervisor"), 404, "not-found")
+    problem(house.call("POST", "/v1/parties/supervisor/suspend", "supervisor"), 403, "forbidden")
+    problem(house.call("POST", "/v1/parties/nobody/suspend", "supervisor"), 404, "not-found")
 
 
 def test_a_test_key_never_touches_live_data(house: House) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.web.api.answers import fed, refused, reported
+from tests.web.api.answers import fed, problem, reported
 from tests.web.conftest import House
 
 CARD = {"scheme": "cn-resident", "number": "11010519491231002X"}
@@ -41,7 +41,7 @@ def test_a_key_does_not_pass_for_another_request(house: House) -> None:
         asked = {"document": body, "kind": "lost", "proof": "in_person"}
         answer = house.call("POST", "/v1/reports", "police", json=asked, headers=headers)
         assert answer.status_code == status
-    refused(answer, 409, "idempotency-mismatch")
+    problem(answer, 409, "idempotency-mismatch")
     assert house.ask(other)["outcome"] == "PASS"
 
 
@@ -73,7 +73,7 @@ def test_a_report_is_lifted_in_person_and_not_by_phone(house: House) -> None:
     document = house.passport()
     report = house.report(document)["report"]
     refused = house.call("POST", f"/v1/reports/{report}/lift", "police", json={"proof": "phone"})
-    refused(refused, 409, "transition-refused")
+    problem(refused, 409, "transition-refused")
     lifted = house.call("POST", f"/v1/reports/{report}/lift", "police", json={"proof": "in_person"})
     assert lifted.status_code == 200
     assert house.ask(document)["outcome"] == "PASS"
@@ -99,8 +99,8 @@ def test_the_reporters_name_is_in_no_answer(house: House) -> None:
 
 def test_a_report_that_never_was_is_not_found(house: House) -> None:
     """404 for the right form, and for any other."""
-    refused(house.call("GET", f"/v1/reports/r_{'0' * 24}", "police"), 404, "not-found")
-    refused(house.call("GET", "/v1/reports/1%20OR%201", "police"), 404, "not-found")
+    problem(house.call("GET", f"/v1/reports/r_{'0' * 24}", "police"), 404, "not-found")
+    problem(house.call("GET", "/v1/reports/1%20OR%201", "police"), 404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_bad_report_is_refused_with_what_and_where(
 ) -> None:
     """Nothing is written, nothing of the body comes back."""
     answer = house.call("POST", "/v1/reports", "police", content=body, headers={"content-type": "application/json"})
-    members = refused(answer, status, code)
+    members = problem(answer, status, code)
     assert members.get("where") == where
     assert "110105" not in answer.text
 
@@ -138,5 +138,5 @@ def test_a_number_with_several_cards_is_not_killed_by_guess(house: House) -> Non
     for start in ("2010-10-06", "2020-10-06"):
         card = CARD | {"valid_from": start}
         assert fed(house, "issue", card, happened_at=f"{start}T00:00:00Z").status_code == 201
-    members = refused(reported(house, CARD), 409, "ambiguous-document")
+    members = problem(reported(house, CARD), 409, "ambiguous-document")
     assert [each["valid_from"] for each in members["candidates"]] == ["2010-10-06", "2020-10-06"]
