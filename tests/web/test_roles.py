@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from annul import web
 from annul.registry.parties.officers import DUTIES
 from annul.registry.parties.parties import ROLES as ALL_ROLES
 from annul.registry.writing.act import Act
@@ -190,3 +192,13 @@ def test_a_role_without_an_agreement_gets_no_answer(house: House) -> None:
     answer = house.call("POST", "/v1/checks", "supervisor", json=question)
     assert answer.status_code == 403
     assert (answer.json()["outcome"], answer.json()["error"]) == ("NO_ANSWER", "E92")
+
+
+def test_roles_and_ids_are_spelled_in_one_place() -> None:
+    """Every other room names the sets and patterns of `door.who`: a new role is entered once."""
+    room = Path(web.__file__).parent
+    spelled = re.compile(
+        r'frozenset\(\{"(?:relying_party|police|issuer|supervisor|clerk|citizen|officer:)|"[a-z]{1,2}_\[0-9a-f\]'
+    )
+    found = {file.name for file in room.rglob("*.py") if spelled.search(file.read_text(encoding="utf-8"))}
+    assert found == {"who.py"}
