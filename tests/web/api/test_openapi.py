@@ -99,7 +99,8 @@ def test_schemas_have_names_of_their_own_and_sets_one_order() -> None:
         for field in schema.get("properties", {}).values()
         if field.get("uniqueItems") and "default" in field
     ]
-    assert sets and all(each == sorted(each) for each in sets)
+    assert sets
+    assert all(each == sorted(each) for each in sets)
 
 
 def test_the_document_served_is_this_one(house: House) -> None:
