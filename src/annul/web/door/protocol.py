@@ -117,6 +117,7 @@ class _Check:
     """
 
     __slots__ = (
+        "admit",
         "allowance",
         "disconnected",
         "keep_alive",
@@ -130,6 +131,7 @@ class _Check:
 
     def __init__(self, protocol: CheckProtocol) -> None:
         self.protocol = protocol
+        self.admit = protocol.gate.path.admit
         self.principal: Principal | None = None
         self.allowance: Allowance | None = None  # of that principal, once it was answered
         self.parts: list[bytes] = []
@@ -143,9 +145,8 @@ class _Check:
         self.keep_alive = keep_alive
         self.more_body = True
         self.response_complete = False
-        path = self.protocol.gate.path
         try:
-            principal = path.admit(fields)
+            principal = self.admit(fields)
             if principal is not self.principal:
                 self.principal, self.allowance = principal, None
         except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
