@@ -52,8 +52,9 @@ MALFORMED: Final = "malformed"
 """What schemes raise their errors by: message, then next step."""
 ERROR_FILES: Final = (
     "records/document.py", "records/scheme.py", "records/schemes/*.py", "registry/counter/verification.py",
-    "likeness/samples.py", "likeness/process.py", "web/doors.py",
-    *(f"web/{room}/*.py" for room in ("door", "counter", "citizen", "desk", "review", "oversight", "developers", "public")),
+    "likeness/samples.py", "likeness/process.py", "web/doors.py", "web/api/operation.py",
+    *(f"web/door/{part}.py" for part in ("auth", "forms", "pages", "paging", "reading")),
+    *(f"web/{room}/*.py" for room in ("counter", "citizen", "desk", "review", "oversight", "developers", "public")),
 )  # fmt: skip
 """Where errors come from that people meet on pages; those that programs meet stay in English."""
 

@@ -222,7 +222,7 @@ def doors(office: Office, mounted: Mounted | None = None, path: CheckPath | None
     """Open the doors of a worker; those of a demo have its identity provider beside them.
 
     Args:
-        mounted: the routes, mounted before (see `annul.web.doors.Mounted`).
+        mounted: the routes, mounted before (see `annul.web.doors.Mounted`); mounted now when not given.
         path: the check path, when it answers already.
 
     Raises:
@@ -230,13 +230,14 @@ def doors(office: Office, mounted: Mounted | None = None, path: CheckPath | None
     """
     from annul.web.doors import create_web
 
+    mounted = mounted or _mount()
     if not office.settings.demo:
-        return create_web(office, mounted=mounted, path=path)
+        return create_web(office, mounted, path=path)
     from annul.demo.identity_provider import PATH, IdentityProvider
 
     _hold_demo(office.settings)
     provider: Any = IdentityProvider(office.settings.home, office.keys, office.settings.base_url)
-    return create_web(office, beside={PATH: provider}, mounted=mounted, path=path)
+    return create_web(office, mounted, beside={PATH: provider}, path=path)
 
 
 async def work(
@@ -381,10 +382,17 @@ def _load_rest() -> Mounted:
     """Load everything else, and prepare the pages."""
     _load(_FOLLOWER + _REST)
     from annul.web.door import pages
-    from annul.web.doors import Mounted
 
     pages.warm()
-    return Mounted()
+    return _mount()
+
+
+def _mount() -> Mounted:
+    """Mount the route table on the framework; it waits for its office."""
+    from annul.web.doors import Mounted
+    from annul.web.routes import ROUTES
+
+    return Mounted(ROUTES)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -51,6 +52,12 @@ FIELDS = {
     "error": "class name of an error",
     "stack": "stack of an unexpected error: files, lines and functions, no values",
 }
+
+
+def stack_of(error: BaseException) -> str:
+    """Return the stack of an error in one line, outermost first: functions, files, lines, no values."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(f"{frame.name} {frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
 
 
 def allow(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

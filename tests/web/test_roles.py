@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from annul import web
 from annul.registry.parties.officers import DUTIES
 from annul.registry.parties.parties import ROLES as ALL_ROLES
 from annul.registry.writing.act import Act
-from annul.web import doors
 from annul.web.door.call import Route
 from annul.web.door.session import Sitting
+from annul.web.doors import Mounted
 from annul.web.routes import ROUTES
 from tests.web.conftest import ROLES, House
 
@@ -164,18 +166,15 @@ def test_a_duty_opens_the_pages_that_name_it(house: House, party: str) -> None:
 
 
 @pytest.mark.parametrize("who", [frozenset(), frozenset({"nobody"}), "everybody", None])
-def test_a_route_that_does_not_say_who_may_call_it_stops_the_start(
-    house: House, who: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_route_that_does_not_say_who_may_call_it_stops_the_start(who: object) -> None:
     """An empty set, an unknown role or a made-up word is no declaration."""
 
     async def handler(_office: object, _call: object) -> None:
         """Answer nothing."""
 
     undeclared = Route(method="GET", path="/undeclared", who=who, handler=handler, summary="x")  # type: ignore[arg-type]
-    monkeypatch.setattr(doors, "ROUTES", (*ROUTES, undeclared))
     with pytest.raises(AssertionError, match="/undeclared"):
-        doors.create_web(house.office)
+        Mounted((*ROUTES, undeclared))
 
 
 def test_a_police_desk_does_not_record_what_is_the_issuers(house: House) -> None:
@@ -193,3 +192,13 @@ def test_a_role_without_an_agreement_gets_no_answer(house: House) -> None:
     answer = house.call("POST", "/v1/checks", "supervisor", json=question)
     assert answer.status_code == 403
     assert (answer.json()["outcome"], answer.json()["error"]) == ("NO_ANSWER", "E92")
+
+
+def test_roles_and_ids_are_spelled_in_one_place() -> None:
+    """Every other room names the sets and patterns of `door.who`: a new role is entered once."""
+    room = Path(web.__file__).parent
+    spelled = re.compile(
+        r'frozenset\(\{"(?:relying_party|police|issuer|supervisor|clerk|citizen|officer:)|"[a-z]{1,2}_\[0-9a-f\]'
+    )
+    found = {file.name for file in room.rglob("*.py") if spelled.search(file.read_text(encoding="utf-8"))}
+    assert found == {"who.py"}

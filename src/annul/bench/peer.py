@@ -29,7 +29,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel
 
 from annul.registry.answering.questions import Sink
-from annul.web.door.checkpath import Fields
+from annul.web.door.credentials import Fields
 from annul.web.door.protocol import CheckProtocol, Gate
 
 SCHEMA = """

@@ -89,6 +89,20 @@ def test_every_operation_says_who_may_call() -> None:
             assert operation["tags"] != [""]
 
 
+def test_schemas_have_names_of_their_own_and_sets_one_order() -> None:
+    """No schema bears the name of a module of ours, as two of one name would; every process says the same bytes."""
+    schemas = DOCUMENT["components"]["schemas"]
+    assert [name for name in schemas if not re.fullmatch("[A-Z][A-Za-z0-9]*", name)] == []
+    sets = [
+        field["default"]
+        for schema in schemas.values()
+        for field in schema.get("properties", {}).values()
+        if field.get("uniqueItems") and "default" in field
+    ]
+    assert sets
+    assert all(each == sorted(each) for each in sets)
+
+
 def test_the_document_served_is_this_one(house: House) -> None:
     """`/openapi.json` is what is tested here, but for the address."""
     served = house.call("GET", "/openapi.json").json()

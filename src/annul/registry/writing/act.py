@@ -12,8 +12,9 @@ from annul.records.entry import EVIDENCE_MAX
 from annul.registry.writing.store import REALM_CODES
 from annul.times import MINUTE_US
 
-KEY_CHARS_MAX = 255
-"""Longest Idempotency-Key. Source: draft-ietf-httpapi-idempotency-key-header, section 2.1 leaves it to the resource."""
+KEY_CHARS_MAX: Final = 128
+"""Longest Idempotency-Key, in characters: two UUIDs and a prefix. The only limit there is; the doors hold it too.
+Source: draft-ietf-httpapi-idempotency-key-header, section 2.1 leaves it to the resource."""
 
 
 HAPPENED_AHEAD_MAX_US: Final = 5 * MINUTE_US
@@ -26,7 +27,7 @@ class Idempotency:
 
     Args:
         principal: who chose the key; two principals may choose the same.
-        key: the client's key, 1 to 255 characters.
+        key: the client's key, 1 to KEY_CHARS_MAX characters.
         request_hash: SHA-256 of what was asked (route and body), see `of`.
     """
 

@@ -6,9 +6,9 @@ everybody who was told the listing. Until it is confirmed checks go on refusing:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from annul.errors import Conflict, Forbidden
 from annul.records.document import DocumentFields, parse_document
@@ -16,23 +16,27 @@ from annul.records.status import State
 from annul.registry.desk.disputes import DisputeGround, DisputeView
 from annul.registry.writing.act import same_person
 from annul.times import rfc3339
-from annul.web.api.reports import act_of
-from annul.web.api.terms import Body, Case, Evidence, moment_or_none
-from annul.web.door.call import Call, Route
+from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Evidence, Reason, act_of, moment_or_none
+from annul.web.door.call import Call, Route, get, tagged, write
+from annul.web.door.who import DECIDERS, DESKS, DISPUTE_ID
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
-DESKS: Final = frozenset({"issuer", "police", "supervisor"})
-DECIDERS: Final = frozenset({"issuer", "supervisor"})
-"""Who confirms or refuses: as with disputes, not a police desk."""
-CORRECTION_ID: Final = "x_[0-9a-f]{24}"
-
 FactName = Literal[
-    "compromised", "expired", "owner_locked", "suspended", "superseded", "cancelled", "revoked", "found_held",
-    "reported_lost", "reported_stolen", "blank_stolen", "destroyed",
-]  # fmt: skip
-Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+    "compromised",
+    "expired",
+    "owner_locked",
+    "suspended",
+    "superseded",
+    "cancelled",
+    "revoked",
+    "found_held",
+    "reported_lost",
+    "reported_stolen",
+    "blank_stolen",
+    "destroyed",
+]
 _STATES: Final = {"open": "proposed", "corrected": "confirmed"}
 
 
@@ -87,11 +91,20 @@ class CorrectionShown(Struct):
 
 def _shown(view: DisputeView, effective_after_us: int = 0) -> CorrectionShown:
     return CorrectionShown(
-        correction=view.id, state=_STATES.get(view.state, view.state), fact=view.fact, status=view.status, case=view.case,
-        reason=view.reason, marked=view.marked, proposed_by=view.proposed_by, proposed_at=rfc3339(view.opened_at_us),
-        decided_by=view.decided_by, decided_at=moment_or_none(view.decided_at_us), position=view.decided_position,
+        correction=view.id,
+        state=_STATES.get(view.state, view.state),
+        fact=view.fact,
+        status=view.status,
+        case=view.case,
+        reason=view.reason,
+        marked=view.marked,
+        proposed_by=view.proposed_by,
+        proposed_at=rfc3339(view.opened_at_us),
+        decided_by=view.decided_by,
+        decided_at=moment_or_none(view.decided_at_us),
+        position=view.decided_position,
         effective_after_ms=effective_after_us / 1000,
-    )  # fmt: skip
+    )
 
 
 async def propose(office: Office, call: Call) -> CorrectionShown:
@@ -99,9 +112,14 @@ async def propose(office: Office, call: Call) -> CorrectionShown:
     body: CorrectionWanted = call.body
     act = act_of(call)
     opened = await office.disputes.open(
-        act, parse_document(body.document), by="officer", ground=body.ground, case=body.case, fact=State[body.fact],
+        act,
+        parse_document(body.document),
+        by="officer",
+        ground=body.ground,
+        case=body.case,
+        fact=State[body.fact],
         marked=body.marked,
-    )  # fmt: skip
+    )
     view = (await office.disputes.view(act, opened.id)).dispute
     if view.proposed_by is None and view.state == "open":
         await office.disputes.propose(act, opened.id, reason=body.reason)
@@ -135,31 +153,38 @@ async def refuse(office: Office, call: Call) -> CorrectionShown:
     return _shown((await office.disputes.view(act, correction_id)).dispute, recorded.effective_after_us)
 
 
-_PROBLEMS: Final = ("conflict", "transition-refused", "not-yet-effective", "not-found")
-
-
-def _write(path: str, who: frozenset[str], handler: Any, summary: str, body: type, **more: Any) -> Route:
-    return Route(
-        method="POST", path=path, who=who, handler=handler, summary=summary, body=body, returns=CorrectionShown, write=True,
-        tag="documents", problems=(*_PROBLEMS, *more.pop("problems", ())), **more,
-    )  # fmt: skip
-
-
-ROUTES: Final[tuple[Route, ...]] = (
-    _write(
-        "/v1/corrections", DESKS, propose, "Propose to correct a listing that was never true", CorrectionWanted, status=201,
-        problems=("malformed-number", "ambiguous-document"),
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "documents",
+    write(
+        "/v1/corrections",
+        DESKS,
+        propose,
+        "Propose to correct a listing that was never true",
+        body=CorrectionWanted,
+        returns=CorrectionShown,
+        status=201,
+        problems=DOCUMENT_PROBLEMS,
     ),
-    Route(
-        method="GET", path="/v1/corrections/{id}", who=DESKS, handler=correction, summary="Look a correction up",
-        returns=CorrectionShown, patterns={"id": CORRECTION_ID}, tag="documents",
+    get(
+        "/v1/corrections/{id}", DESKS, correction, "Look a correction up", returns=CorrectionShown, patterns={"id": DISPUTE_ID}
     ),
-    _write(
-        "/v1/corrections/{id}/confirm", DECIDERS, confirm, "Confirm a correction, as the second officer", CorrectionDecided,
-        patterns={"id": CORRECTION_ID}, problems=("forbidden",),
+    write(
+        "/v1/corrections/{id}/confirm",
+        DECIDERS,
+        confirm,
+        "Confirm a correction, as the second officer",
+        body=CorrectionDecided,
+        returns=CorrectionShown,
+        patterns={"id": DISPUTE_ID},
+        problems=("forbidden",),
     ),
-    _write(
-        "/v1/corrections/{id}/refuse", DECIDERS, refuse, "Refuse a correction: the listing stands", CorrectionDecided,
-        patterns={"id": CORRECTION_ID},
+    write(
+        "/v1/corrections/{id}/refuse",
+        DECIDERS,
+        refuse,
+        "Refuse a correction: the listing stands",
+        body=CorrectionDecided,
+        returns=CorrectionShown,
+        patterns={"id": DISPUTE_ID},
     ),
-)  # fmt: skip
+)

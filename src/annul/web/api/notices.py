@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
-from annul.registry.parties.parties import ROLES
 from annul.times import rfc3339
-from annul.web.api.reports import act_of
-from annul.web.api.terms import Moment, moment, moment_or_none
-from annul.web.door.call import Call, Route
+from annul.web.api.terms import DOCUMENT_PROBLEMS, Moment, act_of, moment, moment_or_none
+from annul.web.door.call import Call, Route, get, post, tagged
+from annul.web.door.who import ANY, HOLD_ID, POLICE, SUPERVISOR, WEBHOOK_ID
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
-
-WEBHOOK: Final = "w_[0-9a-f]{24}"
-HOLD: Final = "h_[0-9a-f]{24}"
 
 
 class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
@@ -151,12 +147,19 @@ async def denied(office: Office, call: Call) -> DeniedAttempts:
     return DeniedAttempts(
         [
             DeniedAttempt(
-                one["id"], one["check"], one["party"], one["party_name"], one["branch"], one["purpose"],
-                rfc3339(one["checked_at_us"]), rfc3339(one["said_at_us"]), one["accepted"],
+                one["id"],
+                one["check"],
+                one["party"],
+                one["party_name"],
+                one["branch"],
+                one["purpose"],
+                rfc3339(one["checked_at_us"]),
+                rfc3339(one["said_at_us"]),
+                one["accepted"],
             )
             for one in found
         ]
-    )  # fmt: skip
+    )
 
 
 async def hold(office: Office, call: Call) -> HoldMade:
@@ -178,45 +181,67 @@ async def undelivered(office: Office, _call: Call) -> Undelivered:
     return Undelivered(**await office.outbox.undelivered(office.now_us()))
 
 
-def _route(method: Any, path: str, who: frozenset[str], handler: Any, summary: str, **more: Any) -> Route:
-    return Route(method=method, path=path, who=who, handler=handler, summary=summary, tag="notices", **more)
-
-
-_ALL: Final = frozenset(ROLES)
-_POLICE: Final = frozenset({"police"})
-ROUTES: Final[tuple[Route, ...]] = (
-    _route("GET", "/v1/webhooks", _ALL, webhooks, "List your webhooks", returns=WebhooksShown),
-    _route(
-        "POST", "/v1/webhooks", _ALL, add_webhook, "Add a webhook; its secret is told this once", body=NewWebhook,
-        returns=WebhookMade, status=201, problems=("conflict",),
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "notices",
+    get("/v1/webhooks", ANY, webhooks, "List your webhooks", returns=WebhooksShown),
+    post(
+        "/v1/webhooks",
+        ANY,
+        add_webhook,
+        "Add a webhook; its secret is told this once",
+        body=NewWebhook,
+        returns=WebhookMade,
+        status=201,
+        problems=("conflict",),
     ),
-    _route(
-        "POST", "/v1/webhooks/{webhook}/pause", _ALL, pause_webhook, "Pause a webhook: what it is to be told waits",
-        returns=WebhookTurned, patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    post(
+        "/v1/webhooks/{webhook}/pause",
+        ANY,
+        pause_webhook,
+        "Pause a webhook: what it is to be told waits",
+        returns=WebhookTurned,
+        patterns={"webhook": WEBHOOK_ID},
+        problems=("not-found",),
     ),
-    _route(
-        "POST", "/v1/webhooks/{webhook}/resume", _ALL, resume_webhook, "Resume a webhook: what waited is told",
-        returns=WebhookTurned, patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    post(
+        "/v1/webhooks/{webhook}/resume",
+        ANY,
+        resume_webhook,
+        "Resume a webhook: what waited is told",
+        returns=WebhookTurned,
+        patterns={"webhook": WEBHOOK_ID},
+        problems=("not-found",),
     ),
-    _route(
-        "POST", "/v1/webhooks/{webhook}/end", _ALL, end_webhook, "End a webhook", returns=WebhookTurned,
-        patterns={"webhook": WEBHOOK}, problems=("not-found",),
+    post(
+        "/v1/webhooks/{webhook}/end",
+        ANY,
+        end_webhook,
+        "End a webhook",
+        returns=WebhookTurned,
+        patterns={"webhook": WEBHOOK_ID},
+        problems=("not-found",),
     ),
-    _route(
-        "GET", "/v1/attempts/denied", frozenset({"police", "supervisor"}), denied, "List attempts that holders deny",
-        returns=DeniedAttempts,
+    get("/v1/attempts/denied", POLICE | SUPERVISOR, denied, "List attempts that holders deny", returns=DeniedAttempts),
+    post(
+        "/v1/notices/holds",
+        POLICE,
+        hold,
+        "Hold back what a holder would be told, for a case, until a date",
+        body=NewHold,
+        returns=HoldMade,
+        status=201,
+        write=True,
+        problems=(*DOCUMENT_PROBLEMS, "not-found"),
     ),
-    _route(
-        "POST", "/v1/notices/holds", _POLICE, hold, "Hold back what a holder would be told, for a case, until a date",
-        body=NewHold, returns=HoldMade, status=201, write=True,
-        problems=("malformed-number", "ambiguous-document", "not-found"),
+    post(
+        "/v1/notices/holds/{hold}/release",
+        POLICE,
+        release,
+        "End a hold early",
+        returns=HoldReleased,
+        write=True,
+        patterns={"hold": HOLD_ID},
+        problems=("not-found",),
     ),
-    _route(
-        "POST", "/v1/notices/holds/{hold}/release", _POLICE, release, "End a hold early", returns=HoldReleased,
-        write=True, patterns={"hold": HOLD}, problems=("not-found",),
-    ),
-    _route(
-        "GET", "/v1/notices/undelivered", frozenset({"supervisor"}), undelivered, "Count undelivered notices",
-        returns=Undelivered,
-    ),
-)  # fmt: skip
+    get("/v1/notices/undelivered", SUPERVISOR, undelivered, "Count undelivered notices", returns=Undelivered),
+)

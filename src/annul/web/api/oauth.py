@@ -22,7 +22,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from annul.errors import AnnulError
 from annul.times import SECOND_US
-from annul.web.door.call import Call, Reply
+from annul.web.door.call import Call, Reply, Route, get, post, tagged
 from annul.web.door.tokens import TOKEN_SECONDS, AccessTokens
 
 if TYPE_CHECKING:
@@ -187,3 +187,24 @@ async def metadata(office: Office, _call: Call) -> ServerMetadata:
         token_endpoint_auth_methods_supported=["private_key_jwt"],
         token_endpoint_auth_signing_alg_values_supported=list(ALGORITHMS),
     )
+
+
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "credentials",
+    post(
+        TOKEN_PATH,
+        "public",
+        token,
+        "Get an access token (client credentials, private_key_jwt)",
+        body=TokenRequest,
+        returns=TokenAnswer,
+        form=True,
+    ),
+    get(
+        "/.well-known/oauth-authorization-server",
+        "public",
+        metadata,
+        "Read the authorisation server's metadata",
+        returns=ServerMetadata,
+    ),
+)

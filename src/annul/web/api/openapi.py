@@ -9,6 +9,7 @@ Source: OpenAPI 3.1.1; JSON Schema 2020-12; RFC 9457.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -28,9 +29,13 @@ from annul.records.codes import (
     StatusClass,
     StatusCode,
 )
+from annul.registry.writing.act import KEY_CHARS_MAX
 from annul.web.api import oauth
-from annul.web.door.call import IDEMPOTENCY_KEY_MAX, Route
+from annul.web.door.call import Route
 from annul.web.door.problem import MEDIA_TYPE, PROBLEMS
+
+Described = Callable[[str], dict[str, Any]]
+"""What returns the OpenAPI document of the route table for the address of a server."""
 
 REF: Final = "#/components/schemas/{name}"
 _TIMESTAMP: Final = {"type": "string", "format": "date-time"}
@@ -117,6 +122,10 @@ def _close_lists(schemas: dict[str, Any]) -> None:
     for answer in (schemas.get(name, {}).get("properties") for name in ("Answer", "Verification")):
         if answer:
             answer["advice"] = {"type": "array", "items": {"enum": [item.value for item in Advice]}, "uniqueItems": True}
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if field.get("uniqueItems") and field.get("default"):  # a set: its order would differ from process to process
+                field["default"].sort()
     fresh = schemas.get("FreshnessPart", {}).get("properties", {})
     if fresh:
         fresh["as_of"] = _TIMESTAMP
@@ -210,7 +219,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
                 "in": "header",
                 "required": False,
                 "description": "Recommended. The same key and the same body are carried out once.",
-                "schema": {"type": "string", "pattern": f"^[!#-~]{{1,{IDEMPOTENCY_KEY_MAX}}}$"},
+                "schema": {"type": "string", "pattern": f"^[!#-~]{{1,{KEY_CHARS_MAX}}}$"},
             }
         )
     return found

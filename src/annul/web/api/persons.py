@@ -1,4 +1,4 @@
-"""Answer the doors of the register of persons: persons, civil events, deaths that wait, imports, enrolment, portraits.
+"""Answer programs about the register of persons: persons, civil events, deaths that wait, enrolment.
 
 Personal numbers and names stand in bodies only. Every look-up of details names its case and is entered in the log first.
 """
@@ -6,32 +6,25 @@ Personal numbers and names stand in bodies only. Every look-up of details names 
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from annul.errors import BadInput, Forbidden, NotFound
-from annul.proof import receipt as receipts
-from annul.records.check import IdentityCode
-from annul.records.document import DocumentFields, canonical, parse_document
+from annul.errors import BadInput
 from annul.records.person import CivilEvent, Contact, Person
 from annul.registry.people.enrolment import Consent, EnrolmentView, Face, Finger
-from annul.registry.people.imports import PersonReport
 from annul.registry.people.register import CivilLine, PersonRecorded, PersonView
-from annul.times import MINUTE_US, rfc3339
-from annul.web.api.reports import PROOFS, act_of
-from annul.web.api.terms import Body, Case, Evidence, Moment, ProofName, Staged, moment, moment_or_none
-from annul.web.door.call import Call, Reply
+from annul.times import rfc3339
+from annul.web.api.terms import PROOFS, Body, Case, Evidence, Moment, ProofName, act_of, happened_us, moment_or_none
+from annul.web.door.call import Call, Route, get, post, tagged, write
+from annul.web.door.who import DEATH_ID, DECIDERS, DESKS, HANDS, ISSUER, PERSON_ID
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 ENROL_BYTES_MAX: Final = 1024 * 1024
 """Largest body of an enrolment: a portrait of 512 KiB in base64, and two templates."""
-PHOTO_WITHIN_US: Final = 15 * MINUTE_US
-"""How long after a check its portrait is given out: the bearer is still at the counter."""
-
 Number = Annotated[str, Meta(min_length=1, max_length=64)]
 NameText = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -222,51 +215,18 @@ class WithdrawConsent(Body):
     evidence: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class PhotoQuestion(Body):
-    """Ask for the portrait on record, with the answer of the check that matched.
-
-    Args:
-        document: as it was checked.
-        receipt, opening: as the answer to the check holds them.
-    """
-
-    document: DocumentFields
-    receipt: dict[str, Any]
-    opening: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-
-
-class ImportShown(Staged, kw_only=True):
-    """One import of persons, without any of them; `applied`: the check path has taken all of it up, or back."""
-
-    person_count: int
-    report: PersonReport
-    applied: bool
-
-
-class ImportList(msgspec.Struct):
-    """All imports of persons, newest first."""
-
-    imports: list[ImportShown]
-
-
-class ImportAct(Body):
-    """Confirm or undo an import, with the reference of the decision."""
-
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
-
-
 def _changed(recorded: PersonRecorded) -> PersonChanged:
     return PersonChanged(
-        recorded.person, recorded.position, recorded.documents, recorded.death, moment_or_none(recorded.due_at_us),
+        recorded.person,
+        recorded.position,
+        recorded.documents,
+        recorded.death,
+        moment_or_none(recorded.due_at_us),
         recorded.effective_after_us / 1000,
-    )  # fmt: skip
+    )
 
 
-def _happened(office: Office, at: Any) -> int:
-    return office.now_us() if at is None else moment(at, "/happened_at")
-
-
-# -- persons -----------------------------------------------------------------------------------------------------------------
+# -- persons ----------------------------------------------------------------------------------------------------------------
 
 
 async def add(office: Office, call: Call) -> PersonChanged:
@@ -274,10 +234,13 @@ async def add(office: Office, call: Call) -> PersonChanged:
     body: NewPerson = call.body
     return _changed(
         await office.people.add(
-            act_of(call), body.person, event=CivilEvent[body.event], happened_at_us=_happened(office, body.happened_at),
+            act_of(call),
+            body.person,
+            event=CivilEvent[body.event],
+            happened_at_us=happened_us(office, body.happened_at),
             evidence=body.evidence,
         )
-    )  # fmt: skip
+    )
 
 
 async def find(office: Office, call: Call) -> PersonsFound:
@@ -290,14 +253,20 @@ async def event(office: Office, call: Call) -> PersonChanged:
     """Record one civil event."""
     told: CivilFeed = call.body
     act, people = act_of(call), office.people
-    happened = _happened(office, told.happened_at)
+    happened = happened_us(office, told.happened_at)
     number, evidence = told.personal_number, told.evidence
     if isinstance(told, NameChange | Marriage):
         kind = CivilEvent.marriage if isinstance(told, Marriage) else CivilEvent.name_change
         recorded = await people.rename(
-            act, number, told.name, latin=told.latin_name, event=kind, cancel_documents=told.cancel_documents,
-            happened_at_us=happened, evidence=evidence,
-        )  # fmt: skip
+            act,
+            number,
+            told.name,
+            latin=told.latin_name,
+            event=kind,
+            cancel_documents=told.cancel_documents,
+            happened_at_us=happened,
+            evidence=evidence,
+        )
     elif isinstance(told, Emigration):
         recorded = await people.emigrate(
             act, number, loss_of_nationality=told.loss_of_nationality, happened_at_us=happened, evidence=evidence
@@ -349,9 +318,17 @@ async def death(office: Office, call: Call) -> DeathShown:
     """Answer the state of a reported death."""
     found = await office.people.death(act_of(call), call.path["death"])
     return DeathShown(
-        found.id, found.person, found.state, rfc3339(found.happened_at_us), rfc3339(found.reported_at_us),
-        rfc3339(found.due_at_us), found.author, found.evidence, found.decided_by, found.grounds,
-    )  # fmt: skip
+        found.id,
+        found.person,
+        found.state,
+        rfc3339(found.happened_at_us),
+        rfc3339(found.reported_at_us),
+        rfc3339(found.due_at_us),
+        found.author,
+        found.evidence,
+        found.decided_by,
+        found.grounds,
+    )
 
 
 async def appeal(office: Office, call: Call) -> PersonChanged:
@@ -360,7 +337,7 @@ async def appeal(office: Office, call: Call) -> PersonChanged:
     return _changed(await office.people.appeal_death(act_of(call), call.path["death"], grounds=body.grounds))
 
 
-# -- enrolment and portraits -------------------------------------------------------------------------------------------------
+# -- enrolment --------------------------------------------------------------------------------------------------------------
 
 
 async def enrol(office: Office, call: Call) -> PersonChanged:
@@ -389,60 +366,98 @@ async def withdraw(office: Office, call: Call) -> PersonChanged:
     return _changed(await office.enrolments.withdraw(act_of(call), body.personal_number, evidence=body.evidence))
 
 
-async def photo(office: Office, call: Call) -> Reply:
-    """Give the portrait on record for a check that was just made and matched, marked with the check's number.
-
-    Raises:
-        Forbidden: the agreement does not allow it.
-        VerificationFailed: the receipt is not ours.
-        NotFound: the check is another party's, of another document, too old, or did not match; or there is no portrait.
-            Which of these is not told.
-    """
-    who, body = call.principal, call.body
-    agreement = who.agreement
-    if agreement is None or not agreement.photo_allowed:
-        raise Forbidden("The agreement does not allow portraits.")
-    verified = receipts.verify(body.receipt, office.keys.receipt_signer().verifier)
-    leaf = verified.leaf
-    document = parse_document(body.document)
-    receipts.verify_document(verified, bytes.fromhex(body.opening), canonical(document))
-    act = act_of(call)
-    mine = leaf.party.rstrip(b"\0") == who.id.encode() and leaf.flags & 1 == act.code.octet
-    fresh = 0 <= office.now_us() - leaf.checked_at_us <= PHOTO_WITHIN_US
-    matched = leaf.identity == IdentityCode.M0.octet
-    nothing = NotFound("There is no portrait for this check.", mend="Ask within 15 minutes after a check that answered M0.")
-    if verified.receipt.check != call.path["check"] or not (mine and fresh and matched):
-        raise nothing
-    try:
-        image = await office.enrolments.portrait_of(act, document, mark=call.path["check"])
-    except NotFound:
-        raise nothing from None
-    return Reply(image, "image/jpeg", headers={"cache-control": "no-store", "content-disposition": "inline"})
-
-
-# -- imports -----------------------------------------------------------------------------------------------------------------
-
-
-async def imports(office: Office, call: Call) -> ImportList:
-    """List imports of persons."""
-    return ImportList([ImportShown.of(view) for view in await office.person_imports.list(act_of(call))])
-
-
-async def one_import(office: Office, call: Call) -> ImportShown:
-    """Look an import up."""
-    return ImportShown.of(await office.person_imports.view(act_of(call), call.path["id"]))
-
-
-async def confirm_import(office: Office, call: Call) -> ImportShown:
-    """Put a staged import in force."""
-    return ImportShown.of(await office.person_imports.confirm(act_of(call), call.path["id"], evidence=call.body.evidence))
-
-
-async def undo_import(office: Office, call: Call) -> ImportShown:
-    """Take an import back as one event."""
-    return ImportShown.of(await office.person_imports.undo(act_of(call), call.path["id"], evidence=call.body.evidence))
-
-
-async def discard_import(office: Office, call: Call) -> ImportShown:
-    """Drop a staged import."""
-    return ImportShown.of(await office.person_imports.discard(act_of(call), call.path["id"]))
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "persons",
+    write("/v1/persons", ISSUER, add, "Enter a person", body=NewPerson, returns=PersonChanged, status=201),
+    post(
+        "/v1/persons/find",
+        HANDS,
+        find,
+        "Ask for a person's details, for a case; the look-up is accounted for",
+        body=FindPerson,
+        returns=PersonsFound,
+        problems=("not-found", "not-yet-effective"),
+    ),
+    write(
+        "/v1/persons/events",
+        ISSUER,
+        event,
+        "Record a civil event and what follows for documents",
+        body=CivilFeed,
+        returns=PersonChanged,
+        status=201,
+    ),
+    get(
+        "/v1/persons/{id}/past",
+        DESKS,
+        past,
+        "Read what happened to a person's record",
+        returns=PersonPast,
+        patterns={"id": PERSON_ID},
+        problems=("not-found",),
+    ),
+    write(
+        "/v1/persons/{id}/revert",
+        ISSUER,
+        revert,
+        "Take a change of a person's record back",
+        body=Revert,
+        returns=PersonChanged,
+        patterns={"id": PERSON_ID},
+    ),
+    write(
+        "/v1/persons/{id}/erase",
+        DECIDERS,
+        erase,
+        "Erase a person: destroy the key of the details",
+        body=Erase,
+        returns=PersonChanged,
+        patterns={"id": PERSON_ID},
+    ),
+    get(
+        "/v1/persons/deaths/{death}",
+        DESKS,
+        death,
+        "Look a reported death up",
+        returns=DeathShown,
+        patterns={"death": DEATH_ID},
+        problems=("not-found",),
+    ),
+    write(
+        "/v1/persons/deaths/{death}/appeal",
+        DESKS,
+        appeal,
+        "Stop a reported death",
+        body=Appeal,
+        returns=PersonChanged,
+        patterns={"death": DEATH_ID},
+    ),
+    write(
+        "/v1/persons/enrolments",
+        ISSUER,
+        enrol,
+        "Enrol a portrait and fingers, with consent",
+        body=Enrol,
+        returns=PersonChanged,
+        status=201,
+        body_bytes_max=ENROL_BYTES_MAX,
+        problems=("unknown-version",),
+    ),
+    post(
+        "/v1/persons/enrolments/list",
+        ISSUER,
+        enrolled,
+        "Ask what is enrolled of a person",
+        body=Enrolled,
+        returns=EnrolmentList,
+        problems=("not-found", "conflict"),
+    ),
+    write(
+        "/v1/persons/enrolments/withdraw",
+        ISSUER,
+        withdraw,
+        "Withdraw consents: enrolled traits are destroyed",
+        body=WithdrawConsent,
+        returns=PersonChanged,
+    ),
+)

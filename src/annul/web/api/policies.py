@@ -1,4 +1,4 @@
-"""Answer programs of a relying party: its counter policy, departures from answers, urgent needs."""
+"""Answer programs of a relying party about its counter policy: versions, draft, trial, release."""
 
 from __future__ import annotations
 
@@ -7,36 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from annul.errors import BadInput, NotFound
+from annul.errors import NotFound
 from annul.records.policy import Difference, Policy
-from annul.registry.counter.departures import (
-    At,
-    Confirmed,
-    Decided,
-    DecisionName,
-    Departure,
-    NeedState,
-    ReasonName,
-    UrgentNeed,
-)
 from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial, hold_officer
 from annul.times import rfc3339
-from annul.web.api.reports import act_of, settled
-from annul.web.api.terms import Body, moment_or_none
-from annul.web.door.call import Route
+from annul.web.api.terms import Body, act_of, moment_or_none, settled
+from annul.web.door.call import Call, Route, get, post, tagged
+from annul.web.door.who import RELYING
 
 if TYPE_CHECKING:
     from annul.registry.parties.parties import Changed, Principal
-    from annul.web.door.call import Call
     from annul.web.door.office import Office
 
-RELYING: Final = frozenset({"relying_party"})
-NEED_ID: Final = "u_[0-9a-f]{24}"
 VERSION: Final = "[1-9][0-9]{0,4}"
-
 Words = Annotated[str, Meta(max_length=500)]
-CheckId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-Tag = Annotated[str, Meta(max_length=64)]
 
 
 class PolicyShown(msgspec.Struct):
@@ -147,119 +131,20 @@ class Older(msgspec.Struct, forbid_unknown_fields=True):
     old: Annotated[int, Meta(ge=0, le=65535)] = 0
 
 
-class DepartureWanted(Body):
-    """A decision that is not the one advised. The check is named by its id or, at once after the answer, by its receipt."""
-
-    decision: DecisionName
-    reason: ReasonName
-    check: CheckId = ""
-    receipt: dict[str, Any] | None = None
-    words: Words = ""
-    branch: Tag = ""
-    terminal: Tag = ""
-    clerk: Tag = ""
-
-
-class NeedWanted(Body):
-    """Serve a holder in urgent need although the card is lost or replaced; `confirmed`: what the clerk has made sure of."""
-
-    confirmed: Confirmed
-    words: Annotated[str, Meta(min_length=3, max_length=500)]
-    check: CheckId = ""
-    receipt: dict[str, Any] | None = None
-    reference: Tag = ""
-    branch: Tag = ""
-    terminal: Tag = ""
-    clerk: Tag = ""
-
-
-class DecidedShown(msgspec.Struct):
-    """The decision was recorded; `need` and `due_at` when it opened a follow-up."""
-
-    departure: str
-    need: str | None
-    due_at: str | None
-    position: int
-
-
-class DepartureShown(msgspec.Struct):
-    """One departure; `status` is what the party may know of the reason."""
-
-    id: str
-    check: str
-    checked_at: str
-    decided_at: str
-    outcome: str
-    status: str
-    purpose: str
-    channel: str
-    policy_version: int
-    decision: str
-    reason: str
-    words: str
-    branch: str
-    terminal: str
-    clerk: str
-    need: str | None
-
-
-class DeparturesShown(msgspec.Struct):
-    """Departures of the caller's organisation, newest first."""
-
-    departures: list[DepartureShown]
-
-
-class NeedShown(msgspec.Struct):
-    """One urgent need. Overdue: services other than at the counter stop until the new card is shown."""
-
-    id: str
-    state: str
-    check: str
-    departure: str
-    reference: str
-    words: str
-    opened_at: str
-    due_at: str
-    branch: str
-    terminal: str
-    clerk: str
-    shown_check: str | None
-    shown_at: str | None
-
-
-class NeedsShown(msgspec.Struct):
-    """Urgent needs of the caller's organisation, those due first at the top."""
-
-    needs: list[NeedShown]
-
-
-class NewDocumentShown(Body):
-    """The check of the holder's new document."""
-
-    check: CheckId = ""
-    receipt: dict[str, Any] | None = None
-
-
-class Rows(msgspec.Struct, forbid_unknown_fields=True):
-    """Query of a list."""
-
-    limit: Annotated[int, Meta(ge=1, le=500)] = 100
-
-
-class NeedRows(Rows, forbid_unknown_fields=True):
-    """Query of the follow-ups."""
-
-    state: NeedState | None = None
-
-
-# -- the policy --------------------------------------------------------------------------------------------------------------
-
-
 def _shown(each: PolicyVersion) -> PolicyShown:
     return PolicyShown(
-        each.version, each.state, each.in_force, each.revision, each.based_on, each.note, each.edited_by,  # type: ignore[arg-type]
-        moment_or_none(each.edited_at_us), each.released_by, moment_or_none(each.released_at_us), each.policy,
-    )  # fmt: skip
+        each.version,
+        each.state,  # type: ignore[arg-type]
+        each.in_force,
+        each.revision,
+        each.based_on,
+        each.note,
+        each.edited_by,
+        moment_or_none(each.edited_at_us),
+        each.released_by,
+        moment_or_none(each.released_at_us),
+        each.policy,
+    )
 
 
 def _book(book: PolicyBook) -> PoliciesShown:
@@ -317,12 +202,18 @@ async def trial(office: Office, call: Call) -> TrialShown:
 
 
 def tried(found: Trial) -> TrialShown:
-    """Return a trial for the wire."""
+    """Return a trial for the"""
     shifts = [msgspec.to_builtins(each) for each in found.shifts]
     return TrialShown(
-        found.version, found.checks, rfc3339(found.since_us), rfc3339(found.until_us), found.outcomes,
-        found.changed_outcomes, found.changed_advice, shifts,
-    )  # fmt: skip
+        found.version,
+        found.checks,
+        rfc3339(found.since_us),
+        rfc3339(found.until_us),
+        found.outcomes,
+        found.changed_outcomes,
+        found.changed_advice,
+        shifts,
+    )
 
 
 async def _changed(office: Office, call: Call, changed: Changed) -> PolicyChanged:
@@ -351,117 +242,99 @@ async def two_persons(office: Office, call: Call) -> PolicyChanged:
     return await _changed(office, call, made)
 
 
-# -- departures and urgent needs ---------------------------------------------------------------------------------------------
-
-
-async def _receipt(office: Office, call: Call) -> dict[str, Any]:
-    body: DepartureWanted | NeedWanted | NewDocumentShown = call.body
-    if (body.receipt is None) == (not body.check):
-        raise BadInput("Name the check by `check` or by `receipt`.", where="/check", mend="Send one of them.")
-    return body.receipt or await office.departures.receipt_of(call.principal, body.check)
-
-
-def _decided(made: Decided) -> DecidedShown:
-    return DecidedShown(made.departure, made.need, moment_or_none(made.due_at_us), made.position)
-
-
-async def depart(office: Office, call: Call) -> DecidedShown:
-    """Record a decision that is not the one the answer advised."""
-    body: DepartureWanted = call.body
-    receipt, at = await _receipt(office, call), At(body.branch, body.terminal, body.clerk)
-    return _decided(
-        await office.departures.depart(
-            act_of(call), call.principal, receipt, at, decision=body.decision, reason=body.reason, words=body.words
-        )
-    )
-
-
-async def departures(office: Office, call: Call) -> DeparturesShown:
-    """List departures of the whole organisation."""
-    return DeparturesShown(
-        [_departure(each) for each in await office.departures.recorded(_officer(call), limit=call.query.limit)]
-    )
-
-
-def _departure(each: Departure) -> DepartureShown:
-    members = {name: getattr(each, name) for name in DepartureShown.__struct_fields__ if not name.endswith("_at")}
-    return DepartureShown(**members, checked_at=rfc3339(each.checked_at_us), decided_at=rfc3339(each.decided_at_us))
-
-
-async def serve_urgent_need(office: Office, call: Call) -> DecidedShown:
-    """Record that a holder in urgent need is served, with the day by which the new card is to be shown."""
-    body: NeedWanted = call.body
-    receipt, at = await _receipt(office, call), At(body.branch, body.terminal, body.clerk)
-    return _decided(
-        await office.departures.serve_urgent_need(
-            act_of(call), call.principal, receipt, at, body.confirmed, words=body.words, reference=body.reference
-        )
-    )
-
-
-async def urgent_needs(office: Office, call: Call) -> NeedsShown:
-    """List urgent needs."""
-    query: NeedRows = call.query
-    return NeedsShown(
-        [_need(each) for each in await office.departures.needs(call.principal, state=query.state, limit=query.limit)]
-    )
-
-
-def _need(each: UrgentNeed) -> NeedShown:
-    members = {name: getattr(each, name) for name in NeedShown.__struct_fields__ if not name.endswith("_at")}
-    opened_at, due_at = rfc3339(each.opened_at_us), rfc3339(each.due_at_us)
-    return NeedShown(**members, opened_at=opened_at, due_at=due_at, shown_at=moment_or_none(each.shown_at_us))
-
-
-async def new_document_shown(office: Office, call: Call) -> NeedShown:
-    """Settle an urgent need with the check of the holder's new document."""
-    return _need(await office.departures.show(call.principal, call.path["id"], await _receipt(office, call)))
-
-
-# -- routes ------------------------------------------------------------------------------------------------------------------
-
-
-def _get(path: str, handler: Any, summary: str, returns: Any, **more: Any) -> Route:
-    return Route(method="GET", path=path, who=RELYING, handler=handler, summary=summary, returns=returns, tag="counter", **more)
-
-
-def _post(path: str, handler: Any, summary: str, body: Any, returns: Any, **more: Any) -> Route:
-    return Route(
-        method="POST", path=path, who=RELYING, handler=handler, summary=summary, body=body, returns=returns, tag="counter",
-        **more,
-    )  # fmt: skip
-
-
-_NUMBERED: Final = {"patterns": {"version": VERSION}}
+_NUMBERED: Final = {"version": VERSION}
 _WRITES: Final = ("conflict", "not-found", "forbidden")
 _PUTS: Final = (*_WRITES, "not-yet-effective")
-_DECIDES: Final = ("conflict", "not-found", "forbidden", "verification-failed")
 
-ROUTES: Final[tuple[Route, ...]] = (
-    _get("/v1/policies", policies, "Read your counter policy with all its versions", PoliciesShown),
-    _post("/v1/policies/draft", draft, "Save the draft of your counter policy", DraftWanted, PolicyShown, write=True, live=True,
-          problems=_WRITES),
-    _post("/v1/policies/two-persons", two_persons, "Ask for a second person to release", TwoPersons, PolicyChanged, write=True,
-          live=True, problems=_PUTS),
-    _get("/v1/policies/{version}", policy, "Read one version of your counter policy", PolicyShown, problems=("not-found",),
-         **_NUMBERED),
-    _get("/v1/policies/{version}/differences", compare, "Compare a version with another", DifferencesShown, query=Older,
-         problems=("not-found",), **_NUMBERED),
-    _post("/v1/policies/{version}/trial", trial, "Try a version on your checks of last month", TrialWanted, TrialShown,
-          problems=("not-found", "forbidden"), **_NUMBERED),
-    _post("/v1/policies/{version}/discard", discard, "Throw the draft away", Discard, PoliciesShown, write=True, live=True,
-          problems=_WRITES, **_NUMBERED),
-    _post("/v1/policies/{version}/release", release, "Put the draft in force", Release, PolicyChanged, write=True, live=True,
-          problems=_PUTS, **_NUMBERED),
-    _post("/v1/policies/{version}/roll-back", roll_back, "Put an older version in force again", RollBack, PolicyChanged,
-          write=True, live=True, problems=_PUTS, **_NUMBERED),
-    _post("/v1/departures", depart, "Record a decision that is not the one advised", DepartureWanted, DecidedShown, status=201,
-          write=True, problems=_DECIDES),
-    _get("/v1/departures", departures, "List decisions that were not the ones advised", DeparturesShown, query=Rows,
-         problems=("forbidden",)),
-    _post("/v1/urgent-needs", serve_urgent_need, "Serve an urgent need; the new card is to be shown", NeedWanted, DecidedShown,
-          status=201, write=True, problems=_DECIDES),
-    _get("/v1/urgent-needs", urgent_needs, "List urgent needs, those due first at the top", NeedsShown, query=NeedRows),
-    _post("/v1/urgent-needs/{id}/shown", new_document_shown, "Settle an urgent need: the new document was shown",
-          NewDocumentShown, NeedShown, write=True, problems=_DECIDES, patterns={"id": NEED_ID}),
-)  # fmt: skip
+
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "counter",
+    get("/v1/policies", RELYING, policies, "Read your counter policy with all its versions", returns=PoliciesShown),
+    post(
+        "/v1/policies/draft",
+        RELYING,
+        draft,
+        "Save the draft of your counter policy",
+        body=DraftWanted,
+        returns=PolicyShown,
+        write=True,
+        live=True,
+        problems=_WRITES,
+    ),
+    post(
+        "/v1/policies/two-persons",
+        RELYING,
+        two_persons,
+        "Ask for a second person to release",
+        body=TwoPersons,
+        returns=PolicyChanged,
+        write=True,
+        live=True,
+        problems=_PUTS,
+    ),
+    get(
+        "/v1/policies/{version}",
+        RELYING,
+        policy,
+        "Read one version of your counter policy",
+        returns=PolicyShown,
+        problems=("not-found",),
+        patterns=_NUMBERED,
+    ),
+    get(
+        "/v1/policies/{version}/differences",
+        RELYING,
+        compare,
+        "Compare a version with another",
+        returns=DifferencesShown,
+        query=Older,
+        problems=("not-found",),
+        patterns=_NUMBERED,
+    ),
+    post(
+        "/v1/policies/{version}/trial",
+        RELYING,
+        trial,
+        "Try a version on your checks of last month",
+        body=TrialWanted,
+        returns=TrialShown,
+        problems=("not-found", "forbidden"),
+        patterns=_NUMBERED,
+    ),
+    post(
+        "/v1/policies/{version}/discard",
+        RELYING,
+        discard,
+        "Throw the draft away",
+        body=Discard,
+        returns=PoliciesShown,
+        write=True,
+        live=True,
+        problems=_WRITES,
+        patterns=_NUMBERED,
+    ),
+    post(
+        "/v1/policies/{version}/release",
+        RELYING,
+        release,
+        "Put the draft in force",
+        body=Release,
+        returns=PolicyChanged,
+        write=True,
+        live=True,
+        problems=_PUTS,
+        patterns=_NUMBERED,
+    ),
+    post(
+        "/v1/policies/{version}/roll-back",
+        RELYING,
+        roll_back,
+        "Put an older version in force again",
+        body=RollBack,
+        returns=PolicyChanged,
+        write=True,
+        live=True,
+        problems=_PUTS,
+        patterns=_NUMBERED,
+    ),
+)

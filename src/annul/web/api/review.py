@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,10 +13,10 @@ from annul.registry.review.evidence import Evidence as Contradiction
 from annul.registry.review.queue import Decision
 from annul.registry.review.views import Decided, DecisionView, Figure, RunView, Suspicion
 from annul.times import rfc3339
-from annul.web.api.reports import act_of
-from annul.web.api.terms import Body, Case
-from annul.web.door.call import Call
+from annul.web.api.terms import Body, Case, act_of
+from annul.web.door.call import Call, Route, get, post, tagged, write
 from annul.web.door.pages import day
+from annul.web.door.who import DECIDERS, DECISION_ID, ISSUER, SUSPICION_ID
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -137,7 +137,7 @@ class Grounded(Body):
     grounds: Grounds
 
 
-class DecidedShown(msgspec.Struct):
+class SuspicionDecided(msgspec.Struct):
     """What became of a decision: waiting, in_force, refused or undone."""
 
     decision: str
@@ -165,29 +165,53 @@ class FiguresShown(msgspec.Struct):
 def shown(each: Suspicion) -> SuspicionShown:
     """Return a suspicion as it is sent."""
     return SuspicionShown(
-        each.id, each.cause, each.rules, each.persons, each.documents, round(each.score, 4), each.region, each.state,
-        rfc3339(each.found_at_us), each.earlier,
-    )  # fmt: skip
+        each.id,
+        each.cause,
+        each.rules,
+        each.persons,
+        each.documents,
+        round(each.score, 4),
+        each.region,
+        each.state,
+        rfc3339(each.found_at_us),
+        each.earlier,
+    )
 
 
 def _decision(each: DecisionView) -> DecisionShown:
     return DecisionShown(
-        each.id, each.suspicion, each.decision, each.grounds, each.person, each.cancels, each.state, each.decided_by,
-        rfc3339(each.decided_at_us), each.second_by, each.documents, each.undone_by, each.undone_grounds,
-    )  # fmt: skip
+        each.id,
+        each.suspicion,
+        each.decision,
+        each.grounds,
+        each.person,
+        each.cancels,
+        each.state,
+        each.decided_by,
+        rfc3339(each.decided_at_us),
+        each.second_by,
+        each.documents,
+        each.undone_by,
+        each.undone_grounds,
+    )
 
 
-def _decided(made: Decided) -> DecidedShown:
-    return DecidedShown(made.decision, made.suspicion, made.state, made.documents, made.effective_after_us / 1000)
+def _decided(made: Decided) -> SuspicionDecided:
+    return SuspicionDecided(made.decision, made.suspicion, made.state, made.documents, made.effective_after_us / 1000)
 
 
 async def queue(office: Office, call: Call) -> QueueShown:
     """Answer a page of the queue."""
     wanted: Wanted = call.query
     found = await office.review.queue(
-        act_of(call), cause=wanted.cause, rule=wanted.rule, region=wanted.region, state=wanted.state, after=wanted.after,
+        act_of(call),
+        cause=wanted.cause,
+        rule=wanted.rule,
+        region=wanted.region,
+        state=wanted.state,
+        after=wanted.after,
         limit=wanted.limit,
-    )  # fmt: skip
+    )
     return QueueShown([shown(each) for each in found.suspicions], found.total, found.after)
 
 
@@ -207,15 +231,20 @@ async def look(office: Office, call: Call) -> SuspicionOpened:
     )
 
 
-async def decide(office: Office, call: Call) -> DecidedShown:
+async def decide(office: Office, call: Call) -> SuspicionDecided:
     """Decide a suspicion."""
     body: Decide = call.body
     return _decided(
         await office.review.decide(
-            act_of(call), call.path["id"], Decision[body.decision], grounds=body.grounds, person=body.person,
-            correction=body.correction, cancel_documents=body.cancel_documents,
+            act_of(call),
+            call.path["id"],
+            Decision[body.decision],
+            grounds=body.grounds,
+            person=body.person,
+            correction=body.correction,
+            cancel_documents=body.cancel_documents,
         )
-    )  # fmt: skip
+    )
 
 
 async def waiting(office: Office, call: Call) -> DecisionList:
@@ -223,17 +252,17 @@ async def waiting(office: Office, call: Call) -> DecisionList:
     return DecisionList([_decision(each) for each in await office.review.waiting(act_of(call))])
 
 
-async def confirm(office: Office, call: Call) -> DecidedShown:
+async def confirm(office: Office, call: Call) -> SuspicionDecided:
     """Carry a decision out, as the second officer."""
     return _decided(await office.review.confirm(act_of(call), call.path["decision"]))
 
 
-async def refuse(office: Office, call: Call) -> DecidedShown:
+async def refuse(office: Office, call: Call) -> SuspicionDecided:
     """Refuse a decision that waits."""
     return _decided(await office.review.refuse(act_of(call), call.path["decision"], grounds=call.body.grounds))
 
 
-async def undo(office: Office, call: Call) -> DecidedShown:
+async def undo(office: Office, call: Call) -> SuspicionDecided:
     """Take a decision back."""
     return _decided(await office.review.undo(act_of(call), call.path["decision"], grounds=call.body.grounds))
 
@@ -242,3 +271,56 @@ async def figures(office: Office, call: Call) -> FiguresShown:
     """Answer the counts of the clean-up."""
     found = await office.review.figures(act_of(call))
     return FiguresShown(found.by_region, found.by_rule, found.by_decision, found.runs)
+
+
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "clean-up",
+    get("/v1/review/suspicions", ISSUER, queue, "List suspicions, the surest first", returns=QueueShown, query=Wanted),
+    post(
+        "/v1/review/suspicions/{id}/look",
+        ISSUER,
+        look,
+        "Open a suspicion with its records and evidence, for a case",
+        body=Look,
+        returns=SuspicionOpened,
+        problems=("not-found",),
+        patterns={"id": SUSPICION_ID},
+    ),
+    write(
+        "/v1/review/suspicions/{id}/decide",
+        ISSUER,
+        decide,
+        "Decide a suspicion",
+        body=Decide,
+        returns=SuspicionDecided,
+        patterns={"id": SUSPICION_ID},
+    ),
+    get("/v1/review/decisions", DECIDERS, waiting, "List decisions that wait for a second officer", returns=DecisionList),
+    write(
+        "/v1/review/decisions/{decision}/confirm",
+        DECIDERS,
+        confirm,
+        "Confirm a decision, as the second officer",
+        returns=SuspicionDecided,
+        patterns={"decision": DECISION_ID},
+    ),
+    write(
+        "/v1/review/decisions/{decision}/refuse",
+        DECIDERS,
+        refuse,
+        "Refuse a decision that waits",
+        body=Grounded,
+        returns=SuspicionDecided,
+        patterns={"decision": DECISION_ID},
+    ),
+    write(
+        "/v1/review/decisions/{decision}/undo",
+        ISSUER,
+        undo,
+        "Take a decision back",
+        body=Grounded,
+        returns=SuspicionDecided,
+        patterns={"decision": DECISION_ID},
+    ),
+    get("/v1/review/figures", DECIDERS, figures, "Count suspicions by cause and region", returns=FiguresShown),
+)

@@ -13,21 +13,20 @@ from annul.likeness.comparison import REASONS, Comparison
 from annul.likeness.evidence import Chip, DeviceClass
 from annul.likeness.process import FacePair, FingerSet
 from annul.records.check import Answer, BindingPart, Question
+from annul.records.document import DocumentFields
 from annul.registry.counter.verification import Samples
 from annul.times import rfc3339
-from annul.web.api.terms import Body, DocumentFields
-from annul.web.door.call import Reply
+from annul.web.api.terms import Body
+from annul.web.door.call import Call, Reply, Route, post, tagged
+from annul.web.door.who import RELYING
 
 if TYPE_CHECKING:
-    from annul.web.door.call import Call
     from annul.web.door.office import Office
 
 VERIFICATION_BYTES_MAX: Final = 12 << 20
 """Largest body: two photos of 4 MB in base64 and a few prints."""
 ENROLLED_MAX: Final = 24
 """Enrolled prints of one person."""
-
-
 Word = Annotated[str, Meta(max_length=32, pattern="^[a-z_]*$")]
 
 
@@ -162,16 +161,23 @@ async def verify(office: Office, call: Call) -> Reply:
     samples = Samples(
         face=FacePair(body.face.live, body.face.reference, body.face.frames) if body.face else None,
         finger=FingerSet(body.fingerprint.live, body.fingerprint.enrolled) if body.fingerprint else None,
-        finger_exempt=body.fingerprint_exempt, chip=chip_of(body.chip), supervised=body.supervised, device=body.device,
+        finger_exempt=body.fingerprint_exempt,
+        chip=chip_of(body.chip),
+        supervised=body.supervised,
+        device=body.device,
         challenge=body.challenge,
-    )  # fmt: skip
+    )
     found = await office.verifications.verify(call.principal, body.check, samples)
     by_trait = {each.trait: _compared(each) for each in found.comparisons}
     binding = BindingFound(
-        code=found.answer.binding.code, result=found.result.value, reasons=list(found.reasons),
-        steps=[REASONS[each] for each in found.reasons], supervised=body.supervised, face=by_trait.get("face"),
+        code=found.answer.binding.code,
+        result=found.result.value,
+        reasons=list(found.reasons),
+        steps=[REASONS[each] for each in found.reasons],
+        supervised=body.supervised,
+        face=by_trait.get("face"),
         fingerprint=by_trait.get("finger"),
-    )  # fmt: skip
+    )
     openings = {"fingerprint" if trait == "finger" else trait: salts for trait, salts in found.openings.items()}
     signed = EvidenceGiven(1, found.evidence.statement, found.evidence.signature, found.key, openings)
     members: dict[str, Any] = {name: getattr(found.answer, name) for name in found.answer.__struct_fields__}
@@ -203,6 +209,37 @@ def chip_of(given: ChipGiven | None) -> Chip | None:
 
 def _compared(found: Comparison) -> Compared:
     return Compared(
-        found.result.value, list(found.reasons), list(found.sentences), found.score, found.threshold, found.claimed_fmr,
-        found.decided_by, found.quality, found.algorithms, found.calibration,
-    )  # fmt: skip
+        found.result.value,
+        list(found.reasons),
+        list(found.sentences),
+        found.score,
+        found.threshold,
+        found.claimed_fmr,
+        found.decided_by,
+        found.quality,
+        found.algorithms,
+        found.calibration,
+    )
+
+
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "checks",
+    post(
+        "/v1/verifications",
+        RELYING,
+        verify,
+        "Check a document and compare its bearer with the holder",
+        body=VerificationQuestion,
+        returns=Verification,
+        body_bytes_max=VERIFICATION_BYTES_MAX,
+        problems=("purpose-not-allowed", "over-quota", "storage-failed", "missing-package", "unknown-version"),
+    ),
+    post(
+        "/v1/verifications/challenges",
+        RELYING,
+        challenge,
+        "Draw actions for the bearer to carry out before the camera",
+        body=ChallengeWanted,
+        returns=ChallengeGiven,
+    ),
+)

@@ -19,13 +19,13 @@ from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, kind
 from annul.web.door import pages, typeset
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.who import ATTEMPT_ID
 from annul.web.door.words import CHANNELS, EVENTS, KIND_NAMES, PURPOSES, STATES, WORDS, _
 
 if TYPE_CHECKING:
     from annul.registry.notices.outbox import Message
     from annul.web.door.office import Office
 
-ATTEMPT: Final = "a_[0-9a-f]{24}"
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")
 _PHONE: Final = re.compile(r"\+?[0-9 ()/-]{5,30}")
 
@@ -63,23 +63,30 @@ async def checks(office: Office, call: Call) -> Reply:
     ]
     searches = await office.searches.seen_by_holder(person, await office.citizens.own_ids(person), office.now_us())
     return pages.page(
-        call, "citizen/checks.html", days=days, older=f"/my/checks?before={seen[-1].checked_at_us}" if len(seen) == 100 else "",
-        newer="/my/checks" if call.query.before else "", delay_days=office.settings.disclosure_delay_days,
+        call,
+        "citizen/checks.html",
+        days=days,
+        older=f"/my/checks?before={seen[-1].checked_at_us}" if len(seen) == 100 else "",
+        newer="/my/checks" if call.query.before else "",
+        delay_days=office.settings.disclosure_delay_days,
         searches=[
             (clock(one.searched_at_us), one.party_name, one.case, clock(one.delayed_until_us) if one.delayed_until_us else "–")
             for one in searches
         ],
-    )  # fmt: skip
+    )
 
 
 def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
     return {
-        "time": isolated(f"{time_of_day(line.checked_at_us)} UTC"), "party": line.party,
+        "time": isolated(f"{time_of_day(line.checked_at_us)} UTC"),
+        "party": line.party,
         "document": names.get(line.document, translate(_("number alone"))),
-        "purpose": translate(PURPOSES[line.purpose]), "channel": translate(CHANNELS[line.channel]), "outcome": line.outcome,
+        "purpose": translate(PURPOSES[line.purpose]),
+        "channel": translate(CHANNELS[line.channel]),
+        "outcome": line.outcome,
         "word": translate(WORDS[line.outcome]),
         "held": translate(_("held back until %s")) % clock(line.held_until_us) if line.held_until_us else "",
-    }  # fmt: skip
+    }
 
 
 async def _names(office: Office, person: int, translate: Any) -> dict[int, str]:
@@ -95,7 +102,7 @@ async def say(office: Office, call: Call) -> Reply:
     """Take the holder's answer about an attempt."""
     translate = pages.translator(call)
     said = call.body.said
-    if not re.fullmatch(ATTEMPT, call.body.attempt) or said not in ("me", "not_me"):
+    if not re.fullmatch(ATTEMPT_ID, call.body.attempt) or said not in ("me", "not_me"):
         return await _attempts(office, call, _refused(translate(_("Choose one of the two buttons."))), status=400)
     try:
         await office.citizens.say(act_of_holder(call), call.session.person, call.body.attempt, said)
@@ -111,16 +118,26 @@ async def _attempts(office: Office, call: Call, form: Form, *, status: int = 200
     names = await _names(office, person, translate)
     shown = [
         {
-            "id": one.id, "at": clock(one.checked_at_us), "party": one.party, "document": names.get(one.document, ""),
-            "purpose": translate(PURPOSES[one.purpose]), "channel": translate(CHANNELS[one.channel]), "said": one.said,
-            "said_words": translate(SAID[one.said]) if one.said else "", "refused": one.refused,
+            "id": one.id,
+            "at": clock(one.checked_at_us),
+            "party": one.party,
+            "document": names.get(one.document, ""),
+            "purpose": translate(PURPOSES[one.purpose]),
+            "channel": translate(CHANNELS[one.channel]),
+            "said": one.said,
+            "said_words": translate(SAID[one.said]) if one.said else "",
+            "refused": one.refused,
         }
         for one in await office.citizens.attempts(person)
-    ]  # fmt: skip
+    ]
     return pages.page(
-        call, "citizen/attempts.html", form=form, status=status, waiting=[one for one in shown if not one["said"]],
+        call,
+        "citizen/attempts.html",
+        form=form,
+        status=status,
+        waiting=[one for one in shown if not one["said"]],
         answered=[one for one in shown if one["said"]],
-    )  # fmt: skip
+    )
 
 
 def _refused(text: str) -> Form:
@@ -215,10 +232,12 @@ async def data_pdf(office: Office, call: Call) -> Reply:
     translate = pages.translator(call)
     language = pages.LANGUAGES[pages.language_of(call.request)]
     content = {
-        "title": translate(_("What annul holds about you")), "made": translate(_("Made at %s")) % _read(held["made_at"]),
-        "lang": language.tag.partition("-")[0], "rtl": language.direction == "rtl",
+        "title": translate(_("What annul holds about you")),
+        "made": translate(_("Made at %s")) % _read(held["made_at"]),
+        "lang": language.tag.partition("-")[0],
+        "rtl": language.direction == "rtl",
         "sections": _sections(held, told, translate),
-    }  # fmt: skip
+    }
     made = await asyncio.to_thread(typeset.pdf, "citizen/data.typ", {"content": msgspec.json.encode(content).decode()})
     return Reply(made, "application/pdf", headers={"content-disposition": 'attachment; filename="annul-my-data.pdf"'})
 
@@ -285,8 +304,15 @@ async def outbox(office: Office, call: Call) -> Reply:
     if not office.settings.demo:
         raise NotFound("There is no such thing here.")
     shown = [
-        {"at": clock(due.created_at_us), "channel": due.channel, "to": address, "title": text.title, "language": due.language,
-         "body": (text.sms if due.channel == "sms" else text.body).split("\n"), "state": state}
+        {
+            "at": clock(due.created_at_us),
+            "channel": due.channel,
+            "to": address,
+            "title": text.title,
+            "language": due.language,
+            "body": (text.sms if due.channel == "sms" else text.body).split("\n"),
+            "state": state,
+        }
         for due, state, address, text in await office.delivery.outbox()
-    ]  # fmt: skip
+    ]
     return pages.page(call, "citizen/outbox.html", messages=shown)

@@ -27,7 +27,6 @@ from annul.web.door.words import PURPOSES, _
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
-DOCUMENT: Final = "[1-9][0-9]{0,17}"
 MINUTES: Final = (
     ("10", _("10 minutes")),
     ("30", _("30 minutes")),
@@ -89,9 +88,13 @@ async def overview(office: Office, call: Call) -> Reply:
     open_attempts = [seen for seen in await office.citizens.attempts(person) if not seen.said]
     record = await office.citizens.person(person)
     return pages.page(
-        call, "citizen/overview.html", cards=[_card(own, translate) for own in owned], attempts=len(open_attempts),
-        name=record.names[0].text, weak=call.session.strength != "strong",
-    )  # fmt: skip
+        call,
+        "citizen/overview.html",
+        cards=[_card(own, translate) for own in owned],
+        attempts=len(open_attempts),
+        name=record.names[0].text,
+        weak=call.session.strength != "strong",
+    )
 
 
 async def one(office: Office, call: Call) -> Reply:
@@ -106,11 +109,18 @@ async def one(office: Office, call: Call) -> Reply:
         for one in own.unlocked
     ]
     return pages.page(
-        call, "citizen/document.html", card=_card(own, translate), own=own, means=translate(PROVES[own.state]),
-        unlocked=unlocked, lapses_at=clock(own.lapses_at_us) if own.lapses_at_us else "", found=found,
+        call,
+        "citizen/document.html",
+        card=_card(own, translate),
+        own=own,
+        means=translate(PROVES[own.state]),
+        unlocked=unlocked,
+        lapses_at=clock(own.lapses_at_us) if own.lapses_at_us else "",
+        found=found,
         disputes=[_dispute(one) for one in disputes],
-        points=await office.found.points() if found is not None else [], strong=call.session.strength == "strong",
-    )  # fmt: skip
+        points=await office.found.points() if found is not None else [],
+        strong=call.session.strength == "strong",
+    )
 
 
 def _card(own: OwnDocument, translate: Any) -> dict[str, Any]:
@@ -119,9 +129,13 @@ def _card(own: OwnDocument, translate: Any) -> dict[str, Any]:
 
 def _dispute(view: Any) -> dict[str, Any]:
     return {
-        "id": view.id, "state": view.state, "opened_at": clock(view.opened_at_us), "due_at": clock(view.due_at_us),
-        "reason": view.reason, "decided_at": clock(view.decided_at_us) if view.decided_at_us else "",
-    }  # fmt: skip
+        "id": view.id,
+        "state": view.state,
+        "opened_at": clock(view.opened_at_us),
+        "due_at": clock(view.due_at_us),
+        "reason": view.reason,
+        "decided_at": clock(view.decided_at_us) if view.decided_at_us else "",
+    }
 
 
 def _not_now(call: Call, own: OwnDocument) -> Reply:
@@ -159,9 +173,13 @@ async def report(office: Office, call: Call) -> Reply:
         return _report(office, call, own, form, status=400)
     try:
         recorded = await office.citizens.report(
-            act_of_holder(call), call.session.person, own.id, call.body.what,
-            happened_at_us=min(happened, office.now_us()), proof=proof_of(call),
-        )  # fmt: skip
+            act_of_holder(call),
+            call.session.person,
+            own.id,
+            call.body.what,
+            happened_at_us=min(happened, office.now_us()),
+            proof=proof_of(call),
+        )
     except AnnulError as error:
         return _report(office, call, own, form.refused(error, translate), status=400)
     refused_at = office.now_us()
@@ -170,9 +188,12 @@ async def report(office: Office, call: Call) -> Reply:
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     view = await office.register.view(recorded.id, "live")
     told = {
-        "report": recorded.id, "recorded_at_us": view.recorded_at_us, "refused_at_us": refused_at,
-        "points": check_points(office), "lapses_at_us": recorded.lapses_at_us,
-    }  # fmt: skip
+        "report": recorded.id,
+        "recorded_at_us": view.recorded_at_us,
+        "refused_at_us": refused_at,
+        "points": check_points(office),
+        "lapses_at_us": recorded.lapses_at_us,
+    }
     address = f"/my/documents/{own.id}/reported"
     await office.sessions.keep(
         call.session.id, address, f"citizen:{call.session.person}", msgspec.json.encode(told), office.now_us()
@@ -183,9 +204,16 @@ async def report(office: Office, call: Call) -> Reply:
 def _report(office: Office, call: Call, own: OwnDocument, form: Form, *, status: int = 200) -> Reply:
     now = datetime.fromtimestamp(office.now_us() / 1e6, UTC)
     return pages.page(
-        call, "citizen/report_own.html", form=form, status=status, card=_card(own, pages.translator(call)), own=own,
-        today=now.date().isoformat(), strong=call.session.strength == "strong", hours=office.settings.provisional_hours,
-    )  # fmt: skip
+        call,
+        "citizen/report_own.html",
+        form=form,
+        status=status,
+        card=_card(own, pages.translator(call)),
+        own=own,
+        today=now.date().isoformat(),
+        strong=call.session.strength == "strong",
+        hours=office.settings.provisional_hours,
+    )
 
 
 async def reported(office: Office, call: Call) -> Reply:
@@ -221,7 +249,7 @@ async def sure(office: Office, call: Call) -> Reply:
             await office.citizens.lock(act, person, own.id, proof=proof, locked=True)
             flash = _("It is locked. Nobody may rely on it until you unlock it.")
         elif what == "confirm":
-            _hold_strong(call)
+            _require_strong(call)
             await office.citizens.confirm(act, person, own.id, proof=proof)
             flash = _("The report is confirmed.")
         else:
@@ -234,12 +262,18 @@ async def sure(office: Office, call: Call) -> Reply:
 
 def _sure(call: Call, own: OwnDocument, what: str, form: Form, *, status: int = 200) -> Reply:
     return pages.page(
-        call, "citizen/sure.html", form=form, status=status, what=what, own=own, card=_card(own, pages.translator(call)),
+        call,
+        "citizen/sure.html",
+        form=form,
+        status=status,
+        what=what,
+        own=own,
+        card=_card(own, pages.translator(call)),
         lapses_at=clock(own.lapses_at_us) if own.lapses_at_us else "",
-    )  # fmt: skip
+    )
 
 
-def _hold_strong(call: Call) -> None:
+def _require_strong(call: Call) -> None:
     if call.session.strength != "strong":
         raise Forbidden(
             _("This needs a login with your card or another strong one."), mend=_("Sign out and log in again with it.")
@@ -280,10 +314,15 @@ async def unlock(office: Office, call: Call) -> Reply:
 def _unlock(call: Call, own: OwnDocument, form: Form, *, status: int = 200) -> Reply:
     translate = pages.translator(call)
     return pages.page(
-        call, "citizen/unlock.html", form=form, status=status, own=own, card=_card(own, translate),
+        call,
+        "citizen/unlock.html",
+        form=form,
+        status=status,
+        own=own,
+        card=_card(own, translate),
         purposes=[("", translate(_("Choose")))] + [(value, translate(text)) for value, text in PURPOSES.items()],
         minutes=[(value, translate(text)) for value, text in MINUTES],
-    )  # fmt: skip
+    )
 
 
 # -- dispute -----------------------------------------------------------------------------------------------------------------
@@ -320,6 +359,12 @@ async def dispute(office: Office, call: Call) -> Reply:
 def _dispute_form(office: Office, call: Call, own: OwnDocument, form: Form, *, status: int = 200) -> Reply:
     translate = pages.translator(call)
     return pages.page(
-        call, "citizen/dispute.html", form=form, status=status, own=own, card=_card(own, translate),
-        grounds=[(value, translate(text)) for value, text in GROUNDS], days=office.settings.dispute_term_days,
-    )  # fmt: skip
+        call,
+        "citizen/dispute.html",
+        form=form,
+        status=status,
+        own=own,
+        card=_card(own, translate),
+        grounds=[(value, translate(text)) for value, text in GROUNDS],
+        days=office.settings.dispute_term_days,
+    )

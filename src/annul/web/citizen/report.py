@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 STEPS: Final = ("document", "number", "name", "event", "answers")
-DRAFT: Final = "f[0-9a-f]{20}"
 TEXT_MAX: Final = 200
 FIELDS: Final = {"holder": "name"} | dict.fromkeys(("valid_from", "document", "series", "mrz"), "number")
 """Last part of an error's `where` -> field of the form, where the names differ."""
@@ -109,9 +108,14 @@ def _cookie_name(office: Office) -> str:
 
 def _cookie(office: Office, secret: bytes) -> Cookie:
     return Cookie(
-        _cookie_name(office), value=urlsafe_b64encode(secret).decode(), path="/", max_age=KEPT_US // SECOND_US, httponly=True,
-        samesite="lax", secure=office.settings.https,
-    )  # fmt: skip
+        _cookie_name(office),
+        value=urlsafe_b64encode(secret).decode(),
+        path="/",
+        max_age=KEPT_US // SECOND_US,
+        httponly=True,
+        samesite="lax",
+        secure=office.settings.https,
+    )
 
 
 async def _answers(office: Office, call: Call) -> tuple[dict[str, Any], bytes]:
@@ -267,18 +271,28 @@ async def _send(office: Office, call: Call, answers: dict[str, Any]) -> dict[str
     wanted = msgspec.json.encode({name: answers.get(name) for name in ("kind", "number", "issuer", "name", "what", "when")})
     act = Act(PUBLIC, idempotency=Idempotency.of(PUBLIC, call.path["draft"], b"/report", wanted))
     recorded = await office.provisional.report(
-        act, document_of(answers), answers["name"], answers["what"], happened_at_us=min(happened, now),
-        address=caller(office, call.request), contact=answers.get("contact", ""),
-    )  # fmt: skip
+        act,
+        document_of(answers),
+        answers["name"],
+        answers["what"],
+        happened_at_us=min(happened, now),
+        address=caller(office, call.request),
+        contact=answers.get("contact", ""),
+    )
     refused_at = office.now_us()
     if not recorded.replayed:
         metrics.REPORTS.labels(answers["what"]).inc()
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     view = await office.register.view(recorded.id, "live")
     return {
-        "report": recorded.id, "recorded_at_us": view.recorded_at_us, "refused_at_us": refused_at,
-        "points": check_points(office), "lapses_at_us": recorded.lapses_at_us, "number": "", "name": "",
-    }  # fmt: skip
+        "report": recorded.id,
+        "recorded_at_us": view.recorded_at_us,
+        "refused_at_us": refused_at,
+        "points": check_points(office),
+        "lapses_at_us": recorded.lapses_at_us,
+        "number": "",
+        "name": "",
+    }
 
 
 async def done(office: Office, call: Call) -> Reply:
@@ -370,10 +384,13 @@ async def state(office: Office, call: Call) -> Reply:
 def _state(_office: Office, call: Call, view: Any) -> dict[str, Any]:
     translate = pages.translator(call)
     return {
-        "reference": isolated(grouped(view.id)), "state": view.state, "state_words": translate(REPORT_STATES[view.state]),
-        "what": translate(EVENTS[view.event]), "recorded_at": clock(view.recorded_at_us),
+        "reference": isolated(grouped(view.id)),
+        "state": view.state,
+        "state_words": translate(REPORT_STATES[view.state]),
+        "what": translate(EVENTS[view.event]),
+        "recorded_at": clock(view.recorded_at_us),
         "lapses_at": clock(view.lapses_at_us) if view.lapses_at_us else "",
-    }  # fmt: skip
+    }
 
 
 async def found(office: Office, call: Call) -> Reply:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from annul.web.citizen import account, own, report, sign_in
 from annul.web.door.call import Route, page, sent
+from annul.web.door.who import CITIZEN, DOCUMENT_ID, DRAFT_ID, UNDO_CODE
 
-CITIZEN: Final = frozenset({"citizen"})
 _FORMS: Final[dict[str, Any]] = {
     "document": report.DocumentStep,
     "number": report.NumberStep,
@@ -15,9 +15,9 @@ _FORMS: Final[dict[str, Any]] = {
     "event": report.EventStep,
     "answers": report.AnswersStep,
 }
-_DRAFT: Final = {"draft": report.DRAFT}
-_OWN: Final = {"id": own.DOCUMENT}
-_CODE: Final = {"code": "r_[0-9a-f]{24}-[a-z2-7]{20}"}
+_DRAFT: Final = {"draft": DRAFT_ID}
+_OWN: Final = {"id": DOCUMENT_ID}
+_CODE: Final = {"code": UNDO_CODE}
 
 ROUTES: Final[tuple[Route, ...]] = (
     # -- without login

@@ -128,10 +128,14 @@ def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
     if document.valid_until_day and document.valid_until_day < 65_535:
         until = translate(_("valid until %s")) % isolated(day(document.valid_until_day).replace("-", "\u2011"))
     return {
-        "shape": kind_shape(kind), "kind": translate(KIND_NAMES[kind]), "state": document.state, "disputed": document.disputed,
-        "number": f"•••• {document.ends_with}" if document.ends_with else "", "note": until,
+        "shape": kind_shape(kind),
+        "kind": translate(KIND_NAMES[kind]),
+        "state": document.state,
+        "disputed": document.disputed,
+        "number": f"•••• {document.ends_with}" if document.ends_with else "",
+        "note": until,
         "since": translate(_("since %s")) % clock(document.since_us) if document.since_us else "",
-    }  # fmt: skip
+    }
 
 
 def clock(at_us: int, *, milliseconds: bool = False) -> str:

@@ -15,7 +15,7 @@ from annul.registry.counter.verification import Samples
 from annul.registry.parties.parties import Agreement
 from annul.web.api.verifications import ChipGiven, chip_of
 from annul.web.counter import reading, sealing
-from annul.web.counter.counter import answer_page, frame, hold_token, remember, shown
+from annul.web.counter.counter import answer_page, frame, remember, require_token, shown
 from annul.web.door import pages
 from annul.web.door.forms import Form
 from annul.web.door.words import _
@@ -56,7 +56,7 @@ async def compare(office: Office, call: Call) -> Reply:
     form = Form(BLANK)
     try:
         texts, files = await reading.read_form(call, PICTURES_BYTES_MAX)
-        hold_token(call, texts)
+        require_token(call, texts)
         form = Form(BLANK | {name: texts[name] for name in ("sealed", "supervised", "exempt") if name in texts})
         question = sealing.open_question(office, call.session, form["sealed"])
         found = await _verified(office, call, question, files, texts)
@@ -81,10 +81,14 @@ async def _verified(office: Office, call: Call, question: Question, files: dict[
     face = FacePair(files["face"], files.get("portrait", b""), frames) if "face" in files else None
     finger = FingerSet(files["finger"], [files["print"]] if "print" in files else []) if "finger" in files else None
     samples = Samples(
-        face=face, finger=finger, finger_exempt=texts.get("exempt") == "yes", chip=_chip(texts.get("chip", "")),
-        supervised=texts.get("supervised") == "yes", device="counter-camera",
+        face=face,
+        finger=finger,
+        finger_exempt=texts.get("exempt") == "yes",
+        chip=_chip(texts.get("chip", "")),
+        supervised=texts.get("supervised") == "yes",
+        device="counter-camera",
         challenge=texts.get("challenge", "") if face else "",
-    )  # fmt: skip
+    )
     return await office.verifications.verify(call.principal, question, samples)
 
 
@@ -109,6 +113,13 @@ def _page(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply
     translate = pages.translator(call)
     steps = [(name, translate(SENTENCES[action])) for name, action in zip(FRAMES, asked.actions, strict=True)] if asked else []
     return pages.page(
-        call, "counter/compare.html", status=status, form=form, **frame(call), capture=capture, steps=steps,
-        challenge=asked.token if asked else "", headers=pages.CAMERA,
-    )  # fmt: skip
+        call,
+        "counter/compare.html",
+        status=status,
+        form=form,
+        **frame(call),
+        capture=capture,
+        steps=steps,
+        challenge=asked.token if asked else "",
+        headers=pages.CAMERA,
+    )

@@ -59,9 +59,17 @@ def shown(answer: Answer, now_us: int, translate: Any) -> dict[str, Any]:
     live = translate(_("live, %.1f s old")) if answer.freshness.code == "F0" else translate(_("copy, %.0f s old"))
     codes = [answer.status.code, answer.identity.code, answer.binding.code, answer.freshness.code]
     return _told(
-        answer.outcome, answer.detail, answer.advice, answer.status.class_, codes, answer.freshness.as_of, live % age_s,
-        answer.check, to_compact(answer.receipt) if answer.receipt else "", translate,
-    )  # fmt: skip
+        answer.outcome,
+        answer.detail,
+        answer.advice,
+        answer.status.class_,
+        codes,
+        answer.freshness.as_of,
+        live % age_s,
+        answer.check,
+        to_compact(answer.receipt) if answer.receipt else "",
+        translate,
+    )
 
 
 def shown_again(receipt: str, translate: Any) -> dict[str, Any]:
@@ -91,9 +99,17 @@ def shown_again(receipt: str, translate: Any) -> dict[str, Any]:
 
 
 def _told(
-    outcome: str, detail: str, advice: list[str], status_class: str | None, codes: list[str | None], as_of: str, age: str,
-    check: str, receipt: str, translate: Any,
-) -> dict[str, Any]:  # fmt: skip
+    outcome: str,
+    detail: str,
+    advice: list[str],
+    status_class: str | None,
+    codes: list[str | None],
+    as_of: str,
+    age: str,
+    check: str,
+    receipt: str,
+    translate: Any,
+) -> dict[str, Any]:
     small = [translate(_("as of %s")) % _utc(as_of), age]
     if status_class in CLASSES:
         small.insert(0, translate(CLASSES[status_class]))
@@ -173,10 +189,17 @@ def question_of(call: Call, form: CheckForm, **more: Any) -> Question:
     agreement = call.principal.agreement
     name = " ".join(form.name.split()) if agreement is not None and agreement.identity_allowed else ""
     question = Question(
-        document=fields_of(form), purpose=purpose, channel="in_person", branch=session.branch, terminal=session.terminal,
-        clerk=session.clerk, reference=form.reference.strip(), urgent=form.urgent == "yes",
-        holder=Holder(name) if name else None, **more,
-    )  # fmt: skip
+        document=fields_of(form),
+        purpose=purpose,
+        channel="in_person",
+        branch=session.branch,
+        terminal=session.terminal,
+        clerk=session.clerk,
+        reference=form.reference.strip(),
+        urgent=form.urgent == "yes",
+        holder=Holder(name) if name else None,
+        **more,
+    )
     return msgspec.convert(msgspec.to_builtins(question), Question)
 
 
@@ -221,9 +244,19 @@ async def answer_page(
     decision = "refused" if told["outcome"] == "PASS" else "proceeded"
     reasons = [(code, translate(REASON_WORDS[code])) for code in REASONS[decision]]
     return await screen(
-        office, call, Form(EMPTY), answer=told, act=form or Form({}), acted=acted, decision=decision, reasons=reasons,
-        sealed=sealed, closed=follow_ups["closed"], overdue=follow_ups["overdue"], status=status,
-    )  # fmt: skip
+        office,
+        call,
+        Form(EMPTY),
+        answer=told,
+        act=form or Form({}),
+        acted=acted,
+        decision=decision,
+        reasons=reasons,
+        sealed=sealed,
+        closed=follow_ups["closed"],
+        overdue=follow_ups["overdue"],
+        status=status,
+    )
 
 
 async def screen(office: Office, call: Call, form: Form, *, status: int = 200, **values: Any) -> Reply:
@@ -235,26 +268,43 @@ async def screen(office: Office, call: Call, form: Form, *, status: int = 200, *
     agreement = call.principal.agreement
     policy = call.principal.decisions.policy if call.principal.decisions else DEFAULT_POLICY
     given: dict[str, Any] = {
-        "answer": None, "act": Form({}), "acted": "", "decision": "", "reasons": [], "sealed": "", "closed": [], "overdue": [],
-    } | values  # fmt: skip
+        "answer": None,
+        "act": Form({}),
+        "acted": "",
+        "decision": "",
+        "reasons": [],
+        "sealed": "",
+        "closed": [],
+        "overdue": [],
+    } | values
     asks = given["answer"]["advice"] if given["answer"] else []
     return pages.page(
-        call, "counter/counter.html", status=status, form=form, **frame(call), **given,
+        call,
+        "counter/counter.html",
+        status=status,
+        form=form,
+        **frame(call),
+        **given,
         kinds=[(value, translate(text)) for value, text in KINDS],
         purposes=[(value, translate(PURPOSES[value])) for value in purposes_of(call.principal)],
-        names=bool(agreement and agreement.identity_allowed), days=policy.urgent_need.follow_up_days, policy=policy,
+        names=bool(agreement and agreement.identity_allowed),
+        days=policy.urgent_need.follow_up_days,
+        policy=policy,
         compares=bool(given["sealed"]) and office.verifications is not None and bool({"A3", "A4", "A9"} & set(asks)),
-        queue_key=sealing.queue_public_key(office), now_us=office.now_us(),
+        queue_key=sealing.queue_public_key(office),
+        now_us=office.now_us(),
         headers=pages.CAMERA | {"content-security-policy": _policy()},
-    )  # fmt: skip
+    )
 
 
 def frame(call: Call) -> dict[str, Any]:
     """Return what the frame of every page of the counter shows."""
     return {
-        "training": call.principal.realm == "test", "home": "/counter", "officer_key": call.principal.use == "all",
+        "training": call.principal.realm == "test",
+        "home": "/counter",
+        "officer_key": call.principal.use == "all",
         "place": call.session,
-    }  # fmt: skip
+    }
 
 
 def _policy() -> str:
@@ -275,7 +325,7 @@ async def photo(office: Office, call: Call) -> Reply:
     form = Form(EMPTY)
     try:
         texts, files = await reading.read_form(call, PHOTO_BYTES_MAX)
-        hold_token(call, texts)
+        require_token(call, texts)
         if "photo" not in files:
             raise BadInput(_("Take or choose a picture first."), where="photo")
         found = await reading.read_photo(files["photo"], texts.get("of", ""))
@@ -288,7 +338,7 @@ async def photo(office: Office, call: Call) -> Reply:
     return await screen(office, call, form, read=True)
 
 
-def hold_token(call: Call, texts: dict[str, str]) -> None:
+def require_token(call: Call, texts: dict[str, str]) -> None:
     """Refuse a form with files that was not made by a page of this session."""
     if not hmac.compare_digest(call.session.csrf.encode(), texts.get("csrf", "").encode()):
         raise Forbidden("The form is not of this session.", mend="Open the page again and send the form once more.")
@@ -318,7 +368,11 @@ async def sign_in(office: Office, call: Call) -> Reply:
     if typed.errors:
         return pages.page(call, "counter/sign_in.html", form=typed, status=400)
     address = await call.seat.enter(
-        "clerk", key_id=principal.key_id, branch=form.branch.strip(), terminal=form.terminal.strip(), clerk=form.clerk.strip(),
+        "clerk",
+        key_id=principal.key_id,
+        branch=form.branch.strip(),
+        terminal=form.terminal.strip(),
+        clerk=form.clerk.strip(),
         realm=principal.realm,
-    )  # fmt: skip
+    )
     return pages.to(address)

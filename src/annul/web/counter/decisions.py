@@ -92,9 +92,13 @@ def _at(call: Call) -> At:
 
 
 _FIELDS: Final = {
-    "name_and_number_match": "match", "genuine": "genuine", "unexpired": "unexpired", "words": "words", "reason": "reason",
+    "name_and_number_match": "match",
+    "genuine": "genuine",
+    "unexpired": "unexpired",
+    "words": "words",
+    "reason": "reason",
     "reference": "customer",
-}  # fmt: skip
+}
 
 
 async def depart(office: Office, call: Call) -> Reply:
@@ -108,9 +112,14 @@ async def depart(office: Office, call: Call) -> Reply:
         return await answer_page(office, call, told, sealed=form.sealed, form=typed, acted="departure", status=400)
     try:
         await office.departures.depart(
-            act_of(call), call.principal, receipt_of(form.receipt), _at(call), decision=form.decision, reason=form.reason,  # type: ignore[arg-type]
+            act_of(call),
+            call.principal,
+            receipt_of(form.receipt),
+            _at(call),
+            decision=form.decision,  # type: ignore[arg-type]
+            reason=form.reason,  # type: ignore[arg-type]
             words=form.words,
-        )  # fmt: skip
+        )
     except AnnulError as error:
         typed.refused(error, translate, _FIELDS)
         return await answer_page(office, call, told, sealed=form.sealed, form=typed, acted="departure", status=400)
@@ -129,9 +138,14 @@ async def serve(office: Office, call: Call) -> Reply:
     )
     try:
         made = await office.departures.serve_urgent_need(
-            act_of(call), call.principal, receipt_of(form.receipt), _at(call), confirmed, words=form.need,
+            act_of(call),
+            call.principal,
+            receipt_of(form.receipt),
+            _at(call),
+            confirmed,
+            words=form.need,
             reference=form.customer,
-        )  # fmt: skip
+        )
     except AnnulError as error:
         typed = Form.sent(form).refused(error, translate, _FIELDS | {"words": "need"})
         return await answer_page(office, call, told, sealed=form.sealed, form=typed, acted="urgent", status=400)
@@ -168,12 +182,18 @@ async def follow_ups(office: Office, call: Call) -> Reply:
     waiting, overdue = await office.departures.counts(who)
     rows = [
         {
-            "id": each.id, "state": each.state, "word": translate(NEED_WORDS[each.state]), "due": day_of(each.due_at_us),
-            "served": moment(each.opened_at_us, seconds=False), "reference": each.reference or each.check[:8].upper(),
-            "words": each.words, "place": _place(each), "shown": moment(each.shown_at_us, seconds=False),
+            "id": each.id,
+            "state": each.state,
+            "word": translate(NEED_WORDS[each.state]),
+            "due": day_of(each.due_at_us),
+            "served": moment(each.opened_at_us, seconds=False),
+            "reference": each.reference or each.check[:8].upper(),
+            "words": each.words,
+            "place": _place(each),
+            "shown": moment(each.shown_at_us, seconds=False),
         }
         for each in needs
-    ]  # fmt: skip
+    ]
     return pages.page(call, "counter/follow_ups.html", **frame(call), rows=rows, state=state, waiting=waiting, overdue=overdue)
 
 
@@ -191,12 +211,19 @@ async def departures(office: Office, call: Call) -> Reply:
         counted[each.reason] = counted.get(each.reason, 0) + 1
     rows = [
         {
-            "at": moment(each.decided_at_us), "outcome": each.outcome, "decision": translate(DECISIONS[each.decision]),
-            "reason": translate(REASON_WORDS[each.reason]), "words": each.words, "place": _place(each), "status": each.status,
-            "check": spoken(each.check), "need": bool(each.need), "version": each.policy_version,
+            "at": moment(each.decided_at_us),
+            "outcome": each.outcome,
+            "decision": translate(DECISIONS[each.decision]),
+            "reason": translate(REASON_WORDS[each.reason]),
+            "words": each.words,
+            "place": _place(each),
+            "status": each.status,
+            "check": spoken(each.check),
+            "need": bool(each.need),
+            "version": each.policy_version,
         }
         for each in found
-    ]  # fmt: skip
+    ]
     reasons = sorted(((translate(REASON_WORDS[code]), count) for code, count in counted.items()), key=lambda pair: -pair[1])
     return pages.page(call, "counter/departures.html", **frame(call), rows=rows, reasons=reasons)
 
@@ -215,9 +242,15 @@ async def receipt(office: Office, call: Call) -> Reply:
     qr = paper.qr_inline(read, office.settings.base_url, label)
     address = f"{office.settings.base_url}{paper.VERIFY_PATH}"
     return pages.page(
-        call, "counter/receipt.html", **frame(call), answer=told, facts=_facts(text, translate), qr=qr, address=address,
+        call,
+        "counter/receipt.html",
+        **frame(call),
+        answer=told,
+        facts=_facts(text, translate),
+        qr=qr,
+        address=address,
         receipt=text,
-    )  # fmt: skip
+    )
 
 
 async def receipt_pdf(office: Office, call: Call) -> Reply:
@@ -229,12 +262,17 @@ async def receipt_pdf(office: Office, call: Call) -> Reply:
     _hold_signed(office, text)
     told = shown_again(text, translate)
     words = {
-        "title": translate(_("Receipt of a check")), "lang": pages.language_of(call.request), "outcome": told["outcome"],
-        "word": told["word"], "means": told["means"], "next": told["next"], "facts": _facts(text, translate),
+        "title": translate(_("Receipt of a check")),
+        "lang": pages.language_of(call.request),
+        "outcome": told["outcome"],
+        "word": told["word"],
+        "means": told["means"],
+        "next": told["next"],
+        "facts": _facts(text, translate),
         "hint": translate(_("Anybody can verify this receipt: photograph the code.")),
         "alt": translate(_("QR code: the address that proves this receipt")),
         "foot": translate(_("A register of documents that no longer count. No listing is not a proof of validity.")),
-    }  # fmt: skip
+    }
     made = await asyncio.to_thread(paper.pdf, receipt_of(text), office.settings.base_url, words)
     name = f'attachment; filename="receipt-{told["check"][:9]}.pdf"'
     return Answered(made, "application/pdf", headers={"content-disposition": name})

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 CODES: Final[dict[str, Any]] = {
-    "status": StatusCode, "identity": IdentityCode, "binding": BindingCode, "freshness": FreshnessCode,
-}  # fmt: skip
+    "status": StatusCode,
+    "identity": IdentityCode,
+    "binding": BindingCode,
+    "freshness": FreshnessCode,
+}
 CHOICES: Final = (Outcome.PASS, Outcome.REFER, Outcome.STOP)
 _SEVERITY: Final = {outcome: place for place, outcome in enumerate(CHOICES)}
 
@@ -79,10 +82,18 @@ async def _overview(office: Office, call: Call, form: Form, *, status: int = 200
         for each in book.changes
     ]
     return pages.page(
-        call, "counter/policy.html", status=status, form=form, **frame(call), book=book, draft=draft, changes=changes,
-        tables=_tables(book.current.policy, translate), need=_need_words(book.current.policy, translate),
+        call,
+        "counter/policy.html",
+        status=status,
+        form=form,
+        **frame(call),
+        book=book,
+        draft=draft,
+        changes=changes,
+        tables=_tables(book.current.policy, translate),
+        need=_need_words(book.current.policy, translate),
         diff=_diff(book.current, draft, translate) if draft else [],
-    )  # fmt: skip
+    )
 
 
 async def edit(office: Office, call: Call) -> Reply:
@@ -101,23 +112,32 @@ def _editor(call: Call, book: PolicyBook, form: Form, *, status: int = 200) -> R
     translate = pages.translator(call)
     axes = [
         (
-            axis, translate(AXIS_WORDS[axis]),
+            axis,
+            translate(AXIS_WORDS[axis]),
             [
                 {
-                    "code": code.value, "words": translate(CODE_WORDS[code.value]),
+                    "code": code.value,
+                    "words": translate(CODE_WORDS[code.value]),
                     "cells": _cells(axis, code.value, translate),
                 }
                 for code in CODES[axis]
             ],
         )
         for axis in AXES
-    ]  # fmt: skip
+    ]
     return pages.page(
-        call, "counter/policy_edit.html", status=status, form=form, **frame(call), book=book, axes=axes,
+        call,
+        "counter/policy_edit.html",
+        status=status,
+        form=form,
+        **frame(call),
+        book=book,
+        axes=axes,
         steps=[(step.value, translate(STEP_WORDS[step.value])) for step in Advice if step is not Advice.A7],
         purposes=[(each.value, translate(PURPOSES[each.value])) for each in Purpose],
-        needs=[(code, translate(CODE_WORDS[code])) for code in ("S10", "I20")], days_max=FOLLOW_UP_DAYS_MAX,
-    )  # fmt: skip
+        needs=[(code, translate(CODE_WORDS[code])) for code in ("S10", "I20")],
+        days_max=FOLLOW_UP_DAYS_MAX,
+    )
 
 
 def _cells(axis: str, code: str, translate: Callable[[str], str]) -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -219,17 +239,28 @@ async def trial(office: Office, call: Call) -> Reply:
     found = await office.policies.try_on_past(call.principal, version, days=days)
     shifts = [
         {
-            "old": each.old, "new": each.new, "count": each.count,
+            "old": each.old,
+            "new": each.new,
+            "count": each.count,
             "why": _why(each, translate),
             "steps": ", ".join(translate(STEP_WORDS[step]) for step in each.new_advice),
             "samples": [spoken(sample) for sample in each.samples],
         }
         for each in found.shifts
-    ]  # fmt: skip
+    ]
     return pages.page(
-        call, "counter/policy_trial.html", **frame(call), book=book, trial=found, shifts=shifts, bars=_bars(found), days=days,
-        since=moment(found.since_us, seconds=False), until=moment(found.until_us, seconds=False), version=version,
-    )  # fmt: skip
+        call,
+        "counter/policy_trial.html",
+        **frame(call),
+        book=book,
+        trial=found,
+        shifts=shifts,
+        bars=_bars(found),
+        days=days,
+        since=moment(found.since_us, seconds=False),
+        until=moment(found.until_us, seconds=False),
+        version=version,
+    )
 
 
 def _why(shift: Shift, translate: Callable[[str], str]) -> str:
@@ -244,10 +275,15 @@ def _bars(trial: Trial) -> list[dict[str, Any]]:
     now = {each.value: sum(row.get(each.value, 0) for row in trial.outcomes.values()) for each in CHOICES}
     largest = max([1, *then.values(), *now.values()])
     return [
-        {"outcome": each.value, "then": then[each.value], "now": now[each.value],
-         "then_width": round(100 * then[each.value] / largest, 1), "now_width": round(100 * now[each.value] / largest, 1)}
+        {
+            "outcome": each.value,
+            "then": then[each.value],
+            "now": now[each.value],
+            "then_width": round(100 * then[each.value] / largest, 1),
+            "now_width": round(100 * now[each.value] / largest, 1),
+        }
         for each in CHOICES
-    ]  # fmt: skip
+    ]
 
 
 # -- a policy in words, and back from a form ---------------------------------------------------------------------------------
@@ -259,14 +295,15 @@ def _tables(policy: Policy, translate: Callable[[str], str]) -> list[dict[str, A
             "words": translate(AXIS_WORDS[axis]),
             "rows": [
                 {
-                    "code": code.value, "words": translate(CODE_WORDS[code.value]),
+                    "code": code.value,
+                    "words": translate(CODE_WORDS[code.value]),
                     "cells": [(verdict.outcome(each).value, _steps(verdict.steps(each), translate)) for each in Channel],
                 }
                 for code, verdict in getattr(policy, axis).items()
             ],
         }
         for axis in AXES
-    ]  # fmt: skip
+    ]
 
 
 def _steps(steps: tuple[Advice, ...], translate: Callable[[str], str]) -> str:
@@ -296,10 +333,15 @@ def _where(where: str, translate: Callable[[str], str]) -> str:
         member = {"in_person": CHANNELS["in_person"], "remote": CHANNELS["remote"]}.get(parts[2], _("next steps"))
         return f"{translate(CODE_WORDS[parts[1]])} ({parts[1]}), {translate(member)}"
     names = {
-        "name": _("name"), "copy_age_max_s": _("oldest copy in seconds"), "statuses": _("urgent need: states"),
-        "purposes": _("urgent need: purposes"), "follow_up_days": _("urgent need: days until the new card"),
-        "channels": _("urgent need: channels"), "identities": _("urgent need: names"), "bindings": _("urgent need: bearers"),
-    }  # fmt: skip
+        "name": _("name"),
+        "copy_age_max_s": _("oldest copy in seconds"),
+        "statuses": _("urgent need: states"),
+        "purposes": _("urgent need: purposes"),
+        "follow_up_days": _("urgent need: days until the new card"),
+        "channels": _("urgent need: channels"),
+        "identities": _("urgent need: names"),
+        "bindings": _("urgent need: bearers"),
+    }
     return translate(names.get(parts[-1], parts[-1]))
 
 
@@ -313,9 +355,10 @@ def _value(value: Any, translate: Callable[[str], str]) -> str:
 def _typed(policy: Policy) -> dict[str, Any]:
     """Return a policy as the fields of the editor's form."""
     values: dict[str, Any] = {
-        "name": policy.name, "copy-hours": str(policy.copy_age_max_s // 3600),
+        "name": policy.name,
+        "copy-hours": str(policy.copy_age_max_s // 3600),
         "need-days": str(policy.urgent_need.follow_up_days),
-    }  # fmt: skip
+    }
     for axis in AXES:
         for code, verdict in getattr(policy, axis).items():
             for channel in Channel:
@@ -342,9 +385,11 @@ def _policy_of(sent: dict[str, Any], begun: Policy) -> Policy:
             stem, old = f"{axis}-{code.value}", getattr(begun, axis)[code]
             advice = tuple(step for step in Advice if sent.get(f"{stem}-{step.value}") == "yes")
             table[code] = Verdict(
-                in_person=Outcome[sent[f"{stem}-in_person"]], remote=Outcome[sent[f"{stem}-remote"]], advice=advice,
+                in_person=Outcome[sent[f"{stem}-in_person"]],
+                remote=Outcome[sent[f"{stem}-remote"]],
+                advice=advice,
                 advice_remote=old.advice_remote if advice == old.advice else None,
-            )  # fmt: skip
+            )
         tables[axis] = table
     need: UrgentNeed = msgspec.structs.replace(
         begun.urgent_need,

@@ -52,9 +52,14 @@ async def asked_late(office: Office, call: Call) -> Reply:
 async def offline(office: Office, call: Call) -> Reply:
     """Show the page a browser keeps for the time when the register is away: the form alone, no answer."""
     return pages.page(
-        call, "counter/offline.html", training=False, home="/counter", officer_key=False, place=None,
+        call,
+        "counter/offline.html",
+        training=False,
+        home="/counter",
+        officer_key=False,
+        place=None,
         queue_key=sealing.queue_public_key(office),
-    )  # fmt: skip
+    )
 
 
 async def worker(_office: Office, _call: Call) -> Reply:

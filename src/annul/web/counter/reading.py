@@ -134,9 +134,14 @@ async def read_form(call: Call, limit: int) -> tuple[dict[str, str], dict[str, b
     files: dict[str, bytes] = {}
     try:
         parser = MultipartParser(
-            body, options["boundary"], content_length=len(body.getbuffer()), disk_limit=0, memory_limit=limit + TEXT_BYTES_MAX,
-            buffer_size=TEXT_BYTES_MAX, spool_limit=limit + 1,
-        )  # fmt: skip
+            body,
+            options["boundary"],
+            content_length=len(body.getbuffer()),
+            disk_limit=0,
+            memory_limit=limit + TEXT_BYTES_MAX,
+            buffer_size=TEXT_BYTES_MAX,
+            spool_limit=limit + 1,
+        )
         for piece in parser:
             if piece.filename or piece.content_type not in ("", "text/plain"):
                 if piece.size:
@@ -203,6 +208,8 @@ def typed_from(found: Reading) -> dict[str, Any]:
         values = {"mrz": "\n".join(document.mrz)}
     else:
         values = {
-            "number": document.number or "", "valid_from": document.valid_from or "", "valid_until": document.valid_until or "",
-        }  # fmt: skip
+            "number": document.number or "",
+            "valid_from": document.valid_from or "",
+            "valid_until": document.valid_until or "",
+        }
     return {**EMPTY, **values, "name": found.holder.name if found.holder is not None else ""}

@@ -6,21 +6,36 @@ from typing import Final
 
 from annul.web.counter import compare, counter, decisions, policy, queue
 from annul.web.door.call import Route, page, sent
-
-CLERK: Final = frozenset({"clerk"})
-OFFICER: Final = frozenset({"clerk", "officer:relying_party/policy"})
-"""Pages of the head office: its officers, or a clerk who signed in with a key that is not for counters alone."""
+from annul.web.door.who import CLERK, HEAD_OFFICE
 
 ROUTES: Final[tuple[Route, ...]] = (
     page("/counter", CLERK, counter.counter, "The clerk's screen"),
     sent("/counter", CLERK, counter.check, "Check a document", counter.CheckForm),
     page("/counter/sign-in", "public", counter.sign_in_page, "Sign in"),
     sent("/counter/sign-in", "public", counter.sign_in, "Sign in", counter.SignIn),
-    Route(method="POST", path="/counter/photo", who=CLERK, handler=counter.photo, summary="Read a photo", page=True,
-          stream=True, media="text/html", body_bytes_max=counter.PHOTO_BYTES_MAX),
+    Route(
+        method="POST",
+        path="/counter/photo",
+        who=CLERK,
+        handler=counter.photo,
+        summary="Read a photo",
+        page=True,
+        stream=True,
+        media="text/html",
+        body_bytes_max=counter.PHOTO_BYTES_MAX,
+    ),
     sent("/counter/compare", CLERK, compare.compare_page, "Begin the comparison", compare.SealedForm),
-    Route(method="POST", path="/counter/comparison", who=CLERK, handler=compare.compare, summary="Compare bearer and holder",
-          page=True, stream=True, media="text/html", body_bytes_max=compare.PICTURES_BYTES_MAX),
+    Route(
+        method="POST",
+        path="/counter/comparison",
+        who=CLERK,
+        handler=compare.compare,
+        summary="Compare bearer and holder",
+        page=True,
+        stream=True,
+        media="text/html",
+        body_bytes_max=compare.PICTURES_BYTES_MAX,
+    ),
     sent("/counter/departure", CLERK, decisions.depart, "Record a departure", decisions.DepartureForm, write=True),
     sent("/counter/urgent-need", CLERK, decisions.serve, "Serve an urgent need", decisions.NeedForm, write=True),
     page("/counter/follow-ups", CLERK, decisions.follow_ups, "Follow-ups", query=decisions.NeedsQuery),
@@ -30,13 +45,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     sent("/counter/queued", CLERK, queue.asked_late, "Ask what waited", queue.Waiting),
     page("/counter/offline", "public", queue.offline, "The counter while the register is away"),
     page("/counter/worker.js", "public", queue.worker, "The counter's service worker"),
-    page("/counter/departures", OFFICER, decisions.departures, "Departures"),
-    page("/counter/policy", OFFICER, policy.overview, "The counter policy"),
-    page("/counter/policy/edit", OFFICER, policy.edit, "Edit the draft"),
-    sent("/counter/policy/edit", OFFICER, policy.save, "Save the draft"),
-    page("/counter/policy/trial", OFFICER, policy.trial, "Try a version on past checks", query=policy.TrialQuery),
-    sent("/counter/policy/discard", OFFICER, policy.discard, "Throw the draft away", policy.Act, live=True),
-    sent("/counter/policy/release", OFFICER, policy.release, "Release the draft", policy.Act, write=True, live=True),
-    sent("/counter/policy/roll-back", OFFICER, policy.roll_back, "Go back to a version", policy.Act, write=True, live=True),
-    sent("/counter/policy/two-persons", OFFICER, policy.two_persons, "Ask for a second person", policy.TwoPersons, live=True),
-)  # fmt: skip
+    page("/counter/departures", HEAD_OFFICE, decisions.departures, "Departures"),
+    page("/counter/policy", HEAD_OFFICE, policy.overview, "The counter policy"),
+    page("/counter/policy/edit", HEAD_OFFICE, policy.edit, "Edit the draft"),
+    sent("/counter/policy/edit", HEAD_OFFICE, policy.save, "Save the draft"),
+    page("/counter/policy/trial", HEAD_OFFICE, policy.trial, "Try a version on past checks", query=policy.TrialQuery),
+    sent("/counter/policy/discard", HEAD_OFFICE, policy.discard, "Throw the draft away", policy.Act, live=True),
+    sent("/counter/policy/release", HEAD_OFFICE, policy.release, "Release the draft", policy.Act, write=True, live=True),
+    sent("/counter/policy/roll-back", HEAD_OFFICE, policy.roll_back, "Go back to a version", policy.Act, write=True, live=True),
+    sent(
+        "/counter/policy/two-persons", HEAD_OFFICE, policy.two_persons, "Ask for a second person", policy.TwoPersons, live=True
+    ),
+)

@@ -83,53 +83,96 @@ class ActPage:
 
 ACTS: Final = {
     "report": ActPage(
-        _("Report this document lost or stolen"), _("From the moment you send this, every check point refuses it."),
+        _("Report this document lost or stolen"),
+        _("From the moment you send this, every check point refuses it."),
         _("A report of theft is never lifted; one of loss only in person, and only if nobody else had the card."),
-        _("Report it"), False, ("police", "issuer"), _("Report recorded"),
+        _("Report it"),
+        False,
+        ("police", "issuer"),
+        _("Report recorded"),
     ),
     "confirm": ActPage(
-        _("Confirm the provisional report"), _("The report then stands until it is lifted; it does not lapse any more."),
-        "", _("Confirm the report"), False, ("police", "issuer"), _("Confirmed"),
+        _("Confirm the provisional report"),
+        _("The report then stands until it is lifted; it does not lapse any more."),
+        "",
+        _("Confirm the report"),
+        False,
+        ("police", "issuer"),
+        _("Confirmed"),
     ),
     "withdraw": ActPage(
-        _("Withdraw the provisional report"), _("The document counts again, unless something else stands against it."),
-        "", _("Withdraw the report"), False, ("police", "issuer"), _("Withdrawn"),
+        _("Withdraw the provisional report"),
+        _("The document counts again, unless something else stands against it."),
+        "",
+        _("Withdraw the report"),
+        False,
+        ("police", "issuer"),
+        _("Withdrawn"),
     ),
     "lift": ActPage(
         _("Lift the report: the holder has it again"),
         _("Only if the card was never in the hands of others and no new one was issued. The report stays in its history."),
-        "", _("Lift the report"), False, ("police", "issuer"), _("Lifted"),
+        "",
+        _("Lift the report"),
+        False,
+        ("police", "issuer"),
+        _("Lifted"),
     ),
     "replace": ActPage(
-        _("Record the document that replaces it"), _("The new document counts; this one is replaced in the same step."),
-        _("A replaced document never counts again."), _("Record the replacement"), True, ("issuer",), _("Replaced"),
+        _("Record the document that replaces it"),
+        _("The new document counts; this one is replaced in the same step."),
+        _("A replaced document never counts again."),
+        _("Record the replacement"),
+        True,
+        ("issuer",),
+        _("Replaced"),
     ),
     "cancel": ActPage(
-        _("Cancel this document"), _("Every check point refuses it from then on."),
-        _("A cancelled document never counts again. Only a dispute can correct a mistake."), _("Cancel the document"), True,
-        ("issuer",), _("Cancelled"),
+        _("Cancel this document"),
+        _("Every check point refuses it from then on."),
+        _("A cancelled document never counts again. Only a dispute can correct a mistake."),
+        _("Cancel the document"),
+        True,
+        ("issuer",),
+        _("Cancelled"),
     ),
     "revoke": ActPage(
-        _("Revoke this document"), _("Every check point refuses it from then on."),
-        _("A revoked document never counts again. Only a dispute can correct a mistake."), _("Revoke the document"), True,
-        ("issuer",), _("Revoked"),
+        _("Revoke this document"),
+        _("Every check point refuses it from then on."),
+        _("A revoked document never counts again. Only a dispute can correct a mistake."),
+        _("Revoke the document"),
+        True,
+        ("issuer",),
+        _("Revoked"),
     ),
     "dispute": ActPage(
         _("Open a dispute about this document"),
-        _("Checks answer that its status is disputed until the dispute is decided. Its clock runs from now."), "",
-        _("Open the dispute"), False, ("police", "issuer", "supervisor"), _("Disputed"),
+        _("Checks answer that its status is disputed until the dispute is decided. Its clock runs from now."),
+        "",
+        _("Open the dispute"),
+        False,
+        ("police", "issuer", "supervisor"),
+        _("Disputed"),
     ),
     "correct": ActPage(
         _("Correct a listing that was never true"),
-        _("You propose it; another officer, of the issuer or the supervisor, confirms. Until then nothing changes."), "",
-        _("Propose the correction"), False, ("police", "issuer", "supervisor"), _("Proposed"),
+        _("You propose it; another officer, of the issuer or the supervisor, confirms. Until then nothing changes."),
+        "",
+        _("Propose the correction"),
+        False,
+        ("police", "issuer", "supervisor"),
+        _("Proposed"),
     ),
     "hold": ActPage(
         _("Do not tell the holder yet"),
         _("What the holder would be told of attempts and searches with this document waits until the day you give."),
-        _("The delay ends by itself. It is on record with your case."), _("Hold it back"), False, ("police",), _("Held back"),
+        _("The delay ends by itself. It is on record with your case."),
+        _("Hold it back"),
+        False,
+        ("police",),
+        _("Held back"),
     ),
-}  # fmt: skip
+}
 
 
 async def ask(office: Office, call: Call) -> Reply:
@@ -151,12 +194,26 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, fir
     others = [card for card in cards_of(call, shown, chosen=place) if not card["here"]]
     new = found is not None and found.coverage == "cn-resident"
     return show(
-        call, "desk/act.html", status=status, form=form, name=name, act_page=page, shown=shown, cards=others, fields=fields,
-        card=card_of(call, found) if found is not None else None, typed=_typed_words(fields), resident=new,
-        facts=facts, may_finger=found is not None and found.person is not None,
-        proofs=options(call, PROOFS), grounds=options(call, GROUNDS), cancels=options(call, CANCELS),
-        revokes=options(call, REVOKES), back_to=f"/desk/searches/{shown.id}" + ("" if place == TYPED else f"/{place}"),
-    )  # fmt: skip
+        call,
+        "desk/act.html",
+        status=status,
+        form=form,
+        name=name,
+        act_page=page,
+        shown=shown,
+        cards=others,
+        fields=fields,
+        card=card_of(call, found) if found is not None else None,
+        typed=_typed_words(fields),
+        resident=new,
+        facts=facts,
+        may_finger=found is not None and found.person is not None,
+        proofs=options(call, PROOFS),
+        grounds=options(call, GROUNDS),
+        cancels=options(call, CANCELS),
+        revokes=options(call, REVOKES),
+        back_to=f"/desk/searches/{shown.id}" + ("" if place == TYPED else f"/{place}"),
+    )
 
 
 def _facts(call: Call, found: DocumentFound | None) -> list[tuple[str, str, str]]:
@@ -214,10 +271,19 @@ async def do(office: Office, call: Call) -> Reply:
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     at_us = await office.searches.recorded_at(recorded.position)
     return show(
-        call, "desk/done.html", name=name, act_page=page, recorded=recorded, state=STATES.get(recorded.state, ""),
-        stopped=recorded.state not in ("current", ""), at_us=at_us, stopped_at=_clock(at_us, "seconds"),
-        refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"), search=shown.id, place=place,
-    )  # fmt: skip
+        call,
+        "desk/done.html",
+        name=name,
+        act_page=page,
+        recorded=recorded,
+        state=STATES.get(recorded.state, ""),
+        stopped=recorded.state not in ("current", ""),
+        at_us=at_us,
+        stopped_at=_clock(at_us, "seconds"),
+        refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"),
+        search=shown.id,
+        place=place,
+    )
 
 
 def _clock(at_us: int, precision: str) -> str:
@@ -237,15 +303,20 @@ async def _carry_out(
     register, evidence = office.register, body.evidence.strip() or shown.case
     at_us = happened(form, office.now_us())
     if name in PROVEN and body.proof == BY_FINGER:
-        await _hold_finger(office, act, shown, int(call.path["place"]), body.finger)
+        await _require_finger(office, act, shown, int(call.path["place"]), body.finger)
     if name == "report":
         if body.kind not in ("lost", "stolen"):
             raise BadInput(_("Say whether it was lost or stolen."), where="kind")
         reporter = Reporter(body.reporter.strip(), body.contact.strip())
         return await register.report(
-            act, document, body.kind, happened_at_us=at_us, proof=_proof(body), evidence=evidence,  # type: ignore[arg-type]
+            act,
+            document,
+            body.kind,  # type: ignore[arg-type]
+            happened_at_us=at_us,
+            proof=_proof(body),
+            evidence=evidence,
             reporter=reporter if reporter.name or reporter.contact else None,
-        )  # fmt: skip
+        )
     assert isinstance(document, Known)
     if name in ("confirm", "withdraw"):
         reports = await office.searches.reports(act, document)
@@ -258,9 +329,13 @@ async def _carry_out(
         return await register.confirm(act, report.id, proof=_proof(body), evidence=evidence)
     if name == "lift":
         return await register.lift(
-            act, document, happened_at_us=at_us, proof=_proof(body), evidence=evidence,
+            act,
+            document,
+            happened_at_us=at_us,
+            proof=_proof(body),
+            evidence=evidence,
             custody_broken=body.custody_broken == "yes",
-        )  # fmt: skip
+        )
     if name == "replace":
         return await _replace(office, act, document, shown, int(call.path["place"]), body, at_us, evidence)
     if name == "hold":
@@ -269,9 +344,13 @@ async def _carry_out(
         return await _propose(office, act, document, body, evidence)
     if name == "dispute":
         return await office.disputes.open(
-            act, document, by="holder" if body.kind == "holder" else "officer", ground=body.ground,  # type: ignore[arg-type]
-            case=evidence, statement=body.statement,
-        )  # fmt: skip
+            act,
+            document,
+            by="holder" if body.kind == "holder" else "officer",
+            ground=body.ground,  # type: ignore[arg-type]
+            case=evidence,
+            statement=body.statement,
+        )
     events: dict[str, Any] = CANCEL_EVENTS if name == "cancel" else REVOKE_EVENTS
     if body.reason not in events:
         raise BadInput(_("Choose the reason."), where="reason")
@@ -287,15 +366,21 @@ async def _propose(office: Office, act: Act, document: Known, body: ActForm, cas
     if not body.grounds.strip():
         raise BadInput(_("Say why it was never true."), where="grounds")
     opened = await office.disputes.open(
-        act, document, by="officer", ground=body.ground, case=case, fact=State[body.fact], marked=body.marked == "yes"  # type: ignore[arg-type]
-    )  # fmt: skip
+        act,
+        document,
+        by="officer",
+        ground=body.ground,  # type: ignore[arg-type]
+        case=case,
+        fact=State[body.fact],
+        marked=body.marked == "yes",
+    )
     view = (await office.disputes.view(act, opened.id)).dispute
     if view.proposed_by is None and view.state == "open":
         await office.disputes.propose(act, opened.id, reason=body.grounds.strip())
     return opened
 
 
-async def _hold_finger(office: Office, act: Act, shown: SearchShown, place: int, live: bytes) -> None:
+async def _require_finger(office: Office, act: Act, shown: SearchShown, place: int, live: bytes) -> None:
     """Hold that the finger taken now is the holder's, where fingers of the holder are enrolled. Nothing of it is kept.
 
     Raises:

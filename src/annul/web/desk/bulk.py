@@ -68,19 +68,29 @@ async def _listed(office: Office, call: Call, form: Form, status: int = 200) -> 
     states = [(state.name, pages.translator(call)(STATES[state.name])) for state in LISTABLE]
     running = [view for view in office.uploads.list(act) if view.phase != "staged"]
     return show(
-        call, "desk/bulk.html", status=status, form=form, events=[_line(call, view) for view in events],
-        formats=options(call, FORMATS), states=states, running=running, limit_mb=UPLOAD_BYTES_MAX // (1024 * 1024),
+        call,
+        "desk/bulk.html",
+        status=status,
+        form=form,
+        events=[_line(call, view) for view in events],
+        formats=options(call, FORMATS),
+        states=states,
+        running=running,
+        limit_mb=UPLOAD_BYTES_MAX // (1024 * 1024),
         limit=office.settings.bulk_limit,
-    )  # fmt: skip
+    )
 
 
 def _line(call: Call, view: BulkView) -> dict[str, Any]:
     translate = pages.translator(call)
     tone = {"in_force": "STOP", "staged": "REFER"}.get(view.state, "")
     return {
-        "view": view, "state": translate(BULK_STATES[view.state]), "tone": tone,
-        "listed": ", ".join(translate(STATES[state]) for state in view.listed), "staged": pages.moment(view.staged_at_us),
-    }  # fmt: skip
+        "view": view,
+        "state": translate(BULK_STATES[view.state]),
+        "tone": tone,
+        "listed": ", ".join(translate(STATES[state]) for state in view.listed),
+        "staged": pages.moment(view.staged_at_us),
+    }
 
 
 async def send(office: Office, call: Call) -> Reply:
@@ -132,11 +142,15 @@ async def _receive(office: Office, call: Call, form: Form) -> Upload:
                 else:
                     name = event.name or ""
                     if name == "file" and event.filename:
-                        _hold_session(call, texts, form)
+                        _require_session(call, texts, form)
                         upload = office.uploads.open(
-                            _plain(call), name=event.filename, format=form["format"], state=form["state"],
-                            happened_at_us=office.now_us(), evidence=form["evidence"],
-                        )  # fmt: skip
+                            _plain(call),
+                            name=event.filename,
+                            format=form["format"],
+                            state=form["state"],
+                            happened_at_us=office.now_us(),
+                            evidence=form["evidence"],
+                        )
                     elif name != "file":
                         texts[name] = b""
         if upload is None or not upload.close():
@@ -155,7 +169,7 @@ def _drop(upload: Upload | None) -> None:
         upload.drop()
 
 
-def _hold_session(call: Call, texts: dict[str, bytes], form: Form) -> None:
+def _require_session(call: Call, texts: dict[str, bytes], form: Form) -> None:
     """Hold the form's token and take its texts, which stand before the file.
 
     Raises:
@@ -223,10 +237,18 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200) -> Rep
     mine = same_person(view.staged_by, who(call).id)
     hits = [(translate(STATES[state]), count) for state, count in sorted(view.hits.items(), key=lambda item: -item[1])]
     return show(
-        call, "desk/bulk_event.html", status=status, form=form, line=_line(call, view), view=view, hits=hits,
-        bad_count=sum(cause.count for cause in view.bad.values()), mine=mine and view.two_officers,
-        wrongly=view.hits.get("current", 0), status_words=STATES,
-    )  # fmt: skip
+        call,
+        "desk/bulk_event.html",
+        status=status,
+        form=form,
+        line=_line(call, view),
+        view=view,
+        hits=hits,
+        bad_count=sum(cause.count for cause in view.bad.values()),
+        mine=mine and view.two_officers,
+        wrongly=view.hits.get("current", 0),
+        status_words=STATES,
+    )
 
 
 async def decide(office: Office, call: Call) -> Reply:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Short = Annotated[str, Meta(max_length=500)]
 
 
-class Shown(msgspec.Struct, forbid_unknown_fields=True):
+class DisputeQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Query of the list: open, overdue, or decided."""
 
     show: Short = "open"
@@ -59,13 +59,23 @@ def _line(call: Call, view: DisputeView, now_us: int) -> dict[str, Any]:
         half = 2 * now_us > view.opened_at_us + view.due_at_us
         clock, tone = translate(_("%s days left")) % days, "REFER" if half else "PASS"
     return {
-        "id": view.id, "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""), "shape": kind_shape(kind),
-        "clock": clock, "tone": tone, "case": view.case, "opened": pages.moment(view.opened_at_us),
-        "due": pages.moment(view.due_at_us, seconds=False), "by": translate(RAISED_BY[view.raised_by]), "party": view.party,
+        "id": view.id,
+        "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""),
+        "shape": kind_shape(kind),
+        "clock": clock,
+        "tone": tone,
+        "case": view.case,
+        "opened": pages.moment(view.opened_at_us),
+        "due": pages.moment(view.due_at_us, seconds=False),
+        "by": translate(RAISED_BY[view.raised_by]),
+        "party": view.party,
         "proposed": view.state == "open" and view.proposed_by is not None,
-        "fact": translate(STATES[view.fact]), "now": translate(STATES[view.status]), "after": translate(STATES[view.after]),
-        "ground": translate(GROUNDS[view.ground]), "marked": view.marked,
-    }  # fmt: skip
+        "fact": translate(STATES[view.fact]),
+        "now": translate(STATES[view.status]),
+        "after": translate(STATES[view.after]),
+        "ground": translate(GROUNDS[view.ground]),
+        "marked": view.marked,
+    }
 
 
 async def listed(office: Office, call: Call) -> Reply:
@@ -104,10 +114,21 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200, *, tem
     proposed_by_me = view.proposed_by is not None and same_person(view.proposed_by, mine)
     decisions = [line for line in options(call, DECISIONS) if line[0] != "corrected" or call.principal.role != "police"]
     return show(
-        call, template, status=status, form=form, shown=shown, view=view, line=_line(call, view, office.now_us()), reach=reach,
-        kinds=options(call, NOTE_KINDS), note_words=NOTE_KINDS, decisions=decisions, status_words=STATES,
-        may_decide=call.principal.role in ("issuer", "supervisor"), proposed_by_me=proposed_by_me,
-    )  # fmt: skip
+        call,
+        template,
+        status=status,
+        form=form,
+        shown=shown,
+        view=view,
+        line=_line(call, view, office.now_us()),
+        reach=reach,
+        kinds=options(call, NOTE_KINDS),
+        note_words=NOTE_KINDS,
+        decisions=decisions,
+        status_words=STATES,
+        may_decide=call.principal.role in ("issuer", "supervisor"),
+        proposed_by_me=proposed_by_me,
+    )
 
 
 async def note(office: Office, call: Call) -> Reply:

@@ -68,9 +68,14 @@ async def _sign_in(office: Office, call: Call, form: Form, status: int = 200) ->
     host = call.request.url.hostname
     elsewhere = "" if host == office.officers.host else f"http://{office.officers.host}:{call.request.url.port}/desk/sign-in"
     return pages.page(
-        call, "desk/sign_in.html", form=form, status=status, challenge=asked.challenge,
-        options=msgspec.json.encode(asked.options).decode(), elsewhere=elsewhere,
-    )  # fmt: skip
+        call,
+        "desk/sign_in.html",
+        form=form,
+        status=status,
+        challenge=asked.challenge,
+        options=msgspec.json.encode(asked.options).decode(),
+        elsewhere=elsewhere,
+    )
 
 
 async def sign_in(office: Office, call: Call) -> Reply:
@@ -114,9 +119,15 @@ async def _passkeys(office: Office, call: Call, form: Form, status: int = 200) -
     host = call.request.url.hostname
     elsewhere = "" if host == office.officers.host else f"http://{office.officers.host}:{call.request.url.port}/desk/sign-in"
     return show(
-        call, "desk/passkeys.html", status=status, form=form, kept=kept, challenge=asked.challenge,
-        options=msgspec.json.encode(asked.options).decode(), elsewhere=elsewhere,
-    )  # fmt: skip
+        call,
+        "desk/passkeys.html",
+        status=status,
+        form=form,
+        kept=kept,
+        challenge=asked.challenge,
+        options=msgspec.json.encode(asked.options).decode(),
+        elsewhere=elsewhere,
+    )
 
 
 async def change_passkeys(office: Office, call: Call) -> Reply:

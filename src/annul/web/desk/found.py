@@ -28,7 +28,7 @@ Short = Annotated[str, Meta(max_length=200)]
 PRESENT: Final = ("in_person_fingerprint", "in_person")
 
 
-class Shown(msgspec.Struct, forbid_unknown_fields=True):
+class CardQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Query of the list."""
 
     state: Short = "held"
@@ -131,9 +131,14 @@ async def accept(office: Office, call: Call) -> Reply:
             typed = CheckForm(number=body.number, valid_from=body.valid_from, kind=body.kind, issuer=body.issuer)
             document = parse_document(fields_of(typed))
         recorded = await office.found.accept(
-            act, document, point=body.point, shelf=body.shelf, found_at_us=happened(form, office.now_us()),
-            finder=Finder(body.finder.strip(), body.contact.strip(), body.where.strip()), evidence=call.session.case,
-        )  # fmt: skip
+            act,
+            document,
+            point=body.point,
+            shelf=body.shelf,
+            found_at_us=happened(form, office.now_us()),
+            finder=Finder(body.finder.strip(), body.contact.strip(), body.where.strip()),
+            evidence=call.session.case,
+        )
     except AnnulError as error:
         fields = {"document": "number", "found_at": "happened"}
         return await _accept(office, call, form.refused(error, translate, fields), 400)
@@ -155,11 +160,21 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200, *, tem
     shown = await office.found.view(act, call.path["card"])
     finder = await office.found.finder(act, call.path["card"]) if shown.has_finder and shown.card.state in KEPT else None
     return show(
-        call, template, status=status, form=form, shown=shown, finder=finder, card=_card(call, shown.card),
-        card_states=CARD_STATES, chain=_chain(call, shown), event_words=EVENTS, report_states=REPORT_STATES,
-        proofs=[line[:2] for line in options(call, PROOFS) if line[0] in PRESENT], status_words=STATES,
+        call,
+        template,
+        status=status,
+        form=form,
+        shown=shown,
+        finder=finder,
+        card=_card(call, shown.card),
+        card_states=CARD_STATES,
+        chain=_chain(call, shown),
+        event_words=EVENTS,
+        report_states=REPORT_STATES,
+        proofs=[line[:2] for line in options(call, PROOFS) if line[0] in PRESENT],
+        status_words=STATES,
         kept=shown.card.state in KEPT,
-    )  # fmt: skip
+    )
 
 
 def _chain(call: Call, shown: FoundShown) -> list[dict[str, Any]]:
@@ -172,12 +187,14 @@ def _chain(call: Call, shown: FoundShown) -> list[dict[str, Any]]:
     return [
         {
             "title": translate(_("%(given)s → %(taken)s")) % {"given": named(step.given_by), "taken": named(step.taken_by)},
-            "happened": pages.moment(step.handed_at_us), "recorded": pages.moment(step.recorded_at_us), "by": step.author,
+            "happened": pages.moment(step.handed_at_us),
+            "recorded": pages.moment(step.recorded_at_us),
+            "by": step.author,
             "text": translate(_("Gap: who gave it was not who had it.")) if step.gap else step.place,
             "tone": "STOP" if step.gap else "",
         }
         for step in reversed(shown.custody)
-    ]  # fmt: skip
+    ]
 
 
 async def step_page(office: Office, call: Call) -> Reply:

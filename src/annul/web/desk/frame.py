@@ -14,6 +14,7 @@ from annul.registry.writing.act import Act, Idempotency
 from annul.times import SECOND_US
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.who import DECIDERS, DESKS, HANDS, POLICE, SUPERVISOR
 from annul.web.door.words import EVENTS, KIND_NAMES, _, kind_shape
 
 if TYPE_CHECKING:
@@ -21,25 +22,16 @@ if TYPE_CHECKING:
     from annul.registry.writing.history import Line
     from annul.web.door.forms import Form
 
-POLICE_AND_ISSUER: Final = ("police", "issuer")
-DESK_ROLES: Final = ("police", "issuer", "supervisor")
-
-
-def officers(*roles: str, duty: str = "") -> frozenset[str]:
-    """Return who of a route: officers of these roles, with a duty when one is named."""
-    return frozenset(f"officer:{role}/{duty}" if duty else f"officer:{role}" for role in roles)
-
-
 ROOMS: Final = (
-    ("/desk", _("Search"), "", DESK_ROLES),
-    ("/desk/found", _("Found cards"), "found", POLICE_AND_ISSUER),
-    ("/desk/attempts", _("Denied uses"), "desk", ("police",)),
-    ("/desk/disputes", _("Disputes"), "disputes", DESK_ROLES),
-    ("/desk/recalls", _("Recalls"), "disputes", DESK_ROLES),
-    ("/desk/bulk", _("Lists"), "bulk", ("issuer", "supervisor")),
-    ("/desk/review", _("Clean-up"), "review", ("issuer", "supervisor")),
-    ("/desk/officers", _("Officers"), "officers", DESK_ROLES),
-    ("/oversight", _("Oversight"), "", ("supervisor",)),
+    ("/desk", _("Search"), "", DESKS),
+    ("/desk/found", _("Found cards"), "found", HANDS),
+    ("/desk/attempts", _("Denied uses"), "desk", POLICE),
+    ("/desk/disputes", _("Disputes"), "disputes", DESKS),
+    ("/desk/recalls", _("Recalls"), "disputes", DESKS),
+    ("/desk/bulk", _("Lists"), "bulk", DECIDERS),
+    ("/desk/review", _("Clean-up"), "review", DECIDERS),
+    ("/desk/officers", _("Officers"), "officers", DESKS),
+    ("/oversight", _("Oversight"), "", SUPERVISOR),
 )
 """Address, words, duty, roles of every room of the desk."""
 
@@ -119,11 +111,14 @@ def cards_of(call: Call, shown: SearchShown, *, chosen: int | None = None) -> li
     choose = pages.translator(call)(_("Choose this document"))
     return [
         card_of(
-            call, found, here=found.place == chosen,
-            href="" if found.place == chosen else f"/desk/searches/{shown.id}/{found.place}", action=choose,
+            call,
+            found,
+            here=found.place == chosen,
+            href="" if found.place == chosen else f"/desk/searches/{shown.id}/{found.place}",
+            action=choose,
         )
         for found in shown.documents
-    ]  # fmt: skip
+    ]
 
 
 def timeline_of(call: Call, lines: Sequence[Line]) -> list[dict[str, Any]]:

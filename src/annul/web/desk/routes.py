@@ -5,28 +5,41 @@ from __future__ import annotations
 from typing import Final
 
 from annul.web.desk import acting, bulk, disputes, door, found, searching
-from annul.web.desk.frame import DESK_ROLES, POLICE_AND_ISSUER, officers
 from annul.web.door.call import Route, page, sent
+from annul.web.door.who import (
+    ANY,
+    BULK_ID,
+    CARD_ID,
+    DECIDERS,
+    DESKS,
+    DISPUTE_ID,
+    HANDS,
+    POLICE,
+    SEARCH_ID,
+    STAFF_ID,
+    UPLOAD_ID,
+    officers,
+)
 
-ANYBODY: Final = officers("police", "issuer", "supervisor", "relying_party")
-DESK: Final = officers(*DESK_ROLES)
-SEARCH: Final = officers(*DESK_ROLES, duty="desk")
-POLICE: Final = officers("police", duty="desk")
-FOUND: Final = officers(*POLICE_AND_ISSUER, duty="found")
-DISPUTES: Final = officers(*DESK_ROLES, duty="disputes")
-DECIDE: Final = officers("issuer", "supervisor", duty="disputes")
-CHIEFS: Final = officers("police", "issuer", "supervisor", "relying_party", duty="officers")
+ANYBODY: Final = officers(ANY)
+DESK: Final = officers(DESKS)
+SEARCH: Final = officers(DESKS, duty="desk")
+ATTEMPTS: Final = officers(POLICE, duty="desk")
+FOUND: Final = officers(HANDS, duty="found")
+DISPUTES: Final = officers(DESKS, duty="disputes")
+DECIDE: Final = officers(DECIDERS, duty="disputes")
+BULK: Final = officers(DECIDERS, duty="bulk")
+CHIEFS: Final = officers(ANY, duty="officers")
 
-SEARCH_ID: Final = {"search": "s_[0-9a-f]{24}"}
-PLACE: Final = SEARCH_ID | {"place": "[0-9]{1,4}"}
+PLACES: Final = {"search": SEARCH_ID}
+PLACE: Final = PLACES | {"place": "[0-9]{1,4}"}
 ACT: Final = PLACE | {"act": "[a-z]{1,20}"}
-CARD: Final = {"card": "f_[0-9a-f]{24}"}
+CARD: Final = {"card": CARD_ID}
 STEP: Final = CARD | {"step": "hand-over|hand-out|destroy"}
-DISPUTE: Final = {"dispute": "x_[0-9a-f]{24}"}
-STAFF: Final = {"staff": "[A-Za-z0-9][A-Za-z0-9.-]{0,31}"}
-BULK: Final = officers("issuer", "supervisor", duty="bulk")
-BULK_ID: Final = {"bulk": "[0-9a-f]{32}"}
-UPLOAD: Final = {"upload": "u_[0-9a-f]{24}"}
+DISPUTE: Final = {"dispute": DISPUTE_ID}
+STAFF: Final = {"staff": STAFF_ID}
+LIST: Final = {"bulk": BULK_ID}
+UPLOAD: Final = {"upload": UPLOAD_ID}
 SIGN_IN_BYTES: Final = 64 * 1024
 PHOTO_BYTES: Final = 16 * 1024 * 1024
 UPLOAD_BYTES: Final = 2**40
@@ -61,7 +74,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         files=("photo",),
         body_bytes_max=PHOTO_BYTES,
     ),
-    page("/desk/searches/{search}", SEARCH, searching.result, "What a search found", patterns=SEARCH_ID),
+    page("/desk/searches/{search}", SEARCH, searching.result, "What a search found", patterns=PLACES),
     page("/desk/searches/{search}/{place}", SEARCH, searching.document, "A document", patterns=PLACE),
     page("/desk/searches/{search}/{place}/{act}", SEARCH, acting.ask, "Before an act", patterns=ACT),
     sent(
@@ -75,15 +88,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         files=("finger",),
         body_bytes_max=acting.FINGER_BYTES_MAX,
     ),
-    page("/desk/attempts", POLICE, searching.attempts, "Uses that holders deny"),
-    sent("/desk/attempts", POLICE, searching.open_attempt, "Open a denied use", searching.Attempt),
-    page("/desk/found", FOUND, found.listed, "Found cards", query=found.Shown),
+    page("/desk/attempts", ATTEMPTS, searching.attempts, "Uses that holders deny"),
+    sent("/desk/attempts", ATTEMPTS, searching.open_attempt, "Open a denied use", searching.Attempt),
+    page("/desk/found", FOUND, found.listed, "Found cards", query=found.CardQuery),
     page("/desk/found/accept", FOUND, found.accept_page, "Take a card in", query=found.Chosen),
     sent("/desk/found/accept", FOUND, found.accept, "Take a card in", found.Accept, write=True),
     page("/desk/found/{card}", FOUND, found.one, "A found card", patterns=CARD),
     page("/desk/found/{card}/{step}", FOUND, found.step_page, "Before a step of a found card", patterns=STEP),
     sent("/desk/found/{card}/{step}", FOUND, found.step, "A step of a found card", found.Step, write=True, patterns=STEP),
-    page("/desk/disputes", DISPUTES, disputes.listed, "Disputes", query=disputes.Shown),
+    page("/desk/disputes", DISPUTES, disputes.listed, "Disputes", query=disputes.DisputeQuery),
     page("/desk/disputes/{dispute}", DISPUTES, disputes.one, "A dispute", patterns=DISPUTE),
     sent("/desk/disputes/{dispute}", DISPUTES, disputes.note, "Note or mark", disputes.NoteForm, write=True, patterns=DISPUTE),
     page("/desk/disputes/{dispute}/decide", DECIDE, disputes.decide_page, "Before a decision", patterns=DISPUTE),
@@ -104,7 +117,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     page("/desk/bulk/uploads/{upload}", BULK, bulk.uploading, "A list on its way", patterns=UPLOAD),
     sent("/desk/bulk/uploads/{upload}", BULK, bulk.upload_act, "Go on with a list", bulk.UploadAct, patterns=UPLOAD),
-    page("/desk/bulk/{bulk}", BULK, bulk.one, "A list", patterns=BULK_ID),
-    sent("/desk/bulk/{bulk}", BULK, bulk.decide, "Confirm, discard, take back", bulk.Decision, write=True, patterns=BULK_ID),
+    page("/desk/bulk/{bulk}", BULK, bulk.one, "A list", patterns=LIST),
+    sent("/desk/bulk/{bulk}", BULK, bulk.decide, "Confirm, discard, take back", bulk.Decision, write=True, patterns=LIST),
     page("/desk/recalls", DISPUTES, disputes.recalls, "Recalled answers"),
 )

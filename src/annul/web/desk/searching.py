@@ -101,15 +101,23 @@ async def _start(office: Office, call: Call, form: Form, status: int = 200, *, c
     kinds.insert(1, ("person", translate(_("A person, by the personal number"))))
     more = any(form[name] for name in ("kind", "issuer", "mrz", "valid_from")) or {"issuer", "mrz", "kind"} & set(form.errors)
     return show(
-        call, "desk/start.html", status=status, form=form, purposes=options(call, SEARCH_PURPOSES), kinds=kinds,
-        grounds=[("", translate(_("Choose"))), *options(call, DELAY_GROUNDS)], police=role == "police", waits=waits,
-        recent=await office.searches.of_officer(act) if "desk" in mine else [], may_search="desk" in mine,
+        call,
+        "desk/start.html",
+        status=status,
+        form=form,
+        purposes=options(call, SEARCH_PURPOSES),
+        kinds=kinds,
+        grounds=[("", translate(_("Choose"))), *options(call, DELAY_GROUNDS)],
+        police=role == "police",
+        waits=waits,
+        recent=await office.searches.of_officer(act) if "desk" in mine else [],
+        may_search="desk" in mine,
         purpose_words=SEARCH_PURPOSES,
         more=bool(more),
         delayed=bool(form["delay_days"] or form["delay_ground"]),
         named=bool(form["name"] or form["birth_date"]),
         compare=compare,
-    )  # fmt: skip
+    )
 
 
 async def search(office: Office, call: Call) -> Reply:
@@ -127,9 +135,14 @@ async def search(office: Office, call: Call) -> Reply:
     try:
         until = _delay_until(body.delay_days, now)
         found = await office.searches.look(
-            act_for(call), question_of(body), case=body.case, purpose=body.purpose, delayed_until_us=until,
-            delay_ground=cast("DelayGround", body.delay_ground if until else ""), police=call.principal.role == "police",
-        )  # fmt: skip
+            act_for(call),
+            question_of(body),
+            case=body.case,
+            purpose=body.purpose,
+            delayed_until_us=until,
+            delay_ground=cast("DelayGround", body.delay_ground if until else ""),
+            police=call.principal.role == "police",
+        )
     except AnnulError as error:
         fields = {"valid_from": "valid_from", "delayed_until": "delay_days", "document": "number"}
         return await _start(office, call, form.refused(error, translate, fields), 400)
@@ -213,9 +226,14 @@ async def result(office: Office, call: Call) -> Reply:
     if only is not None:
         return pages.to(f"/desk/searches/{shown.id}/{only.place}")
     return show(
-        call, "desk/result.html", shown=shown, cards=cards_of(call, shown), purpose_words=SEARCH_PURPOSES,
-        unknown=_unknown_card(call, shown), asked=[each for each in shown.documents if each.asked],
-    )  # fmt: skip
+        call,
+        "desk/result.html",
+        shown=shown,
+        cards=cards_of(call, shown),
+        purpose_words=SEARCH_PURPOSES,
+        unknown=_unknown_card(call, shown),
+        asked=[each for each in shown.documents if each.asked],
+    )
 
 
 def _unknown_card(call: Call, shown: SearchShown) -> dict[str, object] | None:
@@ -226,12 +244,18 @@ def _unknown_card(call: Call, shown: SearchShown) -> dict[str, object] | None:
     document = parse_document(shown.unknown)
     kind = kind_of(document.coverage_name, document.kind)
     return {
-        "shape": kind_shape(kind), "kind": translate(KIND_NAMES[kind]),
+        "shape": kind_shape(kind),
+        "kind": translate(KIND_NAMES[kind]),
         "number": pages.grouped(document.number, document.scheme),
-        "state": "current", "disputed": False, "since": "", "note": translate(_("The register has no entry about it.")),
-        "href": f"/desk/searches/{shown.id}/{TYPED}/report", "action": translate(_("Report this document")),
-        "asked": True, "here": False,
-    }  # fmt: skip
+        "state": "current",
+        "disputed": False,
+        "since": "",
+        "note": translate(_("The register has no entry about it.")),
+        "href": f"/desk/searches/{shown.id}/{TYPED}/report",
+        "action": translate(_("Report this document")),
+        "asked": True,
+        "here": False,
+    }
 
 
 async def document(office: Office, call: Call) -> Reply:
@@ -245,12 +269,20 @@ async def document(office: Office, call: Call) -> Reply:
     disputes = (await office.disputes.of_documents([known.id])).get(known.id, [])
     card = (await office.found.of_documents([known.id])).get(known.id)
     return show(
-        call, "desk/document.html", shown=shown, found=found, cards=cards_of(call, shown, chosen=place),
-        timeline_lines=timeline_of(call, lines), reports=reports, report_states=REPORT_STATES, disputes=disputes,
+        call,
+        "desk/document.html",
+        shown=shown,
+        found=found,
+        cards=cards_of(call, shown, chosen=place),
+        timeline_lines=timeline_of(call, lines),
+        reports=reports,
+        report_states=REPORT_STATES,
+        disputes=disputes,
         found_card=card,
         acts=acts_of(found, call, provisional=any(each.state == "provisional" for each in reports)),
-        base=f"/desk/searches/{shown.id}/{place}", since=found.since_us,
-    )  # fmt: skip
+        base=f"/desk/searches/{shown.id}/{place}",
+        since=found.since_us,
+    )
 
 
 def one_of(shown: SearchShown, place: int) -> DocumentFound:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from annul.errors import NotFound
 from annul.records.codes import Channel, StatusCode
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry import sandbox
+from annul.web.api.openapi import Described
 from annul.web.developers.snippets import snippets
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
@@ -22,27 +22,47 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 MEANINGS: Final = {
-    "V00": _("no listing"), "V01": _("data known to others"), "S10": _("reported lost"), "S11": _("reported stolen"),
-    "S12": _("reported, not yet confirmed"), "S13": _("locked by its holder"), "I20": _("replaced by a newer one"),
-    "I21": _("expired"), "I22": _("cancelled"), "I23": _("revoked"), "I24": _("blank stolen or never issued"),
-    "I25": _("handed in or destroyed"), "U30": _("not covered by this register"),
-    "U31": _("several documents, none named"), "U32": _("fits no document of this number"),
-    "U33": _("malformed number or check digit"), "U34": _("status disputed"), "E90": _("a source is down"),
-    "E91": _("quota used up"), "E92": _("not authorised"), "E93": _("purpose not allowed"), "E94": _("bad request"),
+    "V00": _("no listing"),
+    "V01": _("data known to others"),
+    "S10": _("reported lost"),
+    "S11": _("reported stolen"),
+    "S12": _("reported, not yet confirmed"),
+    "S13": _("locked by its holder"),
+    "I20": _("replaced by a newer one"),
+    "I21": _("expired"),
+    "I22": _("cancelled"),
+    "I23": _("revoked"),
+    "I24": _("blank stolen or never issued"),
+    "I25": _("handed in or destroyed"),
+    "U30": _("not covered by this register"),
+    "U31": _("several documents, none named"),
+    "U32": _("fits no document of this number"),
+    "U33": _("malformed number or check digit"),
+    "U34": _("status disputed"),
+    "E90": _("a source is down"),
+    "E91": _("quota used up"),
+    "E92": _("not authorised"),
+    "E93": _("purpose not allowed"),
+    "E94": _("bad request"),
     "E95": _("time-out"),
-}  # fmt: skip
+}
 """What a code means, shortly, for the table of test documents."""
 
-Described = Callable[[str], dict[str, Any]]
 """Gives the OpenAPI document for a base address."""
 
 LIMITS: Final = (("minLength", "from"), ("maxLength", "to"), ("minimum", "≥"), ("maximum", "≤"))
 TAGS: Final = {
-    "checks": _("Checks"), "reports": _("Reports"), "documents": _("Documents"), "persons": _("Persons"),
+    "checks": _("Checks"),
+    "reports": _("Reports"),
+    "documents": _("Documents"),
+    "persons": _("Persons"),
     "bulk": _("Bulk events"),
-    "logs": _("Sealed logs"), "receipts": _("Receipts"), "credentials": _("Credentials"), "parties": _("Parties"),
+    "logs": _("Sealed logs"),
+    "receipts": _("Receipts"),
+    "credentials": _("Credentials"),
+    "parties": _("Parties"),
     "operation": _("Operation"),
-}  # fmt: skip
+}
 
 
 async def start(office: Office, call: Call) -> Reply:
@@ -115,9 +135,13 @@ async def operation(described: Described, office: Office, call: Call) -> Reply:
                 ]
                 needed = [schema for schema in (body, *(each[2] for each in answers)) if schema]
                 return pages.page(
-                    call, "developers/operation.html", shown=shown, body=body, answers=answers,
+                    call,
+                    "developers/operation.html",
+                    shown=shown,
+                    body=body,
+                    answers=answers,
                     schemas=_with_inner(document, needed),
-                )  # fmt: skip
+                )
     raise NotFound("There is no such operation.")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from annul.web.api.openapi import Described
 from annul.web.developers import developers
 from annul.web.door.call import Route, page
 
 
-def routes(described: developers.Described) -> tuple[Route, ...]:
+def routes(described: Described) -> tuple[Route, ...]:
     """Return the routes; the reference shows what the OpenAPI document says."""
     reference, operation = partial(developers.reference, described), partial(developers.operation, described)
     return (

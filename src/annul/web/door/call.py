@@ -4,7 +4,7 @@ A handler is `async (office, call) -> Struct | Reply`. It gets the principal, th
 one function of a room and returns a struct (sent as JSON) or a `Reply` (anything else). It never sees raw bytes and never
 decides who may call it.
 
-Programs are admitted by a credential and its role (`ROLES`), people by the session of their cookie (`PAGE_ROLES`). A form
+Programs are admitted by a credential and its role, people by the session of their cookie (`door.who`). A form
 carries the session's token against other sites' forms and, where it changes something, one that may be used once: it arrives as
 `Call.idempotency_key`, so that a double click, the back button and a second tab change nothing twice.
 """
@@ -12,14 +12,15 @@ carries the session's token against other sites' forms and, where it changes som
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from litestar import Request
 from litestar.datastructures import Cookie
 
 from annul.errors import BadInput
-from annul.registry.parties.parties import ROLES
+from annul.registry.writing.act import KEY_CHARS_MAX
+from annul.web.door.who import Who
 
 if TYPE_CHECKING:
     from annul.registry.parties.officers import Officer
@@ -30,14 +31,8 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX: Final = 64 * 1024
 """Largest body of a route that does not say otherwise; a report with all its fields is under 8 KiB."""
 
-IDEMPOTENCY_KEY_MAX: Final = 128
-"""Longest Idempotency-Key, in characters. Source: enough for two UUIDs and a prefix."""
-
-PAGE_ROLES: Final = ("clerk", "citizen", *(f"officer:{role}" for role in ROLES))
-"""Who can be signed in to a page. `officer:police/found` narrows it to officers who have that duty (registry.officers)."""
-
-Who = frozenset[str] | Literal["public"]
-"""Roles that may call (of programs, or of people when the route is a page), or `public`: nobody is asked."""
+WRITE_PROBLEMS: Final = ("conflict", "transition-refused", "not-yet-effective", "not-found")
+"""What a route that changes a document's life can answer besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +162,27 @@ class Route:
         return f"{self.method.lower()}{words.rstrip('/').replace('/', '_') or '_start'}"
 
 
+def tagged(tag: str, *routes: Route) -> tuple[Route, ...]:
+    """Return the routes of a topic under their heading in the API document."""
+    return tuple(replace(route, tag=tag) for route in routes)
+
+
+def get(path: str, who: Who, handler: Handler, summary: str, **more: Any) -> Route:
+    """Declare what a program reads (GET)."""
+    return Route(method="GET", path=path, who=who, handler=handler, summary=summary, **more)
+
+
+def post(path: str, who: Who, handler: Handler | None, summary: str, **more: Any) -> Route:
+    """Declare what a program sends (POST). `write=True`: it takes an Idempotency-Key."""
+    return Route(method="POST", path=path, who=who, handler=handler, summary=summary, **more)
+
+
+def write(path: str, who: Who, handler: Handler, summary: str, **more: Any) -> Route:
+    """Declare what changes a document's life (POST): it takes an Idempotency-Key and can refuse by rule."""
+    problems = (*WRITE_PROBLEMS, *more.pop("problems", ()))
+    return post(path, who, handler, summary, write=True, problems=problems, **more)
+
+
 def page(path: str, who: Who, handler: Handler, summary: str, **more: Any) -> Route:
     """Declare a page that is shown (GET)."""
     return Route(method="GET", path=path, who=who, handler=handler, summary=summary, page=True, media="text/html", **more)
@@ -174,10 +190,7 @@ def page(path: str, who: Who, handler: Handler, summary: str, **more: Any) -> Ro
 
 def sent(path: str, who: Who, handler: Handler, summary: str, body: Any = None, **more: Any) -> Route:
     """Declare where a page's form is sent (POST). `write=True`: its token may be used once (`Call.idempotency_key`)."""
-    return Route(
-        method="POST", path=path, who=who, handler=handler, summary=summary, body=body, page=True, form=True,
-        media="text/html", **more,
-    )  # fmt: skip
+    return post(path, who, handler, summary, body=body, page=True, form=True, media="text/html", **more)
 
 
 def idempotency_key(value: str | None) -> str:
@@ -193,10 +206,10 @@ def idempotency_key(value: str | None) -> str:
     key = value.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = key[1:-1]
-    if not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX or not all("!" <= sign <= "~" for sign in key):
+    if not 1 <= len(key) <= KEY_CHARS_MAX or not all("!" <= sign <= "~" for sign in key):
         raise BadInput(
             "The Idempotency-Key is not usable.",
             where="Idempotency-Key",
-            mend=f"Send 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters, such as a UUID.",
+            mend=f"Send 1 to {KEY_CHARS_MAX} visible ASCII characters, such as a UUID.",
         )
     return key

@@ -1,6 +1,6 @@
 """Stand in front of every other door: POST /v1/checks and /v1/checks/batch as a bare ASGI callable, all else passed on.
 
-One request passes: who asks (one dictionary look-up of the SHA-256 of the bearer) -> read the body within its limit -> decode
+One request passes: who asks (`credentials`, one look into a dictionary) -> read the body within its limit -> decode
 -> `Checks.ask` -> the bytes it gave. The framework behind costs more than a whole check, so it is not on this path.
 `protocol` takes the usual single check off the connection before ASGI and comes in by `admit`, `ask` and `refusal`; both ways
 end in the same head and body.
@@ -13,26 +13,24 @@ Source: RFC 6750 section 2.1; draft-ietf-httpapi-ratelimit-headers-10; RFC 9457.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from annul import logs, metrics
-from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, SourceDown, TimedOut, TooLarge
+from annul.errors import AnnulError, BadInput, SourceDown, TimedOut, TooLarge
 from annul.records.check import Question
 from annul.registry import sandbox
 from annul.registry.answering.checks import BATCH_MAX, Answered, Checks, Sink
-from annul.registry.answering.principals import ROLES, Principal
+from annul.registry.answering.principals import Principal
 from annul.times import SECOND_US
+from annul.web.door.credentials import Bearers, Fields
 from annul.web.door.problem import bad_input, problem_of
 
 if TYPE_CHECKING:
     from annul.registry.answering.quota import Allowance
     from annul.web.door.office import Front
-    from annul.web.door.tokens import AccessTokens
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -44,14 +42,10 @@ CHECK_PATH: Final = "/v1/checks"
 BATCH_PATH: Final = "/v1/checks/batch"
 CHECK_BYTES_MAX: Final = 1 << 20
 """Largest body of one check; a full one is under 2 KiB."""
-CHECK_ROLES: Final = frozenset(ROLES)
-"""Who may ask checks."""
 BATCH_BYTES_MAX: Final = 8 << 20
 """Largest body of a batch: 10,000 checks with every field of usual length."""
 BODY_TIMEOUT_S: Final = 30
 """Seconds a client may take to send its body; slower is cut off."""
-TOKENS_MAX: Final = 10_000
-"""Remembered access tokens; beyond it all are verified again."""
 COUNT_EVERY_S: Final = 1.0
 """Requests are counted here and given to the metrics together."""
 
@@ -64,9 +58,6 @@ _SECURITY: Final = (
 )
 """What an answer without markup needs of the header fields of pages. Source: OWASP REST Security Cheat Sheet."""
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-
-Fields = list[tuple[bytes, bytes]]
-"""Header fields, names in lower case."""
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,6 +78,7 @@ class CheckPath:
         behind: the ASGI application of all other routes. When it comes later (`open`), requests for them wait.
 
     Attributes:
+        admit: says who asks, by the header fields of a request (`Bearers.admit`).
         security: header fields that every answer and every refusal has.
         always: header fields that every good answer has.
     """
@@ -94,17 +86,11 @@ class CheckPath:
     def __init__(self, front: Front, behind: ASGIApp | None = None) -> None:
         if front.checks is None:
             raise ValueError("this process has no check path")
-        self._front = front
         self._checks: Checks = front.checks
-        self._parties = front.parties
+        self.admit = Bearers(front).admit
         self._now_us = front.now_us
         self._behind = behind
         self._settled = asyncio.Event()  # whether there will be something behind is known
-        self._reader: AccessTokens | None = None
-        self._tokens: dict[bytes, tuple[Principal, int]] = {}
-        self._tokens_of: object = None  # the snapshot they were verified under
-        self._admitted: dict[bytes, Principal] = {}  # Authorization header -> who it is, in memory only
-        self._admitted_of: object = None  # the snapshot they are of
         self._paths = {CHECK_PATH: self._one, BATCH_PATH: self._many}
         self._decode = msgspec.json.Decoder(Question).decode
         self._decode_batch = msgspec.json.Decoder(Batch).decode
@@ -145,8 +131,7 @@ class CheckPath:
             await self._behind(scope, receive, send)
         elif scope["type"] == "http":
             made = problem_of(SourceDown("This worker stops.", mend="Ask again in a moment.", retry_after_s=1))
-            fields = [(name.encode(), value.encode()) for name, value in made.headers.items()]
-            fields += [*self.security, (b"content-length", b"%d" % len(made.body))]
+            fields = [*made.fields, *self.security, (b"content-length", b"%d" % len(made.body))]
             await send({"type": "http.response.start", "status": made.status, "headers": fields})
             await send({"type": "http.response.body", "body": made.body})
 
@@ -219,62 +204,6 @@ class CheckPath:
         body = b'{"answers":[%b]}' % b",".join([each.body for each in answers])
         return 200, self._headers(self._checks.allowance(principal)), body
 
-    def admit(self, headers: Fields) -> Principal:
-        """Say who asks.
-
-        Raises:
-            NotAuthorised: no bearer, or one that is unknown, revoked or expired.
-            Forbidden: the role may not ask checks.
-        """
-        for name, value in headers:
-            if name == b"authorization":
-                if value[:7].lower() == b"bearer ":
-                    break
-                raise NotAuthorised("The Authorization header is not of the form `Bearer KEY`.")
-        else:
-            raise NotAuthorised("There is no Authorization header.")
-        snapshot = self._parties.snapshot
-        if snapshot is not self._admitted_of:
-            self._admitted, self._admitted_of = {}, snapshot
-        principal = self._admitted.get(value)
-        if principal is None:
-            token = value[7:].strip()
-            hashed = hashlib.sha256(token).digest()
-            principal = snapshot.by_token.get(hashed)
-            if principal is None:
-                principal = self._of_access_token(token, hashed, snapshot)
-            elif len(self._admitted) < TOKENS_MAX:
-                self._admitted[value] = principal
-        if principal.expires_at_us and principal.expires_at_us <= self._now_us():
-            raise NotAuthorised("The credential is unknown, revoked or expired.")
-        if principal.role not in CHECK_ROLES:
-            raise Forbidden("This role does not ask checks.", mend="Use a relying party's credential.")
-        return principal
-
-    def _of_access_token(self, token: bytes, hashed: bytes, snapshot: object) -> Principal:
-        """Verify an OAuth access token, once per snapshot of the parties."""
-        if token.count(b".") != 2:
-            raise NotAuthorised("The credential is unknown, revoked or expired.", mend="Ask the operator for a new key.")
-        if snapshot is not self._tokens_of or len(self._tokens) >= TOKENS_MAX:
-            self._tokens = {}
-            self._tokens_of = snapshot
-        known = self._tokens.get(hashed)
-        if known is None:
-            client_id, ends_at_s = self._access_tokens().read(token.decode("ascii", "replace"))
-            known = self._tokens[hashed] = self._parties.principal_of_client(client_id), ends_at_s * SECOND_US
-        principal, ends_at_us = known
-        if ends_at_us <= self._now_us():
-            raise NotAuthorised("The access token has expired.", mend="Ask for a new one at /v1/oauth/token.")
-        return principal
-
-    def _access_tokens(self) -> AccessTokens:
-        """Return the reader of access tokens; its library is loaded when the first one comes."""
-        if self._reader is None:
-            from annul.web.door.tokens import AccessTokens
-
-            self._reader = AccessTokens(self._front)
-        return self._reader
-
     def _headers(self, allowance: Allowance) -> Fields:
         return [*self.always, (b"ratelimit-policy", allowance.policy), (b"ratelimit", allowance.remaining())]
 
@@ -284,12 +213,10 @@ class CheckPath:
         second = self._now_us() // SECOND_US
         if made.status >= 500 and self._said.get(made.code) != second:  # a full disk must not fill the log as well
             self._said[made.code] = second
-            frames = traceback.extract_tb(error.__traceback__) if made.code == "internal" else []
-            stack = " > ".join(f"{frame.name} {frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
+            stack = logs.stack_of(error) if made.code == "internal" else ""
             _log.error("check failed", error=type(error).__name__, code=made.code, route=path, stack=stack)
         metrics.REFUSED.labels(str(made.members.get("error", "E90"))).inc()
-        headers = [(name.encode(), value.encode()) for name, value in made.headers.items()]
-        return made.status, [*headers, *self.security], made.body
+        return made.status, [*made.fields, *self.security], made.body
 
     def count(self, path: str, status: int) -> None:
         """Count a request; the metrics hear of it with those of the same second."""

@@ -108,11 +108,18 @@ class Login:
         metadata = await self._provider()
         flow = Flow(generate_token(32), generate_token(32), generate_token(64), self._now_s() + FLOW_S)
         asked = {
-            "response_type": "code", "client_id": self._client_id, "redirect_uri": self.back, "scope": "openid",
-            "state": flow.state, "nonce": flow.nonce, "code_challenge": create_s256_code_challenge(flow.verifier),
-            "code_challenge_method": "S256", "acr_values": " ".join(self._strong()), "claims": self._claims(),
+            "response_type": "code",
+            "client_id": self._client_id,
+            "redirect_uri": self.back,
+            "scope": "openid",
+            "state": flow.state,
+            "nonce": flow.nonce,
+            "code_challenge": create_s256_code_challenge(flow.verifier),
+            "code_challenge_method": "S256",
+            "acr_values": " ".join(self._strong()),
+            "claims": self._claims(),
             "prompt": "login",
-        }  # fmt: skip
+        }
         address = str(add_params_to_uri(metadata.authorization_endpoint, list(asked.items())))
         return address, self._cookie(flow)
 
@@ -138,13 +145,16 @@ class Login:
         try:
             token = await self._opened(metadata, raw)
             claims = CodeIDToken(
-                token.claims, token.header,
+                token.claims,
+                token.header,
                 {
-                    "iss": {"values": [metadata.issuer]}, "aud": {"value": self._client_id},
-                    "nonce": {"value": nonce}, "sub": {"essential": True},
+                    "iss": {"values": [metadata.issuer]},
+                    "aud": {"value": self._client_id},
+                    "nonce": {"value": nonce},
+                    "sub": {"essential": True},
                 },
                 {"nonce": nonce, "client_id": self._client_id, "access_token": access_token},
-            )  # fmt: skip
+            )
             claims.validate(now=self._now_s(), leeway=LEEWAY_S)
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise NotAuthorised("The login does not hold.", mend=_AGAIN) from error
@@ -227,9 +237,14 @@ class Login:
         body = urlsafe_b64encode(msgspec.json.encode(flow)).decode()
         # Lax: the way back comes from another site
         return Cookie(
-            self.cookie_name, value=f"{body}.{self._mac(body)}", path="/", max_age=FLOW_S, httponly=True, samesite="lax",
+            self.cookie_name,
+            value=f"{body}.{self._mac(body)}",
+            path="/",
+            max_age=FLOW_S,
+            httponly=True,
+            samesite="lax",
             secure=self._settings.https,
-        )  # fmt: skip
+        )
 
     def gone(self) -> Cookie:
         """Return the cookie that ends a flow: a code is taken back once."""

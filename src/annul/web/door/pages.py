@@ -316,8 +316,11 @@ def page(
     """
     seat = call.sitting
     given: dict[str, Any] = {
-        "form": form or Form(), "officer": call.officer, "principal": call.who, "brought_back": bool(call.kept)
-    } | values  # fmt: skip
+        "form": form or Form(),
+        "officer": call.officer,
+        "principal": call.who,
+        "brought_back": bool(call.kept),
+    } | values
     reply = render(call.request, template, status=status, sitting=seat, **given)
     return Reply(reply.body, reply.media, reply.status, reply.headers | (headers or {}))
 
@@ -345,11 +348,20 @@ def render(
         return pair.format(sitting.csrf, secrets.token_urlsafe(18))
 
     shown: dict[str, object] = {
-        "lang": language.tag, "direction": language.direction, "language": key, "home": "/", "path": request.url.path,
-        "session": session if session is not None and session.kind != "visitor" else None, "officer": None, "principal": None,
-        "flash": flash, "form": Form(), "tokens": tokens, "brought_back": False,
+        "lang": language.tag,
+        "direction": language.direction,
+        "language": key,
+        "home": "/",
+        "path": request.url.path,
+        "session": session if session is not None and session.kind != "visitor" else None,
+        "officer": None,
+        "principal": None,
+        "flash": flash,
+        "form": Form(),
+        "tokens": tokens,
+        "brought_back": False,
         "waits": session is not None and session.kind == "visitor" and bool(session.draft and session.back),
-    }  # fmt: skip
+    }
     text = _environment(key).get_template(template).render(shown | values)
     headers = {"content-language": language.tag, "vary": "Accept-Language, Cookie"}
     return Reply(text.encode(), HTML, status, headers, cookies)
@@ -368,12 +380,26 @@ def problem_page(request: Request[Any, Any, Any], problem: Problem) -> Reply:
     members = problem.members
     texts = {name: translate(str(members[name])) if name in members else "" for name in ("title", "detail", "mend")}
     made = render(
-        request, "problem.html", status=problem.status, code=problem.code, http=problem.status,
+        request,
+        "problem.html",
+        status=problem.status,
+        code=problem.code,
+        http=problem.status,
         sitting=request.scope.get("state", {}).get("sitting"),
-        error=problem.members.get("error", ""), title=texts["title"], detail=texts["detail"], mend=texts["mend"],
-    )  # fmt: skip
+        error=problem.members.get("error", ""),
+        title=texts["title"],
+        detail=texts["detail"],
+        mend=texts["mend"],
+    )
     kept = {name: value for name, value in problem.headers.items() if name in ("retry-after", "allow", "www-authenticate")}
     return Reply(made.body, made.media, made.status, made.headers | kept)
+
+
+class LanguageChoice(msgspec.Struct, forbid_unknown_fields=True):
+    """Query of the language switch: which language, and the page to go back to."""
+
+    to: str
+    back: str = "/"
 
 
 async def choose_language(_office: object, call: Call) -> Reply:

@@ -96,6 +96,11 @@ class Problem:
         """Return the JSON body."""
         return msgspec.json.encode(self.members)
 
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """Return the header fields as ASGI and HTTP/1.1 write them."""
+        return [(name.encode(), value.encode()) for name, value in self.headers.items()]
+
 
 class WrongMethod(errors.AnnulError):
     """The address exists, the method does not; `allow` names those that do."""

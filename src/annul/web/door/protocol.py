@@ -27,7 +27,8 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from annul.errors import AnnulError, BadInput, TimedOut, TooLarge
-from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX, CHECK_PATH, ASGIApp, CheckPath, Fields, too_large
+from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX, CHECK_PATH, ASGIApp, CheckPath, too_large
+from annul.web.door.credentials import Fields
 from annul.web.door.problem import problem_of
 
 if TYPE_CHECKING:
@@ -116,11 +117,21 @@ class _Check:
     """
 
     __slots__ = (
-        "allowance", "disconnected", "keep_alive", "more_body", "parts", "principal", "protocol", "response_complete", "size",
-    )  # fmt: skip
+        "admit",
+        "allowance",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "parts",
+        "principal",
+        "protocol",
+        "response_complete",
+        "size",
+    )
 
     def __init__(self, protocol: CheckProtocol) -> None:
         self.protocol = protocol
+        self.admit = protocol.gate.path.admit
         self.principal: Principal | None = None
         self.allowance: Allowance | None = None  # of that principal, once it was answered
         self.parts: list[bytes] = []
@@ -134,9 +145,8 @@ class _Check:
         self.keep_alive = keep_alive
         self.more_body = True
         self.response_complete = False
-        path = self.protocol.gate.path
         try:
-            principal = path.admit(fields)
+            principal = self.admit(fields)
             if principal is not self.principal:
                 self.principal, self.allowance = principal, None
         except Exception as error:  # noqa: BLE001 - the door: every failure leaves as a problem document
@@ -395,8 +405,7 @@ class CheckProtocol(HttpToolsProtocol):
             self.transport.close()  # this refusal would be taken for (a part of) the answer to a request before this one
         else:
             made = problem_of(error)
-            fields = [(name.encode(), text.encode()) for name, text in made.headers.items()]
-            fields = [*self.server_state.default_headers, *fields, *self.gate.path.security]
+            fields = [*self.server_state.default_headers, *made.fields, *self.gate.path.security]
             body = msgspec.json.encode(made.members | {"status": status})
             check.response_complete = True
             self.transport.write(_answer(fields, status, body, keep_alive=False))

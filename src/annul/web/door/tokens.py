@@ -53,9 +53,14 @@ class AccessTokens:
         now = self._office.now_us() // SECOND_US
         base = self._office.settings.base_url
         claims = {
-            "iss": base, "aud": base, "sub": client_id, "client_id": client_id,
-            "iat": now, "exp": now + TOKEN_SECONDS, "jti": secrets.token_urlsafe(16),
-        }  # fmt: skip
+            "iss": base,
+            "aud": base,
+            "sub": client_id,
+            "client_id": client_id,
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+            "jti": secrets.token_urlsafe(16),
+        }
         return jwt.encode({"alg": "Ed25519", "typ": _TYP}, claims, self._key, algorithms=["Ed25519"])
 
     def read(self, token: str) -> tuple[str, int]:

@@ -111,21 +111,33 @@ async def overview(office: Office, call: Call) -> Reply:
         for outcome in Outcome
     ]
     outcomes = plots.lines(
-        translate(_("Checks by outcome, every half hour of the last day (UTC)")), labels, series,
+        translate(_("Checks by outcome, every half hour of the last day (UTC)")),
+        labels,
+        series,
         first_column=translate(_("Half hour from")),
-    )  # fmt: skip
+    )
     counted = await office.oversight.disputes_by_age([limit for limit, _words in AGES[:-1]])
     by_age = plots.columns(
-        translate(_("Open disputes by age")), [translate(words) for _limit, words in AGES], counted,
-        name=translate(_("Disputes")), first_column=translate(_("Age")),
-    )  # fmt: skip
+        translate(_("Open disputes by age")),
+        [translate(words) for _limit, words in AGES],
+        counted,
+        name=translate(_("Disputes")),
+        first_column=translate(_("Age")),
+    )
     behind_s = max(0.0, (office.now_us() - office.listings.as_of_us) / 1e6)
     found = await office.oversight.percentiles(SHARES)
     percentiles = [[f"{100 * share:g} %", _seconds(value)] for share, value in found.items()]
     return _page(
-        call, "overview.html", numbers=numbers(health, translate), at_us=health.at_us, outcomes=outcomes, by_age=by_age,
-        percentiles=percentiles, age=f"{behind_s:.1f} s", position=office.listings.position,
-    )  # fmt: skip
+        call,
+        "overview.html",
+        numbers=numbers(health, translate),
+        at_us=health.at_us,
+        outcomes=outcomes,
+        by_age=by_age,
+        percentiles=percentiles,
+        age=f"{behind_s:.1f} s",
+        position=office.listings.position,
+    )
 
 
 def numbers(health: Health, translate: Translate) -> list[dict[str, Any]]:
@@ -134,24 +146,68 @@ def numbers(health: Health, translate: Translate) -> list[dict[str, Any]]:
     def said(name: str, vital: Vital, value: str, words: str, target: str, limit: float, **more: Any) -> dict[str, Any]:
         wrong = vital.value is not None and vital.value > limit
         return {
-            "name": name, "value": value, "words": translate(words), "target": translate(target),
+            "name": name,
+            "value": value,
+            "words": translate(words),
+            "target": translate(target),
             "tone": "REFER" if wrong else "PASS" if vital.value is not None else "NO_ANSWER",
-            "spark": plots.spark(translate(words), vital.past, target=_near(limit, vital)) if vital.past else "", **more,
-        }  # fmt: skip
+            "spark": plots.spark(translate(words), vital.past, target=_near(limit, vital)) if vital.past else "",
+            **more,
+        }
 
     rate, slow = health.checks_per_second, health.refused_p99_s
     return [
-        said("rate", rate, "–" if rate.value is None else f"{rate.value:,.1f}", _("checks a second"),
-             _("ready for 2,000"), PEAK_PER_SECOND, href="/oversight/parties", action=translate(_("Who checks"))),
-        said("refused", slow, _seconds(slow.value), _("from report to refusal, 99 of 100"),
-             _("target: within 1 s"), REFUSED_S, href="/oversight#percentiles", action=translate(_("All percentiles"))),
-        said("stale", health.stale, _whole(health.stale), _("stale verifiers"), _("target: none"), 0,
-             href="/oversight/verifiers?stale=yes", action=translate(_("Which ones"))),
-        said("overdue", health.overdue, _whole(health.overdue), _("disputes over their term"), _("target: none"), 0,
-             href="/oversight/disputes", action=translate(_("Open disputes"))),
-        said("undelivered", health.undelivered, _whole(health.undelivered), _("notices undelivered"), _("target: none"), 0,
-             href="/oversight/notices", action=translate(_("Which ones"))),
-    ]  # fmt: skip
+        said(
+            "rate",
+            rate,
+            "–" if rate.value is None else f"{rate.value:,.1f}",
+            _("checks a second"),
+            _("ready for 2,000"),
+            PEAK_PER_SECOND,
+            href="/oversight/parties",
+            action=translate(_("Who checks")),
+        ),
+        said(
+            "refused",
+            slow,
+            _seconds(slow.value),
+            _("from report to refusal, 99 of 100"),
+            _("target: within 1 s"),
+            REFUSED_S,
+            href="/oversight#percentiles",
+            action=translate(_("All percentiles")),
+        ),
+        said(
+            "stale",
+            health.stale,
+            _whole(health.stale),
+            _("stale verifiers"),
+            _("target: none"),
+            0,
+            href="/oversight/verifiers?stale=yes",
+            action=translate(_("Which ones")),
+        ),
+        said(
+            "overdue",
+            health.overdue,
+            _whole(health.overdue),
+            _("disputes over their term"),
+            _("target: none"),
+            0,
+            href="/oversight/disputes",
+            action=translate(_("Open disputes")),
+        ),
+        said(
+            "undelivered",
+            health.undelivered,
+            _whole(health.undelivered),
+            _("notices undelivered"),
+            _("target: none"),
+            0,
+            href="/oversight/notices",
+            action=translate(_("Which ones")),
+        ),
+    ]
 
 
 def _near(limit: float, vital: Vital) -> float | None:
@@ -196,10 +252,16 @@ async def verifiers(office: Office, call: Call) -> Reply:
     fresh = {code.octet: code.value for code in FreshnessCode}
     said = {"F0": translate(_("live")), "F1": translate(_("copy within its age limit")), "F2": translate(_("older copy"))}
     rows = [
-        [one.party, one.branch or "–", one.terminal or "–", pages.moment(one.seen_at_us),
-         said.get(fresh.get(one.freshness, ""), "–"), pages.count(one.position)]
+        [
+            one.party,
+            one.branch or "–",
+            one.terminal or "–",
+            pages.moment(one.seen_at_us),
+            said.get(fresh.get(one.freshness, ""), "–"),
+            pages.count(one.position),
+        ]
         for one in await office.oversight.verifiers(stale=stale)
-    ]  # fmt: skip
+    ]
     return _page(call, "verifiers.html", rows=rows, stale=stale)
 
 
@@ -209,13 +271,17 @@ async def disputes(office: Office, call: Call) -> Reply:
     may_open = call.officer is not None and "disputes" in call.officer.duties
     lines = [
         {
-            "id": one.id, "party": one.party, "opened": pages.moment(one.opened_at_us, seconds=False),
-            "due": pages.moment(one.due_at_us, seconds=False), "late": one.due_at_us < now, "marked": one.marked,
+            "id": one.id,
+            "party": one.party,
+            "opened": pages.moment(one.opened_at_us, seconds=False),
+            "due": pages.moment(one.due_at_us, seconds=False),
+            "late": one.due_at_us < now,
+            "marked": one.marked,
             "clock": (translate(_("overdue by %s days")) if one.due_at_us < now else translate(_("%s days left")))
             % (abs(one.due_at_us - now) // DAY_US),
         }
         for one in await office.oversight.disputes()
-    ]  # fmt: skip
+    ]
     return _page(call, "disputes.html", lines=lines, may_open=may_open)
 
 
@@ -263,9 +329,18 @@ def _tell(number: int, *, bad: bool | None = None) -> Markup:
 async def parties(office: Office, call: Call) -> Reply:
     """Show how every relying party checks; those that check least first."""
     rows = [
-        [card.name, _tell(card.checks, bad=not card.checks), str(card.days), pages.day(card.last_day) if card.last_day else "–",
-         pages.count(card.stops), pages.count(card.unanswered), pages.count(card.departures), _tell(card.urgent_overdue),
-         _tell(card.recalls_open), _tell(card.stale)]
+        [
+            card.name,
+            _tell(card.checks, bad=not card.checks),
+            str(card.days),
+            pages.day(card.last_day) if card.last_day else "–",
+            pages.count(card.stops),
+            pages.count(card.unanswered),
+            pages.count(card.departures),
+            _tell(card.urgent_overdue),
+            _tell(card.recalls_open),
+            _tell(card.stale),
+        ]
         for card in await office.oversight.scorecards()
-    ]  # fmt: skip
+    ]
     return _page(call, "parties.html", rows=rows)

@@ -43,8 +43,18 @@ ROWS: Final = 25
 REGIONS_MAX: Final = 12
 """Provinces that a plot shows; the table below has all."""
 CORRECTED: Final = (
-    "personal_number", "name", "latin_name", "sex", "birth_date", "death_date", "place", "status", "mother", "father", "origin",
-)  # fmt: skip
+    "personal_number",
+    "name",
+    "latin_name",
+    "sex",
+    "birth_date",
+    "death_date",
+    "place",
+    "status",
+    "mother",
+    "father",
+    "origin",
+)
 UNCHANGED: Final = "-"
 """Choice of sex and status that leaves them as they are."""
 
@@ -88,12 +98,17 @@ class DecideForm(msgspec.Struct, forbid_unknown_fields=True):
 def _line(call: Call, each: Suspicion) -> dict[str, Any]:
     translate = pages.translator(call)
     return {
-        "id": each.id, "cause": each.cause, "cause_words": translate(CAUSES[each.cause]),
-        "rules": [translate(RULES[rule][0]) for rule in each.rules], "score": f"{each.score:.0%}",
-        "region": _region(each.region), "records": len(each.persons),
-        "found": pages.moment(each.found_at_us, seconds=False), "state": each.state,
+        "id": each.id,
+        "cause": each.cause,
+        "cause_words": translate(CAUSES[each.cause]),
+        "rules": [translate(RULES[rule][0]) for rule in each.rules],
+        "score": f"{each.score:.0%}",
+        "region": _region(each.region),
+        "records": len(each.persons),
+        "found": pages.moment(each.found_at_us, seconds=False),
+        "state": each.state,
         "state_words": translate(STATES[each.state]),
-    }  # fmt: skip
+    }
 
 
 def _region(code: str) -> str:
@@ -117,9 +132,14 @@ async def queue(office: Office, call: Call) -> Reply:
     total, after = 0, ""
     try:
         found = await office.review.queue(
-            act, cause=wanted.cause, rule=wanted.rule, region=wanted.region.strip(), state=wanted.state, after=wanted.after,
+            act,
+            cause=wanted.cause,
+            rule=wanted.rule,
+            region=wanted.region.strip(),
+            state=wanted.state,
+            after=wanted.after,
             limit=ROWS,
-        )  # fmt: skip
+        )
         lines, total, after = [_line(call, each) for each in found.suspicions], found.total, found.after
     except AnnulError as error:
         form.refused(error, translate)
@@ -129,13 +149,22 @@ async def queue(office: Office, call: Call) -> Reply:
     waiting = len(await office.review.waiting(act))
     runs = (await office.review.figures(act)).runs
     return show(
-        call, "review/queue.html", form=form, status=400 if form.errors else 200, lines=lines, total=total, older=older,
-        filtered=bool(kept.keys() - {"state"}), waiting=waiting, last_run=runs[0] if runs else None,
-        newer=f"/desk/review?{urlencode(kept)}" if wanted.after else "", run_states=RUN_STATES,
+        call,
+        "review/queue.html",
+        form=form,
+        status=400 if form.errors else 200,
+        lines=lines,
+        total=total,
+        older=older,
+        filtered=bool(kept.keys() - {"state"}),
+        waiting=waiting,
+        last_run=runs[0] if runs else None,
+        newer=f"/desk/review?{urlencode(kept)}" if wanted.after else "",
+        run_states=RUN_STATES,
         causes=[("", translate(_("All"))), *((cause, translate(CAUSES[cause])) for cause in CAUSE_NAMES)],
         states=[(state, translate(words)) for state, words in STATES.items()],
         rules=[("", translate(_("All"))), *((rule, translate(words[0])) for rule, words in RULES.items())],
-    )  # fmt: skip
+    )
 
 
 async def one(office: Office, call: Call) -> Reply:
@@ -157,10 +186,14 @@ async def decide(office: Office, call: Call) -> Reply:
             form.refuse("grounds", translate(_("Say why you decide so. Leave names and numbers out.")))
         if not form.errors:
             made = await office.review.decide(
-                act, call.path["suspicion"], Decision[body.decision], grounds=body.grounds.strip(),
-                person=int(body.person) if body.person.isdigit() else None, correction=_correction(body),
+                act,
+                call.path["suspicion"],
+                Decision[body.decision],
+                grounds=body.grounds.strip(),
+                person=int(body.person) if body.person.isdigit() else None,
+                correction=_correction(body),
                 cancel_documents=bool(body.cancel_documents),
-            )  # fmt: skip
+            )
             said = (
                 _("Proposed. It is carried out when a second officer confirms it.")
                 if made.state == "waiting"
@@ -223,32 +256,50 @@ async def _shown(office: Office, call: Call, form: Form, *, status: int = 200) -
     people = [(str(each.id), translate(_("Record %s")) % (place + 1)) for place, each in enumerate(looked.persons)]
     evidence = [
         {
-            "title": translate(RULES[each.rule][0]), "says": translate(RULES[each.rule][1]),
+            "title": translate(RULES[each.rule][0]),
+            "says": translate(RULES[each.rule][1]),
             "told": [(translate(TOLD.get(told.label, told.label)), told.value) for told in each.told],
         }
         for each in looked.evidence
-    ]  # fmt: skip
+    ]
     allowed = [decision.value for decision in ALLOWED[looked.suspicion.cause]]
     return show(
-        call, "review/suspicion.html", form=form, status=status, line=_line(call, looked.suspicion), looked=looked,
-        evidence=evidence, rows=_side_by_side(call, looked, marked), people=people, shall=shall,
+        call,
+        "review/suspicion.html",
+        form=form,
+        status=status,
+        line=_line(call, looked.suspicion),
+        looked=looked,
+        evidence=evidence,
+        rows=_side_by_side(call, looked, marked),
+        people=people,
+        shall=shall,
         choices=options(call, {name: DECISIONS[name] for name in allowed}),
         sexes=[(UNCHANGED, translate(_("as it is"))), *options(call, SEXES)],
         lives=[(UNCHANGED, translate(_("as it is"))), *options(call, LIVES)],
-        past=[_past(call, each) for each in reversed(looked.decisions)], proposal=proposal,
+        past=[_past(call, each) for each in reversed(looked.decisions)],
+        proposal=proposal,
         mine=proposal is not None and same_person(proposal.decided_by, who(call).id),
-        several=len(looked.persons) > 1, may_correct=Decision.correct_entry.value in allowed,
-    )  # fmt: skip
+        several=len(looked.persons) > 1,
+        may_correct=Decision.correct_entry.value in allowed,
+    )
 
 
 def _past(call: Call, each: DecisionView) -> dict[str, Any]:
     translate = pages.translator(call)
     return {
-        "id": each.id, "title": translate(DECISIONS[each.decision][0]), "state": each.state,
-        "state_words": translate(DECISION_STATES[each.state]), "grounds": each.grounds, "by": each.decided_by,
-        "at": pages.moment(each.decided_at_us), "second": each.second_by, "documents": each.documents,
-        "undone": each.undone_grounds, "cancels": each.cancels,
-    }  # fmt: skip
+        "id": each.id,
+        "title": translate(DECISIONS[each.decision][0]),
+        "state": each.state,
+        "state_words": translate(DECISION_STATES[each.state]),
+        "grounds": each.grounds,
+        "by": each.decided_by,
+        "at": pages.moment(each.decided_at_us),
+        "second": each.second_by,
+        "documents": each.documents,
+        "undone": each.undone_grounds,
+        "cancels": each.cancels,
+    }
 
 
 def _side_by_side(call: Call, looked: Looked, marked: dict[str, str]) -> list[dict[str, Any]]:
@@ -274,9 +325,7 @@ def _side_by_side(call: Call, looked: Looked, marked: dict[str, str]) -> list[di
 def _cell(call: Call, field: str, each: PersonSeen, papers: list[str]) -> Any:
     translate, person = pages.translator(call), each.person
     if field == "names":
-        return [
-            name.text + ("" if name.kind == "main" else f" ({translate(NAME_KINDS[name.kind])})") for name in person.names
-        ]  # fmt: skip
+        return [name.text + ("" if name.kind == "main" else f" ({translate(NAME_KINDS[name.kind])})") for name in person.names]
     if field in ("personal_number", "mother", "father"):
         number = getattr(person, field)
         return [pages.grouped(number, "cn-resident")] if number else []
@@ -313,11 +362,14 @@ async def waiting(office: Office, call: Call) -> Reply:
         lines.append(
             _line(call, about)
             | {
-                "decision": translate(DECISIONS[each.decision][0]), "by": each.decided_by,
-                "at": pages.moment(each.decided_at_us), "grounds": each.grounds,
-                "cancels": each.cancels, "mine": same_person(each.decided_by, who(call).id),
+                "decision": translate(DECISIONS[each.decision][0]),
+                "by": each.decided_by,
+                "at": pages.moment(each.decided_at_us),
+                "grounds": each.grounds,
+                "cancels": each.cancels,
+                "mine": same_person(each.decided_by, who(call).id),
             }
-        )  # fmt: skip
+        )
     return show(call, "review/waiting.html", lines=lines)
 
 
@@ -336,9 +388,11 @@ async def figures(office: Office, call: Call) -> Reply:
             plots.columns(
                 f"{translate(CAUSES[cause])}: {translate(CAUSE_HINTS[cause])}",
                 [_short(provinces().get(code, code)) or translate(_("not known")) for code, _count in top],
-                [float(count) for _code, count in top], name=translate(_("Suspicions")), first_column=translate(_("Region")),
+                [float(count) for _code, count in top],
+                name=translate(_("Suspicions")),
+                first_column=translate(_("Region")),
             )
-        )  # fmt: skip
+        )
     table: dict[tuple[str, str], dict[str, int]] = {}
     for each in found.by_region:
         table.setdefault((each.region, each.cause), {})[each.state] = each.count
@@ -348,12 +402,20 @@ async def figures(office: Office, call: Call) -> Reply:
         for (region, cause), counts in sorted(table.items())
     ]
     return show(
-        call, "review/figures.html", drawn=drawn, rows=rows, numeric=[(translate(STATES[state]), "number") for state in states],
+        call,
+        "review/figures.html",
+        drawn=drawn,
+        rows=rows,
+        numeric=[(translate(STATES[state]), "number") for state in states],
         by_rule=[[translate(RULES[rule][0]), count] for rule, count in found.by_rule.items() if rule in RULES],
         by_decision=[[translate(DECISIONS[name][0]), count] for name, count in found.by_decision.items()],
         runs=[
-            [pages.moment(run.started_at_us), *map(pages.count, (run.persons, run.new + run.again, run.known, run.closed)),
-             "" if run.ended_at_us is None else f"{sum(run.took_s.values()):.1f} s", translate(RUN_STATES[run.state])]
+            [
+                pages.moment(run.started_at_us),
+                *map(pages.count, (run.persons, run.new + run.again, run.known, run.closed)),
+                "" if run.ended_at_us is None else f"{sum(run.took_s.values()):.1f} s",
+                translate(RUN_STATES[run.state]),
+            ]
             for run in found.runs
         ],
-    )  # fmt: skip
+    )

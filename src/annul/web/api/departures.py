@@ -1,0 +1,249 @@
+"""Answer programs of a relying party about decisions that were not the ones advised, and urgent needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from annul.errors import BadInput
+from annul.registry.counter.departures import At, Confirmed, Decided, DecisionName, Departure, NeedState, ReasonName, UrgentNeed
+from annul.times import rfc3339
+from annul.web.api.policies import Words, _officer
+from annul.web.api.terms import Body, act_of, moment_or_none
+from annul.web.door.call import Call, Route, get, post, tagged
+from annul.web.door.who import CHECK_ID, NEED_ID, RELYING
+
+if TYPE_CHECKING:
+    from annul.web.door.office import Office
+
+CheckId = Annotated[str, Meta(pattern=f"^{CHECK_ID}$")]
+Tag = Annotated[str, Meta(max_length=64)]
+
+
+class DepartureWanted(Body):
+    """A decision that is not the one advised. The check is named by its id or, at once after the answer, by its receipt."""
+
+    decision: DecisionName
+    reason: ReasonName
+    check: CheckId = ""
+    receipt: dict[str, Any] | None = None
+    words: Words = ""
+    branch: Tag = ""
+    terminal: Tag = ""
+    clerk: Tag = ""
+
+
+class NeedWanted(Body):
+    """Serve a holder in urgent need although the card is lost or replaced; `confirmed`: what the clerk has made sure of."""
+
+    confirmed: Confirmed
+    words: Annotated[str, Meta(min_length=3, max_length=500)]
+    check: CheckId = ""
+    receipt: dict[str, Any] | None = None
+    reference: Tag = ""
+    branch: Tag = ""
+    terminal: Tag = ""
+    clerk: Tag = ""
+
+
+class DepartureRecorded(msgspec.Struct):
+    """The decision was recorded; `need` and `due_at` when it opened a follow-up."""
+
+    departure: str
+    need: str | None
+    due_at: str | None
+    position: int
+
+
+class DepartureShown(msgspec.Struct):
+    """One departure; `status` is what the party may know of the reason."""
+
+    id: str
+    check: str
+    checked_at: str
+    decided_at: str
+    outcome: str
+    status: str
+    purpose: str
+    channel: str
+    policy_version: int
+    decision: str
+    reason: str
+    words: str
+    branch: str
+    terminal: str
+    clerk: str
+    need: str | None
+
+
+class DeparturesShown(msgspec.Struct):
+    """Departures of the caller's organisation, newest first."""
+
+    departures: list[DepartureShown]
+
+
+class NeedShown(msgspec.Struct):
+    """One urgent need. Overdue: services other than at the counter stop until the new card is shown."""
+
+    id: str
+    state: str
+    check: str
+    departure: str
+    reference: str
+    words: str
+    opened_at: str
+    due_at: str
+    branch: str
+    terminal: str
+    clerk: str
+    shown_check: str | None
+    shown_at: str | None
+
+
+class NeedsShown(msgspec.Struct):
+    """Urgent needs of the caller's organisation, those due first at the top."""
+
+    needs: list[NeedShown]
+
+
+class NewDocumentShown(Body):
+    """The check of the holder's new document."""
+
+    check: CheckId = ""
+    receipt: dict[str, Any] | None = None
+
+
+class Rows(msgspec.Struct, forbid_unknown_fields=True):
+    """Query of a list."""
+
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class NeedRows(Rows, forbid_unknown_fields=True):
+    """Query of the follow-ups."""
+
+    state: NeedState | None = None
+
+
+async def _receipt(office: Office, call: Call) -> dict[str, Any]:
+    body: DepartureWanted | NeedWanted | NewDocumentShown = call.body
+    if (body.receipt is None) == (not body.check):
+        raise BadInput("Name the check by `check` or by `receipt`.", where="/check", mend="Send one of them.")
+    return body.receipt or await office.departures.receipt_of(call.principal, body.check)
+
+
+def _decided(made: Decided) -> DepartureRecorded:
+    return DepartureRecorded(made.departure, made.need, moment_or_none(made.due_at_us), made.position)
+
+
+async def depart(office: Office, call: Call) -> DepartureRecorded:
+    """Record a decision that is not the one the answer advised."""
+    body: DepartureWanted = call.body
+    receipt, at = await _receipt(office, call), At(body.branch, body.terminal, body.clerk)
+    return _decided(
+        await office.departures.depart(
+            act_of(call), call.principal, receipt, at, decision=body.decision, reason=body.reason, words=body.words
+        )
+    )
+
+
+async def departures(office: Office, call: Call) -> DeparturesShown:
+    """List departures of the whole organisation."""
+    return DeparturesShown(
+        [_departure(each) for each in await office.departures.recorded(_officer(call), limit=call.query.limit)]
+    )
+
+
+def _departure(each: Departure) -> DepartureShown:
+    members = {name: getattr(each, name) for name in DepartureShown.__struct_fields__ if not name.endswith("_at")}
+    return DepartureShown(**members, checked_at=rfc3339(each.checked_at_us), decided_at=rfc3339(each.decided_at_us))
+
+
+async def serve_urgent_need(office: Office, call: Call) -> DepartureRecorded:
+    """Record that a holder in urgent need is served, with the day by which the new card is to be shown."""
+    body: NeedWanted = call.body
+    receipt, at = await _receipt(office, call), At(body.branch, body.terminal, body.clerk)
+    return _decided(
+        await office.departures.serve_urgent_need(
+            act_of(call), call.principal, receipt, at, body.confirmed, words=body.words, reference=body.reference
+        )
+    )
+
+
+async def urgent_needs(office: Office, call: Call) -> NeedsShown:
+    """List urgent needs."""
+    query: NeedRows = call.query
+    return NeedsShown(
+        [_need(each) for each in await office.departures.needs(call.principal, state=query.state, limit=query.limit)]
+    )
+
+
+def _need(each: UrgentNeed) -> NeedShown:
+    members = {name: getattr(each, name) for name in NeedShown.__struct_fields__ if not name.endswith("_at")}
+    opened_at, due_at = rfc3339(each.opened_at_us), rfc3339(each.due_at_us)
+    return NeedShown(**members, opened_at=opened_at, due_at=due_at, shown_at=moment_or_none(each.shown_at_us))
+
+
+async def new_document_shown(office: Office, call: Call) -> NeedShown:
+    """Settle an urgent need with the check of the holder's new document."""
+    return _need(await office.departures.show(call.principal, call.path["id"], await _receipt(office, call)))
+
+
+_DECIDES: Final = ("conflict", "not-found", "forbidden", "verification-failed")
+
+
+ROUTES: Final[tuple[Route, ...]] = tagged(
+    "counter",
+    post(
+        "/v1/departures",
+        RELYING,
+        depart,
+        "Record a decision that is not the one advised",
+        body=DepartureWanted,
+        returns=DepartureRecorded,
+        status=201,
+        write=True,
+        problems=_DECIDES,
+    ),
+    get(
+        "/v1/departures",
+        RELYING,
+        departures,
+        "List decisions that were not the ones advised",
+        returns=DeparturesShown,
+        query=Rows,
+        problems=("forbidden",),
+    ),
+    post(
+        "/v1/urgent-needs",
+        RELYING,
+        serve_urgent_need,
+        "Serve an urgent need; the new card is to be shown",
+        body=NeedWanted,
+        returns=DepartureRecorded,
+        status=201,
+        write=True,
+        problems=_DECIDES,
+    ),
+    get(
+        "/v1/urgent-needs",
+        RELYING,
+        urgent_needs,
+        "List urgent needs, those due first at the top",
+        returns=NeedsShown,
+        query=NeedRows,
+    ),
+    post(
+        "/v1/urgent-needs/{id}/shown",
+        RELYING,
+        new_document_shown,
+        "Settle an urgent need: the new document was shown",
+        body=NewDocumentShown,
+        returns=NeedShown,
+        write=True,
+        problems=_DECIDES,
+        patterns={"id": NEED_ID},
+    ),
+)

@@ -1,0 +1,60 @@
+"""Lay the addresses of programs: the lines of every topic, in the order of the API document."""
+
+from __future__ import annotations
+
+from annul.web.api import (
+    bulk,
+    checks,
+    corrections,
+    departures,
+    disputes,
+    documents,
+    found,
+    imports,
+    logs,
+    notices,
+    oauth,
+    officers,
+    operation,
+    parties,
+    persons,
+    policies,
+    portraits,
+    recalls,
+    receipts,
+    reports,
+    review,
+    searches,
+    verifications,
+)
+from annul.web.api.openapi import Described
+from annul.web.door.call import Route
+
+
+def routes(described: Described) -> tuple[Route, ...]:
+    """Return the routes; one of them answers what `described` says of the whole table."""
+    return (
+        *checks.ROUTES,
+        *verifications.ROUTES,
+        *reports.ROUTES,
+        *documents.ROUTES,
+        *persons.ROUTES,
+        *imports.ROUTES,
+        *portraits.ROUTES,
+        *bulk.ROUTES,
+        *logs.ROUTES,
+        *receipts.ROUTES,
+        *oauth.ROUTES,
+        *parties.ROUTES,
+        *operation.routes(described),
+        *notices.ROUTES,
+        *policies.ROUTES,
+        *departures.ROUTES,
+        *corrections.ROUTES,
+        *review.ROUTES,
+        *found.ROUTES,
+        *disputes.ROUTES,
+        *searches.ROUTES,
+        *officers.ROUTES,
+        *recalls.ROUTES,
+    )
