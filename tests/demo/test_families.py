@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_brothers_and_sisters_are_twins_or_most_of_a_year_apart(sound: tuple[Fam
     children.pop("", None)
     for several in children.values():
         days = sorted(born(each) for each in several)
-        gaps = [(after - before).days for before, after in zip(days, days[1:], strict=False)]
+        gaps = [(after - before).days for before, after in pairwise(days)]
         assert all(gap == 0 or gap >= 280 for gap in gaps), gaps
         living = [each.names[1].text for each in several if each.status == "living"]
         assert len(set(living)) == len(living)

@@ -74,7 +74,7 @@ def code_of(call: Call, place: int = 0, how: str = "strong", **changed: str) -> 
 def exchange(call: Call, code: str, changed: Mapping[str, str] = MappingProxyType({})) -> httpx.Response:
     """Exchange a code for a token."""
     body = {"grant_type": "authorization_code", "client_id": DEMO_CLIENT, "redirect_uri": BASE + BACK}
-    return call("POST", "/token", data=body | {"code": code, "code_verifier": VERIFIER} | changed)
+    return call("POST", "/token", data=body | {"code": code, "code_verifier": VERIFIER, **changed})
 
 
 def test_discovery_names_addresses_that_answer(call: Call) -> None:

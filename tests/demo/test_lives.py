@@ -80,7 +80,15 @@ def test_a_country_has_documents_in_every_state_it_can_have() -> None:
         seen += np.bincount(states(batch, last, TODAY)[batch.scheme != SchemeNo.RU_INTERNAL], minlength=len(State))
     found = {State(place) for place, count in enumerate(seen.tolist()) if count}
     assert found >= {
-        State.current, State.reported_lost, State.reported_stolen, State.superseded, State.expired,
-        State.cancelled, State.revoked, State.blank_stolen, State.compromised, State.owner_locked,
-    }  # fmt: skip
+        State.current,
+        State.reported_lost,
+        State.reported_stolen,
+        State.superseded,
+        State.expired,
+        State.cancelled,
+        State.revoked,
+        State.blank_stolen,
+        State.compromised,
+        State.owner_locked,
+    }
     assert seen[State.current] > 0.7 * seen.sum()

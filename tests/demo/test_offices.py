@@ -165,8 +165,11 @@ def test_the_bank_has_a_policy_of_its_own_and_a_draft(counted: Town) -> None:
     assert draft["policy"]["status"]["V01"]["in_person"] == "REFER"
     found = counted.get("bank", f"/v1/policies/{draft['version']}/differences", old=book["in_force"])
     assert {each["where"] for each in found["differences"]} == {
-        "/name", "/status/V00/advice", "/status/V01/advice", "/status/V01/in_person"
-    }  # fmt: skip
+        "/name",
+        "/status/V00/advice",
+        "/status/V01/advice",
+        "/status/V01/in_person",
+    }
 
 
 def test_the_policy_in_force_decides_every_sample_as_the_default_does(counted: Town) -> None:
@@ -269,8 +272,11 @@ def test_found_cards_are_in_every_state(staffed: Town) -> None:
         for state in ("held", "to_destroy", "handed_out", "destroyed")
     }
     assert {state: len(found) for state, found in cards.items()} == {
-        "held": 3, "to_destroy": 1, "handed_out": 1, "destroyed": 1
-    }  # fmt: skip
+        "held": 3,
+        "to_destroy": 1,
+        "handed_out": 1,
+        "destroyed": 1,
+    }
     held = [staffed.get("police", f"/v1/found/{card['card']}") for card in cards["held"]]
     assert sum(bool(card["reports"]) for card in held) == 1
     assert sum(card["broken"] for card in held) == 1

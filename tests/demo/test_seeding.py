@@ -153,7 +153,7 @@ def test_rows_and_entries_name_nobody(database: str, keys: Keys) -> None:
         dump = b"".join(
             str(row).encode()
             for table in ("document", "register_log", "report", "person")
-            for row in db.execute(f"SELECT t::text FROM {table} t").fetchall()  # type: ignore[arg-type]
+            for row in db.execute(f"SELECT t::text FROM {table} t").fetchall()
         )
     assert len(numbers) > 200
     assert [number for number in numbers if number in dump] == []
