@@ -18,8 +18,8 @@ from annul.cli import run
 from annul.cli.doctor import DISK_WRONG_BYTES
 from annul.records.status import Event
 from annul.registry import keys as key_file
-from annul.registry.sealer import RegisterSealer
-from tests.registry.test_sealer import Sealed
+from annul.registry.loops.sealer import RegisterSealer
+from tests.registry.loops.test_sealer import Sealed
 from tests.registry.world import ISSUER, World, card
 
 Findings = dict[str, dict[str, str]]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from annul.cli import run
-from annul.registry.act import Act
-from annul.registry.parties import Parties
-from annul.registry.store import Fresh, connect
+from annul.registry.parties.parties import Parties
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import Fresh, connect
 from tests.cli.conftest import Annul, Result, Terminal
 from tests.demo.test_seeding import Unpublished
 

@@ -22,7 +22,7 @@ from annul.demo.identity_provider import CODE_S, PATH, STRONG, TOKEN_S, WEAK, Id
 from annul.demo.record import FILE
 from annul.registry import keys as key_file
 from annul.registry.keys import Keys
-from annul.web.oidc import BACK, DEMO_CLIENT
+from annul.web.door.oidc import BACK, DEMO_CLIENT
 
 BASE = "https://register.example"
 PEOPLE = [

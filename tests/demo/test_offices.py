@@ -16,9 +16,9 @@ from annul.demo.seeding import OFFICES, make_offices
 from annul.errors import AnnulError, NotAuthorised, PurposeNotAllowed
 from annul.records.codes import Channel, Purpose, StatusCode
 from annul.records.schemes.cn_resident import check_character
-from annul.registry.act import Act
-from annul.registry.parties import Agreement
-from annul.registry.store import connect
+from annul.registry.parties.parties import Agreement
+from annul.registry.writing.act import Act
+from annul.registry.writing.store import connect
 from tests.waiting import WAIT_S, until
 from tests.web.conftest import House
 

@@ -13,7 +13,7 @@ from annul.demo.people import FLAWED, PORTRAITS, load_people, persons_of
 from annul.demo.portraits import DISTINCT
 from annul.demo.seeding import load_country
 from annul.registry import keys as key_file
-from annul.registry.store import connect
+from annul.registry.writing.store import connect
 
 HOLDERS = 120
 TODAY = time.time_ns() // 86_400_000_000_000
