@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Annul
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -26,6 +27,12 @@ def bare(annul: Annul) -> Iterator[dict[str, Any]]:
     book = discard()
     yield book
     discard()
+
+
+def found(annul: Annul, check: str) -> str:
+    """Wait until a check is in the index, where acts on it look for it; return its id."""
+    until(lambda: annul("checks", "show", check).code == 0, "the check in the index")
+    return check
 
 
 def draft(annul: Annul, tmp_path: Path, **changed: Any) -> int:
@@ -107,7 +114,7 @@ def test_versions_that_are_none_are_told(annul: Annul) -> None:
 
 def test_a_departure_is_recorded_once_and_listed(annul: Annul) -> None:
     """Only against the answer, with a reason; `other` needs words; the second time it is refused."""
-    check = annul("check", "--sample", "S10", "--json").json["check"]
+    check = found(annul, annul("check", "--sample", "S10", "--json").json["check"])
     refused = annul("departure", "record", check, "--decision", "proceeded", "--reason", "other")
     assert refused.code == 2, refused
     done = annul("departure", "record", check, "--decision", "proceeded", "--reason", "issuer-confirmed", "--clerk", "C-9")
@@ -120,6 +127,7 @@ def test_a_departure_is_recorded_once_and_listed(annul: Annul) -> None:
 def test_an_urgent_need_from_served_to_shown(annul: Annul, tmp_path: Path) -> None:
     """Only when all three are confirmed; due within a month; settled by a check of the holder's new document."""
     asked = annul("check", "--sample", "S10", "--purpose", "medical", "--urgent", "--json").json
+    found(annul, asked["check"])
     words = ("--words", "medicine for a child", "--reference", "K-77")
     assert annul("urgent-need", "serve", asked["check"], *words, "--matches", "--genuine").code != 0
     served = annul("urgent-need", "serve", asked["check"], *words, "--matches", "--genuine", "--unexpired", "--json")
@@ -127,7 +135,7 @@ def test_an_urgent_need_from_served_to_shown(annul: Annul, tmp_path: Path) -> No
     need = served.json["need"]
     row = next(each for each in annul("urgent-need", "list", "--state", "open", "--json").json if each["id"] == need)
     assert row["reference"] == "K-77"
-    again = annul("check", "--sample", "S10", "--purpose", "medical", "--json").json["check"]
+    again = found(annul, annul("check", "--sample", "S10", "--purpose", "medical", "--json").json["check"])
     assert annul("urgent-need", "shown", need, "--check", again).code != 0  # the dead card is not the new one
     assert annul("urgent-need", "shown", "n_none", "--check", again).code == 1
     assert annul("urgent-need", "list", "--state", "lost").code == 2
