@@ -2,8 +2,8 @@
 
     python scripts/mutate.py [MODULE …] [--sample N] [--seed N] [--tests FILE …] [--against BRANCH] [--least SHARE]
 
-A module is named by its path below src/annul (`registry/answering/quota.py`). The faults are cosmic-ray's. A random sample of them
-is tried, in a copy of the working tree, by the tests that name the module. What survives is printed with its place: it is
+A module is named by its path below src/annul (`registry/answering/quota.py`). The faults are cosmic-ray's. A random sample of
+them is tried, in a copy of the working tree, by the tests that name the module. What survives is printed with its place: it is
 equivalent, or a test is missing. Annotations are left alone: nothing reads them while a program runs.
 """
 
