@@ -16,6 +16,7 @@ import pytest
 
 from annul.cli import run
 from annul.cli.doctor import DISK_WRONG_BYTES
+from annul.home import Home
 from annul.records.status import Event
 from annul.registry import keys as key_file
 from annul.registry.loops.sealer import RegisterSealer
@@ -28,7 +29,7 @@ Findings = dict[str, dict[str, str]]
 @pytest.fixture(scope="module")
 def sound(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A register with an entry, a table, two sealed logs and nothing running; tests work on copies of its home."""
-    conninfo, home = make_database(), tmp_path_factory.mktemp("sound") / "home"
+    conninfo, home = make_database(), Home(tmp_path_factory.mktemp("sound") / "home")
     home.mkdir(mode=0o700)
     sealed = Sealed(home)
     sealed.answer(0, 2)

@@ -12,6 +12,7 @@ import pytest
 
 from annul.cli import run
 from annul.cli.frame import Exit
+from annul.home import Home
 from annul.proof.checkpoint import Signer
 from annul.registry import keys as key_file
 from tests.cli.test_doctor import sound  # noqa: F401  a fixture
@@ -67,7 +68,7 @@ def test_a_log_signed_by_somebody_else_is_refused(home: Path, tmp_path: Path, ca
     """Trusted keys are the caller's choice: with another register's there is nothing to believe."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
-    key_file.create(elsewhere)
+    key_file.create(Home(elsewhere))
     trusted = ["--key", str(elsewhere / "keys" / "annul.pub")]
     assert run(["log", "verify", "--files-only", *trusted]) == Exit.REFUSED
     assert run(["log", "checkpoint", *trusted]) == Exit.REFUSED
@@ -115,7 +116,7 @@ def test_public_keys_are_shown_as_verifiers_take_them(home: Path, capsys: pytest
     """One line each: receipts, register, checks; in JSON the same lines."""
     assert run(["keys", "show"]) == Exit.DONE
     lines = capsys.readouterr().out.splitlines()
-    assert lines == key_file.load(home).public_lines()
+    assert lines == key_file.load(Home(home)).public_lines()
     assert run(["keys", "show", "--json"]) == Exit.DONE
     assert json.loads(capsys.readouterr().out) == {"keys": lines}
 
@@ -128,11 +129,11 @@ def test_rotating_makes_a_new_epoch_of_document_keys_and_keeps_the_signing_keys(
     monkeypatch.setenv("ANNUL_HOME", str(home))
     monkeypatch.setenv("ANNUL_DATABASE_URL", make_database())
     assert run(["setup"]) == Exit.DONE
-    before = key_file.load(home)
+    before = key_file.load(Home(home))
     for _ in range(2):
         assert run(["keys", "rotate"]) == Exit.DONE
         assert "Back up keys/secret.json now." in capsys.readouterr().out
-    after = key_file.load(home)
+    after = key_file.load(Home(home))
     assert after.epoch == before.epoch + 2
     assert after.public_lines() == before.public_lines()
     assert run(["doctor"]) == Exit.DONE

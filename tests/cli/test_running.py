@@ -16,6 +16,7 @@ from annul.cli import run
 from annul.cli.frame import Exit
 from annul.cli.running import _command, _screen
 from annul.demo.record import DemoRecord
+from annul.home import Home
 from annul.settings import Settings
 
 
@@ -175,7 +176,7 @@ def test_the_screen_tells_everything_a_newcomer_types(record: DemoRecord, tmp_pa
     """Address, credentials of four desks, the country, the four commands; each command is one of ours."""
     from annul.cli import COMMANDS
 
-    text = _screen(record, Settings(home=tmp_path / ".annul", demo=True), "http://127.0.0.1:8480")
+    text = _screen(record, Settings(home=Home(tmp_path / ".annul"), demo=True), "http://127.0.0.1:8480")
     for told in ("http://127.0.0.1:8480/counter", "live_bank", "live_supervisor", "100,000 holders", "129,700", "seed 4"):
         assert told in text
     assert "live_telecom" not in text
@@ -186,7 +187,7 @@ def test_the_screen_tells_everything_a_newcomer_types(record: DemoRecord, tmp_pa
 
 def test_the_curl_on_the_screen_is_a_question_the_api_takes(record: DemoRecord, tmp_path: Path) -> None:
     """The body between the quotes is JSON with document, purpose and channel."""
-    text = _screen(record, Settings(home=tmp_path / ".annul", demo=True), "http://127.0.0.1:8480")
+    text = _screen(record, Settings(home=Home(tmp_path / ".annul"), demo=True), "http://127.0.0.1:8480")
     (body,) = [line.split("-d '", 1)[1].rstrip("'") for line in text.splitlines() if "-d '" in line]
     assert json.loads(body) == {
         "document": record.attempt["document"],
@@ -210,7 +211,7 @@ def test_commands_are_told_as_they_can_be_typed(
 ) -> None:
     """As annul was called, with the home in front where it is not the default; quoted for a shell."""
     monkeypatch.setattr("sys.argv", [called.format(tmp=tmp_path), "demo"])
-    assert _command(tmp_path / home) == expected.format(tmp=tmp_path)
+    assert _command(Home(tmp_path / home)) == expected.format(tmp=tmp_path)
 
 
 # -- openapi, version, bench -------------------------------------------------------------------------------------------------

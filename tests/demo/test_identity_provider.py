@@ -20,6 +20,7 @@ from joserfc.util import urlsafe_b64encode
 
 from annul.demo.identity_provider import CODE_S, PATH, STRONG, TOKEN_S, WEAK, IdentityProvider
 from annul.demo.record import FILE
+from annul.home import Home
 from annul.registry import keys as key_file
 from annul.registry.keys import Keys
 from annul.web.door.oidc import BACK, DEMO_CLIENT
@@ -42,7 +43,7 @@ Call = Callable[..., httpx.Response]
 def keys(tmp_path: Path) -> Keys:
     """Keys of a home of its own, with a demo.json of two people."""
     (tmp_path / FILE).write_text(json.dumps({"citizens": PEOPLE}))
-    return key_file.create(tmp_path)
+    return key_file.create(Home(tmp_path))
 
 
 def calling(provider: IdentityProvider) -> Call:
@@ -61,7 +62,7 @@ def calling(provider: IdentityProvider) -> Call:
 @pytest.fixture
 def call(tmp_path: Path, keys: Keys) -> Call:
     """Call one provider."""
-    return calling(IdentityProvider(tmp_path, keys, BASE))
+    return calling(IdentityProvider(Home(tmp_path), keys, BASE))
 
 
 def code_of(call: Call, place: int = 0, how: str = "strong", **changed: str) -> str:
@@ -178,8 +179,8 @@ def test_a_code_of_another_register_is_refused_and_every_worker_has_the_same_key
 ) -> None:
     """Keys come from the key file: a second worker takes the code, a register with other keys does not."""
     code = code_of(call)
-    assert exchange(calling(IdentityProvider(tmp_path, keys, BASE)), code).status_code == 200
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert exchange(calling(IdentityProvider(Home(tmp_path), keys, BASE)), code).status_code == 200
+    elsewhere = Home(tmp_path_factory.mktemp("elsewhere"))
     assert exchange(calling(IdentityProvider(elsewhere, key_file.create(elsewhere), BASE)), code).status_code == 400
 
 

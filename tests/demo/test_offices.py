@@ -14,6 +14,7 @@ from annul.demo import citizen, counter, desk, samples
 from annul.demo.samples import MAKERS, TRY, Desks, Maker
 from annul.demo.seeding import OFFICES, make_offices
 from annul.errors import AnnulError, NotAuthorised, PurposeNotAllowed
+from annul.home import Home
 from annul.records.codes import Channel, Purpose, StatusCode
 from annul.records.schemes.cn_resident import check_character
 from annul.registry.parties.parties import Agreement
@@ -68,7 +69,7 @@ class Town:
 def town(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """One register for all of this file."""
     logs.configure("error")
-    house = House(make_database(), tmp_path_factory.mktemp("offices"))
+    house = House(make_database(), Home(tmp_path_factory.mktemp("offices")))
     house.start()
     made = Town(house)
     made.keep()

@@ -12,6 +12,7 @@ from annul.demo.country import BATCH_PERSONS, Country, SchemeNo
 from annul.demo.people import FLAWED, PORTRAITS, load_people, persons_of
 from annul.demo.portraits import DISTINCT
 from annul.demo.seeding import load_country
+from annul.home import Home
 from annul.registry import keys as key_file
 from annul.registry.writing.store import connect
 
@@ -53,7 +54,7 @@ def test_origins_are_of_one_entry_each_through_all_parts() -> None:
 def loaded(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], list[int]]:
     """A register with a small country and its persons: its database, whom to try, and what the progress was told."""
     pytest.importorskip("cv2")
-    conninfo, home = make_database(), tmp_path_factory.mktemp("people")
+    conninfo, home = make_database(), Home(tmp_path_factory.mktemp("people"))
     keys, country = key_file.create(home), Country(5, TODAY)
     load_country(conninfo, keys, country, HOLDERS)
     told: list[int] = []

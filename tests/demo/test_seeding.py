@@ -11,6 +11,7 @@ from annul.demo.country import Country
 from annul.demo.record import DemoRecord
 from annul.demo.seeding import COVERAGE, OFFICES, load_country, make_offices
 from annul.errors import BadInput, Conflict
+from annul.home import Home
 from annul.records.entry import decode
 from annul.records.status import State
 from annul.registry import keys as key_file
@@ -36,7 +37,7 @@ class Unpublished:
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     """Keys of a home of its own."""
-    return key_file.create(tmp_path)
+    return key_file.create(Home(tmp_path))
 
 
 def test_the_log_is_dense_and_in_order_and_agrees_with_the_rows(database: str, keys: Keys) -> None:
@@ -163,7 +164,7 @@ def test_another_key_file_is_another_register(tmp_path_factory: pytest.TempPathF
     """The same country under other keys has the same states and no document key in common."""
     from annul.demo.seeding import part_of
 
-    other = key_file.create(tmp_path_factory.mktemp("other"))
+    other = key_file.create(Home(tmp_path_factory.mktemp("other")))
     country = Country(5, 20_780)
     ours, theirs = (part_of(*country.part(0, 100), each.documents("live"))[0] for each in (keys, other))
     assert [row.standing for row in ours] == [row.standing for row in theirs]

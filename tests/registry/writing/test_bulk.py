@@ -288,7 +288,7 @@ def test_a_thousand_documents_are_one_officers(count: int, two_officers: bool, w
 
     async def go() -> None:
         path = listed(tmp_path / "l.csv", 0, count)
-        bulk = Bulk(Fresh(world.conninfo), world.keys, world.home, world.clock)
+        bulk = Bulk(world.ground)
         staged = await bulk.stage(FIRST, path, format="russian", state=State.revoked, happened_at_us=START_US)
         assert (staged.document_count, staged.two_officers) == (count, two_officers)
         if two_officers:

@@ -14,7 +14,7 @@ import pytest
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 from litestar import Request
 
-from annul.registry.writing.act import KEPT_S
+from annul.registry.writing.pen import KEPT_S
 from annul.web.door.session import Session, Sessions
 from tests.web.conftest import House
 
