@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench drill-kill drill-database fuzz tour lock clean
+.PHONY: help setup demo test check bench mutate drill-kill drill-database fuzz tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ check: .venv/dev.done ## style, types, layers, dependencies
 
 bench: .venv/dev.done ## measure against peers in the same run and print ratios
 	@$(BIN)/annul bench all
+
+mutate: .venv/dev.done ## small faults in changed modules (or MODULES="registry/answering/quota.py …"): which do the tests not notice
+	@ANNUL_HOME= $(BIN)/python scripts/mutate.py $(MODULES)
 
 drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and database under load
 	@ANNUL_HOME= $(BIN)/python -m tests.drills.kill --kills 200

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +107,48 @@ def annul(demo_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         return Result(code, captured.out, captured.err)
 
     return command
+
+
+class Terminal(io.StringIO):
+    """A stream that calls itself a terminal."""
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answer every request with one problem document."""
+
+    status, code = 500, "internal"
+
+    def do_POST(self) -> None:
+        """Refuse."""
+        self.rfile.read(int(self.headers["content-length"] or 0))
+        body = {"type": f"https://annul.example/problems/{self.code}", "title": "Refused"}
+        sent = json.dumps(body | {"detail": "As the server says.", "mend": "Do as it says."}).encode()
+        self.send_response(self.status)
+        self.send_header("content-type", "application/problem+json")
+        self.send_header("content-length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def make_refusing() -> Iterator[Callable[[int, str], str]]:
+    """Give a function that starts a server which refuses everything with a status and a problem's code."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def make(status: int, code: str) -> str:
+        handler = type("Refusing", (_Refusing,), {"status": status, "code": code})
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_address[1]}"
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()

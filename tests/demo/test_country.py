@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annul.demo import numbers
-from annul.demo.country import BATCH_PERSONS, EVENTS, PROOFS, YEAR_DAYS, Country, Happening, SchemeNo
+from annul.demo.country import (
+    BATCH_PERSONS,
+    EVENTS,
+    LONG_TERM_DAY,
+    PROOFS,
+    YEAR_DAYS,
+    Country,
+    Happening,
+    SchemeNo,
+)
 from annul.demo.interchange import COLUMNS, batch_columns
 from annul.demo.lives import standings
 from annul.demo.seeding import documents_of
@@ -127,6 +136,89 @@ def test_names_have_both_scripts() -> None:
     for resident, (name, latin) in zip(persons.resident.tolist(), persons.names(), strict=True):
         assert latin.isascii()
         assert name.isascii() != resident
+
+
+def test_a_personal_number_says_birth_date_and_sex() -> None:
+    """Seventeenth digit odd for men; digits 7 to 14 the birth day; citizens of UTO have none."""
+    persons, _ = COUNTRY.part(2, 3_000)
+    columns = zip(persons.personal_number.tolist(), persons.birth_day.tolist(), persons.man.tolist(), strict=True)
+    for (number, born, man), resident in zip(columns, persons.resident.tolist(), strict=True):
+        assert bool(number) == resident
+        if resident:
+            assert int(number[6:14]) == int(numbers.day_digits(np.array([born]))[0])
+            assert (number[16] - ord("0")) % 2 == man
+
+
+def test_a_resident_card_is_valid_as_long_as_its_holders_age_allows() -> None:
+    """5 years below 16, 10 from 16 to 25, 20 from 26 to 45, long-term after: the law of 2011 on resident identity cards."""
+    persons, batch = COUNTRY.part(3, 6_000)
+    cards = batch.scheme == SchemeNo.CN_RESIDENT
+    born = persons.birth_day[batch.holder[cards] - persons.holder[0]]
+    age = (batch.valid_from_day[cards] - born) / YEAR_DAYS
+    years = np.select([age < 16, age < 26, age < 46], [5, 10, 20], 0)
+    until = np.where(years > 0, numbers.add_years(batch.valid_from_day[cards], years), LONG_TERM_DAY)
+    assert (batch.valid_until_day[cards] == until).all()
+    assert {0, 5, 10, 20} == set(years.tolist())
+
+
+def test_documents_belong_to_people_of_their_own_nation_and_are_issued_in_their_lives() -> None:
+    """Resident cards to residents, the rest to citizens of UTO; nothing before birth, nothing from the day of death on."""
+    persons, batch = COUNTRY.part(4, 6_000)
+    held = batch.holder >= 0
+    place = batch.holder[held] - persons.holder[0]
+    assert (persons.resident[place] == (batch.scheme[held] == SchemeNo.CN_RESIDENT)).all()
+    assert (batch.valid_from_day[held] > persons.birth_day[place]).all()
+    assert (batch.valid_from_day[held] < persons.death_day[place]).all()
+    assert (batch.valid_from_day[held] < TODAY).all()
+    assert (batch.valid_from_day[~held] == -1).all()  # stolen blanks and the foreign list
+
+
+def test_only_the_dead_have_documents_cancelled_by_death() -> None:
+    """And every entry of a death happened on the holder's last day."""
+    persons, batch = COUNTRY.part(5, 12_000)
+    events = batch.events
+    deaths = (events.what == Happening.cancel_death) & (batch.holder[events.row] >= 0)
+    died = persons.death_day[batch.holder[events.row[deaths]] - persons.holder[0]]
+    assert int(deaths.sum()) > 20
+    assert (events.happened_us[deaths] // 86_400_000_000 == died).all()
+
+
+def test_nobody_holds_two_documents_of_a_kind_in_force_at_once() -> None:
+    """Recording the next supersedes the one before, unless that was reported, cancelled or expired by then."""
+    _, batch = COUNTRY.part(6, 12_000)
+    _, last = standings(batch.events, len(batch))
+    quiet = (last == State.current.bit) & (batch.holder >= 0)
+    valid = quiet & ((batch.valid_until_day >= TODAY) | (batch.valid_until_day == LONG_TERM_DAY))
+    held = list(zip(batch.holder[valid].tolist(), batch.scheme[valid].tolist(), batch.kind[valid].tolist(), strict=True))
+    assert len(set(held)) == len(held)
+
+
+@pytest.mark.parametrize("count", [0, 1, 70])
+def test_the_head_of_a_batch_has_its_own_events_only(count: int) -> None:
+    """The first documents of a batch keep all of theirs, in order; nothing else comes along."""
+    _, batch = COUNTRY.part(0, 100)
+    head = batch.head(count)
+    assert len(head) == count
+    assert head.number.tolist() == batch.number[:count].tolist()
+    kept = batch.events.row < count
+    assert (len(head.events), head.events.row.tolist()) == (int(kept.sum()), batch.events.row[kept].tolist())
+
+
+def test_a_larger_country_begins_as_a_smaller_one() -> None:
+    """Whole parts do not depend on what follows: the first part of two parts is the part by itself."""
+    (first, _), *more = list(COUNTRY.holders(BATCH_PERSONS + 10))
+    alone, _ = COUNTRY.part(0)
+    assert (first.personal_number == alone.personal_number).all()
+    assert [len(persons) for persons, _ in more] == [10]
+
+
+def test_another_day_is_another_country() -> None:
+    """The register is a year and a half old whatever the day, and no event is older than it but what happened before."""
+    for today in (20_000, TODAY):
+        country = Country(7, today)
+        assert today - country.register_day == round(1.5 * YEAR_DAYS)
+        (batch,) = country.documents(3_000)
+        assert (batch.events.recorded_us >= country.register_day * 86_400_000_000).all()
 
 
 @settings(max_examples=50, deadline=None)

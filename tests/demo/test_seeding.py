@@ -11,6 +11,7 @@ from annul.demo.country import Country
 from annul.demo.record import DemoRecord
 from annul.demo.seeding import COVERAGE, OFFICES, load_country, make_offices
 from annul.errors import BadInput, Conflict
+from annul.home import Home
 from annul.records.entry import decode
 from annul.records.status import State
 from annul.registry import keys as key_file
@@ -36,7 +37,7 @@ class Unpublished:
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     """Keys of a home of its own."""
-    return key_file.create(tmp_path)
+    return key_file.create(Home(tmp_path))
 
 
 def test_the_log_is_dense_and_in_order_and_agrees_with_the_rows(database: str, keys: Keys) -> None:
@@ -141,3 +142,58 @@ def test_demo_json_is_for_its_owner_only_and_reads_back(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text("{", encoding="utf-8")
     with pytest.raises(BadInput, match=r"demo\.json"):
         DemoRecord.read(tmp_path)
+
+
+def test_rows_and_entries_name_nobody(database: str, keys: Keys) -> None:
+    """What is loaded is blinded: no personal or document number of the country stands in any column of the register."""
+    country = Country(5, 20_780)
+    persons, batch = country.part(0, 200)
+    load_country(database, keys, country, 200)
+    numbers = {each for each in (*persons.personal_number.tolist(), *batch.number.tolist()) if each}
+    with connect(database) as db:
+        dump = b"".join(
+            str(row).encode()
+            for table in ("document", "register_log", "report", "person")
+            for row in db.execute(f"SELECT t::text FROM {table} t").fetchall()
+        )
+    assert len(numbers) > 200
+    assert [number for number in numbers if number in dump] == []
+
+
+def test_another_key_file_is_another_register(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> None:
+    """The same country under other keys has the same states and no document key in common."""
+    from annul.demo.seeding import part_of
+
+    other = key_file.create(Home(tmp_path_factory.mktemp("other")))
+    country = Country(5, 20_780)
+    ours, theirs = (part_of(*country.part(0, 100), each.documents("live"))[0] for each in (keys, other))
+    assert [row.standing for row in ours] == [row.standing for row in theirs]
+    assert not {row.document_key for row in ours} & {row.document_key for row in theirs}
+
+
+def test_a_replacement_points_at_the_document_that_came_after(keys: Keys) -> None:
+    """Every superseded document with a holder names a later one of the same holder, by its row."""
+    from annul.demo.seeding import part_of
+
+    _, batch = (part := Country(5, 20_780).part(1, 6_000))
+    rows, _ = part_of(*part, keys.documents("live"), first_id=1_000)
+    followed = [(place, row.replaced_by - 1_000) for place, row in enumerate(rows) if row.replaced_by is not None]
+    assert len(followed) > 50
+    for before, after in followed:
+        assert batch.holder[before] == batch.holder[after] >= 0
+        assert batch.valid_from_day[before] < batch.valid_from_day[after]
+
+
+def test_progress_counts_every_document_once(database: str, keys: Keys) -> None:
+    """What is told on the way adds up to what is there."""
+    told: list[int] = []
+    assert load_country(database, keys, Country(5, 20_780), 300, told.append) == sum(told) > 300
+
+
+def test_every_office_has_its_own_role_and_two_parties_alone_may_ask_as_relying_parties() -> None:
+    """One credential name each; issuers and the supervisor have no agreement; no office may ask for what it does not do."""
+    assert len({office.id for office in OFFICES}) == len({office.credential for office in OFFICES}) == len(OFFICES)
+    asking = {office.credential: office.agreement for office in OFFICES if office.agreement is not None}
+    assert set(asking) == {"bank", "telecom", "police"}
+    assert [name for name, agreement in asking.items() if agreement.identity_allowed] == ["bank"]
+    assert {name for name, agreement in asking.items() if agreement.reasons_allowed} == {"bank", "police"}

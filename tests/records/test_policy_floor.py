@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -87,20 +89,66 @@ def policies(draw: st.DrawFn) -> Policy:
     return msgspec.structs.replace(DEFAULT_POLICY, **tables)
 
 
-@given(policies(), st.sampled_from(StatusCode), st.sampled_from(IdentityCode), st.sampled_from(BindingCode),
-       st.sampled_from(FreshnessCode), st.sampled_from(Channel), st.booleans())  # fmt: skip
-def test_what_keeps_the_floor_decides_no_milder_than_the_floor(
-    policy: Policy, status: StatusCode, identity: IdentityCode, binding: BindingCode, freshness: FreshnessCode,
-    channel: Channel, urgent: bool,
-) -> None:  # fmt: skip
-    """Whatever passes `hold_floor`, its decisions are at least as strict as every floor of their codes."""
-    try:
+CODES = (StatusCode, IdentityCode, BindingCode, FreshnessCode)
+AXIS_CODES = st.tuples(*(st.sampled_from(codes) for codes in CODES))
+
+
+def no_milder(axis: str, code: str, channel: Channel) -> list[Outcome]:
+    """Return the outcomes at or above a cell's floor."""
+    floor = SEVERITY[floor_of(axis, code, channel)]
+    return [outcome for outcome in OUTCOMES if SEVERITY[outcome] >= floor]
+
+
+@st.composite
+def policies_above_the_floor(draw: st.DrawFn) -> Policy:
+    """Any policy whose every cell is at or above its floor."""
+    tables = {
+        axis: {
+            code: Verdict(
+                in_person=draw(st.sampled_from(no_milder(axis, code.value, Channel.in_person))),
+                remote=draw(st.sampled_from(no_milder(axis, code.value, Channel.remote))),
+            )
+            for code in codes
+        }
+        for axis, codes in zip(AXES, CODES, strict=True)
+    }
+    return msgspec.structs.replace(DEFAULT_POLICY, **tables)
+
+
+def test_what_keeps_the_floor_decides_no_milder_than_the_floor() -> None:
+    """Cells at or above their floors are let through, and decide at least as strictly as every floor of their codes."""
+    reached = 0
+
+    @given(policies_above_the_floor(), AXIS_CODES, st.sampled_from(Channel), st.booleans())
+    def decides(policy: Policy, codes: tuple[Any, ...], channel: Channel, urgent: bool) -> None:
+        nonlocal reached
         hold_floor(policy)
-    except BadInput:
-        return
-    decided = decide_slowly(policy, status, identity, binding, freshness, channel, urgent=urgent)
-    for axis, code in zip(AXES, (status, identity, binding, freshness), strict=True):
-        assert SEVERITY[decided.outcome] >= SEVERITY[floor_of(axis, code.value, channel)]
+        decided = decide_slowly(policy, *codes, channel, urgent=urgent)
+        for axis, code in zip(AXES, codes, strict=True):
+            reached += 1
+            assert SEVERITY[decided.outcome] >= SEVERITY[floor_of(axis, code.value, channel)]
+
+    decides()
+    assert reached >= 4 * 50
+
+
+BELOW = [
+    (axis, code.value, channel)
+    for axis, codes in zip(AXES, CODES, strict=True)
+    for code in codes
+    for channel in Channel
+    if floor_of(axis, code.value, channel) is not Outcome.PASS
+]
+"""Every cell that has something milder than its floor."""
+
+
+@pytest.mark.parametrize(("axis", "code", "channel"), BELOW)
+def test_one_cell_below_its_floor_is_refused_by_its_name(axis: str, code: str, channel: Channel) -> None:
+    """Each of them, alone, by each milder outcome."""
+    for outcome in set(OUTCOMES) - set(no_milder(axis, code, channel)):
+        with pytest.raises(BadInput) as refused:
+            hold_floor(changed(axis, code, **{channel.value: outcome}))
+        assert refused.value.where == f"/{axis}/{code}/{channel.value}"
 
 
 @given(policies())

@@ -52,6 +52,8 @@ COMMANDS: Final = {
     "version": "running:version",
 }
 """Command or group -> where it is. Only what is called is loaded, so that commands start quickly."""
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT. The library of the options leaves with it, too."""
 
 
 def make_app(only: str | None = None) -> typer.Typer:
@@ -96,18 +98,21 @@ def run(arguments: list[str]) -> int:
         code = exit_of(error, checking=name in ("check", "verify-person"))
         say_error(error, as_json="--json" in arguments, no_answer=code == Exit.NO_ANSWER)
         return code
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
     except Exception as unexpected:
         if os.environ.get("ANNUL_DEBUG"):
             raise
         print(f"annul: something failed on our side ({type(unexpected).__name__}).", file=sys.stderr)
         print("  Run it again with ANNUL_DEBUG=1 to see where, and report that.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except SystemExit as left:
-        return left.code if isinstance(left.code, int) else int(bool(left.code))
-    return 0
+        code = left.code if isinstance(left.code, int) else int(bool(left.code))
+    else:
+        code = 0
+    if code == INTERRUPTED:
+        print("Stopped.", file=sys.stderr)
+    return code
 
 
 def main() -> None:

@@ -83,6 +83,9 @@ class Connection:
         headers = {"user-agent": "annul-client"} | ({"authorization": f"Bearer {key}"} if key else {})
         self._sleep = sleep
         try:
+            host = httpx.URL(self.url).host
+            if not host or "%" in host:  # httpx writes what no name of a host can hold as %XX
+                raise ValueError(host)
             self._http = httpx.Client(
                 base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
             )

@@ -47,6 +47,10 @@ class Citizen(msgspec.Struct, frozen=True):
     story: str = ""
 
 
+class _People(msgspec.Struct, frozen=True):
+    citizens: list[Citizen] = []
+
+
 class IdentityProvider:
     """A small ASGI application.
 
@@ -103,8 +107,7 @@ class IdentityProvider:
     def citizens(self) -> list[Citizen]:
         """Return the people to choose from."""
         try:
-            read: dict[str, Any] = msgspec.json.decode((self._home / FILE).read_bytes())
-            return msgspec.convert(read.get("citizens", []), list[Citizen])
+            return msgspec.json.decode((self._home / FILE).read_bytes(), type=_People).citizens
         except (OSError, msgspec.MsgspecError):
             return []
 

@@ -237,3 +237,72 @@ def test_limits_grow_with_the_agreement() -> None:
         walker.seen = walker.missed = int(MISSES_STOP)
         walker.settle(1)
     assert (small.pace, large.pace) == (Pace.stopped, Pace.free)
+
+
+def test_a_street_is_seen_after_more_neighbourhoods_than_are_remembered() -> None:
+    """4,097 honest neighbourhoods first: the oldest is forgotten, not the one under way."""
+    walker = Walker("bank")
+    made = numbers.personal_numbers(np.full(4_097, 310101), np.arange(4_097), np.full(4_097, 7))
+    for number in made.tolist():
+        walker.asked(number.decode(), NOW_US)
+    assert (walker.pace, len(walker._places)) == (Pace.free, 4_096)
+    for number in street(NEIGHBOURS_SLOW):
+        walker.asked(number, NOW_US)
+    assert (walker.pace, walker.why) == (Pace.slowed, "neighbours")
+
+
+def test_a_neighbourhood_that_is_used_is_not_the_one_forgotten() -> None:
+    """Slowly, among thousands of others: a street of which something is asked again and again is remembered."""
+    walker = Walker("bank")
+    walked = street(NEIGHBOURS_STOP)
+    for number in walked[:NEIGHBOURS_SLOW]:
+        walker.asked(number, NOW_US)
+    made = numbers.personal_numbers(np.full(4_000, 310101), np.arange(4_000), np.full(4_000, 7))
+    for place, number in enumerate(made.tolist()):
+        walker.asked(number.decode(), NOW_US)
+        if place % 100 == 0 and place < 2_800:
+            walker.asked(walked[NEIGHBOURS_SLOW + place // 100], NOW_US)
+    assert walker.pace is Pace.stopped
+
+
+def test_answers_fade_as_misses_do() -> None:
+    """A day of honest answers, a night, then 200 misses: stopped. Yesterday's answers are no alibi."""
+    walker = Walker("bank")
+    for place in range(20_000):
+        walker.seen += 1
+        walker.missed += place % 50 == 0
+        walker.settle(NOW_US + place * 4 * SECOND_US)
+    assert walker.pace is Pace.free
+    night = NOW_US + 20_000 * 4 * SECOND_US + 8 * HOUR_US
+    walker.seen = walker.missed = 200
+    assert walker.settle(night)
+    assert (walker.pace, walker.why) == (Pace.stopped, "misses")
+
+
+@pytest.mark.parametrize(
+    ("missed", "seen", "pace"),
+    [
+        (39, 39, Pace.free),
+        (40, 40, Pace.slowed),
+        (199, 199, Pace.slowed),
+        (200, 200, Pace.stopped),
+        (60, 201, Pace.free),
+        (60, 200, Pace.slowed),
+    ],
+)
+def test_misses_are_judged_by_number_and_share(missed: int, seen: int, pace: Pace) -> None:
+    """40 slow, 200 stop, and only where three of ten answers are misses: as numbers."""
+    walker = Walker("bank")
+    walker.seen, walker.missed = seen, missed
+    walker.settle(NOW_US)
+    assert walker.pace is pace
+
+
+def test_a_pace_lasts_an_hour_and_a_slowed_check_half_a_second() -> None:
+    """To the microsecond."""
+    walker = Walker("bank")
+    for number in street(NEIGHBOURS_SLOW):
+        walker.asked(number, NOW_US)
+    assert (walker.pace, walk.SLOW_S) == (Pace.slowed, 0.5)
+    assert walker.hold(NOW_US + 3_599_999_999) == 0.5
+    assert walker.hold(NOW_US + 3_600_000_000) == 0.0

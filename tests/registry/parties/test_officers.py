@@ -240,11 +240,11 @@ def test_passkeys_belong_to_a_name() -> None:
     assert passkey_host("https://annul.example.org") == ("annul.example.org", frozenset({"https://annul.example.org"}))
 
 
-def _begin_session(station: Station, officer_id: str) -> None:
+def _begin_session(station: Station, officer_id: str, name: bytes = b"s" * 32) -> None:
     with psycopg.connect(station.world.conninfo) as db:
         db.execute(
             "INSERT INTO session (id, kind, subject, realm, began_at_us, until_us) VALUES (%s, 'officer', %s, 0, 0, 1)",
-            (b"s" * 32, officer_id),
+            (name, officer_id),
         )
 
 
@@ -252,3 +252,72 @@ def _open_sessions(station: Station) -> int:
     with psycopg.connect(station.world.conninfo) as db:
         row = db.execute("SELECT count(*) FROM session WHERE ended_at_us IS NULL").fetchone()
     return int(row[0]) if row else -1
+
+
+def test_a_key_for_counters_signs_no_officer_in(station: Station) -> None:
+    """It lies in every branch: with a staff number it would be everybody's way to the desk."""
+    counter = run(station.parties.issue_key(OPERATOR, "police", use="counter"))
+    station.board.publish()
+    assert station.parties.principal(counter.token).id == "police"  # the key itself is good
+    with pytest.raises(NotAuthorised, match="do not belong together"):
+        run(station.officers.sign_in_by_key(counter.token, "0417"))
+    assert run(station.officers.sign_in_by_key(station.key.token, "0417"))[0].id == "police/0417"
+
+
+def test_who_is_removed_without_ever_having_had_a_passkey_does_not_sign_in_by_key(station: Station) -> None:
+    """Nor does a session of hers by key go on; restored, she signs in again."""
+    run(station.officers.change(OPERATOR, "police/0417", active=False))
+    with pytest.raises(NotAuthorised, match="do not belong together"):
+        run(station.officers.sign_in_by_key(station.key.token, "0417"))
+    with pytest.raises(NotAuthorised):
+        run(station.officers.present("police/0417", station.key.id))
+    run(station.officers.change(OPERATOR, "police/0417", active=True))
+    assert run(station.officers.sign_in_by_key(station.key.token, "0417"))[0].active
+
+
+def test_a_removed_passkey_ends_its_officers_sessions(station: Station) -> None:
+    """Whoever lost it may have lost a signed-in browser with it; sessions of others go on."""
+    run(station.officers.add(OPERATOR, "police", "0418", "Jun", ["desk"]))
+    station.enrol(Authenticator())
+    (kept,) = run(station.officers.passkeys("police/0417"))
+    _begin_session(station, "police/0417")
+    run(station.officers.remove_passkey(OPERATOR, "police/0417", kept.id))
+    assert _open_sessions(station) == 0
+    _begin_session(station, "police/0418", b"t" * 32)
+    with pytest.raises(NotFound):
+        run(station.officers.remove_passkey(OPERATOR, "police/0417", kept.id))
+    assert _open_sessions(station) == 1
+
+
+def test_a_counter_that_stays_equal_ends_the_passkey(station: Station) -> None:
+    """Two devices with one passkey count alike: equal is as bad as lower, unless the device never counts (always 0)."""
+    device = Authenticator()
+    station.enrol(device)
+    station.sign_in(device)
+    device.counter -= 1
+    with pytest.raises(NotAuthorised, match="copied"):
+        station.sign_in(device)
+    assert [each.ended for each in run(station.officers.passkeys("police/0417"))] == ["copied"]
+
+
+def test_a_device_that_never_counts_is_no_copy(station: Station) -> None:
+    """Passkeys of today's telephones say 0 for ever. Source: Web Authentication Level 2, section 6.1.1."""
+    device = Authenticator()
+    station.enrol(device)
+    for _ in range(3):
+        device.counter = -1
+        assert station.sign_in(device) == "police/0417"
+
+
+def test_a_ceremony_takes_five_minutes_at_most(station: Station) -> None:
+    """To the microsecond, as a number."""
+    device = Authenticator()
+    station.enrol(device)
+    for late, works in ((0, True), (1_000_000, False)):
+        asked = run(station.officers.begin_sign_in())
+        station.world.clock.us += 299_000_000 + late
+        if works:
+            run(station.officers.finish_sign_in(asked.challenge, device.use(asked.options)))
+        else:
+            with pytest.raises(NotAuthorised, match="too long"):
+                run(station.officers.finish_sign_in(asked.challenge, device.use(asked.options)))

@@ -11,7 +11,9 @@ import pytest
 from annul.errors import BadInput, Conflict, Corrupt, Forbidden, NotFound, TransitionRefused
 from annul.listings import Listings, unpack
 from annul.records.document import Document, DocumentFields, block, parse_document
+from annul.records.entry import EntryKind, decode
 from annul.records.status import Event, State
+from annul.registry.loops.rotation import rotate
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, BulkView
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World
@@ -253,3 +255,122 @@ def test_the_follower_maps_exactly_the_segments_in_force(world: World, tmp_path:
     last = asyncio.run(go(listed(tmp_path / "c.csv", 20, 29), undo=False))
     world.follow()
     assert [segment.id for segment in Listings(world.home / "listings").segments()] == [last]
+
+
+@pytest.mark.parametrize(
+    ("staging", "confirming", "another"),
+    [
+        ("registry", "registry/12", "registry-2"),
+        ("registry/12", "registry", "registry/27"),
+        ("registry/12", "registry/12", "registry-2/12"),
+    ],
+)
+def test_a_party_and_its_officer_are_not_two_persons(
+    staging: str, confirming: str, another: str, world: World, tmp_path: Path
+) -> None:
+    """Who has the party's key may be that very officer; another officer, or another party, is another person."""
+    path = listed(tmp_path / "l.csv", 0, 60)
+
+    async def go() -> None:
+        bulk = bulk_of(world, 50)
+        staged = await bulk.stage(Act(staging), path, format="russian", state=State.revoked, happened_at_us=START_US)
+        with pytest.raises(Forbidden):
+            await bulk.confirm(Act(confirming), staged.id)
+        assert (await bulk.view(Act(staging), staged.id)).state == "staged"
+        assert (await bulk.confirm(Act(another), staged.id)).state == "in_force"
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(("count", "two_officers"), [(1_000, False), (1_001, True)])
+def test_a_thousand_documents_are_one_officers(count: int, two_officers: bool, world: World, tmp_path: Path) -> None:
+    """Exactly: the thousand and first needs a second officer. Source: the domain, rule 11."""
+
+    async def go() -> None:
+        path = listed(tmp_path / "l.csv", 0, count)
+        bulk = Bulk(world.ground)
+        staged = await bulk.stage(FIRST, path, format="russian", state=State.revoked, happened_at_us=START_US)
+        assert (staged.document_count, staged.two_officers) == (count, two_officers)
+        if two_officers:
+            with pytest.raises(Forbidden):
+                await bulk.confirm(FIRST, staged.id)
+        else:
+            assert (await bulk.confirm(FIRST, staged.id)).state == "in_force"
+
+    asyncio.run(go())
+
+
+def test_a_staged_list_goes_through_a_rotation_of_the_keys(world: World, tmp_path: Path) -> None:
+    """It is re-keyed with everything else: confirmed afterwards, it lists the documents it was staged with."""
+    _, staged = asyncio.run(stage(world, listed(tmp_path / "l.csv", 0, 40)))
+    world.close()
+    world.keys = rotate(world.conninfo, world.home, world.clock)
+    asyncio.run(bulk_of(world).confirm(SECOND, staged.id))
+    world.follow()
+    assert [state_in_table(world, russian(n)) for n in (7, 39, 40)] == [State.revoked, State.revoked, None]
+
+
+def test_a_list_of_an_older_epoch_than_the_keys_is_not_confirmed(world: World, tmp_path: Path) -> None:
+    """One that no rotation re-keyed (put back from a copy, say) would name nobody: refused, nothing is entered."""
+    path = listed(tmp_path / "l.csv", 0, 40)
+    _, staged = asyncio.run(stage(world, path))
+    world.close()
+    world.keys = rotate(world.conninfo, world.home, world.clock)
+    with psycopg.connect(world.conninfo) as db:
+        db.execute("UPDATE bulk SET key_epoch = key_epoch - 1")
+        before = db.execute("SELECT count(*) FROM register_log").fetchone()
+    with pytest.raises(Conflict, match="older document keys"):
+        asyncio.run(bulk_of(world).confirm(SECOND, staged.id))
+    with psycopg.connect(world.conninfo) as db:
+        assert db.execute("SELECT count(*) FROM register_log").fetchone() == before
+    _, again = asyncio.run(stage(world, path))
+    assert asyncio.run(bulk_of(world).confirm(FIRST, again.id)).state == "in_force"
+
+
+def test_a_confirmation_and_an_undo_are_entries_of_their_own_kinds(world: World, tmp_path: Path) -> None:
+    """`bulk` and `bulk_undo`, by whoever did it, about the same segment; a stage and a discard are no entries."""
+
+    async def go() -> BulkView:
+        bulk, staged = await stage(world, listed(tmp_path / "l.csv", 0, 40))
+        await bulk.confirm(SECOND, staged.id, evidence="minutes 7")
+        await bulk.undo(FIRST, staged.id, evidence="wrong list")
+        _, dropped = await stage(world, listed(tmp_path / "m.csv", 50, 60))
+        await bulk.discard(FIRST, dropped.id)
+        return staged
+
+    asyncio.run(go())
+    with psycopg.connect(world.conninfo) as db:
+        entries = [decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log ORDER BY position")]
+    told = [(entry.kind, entry.reason, entry.author, entry.evidence) for entry in entries]
+    assert told == [
+        (EntryKind.bulk, Event.bulk_list, "officer-2", "minutes 7"),
+        (EntryKind.bulk_undo, Event.bulk_undo, "officer-1", "wrong list"),
+    ]
+    assert entries[0].body == entries[1].body
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_lists_undone_over_one_corrected_document_leave_its_own_report(
+    order: tuple[int, int], world: World, tmp_path: Path
+) -> None:
+    """Listed twice, corrected, reported by itself: whichever list goes first, in the end the report alone stands."""
+
+    async def go() -> None:
+        made = []
+        for name in ("a.csv", "b.csv"):
+            bulk, staged = await stage(world, listed(tmp_path / name, 0, 40), state=State.reported_lost)
+            await bulk.confirm(FIRST, staged.id)
+            made.append(staged.id)
+            if name == "a.csv":
+                await world.register.correct(POLICE, russian(3), State.reported_lost, happened_at_us=START_US)
+        await world.register.report(POLICE, russian(3), "lost", happened_at_us=START_US, proof=STRONG)
+        await world.register.report(POLICE, russian(4), "stolen", happened_at_us=START_US, proof=STRONG)
+        for place in order:
+            await bulk.undo(FIRST, made[place])
+            now = world.clock()
+            states = [(await world.register.status_at(POLICE, russian(n), now, now, case="c")).state for n in (3, 4)]
+            assert states == ["reported_lost", "reported_stolen"]
+
+    asyncio.run(go())
+    world.follow()
+    assert [state_in_table(world, russian(n)) for n in (3, 4, 5)] == [State.reported_lost, State.reported_stolen, None]

@@ -619,3 +619,25 @@ def test_number_slots_tell_one_document_from_several(world: World) -> None:
     run(lambda: story("2016-10-06", "2036-10-06"))
     world.follow()
     assert unpack(listings.lookup(slot)[0]).many
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [((b"a", b"bc"), (b"ab", b"c")), ((b"abc", b""), (b"", b"abc")), ((b"abc",), (b"a", b"bc")), ((b"", b"x"), (b"x",))],
+)
+def test_route_and_body_do_not_run_into_each_other(one: tuple[bytes, ...], two: tuple[bytes, ...], world: World) -> None:
+    """Route `a` with body `bc` is another request than `ab` with `c`: with one key the second is refused, not replayed."""
+    first, second = (Idempotency.of("police-1", "k-1", *parts) for parts in (one, two))
+    assert first.request_hash != second.request_hash
+    assert first == Idempotency.of("police-1", "k-1", *one)
+
+    async def report(idempotency: Idempotency) -> bool:
+        act = Act("police-1", idempotency=idempotency)
+        return (await world.register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG)).replayed
+
+    async def go() -> None:
+        assert [await report(first), await report(first)] == [False, True]
+        with pytest.raises(IdempotencyMismatch):
+            await report(second)
+
+    asyncio.run(go())

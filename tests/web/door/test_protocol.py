@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from annul.proof.receipt import verify
+from annul.listings.values import pack
+from annul.proof.receipt import explain, verify
 from annul.records.check import Answer
+from annul.records.status import State
 from annul.web.door import protocol
 from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX
 from annul.web.door.protocol import HEAD_BYTES_MAX, HEAD_TIMEOUT_S, KNOWN_HEADS_MAX, LINGER_S, check_protocol
-from tests.registry.answering.desk import question
+from tests.registry.answering.desk import parsed, principal, question
 from tests.registry.answering.test_checklog import Failing
 from tests.waiting import WAIT_S
 from tests.web.connection import BODY, Client, House, Reply, on_the_wire, request
+from tests.web.door.test_checkpath import KEY
 
 
 def test_a_check_is_answered_on_a_connection_that_stays(tmp_path: Path) -> None:
@@ -641,3 +645,44 @@ def test_an_application_without_checks_is_served_by_uvicorn_alone() -> None:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     assert check_protocol(behind) is HttpToolsProtocol
+
+
+def test_two_callers_on_one_connection_are_two_callers(tmp_path: Path) -> None:
+    """A proxy sends both over one line, one after the other and pipelined: each has its own answer, receipt and quota.
+
+    The one with a right to reasons learns S10, the other its class; receipts name who asked; the quota is each one's own.
+    """
+
+    async def story(house: House) -> None:
+        other = "live_8899aabbccddeeff_" + "cd" * 32
+        hotel = principal("hotel", per_second=20, reasons=False)
+        house.door.by_token[hashlib.sha256(other.encode()).digest()] = hotel
+        house.desk.put(parsed(), pack(State.reported_lost))
+        client = await house.client()
+        replies = [await client.ask(request(key=key)) for key in (KEY, other) * 3]
+        await client.send(b"".join(request(key=key) for key in (other, KEY, other, KEY)))
+        turned = [await client.reply() for _ in range(4)]
+        bank, guest = replies[::2] + turned[1::2], replies[1::2] + turned[::2]
+        for told, party, code, most in ((bank, "bank", "S10", 1_000), (guest, "hotel", "S00", 20)):
+            for place, reply in enumerate(told, start=1):
+                assert (reply.status, reply.body["status"]["code"]) == (200, code)
+                words = explain(verify(reply.body["receipt"], house.desk.verifier))
+                assert (words["party"], words["status"], words["check"]) == (party, code, reply.body["check"])
+                assert reply.fields["ratelimit"].startswith(f'"second";r={most - place};t=1'), place
+        assert len({reply.body["check"] for reply in bank + guest}) == 10
+        assert house.answered() == 10
+
+    on_the_wire(tmp_path, story)
+
+
+def test_a_caller_beside_another_uses_up_its_own_quota_alone(tmp_path: Path) -> None:
+    """Two a second for one: its third check has no answer, the other's next one has, on the same line."""
+
+    async def story(house: House) -> None:
+        other = "live_8899aabbccddeeff_" + "cd" * 32
+        house.door.by_token[hashlib.sha256(other.encode()).digest()] = principal("hotel", per_second=2)
+        client = await house.client()
+        told = [(await client.ask(request(key=key))).status for key in (other, KEY, other, KEY, other, KEY)]
+        assert told == [200, 200, 200, 200, 429, 200]
+
+    on_the_wire(tmp_path, story)

@@ -473,7 +473,11 @@ def verify_logs(home: Home, verifiers: Sequence[Verifier], db: psycopg.Connectio
             counted += entries
 
         yield Progress(f"{log} log", 0, checkpoint.size)
-        verify_tree(read, checkpoint.size, checkpoint.root, count)
+        try:
+            verify_tree(read, checkpoint.size, checkpoint.root, count)
+        except AnnulError as error:
+            error.where = f"{log} log, {error.where}"  # both logs have files of these names
+            raise
         yield Progress(f"{log} log", counted, checkpoint.size)
     yield from _verify_windows(home, sizes["checks"], verifiers)
     if db is not None:
