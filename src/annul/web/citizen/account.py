@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.errors import AnnulError, NotFound
+from annul.languages import LANGUAGES
 from annul.records.person import Contact
 from annul.registry.citizen.citizens import CHECKS_MAX
-from annul.registry.notices import texts
 from annul.registry.notices.delivery import masked
 from annul.web.citizen.own import act_of_holder, proof_of
 from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, kind_of, time_of_day
@@ -165,7 +165,7 @@ async def contacts(office: Office, call: Call) -> Reply:
         form.refuse("email", translate(_("Type the address with its @, such as name@example.org.")))
     if phone and not _PHONE.fullmatch(phone):
         form.refuse("phone", translate(_("Type the number with its country, such as +86 10 5555 0100.")))
-    if call.body.language not in texts.LANGUAGES:
+    if call.body.language not in LANGUAGES:
         form.refuse("language", translate(_("Choose one of the languages.")))
     if form.errors:
         return await _contacts(office, call, form, status=400)
@@ -183,7 +183,7 @@ async def contacts(office: Office, call: Call) -> Reply:
 
 async def _contacts(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:
     frozen = await office.citizens.contacts_frozen(call.session.person)
-    languages = [(key, language.name) for key, language in pages.LANGUAGES.items()]
+    languages = [(key, language.name) for key, language in LANGUAGES.items()]
     shown = {name: masked(str(form[name])) for name in ("email", "phone") if form[name]} if frozen else {}
     return pages.page(
         call, "citizen/contacts.html", form=form, status=status, frozen=frozen, languages_known=languages, shown=shown
@@ -213,7 +213,7 @@ async def data_pdf(office: Office, call: Call) -> Reply:
     held = await office.citizens.everything(call.session.person)
     _found, told = await _messages(office, call)
     translate = pages.translator(call)
-    language = pages.LANGUAGES[pages.language_of(call.request)]
+    language = LANGUAGES[pages.language_of(call.request)]
     content = {
         "title": translate(_("What annul holds about you")), "made": translate(_("Made at %s")) % _read(held["made_at"]),
         "lang": language.tag.partition("-")[0], "rtl": language.direction == "rtl",

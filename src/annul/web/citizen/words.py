@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from annul.records import meanings
 from annul.registry.citizen.citizens import OwnDocument
 from annul.web.door.pages import day
 from annul.web.door.words import KIND_NAMES, _, kind_shape
@@ -17,21 +18,7 @@ KINDS: Final = (
 )
 """Documents that can be reported without login: scheme, words, hint."""
 
-PROVES: Final = {
-    "current": _("It works."),
-    "compromised": _("It works in person, where its chip is read. It does not work at a distance."),
-    "expired": _("Its time is over. Ask the issuer for a new one."),
-    "owner_locked": _("You locked it. Nobody may rely on it until you unlock it."),
-    "suspended": _("It is stopped until the report is confirmed or ends by itself."),
-    "superseded": _("You have a newer one. This one never works again."),
-    "cancelled": _("It was cancelled. Ask the issuer for a new one."),
-    "revoked": _("It was revoked. It never works again."),
-    "found_held": _("It was handed in and is kept for you. It is given back in person."),
-    "reported_lost": _("It is dead. If you find it, only a desk can bring it back, and only if nobody else had it."),
-    "reported_stolen": _("It is dead for good. Ask the issuer for a new one."),
-    "blank_stolen": _("It was stolen before it was issued."),
-    "destroyed": _("It was destroyed."),
-}
+PROVES: Final = {state.name: told.own for state, told in meanings.STATES.items()}
 """State of one's own document -> what it means for its holder."""
 
 EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("found")}

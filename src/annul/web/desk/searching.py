@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import DocumentFields, parse_document
+from annul.records.status import DEAD, State
 from annul.registry.desk.searches import (
     ByChosen,
     ByDocument,
@@ -265,7 +266,7 @@ def acts_of(found: DocumentFound, call: Call, *, provisional: bool) -> list[tupl
     """Return what may be done with a document in its state: (act, words, kind of button); the first is the primary one."""
     translate, role = pages.translator(call), call.principal.role
     duties = set(call.officer.duties) if call.officer else set()
-    dead = found.state in ("superseded", "cancelled", "revoked", "destroyed")
+    dead = State[found.state] in DEAD
     acts: list[tuple[str, str]] = []
     if role in ("police", "issuer") and found.state != "destroyed":
         if provisional:
