@@ -8,7 +8,7 @@ A text belongs to the room of the file it stands in (`web/<room>/`, `templates/<
 and what codes and kinds of documents mean (`annul.records.meanings`, `annul.records.schemes`) to `codes`.
 Texts are marked by `_("…")`; meanings, and the messages of errors that rooms raise, are found without a mark.
 What is translated once, in any room, is translated everywhere. A new text is written with an empty `msgstr`: fill it in and run
-this again. A text nobody shows any more is dropped, and so is one without a translation in a room that a language need not have.
+this again. A text nobody shows any more is dropped, and so is an untranslated one in a room that a language need not have.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def test_pages_read_a_catalogue_as_babel_does(language: str) -> None:
 
 def test_pages_read_escapes_and_broken_lines() -> None:
     """A text in several lines, with quotes, backslashes and line ends; a comment and an empty translation beside it."""
-    source = 'msgid ""\nmsgstr ""\n"Language: xx\\n"\n\n#, c-format\nmsgid ""\n"a \\"b\\" "\n"c\\n"\nmsgstr "d\\\\e"\n\nmsgid "f"\nmsgstr ""\n'
+    head = 'msgid ""\nmsgstr ""\n"Language: xx\\n"\n\n'
+    source = head + '#, c-format\nmsgid ""\n"a \\"b\\" "\n"c\\n"\nmsgstr "d\\\\e"\n\nmsgid "f"\nmsgstr ""\n'
     assert pages.read_catalogue(source) == {'a "b" c\n': "d\\e"}
 
 

@@ -23,6 +23,7 @@ from annul.records.document import Document, DocumentKeys, block, number_block, 
 from annul.records.entry import Entry, EntryKind, decode
 from annul.records.person import Contact, Person
 from annul.records.scheme import plain
+from annul.records.schemes import scheme_of
 from annul.records.status import DEAD, DEAD_MASK, Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
 from annul.registry.citizen import holdings
 from annul.registry.notices.outbox import hold, queue, release
@@ -293,8 +294,10 @@ class Citizens:
         told: dict[int, Document] = {}
         number = plain(person.personal_number, "/personal_number")
         for row in owned:
-            if row.coverage == "cn-resident":
-                told[row.id] = Document("cn-resident", "CN", "resident", number, row.valid_from_day, row.valid_until_day)
+            scheme = scheme_of(row.coverage)
+            known = scheme and scheme.of_holder(number, row.valid_from_day, row.valid_until_day)
+            if known:
+                told[row.id] = known
             elif bytes(row.document_key) in named:
                 told[row.id] = named[bytes(row.document_key)]
         return told

@@ -110,7 +110,7 @@ class ProvisionalReports:
     async def _fits(self, db: Connection, act: Act, document: Document, row: Row | None, name: str) -> bool:
         """Tell whether the name is the holder's; where the register knows no holder, whether a report can be taken at all."""
         key = row.person_key if row is not None else None
-        if key is None and document.scheme == "cn-resident":
+        if key is None and document.bears_personal_number:
             key = self._documents[act.realm].blind(person_block(document.number))
         persons = [] if key is None else await rows.by_key(db, act.realm_code, bytes(key))
         if persons:

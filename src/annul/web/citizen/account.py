@@ -12,14 +12,15 @@ import msgspec
 from annul.errors import AnnulError, NotFound
 from annul.languages import LANGUAGES
 from annul.records.person import Contact
+from annul.records.schemes import kind_of
 from annul.registry.citizen.citizens import CHECKS_MAX
 from annul.registry.notices.delivery import masked
 from annul.web.citizen.own import act_of_holder, proof_of
-from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, kind_of, time_of_day
+from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, time_of_day
 from annul.web.door import pages, typeset
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
-from annul.web.door.words import CHANNELS, EVENTS, KIND_NAMES, PURPOSES, STATES, WORDS, _
+from annul.web.door.words import CHANNELS, EVENTS, PURPOSES, STATES, WORDS, _
 
 if TYPE_CHECKING:
     from annul.registry.notices.outbox import Message
@@ -83,7 +84,7 @@ def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
 
 
 async def _names(office: Office, person: int, translate: Any) -> dict[int, str]:
-    return {own.id: translate(KIND_NAMES[kind_of(own)]) for own in await office.citizens.documents(person)}
+    return {own.id: translate(kind_of(own.coverage, own.kind).words) for own in await office.citizens.documents(person)}
 
 
 async def attempts(office: Office, call: Call) -> Reply:
@@ -235,8 +236,7 @@ def _sections(held: dict[str, Any], told: list[dict[str, Any]], translate: Any) 
         return {"title": translate(title), "head": [translate(text) for text in head], "rows": rows}
 
     def kind(one: dict[str, Any]) -> str:
-        name = f"icao-9303/{one['kind']}" if one["register"].startswith("icao-9303/") else one["register"]
-        return str(translate(KIND_NAMES.get(name, KIND_NAMES["generic"])))
+        return str(translate(kind_of(one["register"], one["kind"]).words))
 
     person = held["person"]
     entry = [

@@ -5,18 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from annul.records import meanings
+from annul.records import meanings, schemes
 from annul.registry.citizen.citizens import OwnDocument
 from annul.web.door.pages import day
-from annul.web.door.words import KIND_NAMES, _, kind_shape
+from annul.web.door.words import _
 
-KINDS: Final = (
-    ("cn-resident", _("Resident identity card"), _("18 signs, the citizen number")),
-    ("icao-9303/P", _("Passport"), _("the number on the page with your picture")),
-    ("icao-9303/ID", _("Identity card"), _("with three lines of letters on its back")),
-    ("ru-internal", _("Internal passport"), _("series of 4 and number of 6 digits")),
-)
-"""Documents that can be reported without login: scheme, words, hint."""
+KINDS: Final = tuple((kind.name, kind.words, kind.hint) for kind in schemes.kinds() if kind.hint)
+"""Documents that can be reported without login: kind, words, hint."""
 
 PROVES: Final = {state.name: told.own for state, told in meanings.STATES.items()}
 """State of one's own document -> what it means for its holder."""
@@ -101,21 +96,14 @@ MEANT: Final = (
 """Texts of the register's rooms that these pages pass on."""
 
 
-def kind_of(document: OwnDocument) -> str:
-    """Return the kind of a document as the words of pages know it."""
-    if document.coverage.startswith("icao-9303/"):
-        return f"icao-9303/{document.kind}"
-    return document.coverage if document.coverage in KIND_NAMES else "generic"
-
-
 def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
     """Return one's own document for `document_card`."""
-    kind = kind_of(document)
+    kind = schemes.kind_of(document.coverage, document.kind)
     until = ""
     if document.valid_until_day and document.valid_until_day < 65_535:
         until = translate(_("valid until %s")) % isolated(day(document.valid_until_day).replace("-", "\u2011"))
     return {
-        "shape": kind_shape(kind), "kind": translate(KIND_NAMES[kind]), "state": document.state, "disputed": document.disputed,
+        "shape": kind.shape, "kind": translate(kind.words), "state": document.state, "disputed": document.disputed,
         "number": f"•••• {document.ends_with}" if document.ends_with else "", "note": until,
         "since": translate(_("since %s")) % clock(document.since_us) if document.since_us else "",
     }  # fmt: skip

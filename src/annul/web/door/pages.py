@@ -32,6 +32,7 @@ from markupsafe import Markup, escape
 from annul import compiled
 from annul.errors import NotFound
 from annul.languages import LANGUAGES, SOURCE
+from annul.records.schemes import printed
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
 from annul.web.door.problem import Problem
@@ -144,7 +145,7 @@ def read_catalogue(text: str) -> dict[str, str]:
     found = {}
     for entry in text.split("\n\n"):
         key, _bar, said = entry[entry.find("msgid ") + 6 :].partition("\nmsgstr ")
-        if said and said != '""' and key != '""':
+        if key != '""' and said.strip() not in ("", '""'):
             found[_joined(key)] = _joined(said)
     return found
 
@@ -258,7 +259,7 @@ def _environment(language: str) -> Environment:
     )
     made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
     made.globals |= {"static": static_address, "icon": _icon, "languages": LANGUAGES, "WORDS": WORDS, "STATES": STATES}
-    made.filters |= {"moment": moment, "day": day, "grouped": grouped, "count": count}
+    made.filters |= {"moment": moment, "day": day, "grouped": printed, "count": count}
     return made
 
 
@@ -287,17 +288,6 @@ def day(at: int | None) -> str:
 def count(number: float) -> Markup:
     """Say a count with thin spaces between thousands, which every language reads."""
     return Markup(f"{number:,}".replace(",", "&#8239;"))  # noqa: S704 - a number
-
-
-def grouped(number: str, scheme: str = "") -> str:
-    """Group a document number as it is printed: citizen numbers 6-8-4, Russian passports 4-6, others by four."""
-    if scheme == "cn-resident" or (not scheme and len(number) == 18):
-        return f"{number[:6]} {number[6:14]} {number[14:]}"
-    if scheme == "ru-internal" or (not scheme and len(number) == 10 and number.isdigit()):
-        return f"{number[:4]} {number[4:]}"
-    if scheme.startswith("icao") or len(number) <= 9:
-        return number
-    return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
 
 
 def page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.records import meanings
+from annul.records import meanings, schemes
 
 
 def _(text: str) -> str:
@@ -20,10 +20,7 @@ CLASSES: Final = {code.value: told.words for code, told in meanings.CLASSES.item
 
 KINDS: Final = (
     ("", _("Recognise it by the number")),
-    ("cn-resident", _("Resident identity card (China)")),
-    ("icao-9303/P", _("Passport")),
-    ("icao-9303/ID", _("Identity card with lines at its foot")),
-    ("ru-internal", _("Internal passport (Russia)")),
+    *((kind.name, kind.choice) for kind in schemes.kinds() if kind.choice),
 )
 
 PURPOSES: Final = {code.value: words for code, words in meanings.PURPOSES.items()}
@@ -46,20 +43,3 @@ STATES: Final = {state.name: told.words for state, told in meanings.STATES.items
 
 EVENTS: Final = {event.value: words for event, words in meanings.EVENTS.items()}
 """Event of a document's life -> its words."""
-
-KIND_NAMES: Final = {
-    "cn-resident": _("Resident identity card"),
-    "icao-9303/P": _("Passport"),
-    "icao-9303/ID": _("Identity card"),
-    "icao-9303/V": _("Visa"),
-    "ru-internal": _("Internal passport"),
-    "generic": _("Document"),
-}
-"""Kind of document -> its words; `kind_shape` draws it."""
-
-
-def kind_shape(kind: str) -> str:
-    """Return how a kind of document is drawn: `book`, `card` or `sheet`."""
-    if kind in ("icao-9303/P", "ru-internal"):
-        return "book"
-    return "sheet" if kind == "icao-9303/V" else "card"
