@@ -252,7 +252,7 @@ class Named:
     """Name a document: by its fields, by a file, or by a sample of the demo."""
 
     scheme: Annotated[
-        str, typer.Option(help="Scheme of its number, such as cn-resident or icao-9303.", rich_help_panel=DOCUMENT)
+        str, typer.Option(help="Scheme of the number, such as icao-9303.", rich_help_panel=DOCUMENT)
     ] = "cn-resident"
     number: Annotated[
         str | None,

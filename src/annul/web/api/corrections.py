@@ -28,10 +28,10 @@ DECIDERS: Final = frozenset({"issuer", "supervisor"})
 """Who confirms or refuses: as with disputes, not a police desk."""
 CORRECTION_ID: Final = "x_[0-9a-f]{24}"
 
-FactName = Literal[
-    "compromised", "expired", "owner_locked", "suspended", "superseded", "cancelled", "revoked", "found_held",
-    "reported_lost", "reported_stolen", "blank_stolen", "destroyed",
-]  # fmt: skip
+if TYPE_CHECKING:
+    FactName = str
+else:  # the closed list of states, as the decoder and the description of the API need it
+    FactName = Literal[tuple(state.name for state in State if state is not State.current)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 _STATES: Final = {"open": "proposed", "corrected": "confirmed"}
 
