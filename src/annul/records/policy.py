@@ -198,6 +198,27 @@ DECISIONS = Decisions(DEFAULT_POLICY)
 
 AXES = ("status", "identity", "binding", "freshness")
 """The tables of a policy, in the order in which screens show them."""
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    axis: msgspec.to_builtins(getattr(DEFAULT_POLICY, axis), str_keys=True) for axis in AXES
+}
+
+
+def kept_policy(data: bytes) -> Policy:
+    """Read a policy that was kept: a code that came after it leads to what the default policy says of it.
+
+    Raises:
+        BadInput: as `policy_from_json`, for anything else.
+    """
+    try:
+        whole = msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"This is not a policy: {error}.") from error
+    for axis, verdicts in _DEFAULTS.items():
+        if isinstance(whole.get(axis), dict):
+            whole[axis] = verdicts | whole[axis]
+    return policy_from_json(msgspec.json.encode(whole))
+
+
 COPY_AGE_MAX_S = 7 * 86_400
 """Oldest copy of the register that any policy may still call within its limit."""
 FOLLOW_UP_DAYS_MAX = 31
