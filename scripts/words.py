@@ -1,13 +1,14 @@
 """Keep the catalogues of the pages: extract every text, report what lacks a translation, compile.
 
-    python scripts/words.py            # extract into locale/<language>/<room>.po, compile to .mo, report
+    python scripts/words.py            # extract into locale/<language>/<room>.po, report
     python scripts/words.py counter    # one room only
-    python scripts/words.py --check    # change nothing; exit code 1 when a text is missing or a .mo is not that of its .po
+    python scripts/words.py --check    # change nothing; exit code 1 when a text is missing
 
-A text belongs to the room of the file it stands in (`web/<room>/`, `templates/<room>/`); everything shared belongs to `shell`.
-Texts are marked by `_("…")`; the messages of errors that rooms raise, and the sentences of answers, are found without a mark.
+A text belongs to the room of the file it stands in (`web/<room>/`, `templates/<room>/`); everything shared belongs to `shell`,
+and what codes and kinds of documents mean (`annul.records.meanings`, `annul.records.schemes`) to `codes`.
+Texts are marked by `_("…")`; meanings, and the messages of errors that rooms raise, are found without a mark.
 What is translated once, in any room, is translated everywhere. A new text is written with an empty `msgstr`: fill it in and run
-this again. A text nobody shows any more is dropped.
+this again. A text nobody shows any more is dropped, and so is an untranslated one in a room that a language need not have.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ from typing import Final
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
-from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from annul import errors
+from annul.languages import TRANSLATED
 from annul.likeness import attack, comparison
-from annul.records.check import SENTENCES
+from annul.records import meanings, schemes
 from annul.web.door.problem import PROBLEMS
 
 WEB: Final = Path(str(resources.files("annul.web")))
 ROOT: Final = WEB.parent
 LOCALE: Final = WEB / "locale"
-LANGUAGES: Final = {"zh_CN": None, "ar": frozenset({"shell", "public", "citizen"})}
+LANGUAGES: Final = {catalogue: language.rooms for catalogue, language in TRANSLATED.items()}
 """Catalogue -> rooms that must be complete in it; None: all."""
 
+CODES: Final = "codes"
 SHELL: Final = "shell"
 ERRORS: Final = "errors"
 METHODS: Final = [("**.py", "python"), ("templates/**.html", "jinja2")]
@@ -72,14 +74,16 @@ def texts() -> dict[str, set[str]]:
     for path, _, message, _, _ in extract_from_dir(WEB, method_map=METHODS, options_map=OPTIONS):
         for text in message if isinstance(message, tuple) else (message,):
             found[room_of(path)].add(text)
-    found[SHELL] |= set(SENTENCES.values()) | {kind.title for kind in PROBLEMS.values()}
+    found[CODES] = set(meanings.texts()) | set(schemes.texts())
+    found[SHELL] |= {kind.title for kind in PROBLEMS.values()}
     found[SHELL] |= {kind.mend for kind in PROBLEMS.values() if kind.mend}
     found["counter"] |= set(comparison.REASONS.values()) | set(attack.SENTENCES.values())
     everywhere = set().union(*found.values())
     found[ERRORS] |= set(raised()) - everywhere
-    shared = found[SHELL]
+    found[SHELL] -= found[CODES]
+    shared = found[SHELL] | found[CODES]
     for room in sorted(found):
-        if room != SHELL:
+        if room not in (SHELL, CODES):
             found[room] -= shared
     return dict(found)
 
@@ -142,13 +146,6 @@ def known(language: str) -> dict[str, str]:
     return said
 
 
-def compiled(catalogue: Catalog) -> bytes:
-    """Return a catalogue as gettext reads it."""
-    out = io.BytesIO()
-    write_mo(out, catalogue)
-    return out.getvalue()
-
-
 def written(catalogue: Catalog) -> bytes:
     """Return a catalogue as people read it."""
     out = io.BytesIO()
@@ -161,14 +158,20 @@ def renewed(language: str, room: str, wanted: set[str], said: dict[str, str]) ->
     made = Catalog(locale=language, fuzzy=False)
     made.header_comment = f"# {room} in {language}; kept by scripts/words.py"
     for text in sorted(wanted):
-        made.add(text, said.get(text, ""))
+        if needed(language, room) or said.get(text):
+            made.add(text, said.get(text, ""))
     return made
+
+
+def needed(language: str, room: str) -> bool:
+    """Tell whether a room must be complete in a language."""
+    rooms = LANGUAGES[language]
+    return rooms is None or room in rooms
 
 
 def missing(language: str, room: str, wanted: set[str], said: dict[str, str]) -> list[str]:
     """Return the texts of a room that lack a translation, or whose gaps differ."""
-    needed = LANGUAGES[language]
-    if needed is not None and room not in needed:
+    if not needed(language, room):
         return []
     gaps = {text: sorted(GAP.findall(text)) for text in wanted}
     return [text for text in sorted(wanted) if not said.get(text) or sorted(GAP.findall(said[text])) != gaps[text]]
@@ -191,15 +194,12 @@ def main() -> int:
             if not chosen.check:
                 catalogue = renewed(language, room, found[room], said)
                 file.parent.mkdir(parents=True, exist_ok=True)
+                if not len(catalogue):  # a room that this language need not have, and has nothing of
+                    file.unlink(missing_ok=True)
+                    continue
                 text = b"".join(line for line in written(catalogue).splitlines(True) if not line.startswith(HEADER_NOISE))
                 if not file.exists() or file.read_bytes() != text:
                     file.write_bytes(text)
-                data = compiled(read(file))
-                if not file.with_suffix(".mo").exists() or file.with_suffix(".mo").read_bytes() != data:
-                    file.with_suffix(".mo").write_bytes(data)
-            elif not file.exists() or file.with_suffix(".mo").read_bytes() != compiled(read(file)):
-                print(f"{language}/{room}.mo is not that of its .po: run scripts/words.py")
-                lacking += 1
             gaps = missing(language, room, found[room], said)
             lacking += len(gaps)
             print(f"{language}/{room}: {len(found[room])} texts, {len(gaps)} missing")

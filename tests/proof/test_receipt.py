@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annul.errors import VerificationFailed
-from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Signer
 from annul.proof.receipt import (
     LEAF_BYTES,
@@ -368,14 +367,6 @@ def test_party_names_are_short_and_printable(name: str) -> None:
     """A name in a receipt is read by people and padded with zeros."""
     with pytest.raises(ValueError):  # noqa: PT011 - UnicodeEncodeError is one
         party_bytes(name)
-
-
-def test_schemes_in_receipts_are_those_of_the_register() -> None:
-    """The words of explain and the numbers of the schemes are one list."""
-    from annul.records.scheme import SCHEME_OF_CODE
-
-    words = {code: name for code, name in receipts._SCHEMES.items() if code}
-    assert words == {code: scheme.name for code, scheme in SCHEME_OF_CODE.items()}
 
 
 def test_a_signer_may_be_given_whole() -> None:

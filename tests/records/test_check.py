@@ -42,7 +42,7 @@ from annul.records.check import (
     sentence,
     sentence_key,
 )
-from annul.records.policy import policy_from_json, policy_to_json
+from annul.records.policy import kept_policy, policy_from_json, policy_to_json
 
 S, M, B, F, C = StatusCode, IdentityCode, BindingCode, FreshnessCode, Channel
 ORDER = [Outcome.PASS, Outcome.REFER, Outcome.STOP, Outcome.NO_ANSWER]
@@ -145,7 +145,25 @@ def test_a_policy_is_data_and_survives_json() -> None:
     again = policy_from_json(policy_to_json(DEFAULT_POLICY))
     assert again == DEFAULT_POLICY
     golden = Path(__file__).parents[1] / "vectors" / "golden" / "policy.json"
-    assert policy_from_json(golden.read_bytes()) == DEFAULT_POLICY
+    assert kept_policy(golden.read_bytes()) == DEFAULT_POLICY
+
+
+def test_a_kept_policy_outlives_a_new_code() -> None:
+    """A register that learns a code still reads the policies its parties released before, and answers by the default there."""
+    document = msgspec.json.decode(policy_to_json(DEFAULT_POLICY))
+    document["version"] = 7
+    document["status"]["U30"]["remote"] = "STOP"
+    del document["status"]["I25"], document["identity"]["M3"]
+    data = msgspec.json.encode(document)
+    with pytest.raises(BadInput, match="I25"):
+        policy_from_json(data)
+    kept = kept_policy(data)
+    assert kept.status[S.I25] == DEFAULT_POLICY.status[S.I25]
+    assert kept.identity[M.M3] == DEFAULT_POLICY.identity[M.M3]
+    assert (kept.version, kept.status[S.U30].remote) == (7, Outcome.STOP)
+    for broken in (b"[]", b"{", b'{"status": 1}'):
+        with pytest.raises(BadInput):
+            kept_policy(broken)
 
 
 def test_another_policy_decides_otherwise() -> None:

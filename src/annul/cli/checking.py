@@ -16,45 +16,11 @@ from annul.errors import AnnulError, BadInput, VerificationFailed
 if TYPE_CHECKING:
     from annul.client import Answer
     from annul.likeness.evidence import Record
+    from annul.records.meanings import Look
 
 OUTCOME_EXITS: Final = {
     "PASS": Exit.DONE, "REFER": Exit.REFER, "STOP": Exit.STOP, "NO_ANSWER": Exit.NO_ANSWER,
 }  # fmt: skip
-LOOKS: Final = {
-    "PASS": ("✔", "white on #0b6e4f"),
-    "REFER": ("❚❚", "#8a5300 on #fff4e0"),
-    "STOP": ("⬣", "white on #a4161a"),
-    "NO_ANSWER": ("⁄⁄", "white on #44505e"),
-}
-"""Icon and colours of each outcome: tick, pause bars, octagon, broken link."""
-FEW_COLOURS: Final = {
-    "PASS": "white on green", "REFER": "black on yellow", "STOP": "white on red", "NO_ANSWER": "white on bright_black",
-}  # fmt: skip
-"""Colours for terminals that know sixteen."""
-ADVICE: Final = {
-    "A1": "Ask for a second document.",
-    "A2": "Read the chip.",
-    "A3": "Compare the face.",
-    "A4": "Compare the fingerprint.",
-    "A5": "Call the issuer.",
-    "A6": "Retain the document if the law allows it.",
-    "A7": "Urgent need: an exception is possible, with a follow-up date.",
-    "A8": "Report it to the police.",
-    "A9": "Continue.",
-}
-"""The next step of each advice code."""
-STATUS_WORDS: Final = {
-    "V00": "no listing", "V01": "data compromised", "S00": "reported", "S10": "reported lost", "S11": "reported stolen",
-    "S12": "provisionally reported", "S13": "locked by its owner", "I00": "no longer in force", "I20": "superseded",
-    "I21": "expired", "I22": "cancelled", "I23": "revoked", "I24": "stolen blank or never issued",
-    "I25": "surrendered or destroyed", "U30": "not covered by this register", "U31": "several documents have this number",
-    "U32": "fits no document of this number", "U33": "malformed number", "U34": "status disputed",
-}  # fmt: skip
-BINDING_WORDS: Final = {
-    "B0": "B0  matches the holder", "B1": "B1  does not match the holder", "B2": "B2  presentation attack",
-    "B3": "B3  could not be compared",
-}  # fmt: skip
-FRESHNESS_WORDS: Final = {"F0": "live", "F1": "from a recent copy", "F2": "from an old copy"}
 
 
 @dataclass(frozen=True)
@@ -111,10 +77,27 @@ def check(
     return OUTCOME_EXITS.get(answer.outcome, Exit.NO_ANSWER)
 
 
+def coded(code: str | None) -> str:
+    """Return a code of an answer with its words, "" for none."""
+    from annul.records.meanings import meaning_of  # not above: commands that print no answer start without it
+
+    meaning = meaning_of(code or "")
+    return f"{code}  {meaning.short}" if meaning else code or ""
+
+
+def look_of(outcome: str) -> Look:
+    """Return how an outcome looks; one that this program does not know looks as NO_ANSWER."""
+    from annul.records.codes import Outcome
+    from annul.records.meanings import OUTCOMES
+
+    return OUTCOMES[Outcome.__members__.get(outcome, Outcome.NO_ANSWER)]
+
+
 def say_no_answer(error: AnnulError, show: Show) -> None:
     """Say on the screen that an error left the question without an answer, where it did."""
     if exit_of(error, checking=True) == Exit.NO_ANSWER and not show.json_wanted:
-        print(f"{LOOKS['NO_ANSWER'][0]}  NO ANSWER  Do not take this for a pass.")
+        look = look_of("NO_ANSWER")
+        print(f"{look.sign}  {look.word}  Do not take this for a pass.")
 
 
 def save(file: Path, value: Any) -> None:
@@ -133,14 +116,15 @@ def _write(file: Path, content: bytes) -> None:
 
 def show_answer(answer: Answer, receipt: Path | None) -> None:
     """Print an answer for people: outcome, next steps, facts."""
-    icon, colours = LOOKS.get(answer.outcome, LOOKS["NO_ANSWER"])
-    word = answer.outcome.replace("_", " ")
-    steps = [ADVICE.get(code, code) for code in answer.advice]
+    from annul.records import meanings
+
+    look = look_of(answer.outcome)
+    said = {step.value: told.sentence for step, told in meanings.STEPS.items()}
+    steps = [said.get(code, code) for code in answer.advice]
     code = answer.status.code or answer.error.code
     facts = [
-        ("Status", f"{code}  {STATUS_WORDS.get(code, '')}".rstrip()),
-        ("Freshness", f"{answer.freshness.code}  {FRESHNESS_WORDS.get(answer.freshness.code, '')}, position "
-                      f"{answer.freshness.position}, as of {answer.freshness.as_of}"),
+        ("Status", coded(code)),
+        ("Freshness", f"{coded(answer.freshness.code)}, position {answer.freshness.position}, as of {answer.freshness.as_of}"),
         ("Check", answer.check),
         ("Receipt", f"saved in {receipt}" if receipt else ""),
     ]  # fmt: skip
@@ -150,13 +134,12 @@ def show_answer(answer: Answer, receipt: Path | None) -> None:
         from rich.text import Text
 
         console = Console()
-        if console.color_system == "standard":
-            colours = FEW_COLOURS.get(answer.outcome, FEW_COLOURS["NO_ANSWER"])
-        banner = Text(f"\n   {icon}   {word}\n", style=f"bold {colours}")
+        colours = look.few if console.color_system == "standard" else look.terminal
+        banner = Text(f"\n   {look.sign}   {look.word}\n", style=f"bold {colours}")
         banner.append(f"   {answer.detail}   \n", style=colours)
         console.print(Padding(Group(banner), 0, style=colours))
     else:
-        print(f"{icon}  {word}  {answer.detail}")
+        print(f"{look.sign}  {look.word}  {answer.detail}")
     for step in steps:
         print(f"Next: {step}")
     print_pairs(facts)
@@ -444,8 +427,8 @@ def _show_words(words: dict[str, Any], *, verified: bool) -> None:
             ("When", words["checked_at"]),
             ("Purpose", f"{words['purpose']}, {words['channel']}"),
             ("Document", f"scheme {words['scheme']}; the receipt commits to it and does not name it"),
-            ("Answer", f"{words['outcome']}  {code}  {STATUS_WORDS.get(code, '')}".rstrip()),
-            ("Bearer", BINDING_WORDS.get(words["binding"], "")),
+            ("Answer", f"{words['outcome']}  {coded(code)}"),
+            ("Bearer", "" if words["binding"] == "B9" else coded(words["binding"])),
             ("Advice", words["advice"]),
             ("Register", f"position {words['position']}, as of {words['as_of']} ({words['freshness']})"),
             ("Coverage", words["coverage"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from annul.cli.checking import BINDING_WORDS, OUTCOME_EXITS, Circumstances, save, say_no_answer, show_answer
+from annul.cli.checking import OUTCOME_EXITS, Circumstances, coded, save, say_no_answer, show_answer
 from annul.cli.frame import Exit, Named, Show, Where, ask_secretly, print_json, print_pairs, read_json, takes_groups
 from annul.errors import AnnulError, BadInput
 
@@ -183,7 +183,7 @@ def _reading(name: str | None) -> dict[str, Any]:
 
 
 def _show_binding(binding: dict[str, Any]) -> None:
-    rows: list[tuple[str, Any]] = [("Bearer", BINDING_WORDS[binding["code"]])]
+    rows: list[tuple[str, Any]] = [("Bearer", coded(binding["code"]))]
     for trait in ("face", "fingerprint"):
         part = binding[trait]
         if part is None:

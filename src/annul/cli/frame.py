@@ -251,7 +251,7 @@ DOCUMENT: Final = "Document"
 class Named:
     """Name a document: by its fields, by a file, or by a sample of the demo."""
 
-    scheme: Annotated[str, typer.Option(help="cn-resident, icao-9303, ru-internal or generic.", rich_help_panel=DOCUMENT)] = (
+    scheme: Annotated[str, typer.Option(help="Scheme of the number, such as icao-9303.", rich_help_panel=DOCUMENT)] = (
         "cn-resident"
     )
     number: Annotated[

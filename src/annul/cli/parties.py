@@ -53,7 +53,7 @@ def party_add(
     show: Show,
     party: PartyId,
     name: Annotated[str, typer.Option(help="Name for people.")],
-    role: Annotated[str, typer.Option(help="relying_party, issuer, police or supervisor.")] = "relying_party",
+    role: Annotated[str, typer.Option(help="What it is to the register, such as relying_party or issuer.")] = "relying_party",
     organisation: Annotated[str, typer.Option(help="Organisation the party belongs to.")] = "",
     purpose: Annotated[list[str] | None, typer.Option(help="Purpose it may ask for; repeat for several.")] = None,
     channel: Annotated[list[str] | None, typer.Option(help="Channel it may ask on; else both.")] = None,

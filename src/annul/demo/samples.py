@@ -16,6 +16,9 @@ import numpy as np
 from annul.client import Client
 from annul.demo import numbers
 from annul.errors import AnnulError
+from annul.records.codes import StatusCode
+from annul.records.meanings import STATUS, Sample
+from annul.records.status import Event, Proof
 
 DIVISION: Final = 110101
 """Dongcheng, Beijing: in force for every birth year."""
@@ -76,13 +79,32 @@ class Maker:
         return document
 
 
-def _after(event: str, **more: Any) -> Callable[[Maker], Fields]:
+def _by_events(sample: Sample) -> Callable[[Maker], Fields]:
+    """Return what makes a resident card to which the events of a sample happen."""
+
     def make(maker: Maker) -> Fields:
         card = maker.card()
-        maker.feed(event, card, **more)
+        for event in sample.events:
+            if event in (Event.report_lost, Event.report_stolen):
+                proof = (sample.proof or Proof.in_person).value
+                maker.report(card, event.value.removeprefix("report_"), proof)
+            else:
+                word = _FEED_WORDS.get(event, event.value)
+                name, _bar, reason = word.partition("_") if word.startswith(("cancel_", "revoke_")) else (word, "", "")
+                more = ({"reason": reason} if reason else {}) | ({"proof": sample.proof.value} if sample.proof else {})
+                maker.feed(name, card, evidence=sample.evidence, **more)
         return card
 
     return make
+
+
+_FEED_WORDS: Final = {Event.owner_lock: "lock", Event.owner_unlock: "unlock"}
+"""Events that the issuer's feed calls otherwise than the log."""
+
+
+def _evidence(code: str) -> str:
+    sample = STATUS[StatusCode[code]].sample
+    return "" if sample is None else sample.evidence
 
 
 def _superseded(maker: Maker) -> Fields:
@@ -107,13 +129,13 @@ def _of_a_dead_holder(maker: Maker) -> Fields:
 
 def _revoked(maker: Maker) -> Fields:
     document = maker.utopian("ID")
-    maker.feed("revoke", document, reason="fraud", evidence="case 2026-17")
+    maker.feed("revoke", document, reason="fraud", evidence=_evidence("I23"))
     return document
 
 
 def _stolen_blank(maker: Maker) -> Fields:
     document = {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": maker.booklet_number()}
-    maker.feed("blank_stolen", document, evidence="case 2026-4")
+    maker.feed("blank_stolen", document, evidence=_evidence("I24"))
     return document
 
 
@@ -129,32 +151,26 @@ def _wrong_check_character(maker: Maker) -> Fields:
 
 def _disputed(maker: Maker) -> Fields:
     card = maker.report(maker.card(), "lost", "in_person")
-    maker.desks.issuer.connection.write(
-        "/v1/disputes", {"action": "open", "document": card, "evidence": "holder objects, file 2026-9"}
-    )
+    maker.desks.issuer.connection.write("/v1/disputes", {"action": "open", "document": card, "evidence": _evidence("U34")})
     return card
 
 
 MAKERS: Final[dict[str, Callable[[Maker], Fields]]] = {
-    "V00": Maker.card,
-    "V01": _after("compromise", evidence="leak 2026-2"),
-    "S10": lambda maker: maker.report(maker.card(), "lost", "in_person"),
+    code.value: _by_events(meaning.sample) for code, meaning in STATUS.items() if meaning.sample is not None
+} | {
     "S11": lambda maker: maker.report(maker.utopian("P"), "stolen", "in_person_fingerprint"),
-    "S12": lambda maker: maker.report(maker.card(), "lost", "phone"),
-    "S13": _after("lock", proof="online_strong"),
     "I20": _superseded,
     "I21": lambda maker: maker.card("2010-06-01", "2020-06-01"),
     "I22": _of_a_dead_holder,
     "I23": _revoked,
     "I24": _stolen_blank,
-    "I25": _after("surrender", evidence="found in tram 9"),
     "U30": lambda _maker: {"scheme": "generic", "issuer": "UTO-LAKES", "kind": "fishing-licence", "number": "LF20417"},
     "U31": _number_of_two,
     "U32": _wrong_date,
     "U33": _wrong_check_character,
     "U34": _disputed,
 }
-"""How a document comes to answer each status code."""
+"""How a document comes to answer each status code: by its sample, or as this country does it."""
 
 
 COUNT: Final = len(MAKERS) + 1

@@ -540,7 +540,6 @@ _AXES: tuple[tuple[str, type[Coded], bool], ...] = (
     ("coverage", Coverage, False),
 )
 """Axis, its codes, and whether 0 stands for "none"."""
-_SCHEMES = {0: None, 1: "cn-resident", 2: "icao-9303", 3: "ru-internal", 4: "generic"}
 _WORDS: dict[str, dict[int, str | None]] = {
     axis: ({0: None} if may_be_empty else {}) | {member.octet: member.value for member in codes}
     for axis, codes, may_be_empty in _AXES
@@ -549,7 +548,9 @@ _WORDS: dict[str, dict[int, str | None]] = {
 
 def _words(leaf: Leaf) -> dict[str, Any]:
     """Return the words of a leaf's codes; VerificationFailed (step 6) names the field that means nothing."""
-    words: dict[str, Any] = {"scheme": _SCHEMES.get(leaf.scheme, "unknown")}
+    from annul.records.schemes import name_of_code  # not above: verifying a receipt needs no rules of documents
+
+    words: dict[str, Any] = {"scheme": name_of_code(leaf.scheme)}
     for axis, meaning in _WORDS.items():
         octet = getattr(leaf, axis)
         if octet not in meaning:

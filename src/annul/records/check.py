@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from annul.errors import BadInput
+from annul.records import meanings
 from annul.records.codes import (
     Advice,
     BindingCode,
@@ -170,28 +171,18 @@ def decide(
 
 
 SENTENCES: dict[str, str] = {
-    "PASS": "No listing for this document as of the stated time.",
-    "PASS.V01": "No listing, but the data of this document were exposed: read the chip and compare it with the bearer.",
-    "STOP.reported": "Do not rely on this document: it has been reported.",
-    "STOP.not_in_force": "Do not rely on this document: it is no longer in force.",
-    "STOP.V01": "Do not rely on this document here: its data were exposed, so it counts only in person with its chip.",
-    "STOP.U32": "Do not rely on this document: its dates fit no document with this number.",
-    "STOP.binding": "Do not proceed: the bearer was not confirmed as the holder.",
-    "REFER.U30": "This register knows nothing of this document: ask its issuer.",
-    "REFER.U31": "Several documents have this number: enter the date from which the card is valid.",
-    "REFER.U33": "The number does not have the form of this kind of document: read it again.",
-    "REFER.U34": "The status of this document is disputed: ask for a second document or call the issuer.",
-    "REFER.identity": "The name and the number do not belong together: ask for a second document.",
-    "REFER.binding": "The bearer could not be compared with the holder: ask for a second document.",
-    "REFER.freshness": "The copy of the register is older than allowed: ask again online.",
-    "NO_ANSWER.E90": "No answer: a source is not reachable. Do not take this for a pass; ask again.",
-    "NO_ANSWER.E91": "No answer: the quota is used up for now. Ask again later.",
-    "NO_ANSWER.E92": "No answer: the caller is not authorised.",
-    "NO_ANSWER.E93": "No answer: the agreement does not allow this purpose.",
-    "NO_ANSWER.E94": "No answer: the question could not be read. Correct it and ask again.",
-    "NO_ANSWER.E95": "No answer: it did not come in time. Do not take this for a pass; ask again.",
+    "PASS": meanings.STATUS[StatusCode.V00].sentences[Outcome.PASS],
+    **{
+        f"{outcome.value}.{code.value}": text
+        for axis in (meanings.STATUS, meanings.ERRORS)
+        for code, meaning in axis.items()
+        for outcome, text in meaning.sentences.items()
+        if code is not StatusCode.V00
+    },
+    **{f"STOP.{told.value}": said.sentence for told, said in meanings.CLASSES.items() if said.sentence},
+    **meanings.AXIS_SENTENCES,
 }
-"""One neutral sentence per case, English. A translation is a second table with the same keys."""
+"""One neutral sentence per case, English: those of the codes, of their classes and of the axes (`annul.records.meanings`)."""
 
 
 def sentence_key(
@@ -206,7 +197,7 @@ def sentence_key(
     if outcome is Outcome.NO_ANSWER or status is None:
         return f"NO_ANSWER.{(error if error is not ErrorCode.E00 else ErrorCode.E90).value}"
     if outcome is Outcome.PASS:
-        return "PASS.V01" if status is StatusCode.V01 else "PASS"
+        return f"PASS.{status.value}" if f"PASS.{status.value}" in SENTENCES else "PASS"
     for key in (f"{outcome.value}.{status.value}", f"{outcome.value}.{status.status_class.value}"):
         if key in SENTENCES:
             return key

@@ -6,7 +6,7 @@ given to another meaning; a new member takes the next free one.
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Self
 
 
@@ -98,6 +98,84 @@ _CLASS_OF_LETTER = {
 _WITHHELD = {code: StatusCode.S00 for code in StatusCode if code.value[0] == "S"} | {
     code: StatusCode.I00 for code in StatusCode if code.value[0] == "I"
 }
+
+
+class State(IntEnum):
+    """States of a document. The values are stable numbers; severity has a table of its own."""
+
+    current = 0
+    compromised = 1
+    expired = 2
+    owner_locked = 3
+    suspended = 4
+    superseded = 5
+    cancelled = 6
+    revoked = 7
+    found_held = 8
+    reported_lost = 9
+    reported_stolen = 10
+    blank_stolen = 11
+    destroyed = 12
+
+    @property
+    def bit(self) -> int:
+        """The state's bit in a standing."""
+        return 1 << self.value
+
+
+SEVERITY: tuple[State, ...] = (
+    State.current,
+    State.compromised,
+    State.expired,
+    State.owner_locked,
+    State.suspended,
+    State.superseded,
+    State.cancelled,
+    State.revoked,
+    State.found_held,
+    State.reported_lost,
+    State.reported_stolen,
+    State.blank_stolen,
+    State.destroyed,
+)
+"""All states, mildest first: the worst standing fact is the state (rule 8)."""
+
+TERMINAL: frozenset[State] = frozenset({State.superseded, State.cancelled, State.revoked, State.destroyed})
+"""States a document never leaves (rule 1)."""
+
+DEAD: frozenset[State] = TERMINAL | {State.blank_stolen}
+"""States in which a document is no longer in force for good, whatever else stands: those it never leaves, and a stolen blank,
+which was never issued. Source: docs/decisions/0016-meanings.md."""
+
+
+def mask(*states: State) -> int:
+    """Return the standing that holds exactly these facts."""
+    standing = 0
+    for state in states:
+        standing |= 1 << state.value
+    return standing
+
+
+_CODE_OF_STATE: dict[State, StatusCode] = {
+    State.current: StatusCode.V00,
+    State.compromised: StatusCode.V01,
+    State.expired: StatusCode.I21,
+    State.owner_locked: StatusCode.S13,
+    State.suspended: StatusCode.S12,
+    State.superseded: StatusCode.I20,
+    State.cancelled: StatusCode.I22,
+    State.revoked: StatusCode.I23,
+    State.found_held: StatusCode.I25,
+    State.reported_lost: StatusCode.S10,
+    State.reported_stolen: StatusCode.S11,
+    State.blank_stolen: StatusCode.I24,
+    State.destroyed: StatusCode.I25,
+}
+
+
+def code_of(state: State) -> StatusCode:
+    """Return the status code that answers for a state."""
+    return _CODE_OF_STATE[state]
 
 
 class IdentityCode(Coded):

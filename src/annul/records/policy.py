@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from annul.errors import BadInput, UnknownVersion
+from annul.records import meanings
 from annul.records.codes import (
     Advice,
     BindingCode,
@@ -25,31 +26,10 @@ from annul.records.codes import (
     StatusCode,
     advice_mask,
 )
+from annul.records.verdict import Verdict
 
 POLICY_FORMAT = 1
 """Version of the JSON form of a policy."""
-
-
-class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one code on one axis leads to, by channel, and the advice that goes with it.
-
-    Advice of the axes that decided the outcome is joined; advice of milder axes is dropped.
-    """
-
-    in_person: Outcome
-    remote: Outcome
-    advice: tuple[Advice, ...] = ()
-    advice_remote: tuple[Advice, ...] | None = None
-
-    def outcome(self, channel: Channel) -> Outcome:
-        """Return the outcome for this channel."""
-        return self.in_person if channel is Channel.in_person else self.remote
-
-    def steps(self, channel: Channel) -> tuple[Advice, ...]:
-        """Return the advice for this channel."""
-        if channel is Channel.remote and self.advice_remote is not None:
-            return self.advice_remote
-        return self.advice
 
 
 class UrgentNeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,59 +97,13 @@ def policy_from_json(data: bytes) -> Policy:
 _SEVERITY = {Outcome.PASS: 0, Outcome.REFER: 1, Outcome.STOP: 2, Outcome.NO_ANSWER: 3}
 
 
-def _both(outcome: Outcome, *advice: Advice) -> Verdict:
-    return Verdict(in_person=outcome, remote=outcome, advice=advice)
-
-
-_CONTINUE, _A = (Advice.A9,), Advice
-_REPORTED = _both(Outcome.STOP, _A.A6, _A.A8)
-_DEAD = _both(Outcome.STOP, _A.A1, _A.A6)
-
 DEFAULT_POLICY = Policy(
     version=1,
     name="People's Bank rules for checks at the counter",
-    status={
-        StatusCode.V00: _both(Outcome.PASS, _A.A9),
-        StatusCode.V01: Verdict(
-            in_person=Outcome.PASS, remote=Outcome.STOP, advice=(_A.A2, _A.A9), advice_remote=(_A.A1, _A.A2)
-        ),
-        StatusCode.S00: _REPORTED,
-        StatusCode.S10: _REPORTED,
-        StatusCode.S11: _REPORTED,
-        StatusCode.S12: _both(Outcome.STOP, _A.A1, _A.A5),
-        StatusCode.S13: _both(Outcome.STOP, _A.A1),
-        StatusCode.I00: _DEAD,
-        StatusCode.I20: _DEAD,
-        StatusCode.I21: _both(Outcome.STOP, _A.A1),
-        StatusCode.I22: _DEAD,
-        StatusCode.I23: _both(Outcome.STOP, _A.A6, _A.A8),
-        StatusCode.I24: _both(Outcome.STOP, _A.A6, _A.A8),
-        StatusCode.I25: _both(Outcome.STOP, _A.A6, _A.A8),
-        StatusCode.U30: _both(Outcome.REFER, _A.A1, _A.A5),
-        StatusCode.U31: _both(Outcome.REFER, _A.A2),
-        StatusCode.U32: _both(Outcome.STOP, _A.A1, _A.A5),
-        StatusCode.U33: _both(Outcome.REFER, _A.A1, _A.A2),
-        StatusCode.U34: _both(Outcome.REFER, _A.A1, _A.A5),
-    },
-    identity={
-        IdentityCode.M0: _both(Outcome.PASS),
-        IdentityCode.M1: _both(Outcome.PASS, _A.A3),
-        IdentityCode.M2: _both(Outcome.REFER, _A.A1, _A.A5),
-        IdentityCode.M3: _both(Outcome.REFER, _A.A1, _A.A5),
-        IdentityCode.M9: _both(Outcome.PASS),
-    },
-    binding={
-        BindingCode.B0: _both(Outcome.PASS),
-        BindingCode.B1: _both(Outcome.STOP, _A.A8),
-        BindingCode.B2: _both(Outcome.STOP, _A.A8),
-        BindingCode.B3: _both(Outcome.REFER, _A.A1, _A.A4),
-        BindingCode.B9: _both(Outcome.PASS),
-    },
-    freshness={
-        FreshnessCode.F0: _both(Outcome.PASS),
-        FreshnessCode.F1: _both(Outcome.PASS),
-        FreshnessCode.F2: _both(Outcome.REFER, _A.A5),
-    },
+    status={code: meanings.STATUS[code].verdict for code in StatusCode},
+    identity={code: meanings.IDENTITY[code].verdict for code in IdentityCode},
+    binding={code: meanings.BINDING[code].verdict for code in BindingCode},
+    freshness={code: meanings.FRESHNESS[code].verdict for code in FreshnessCode},
     urgent_need=UrgentNeed(
         statuses=(StatusCode.S10, StatusCode.I20),
         channels=(Channel.in_person,),
@@ -264,6 +198,27 @@ DECISIONS = Decisions(DEFAULT_POLICY)
 
 AXES = ("status", "identity", "binding", "freshness")
 """The tables of a policy, in the order in which screens show them."""
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    axis: msgspec.to_builtins(getattr(DEFAULT_POLICY, axis), str_keys=True) for axis in AXES
+}
+
+
+def kept_policy(data: bytes) -> Policy:
+    """Read a policy that was kept: a code that came after it leads to what the default policy says of it.
+
+    Raises:
+        BadInput: as `policy_from_json`, for anything else.
+    """
+    try:
+        whole = msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise BadInput(f"This is not a policy: {error}.") from error
+    for axis, verdicts in _DEFAULTS.items():
+        if isinstance(whole.get(axis), dict):
+            whole[axis] = verdicts | whole[axis]
+    return policy_from_json(msgspec.json.encode(whole))
+
+
 COPY_AGE_MAX_S = 7 * 86_400
 """Oldest copy of the register that any policy may still call within its limit."""
 FOLLOW_UP_DAYS_MAX = 31

@@ -1,15 +1,18 @@
 """What every kind of document has in common: the fields it is given in, its normal form, and how a scheme is written.
 
-To add a scheme: write one file in `schemes/` with a class that fulfils `Scheme`, give it a code nobody has (1 to 31), and
-name it in `schemes/__init__.py`. Its `pack` must be injective: two documents never give the same bytes.
+To add a scheme: write one file in `schemes/` with a class that fulfils `Scheme` and its one instance `SCHEME`, and give it a
+code nobody has (1 to 31): receipts, forms, the command line and the words of pages take it up from there. Its `pack` must be
+injective: two documents never give the same bytes. `scripts/words.py` asks for the translations of its words.
 """
 
+# ruff: noqa: ARG002 - a scheme has every argument of its protocol
 from __future__ import annotations
 
 import datetime
+import re
 import unicodedata
 from functools import lru_cache
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -73,6 +76,11 @@ class Document(msgspec.Struct, frozen=True):
         return SCHEMES[self.scheme].discriminated
 
     @property
+    def bears_personal_number(self) -> bool:
+        """True when the number of such a document is its holder's personal number."""
+        return SCHEMES[self.scheme].bears_personal_number
+
+    @property
     def has_discriminator(self) -> bool:
         """True when the discriminator was given. Without meaning for schemes that have none."""
         return self.valid_from_day is not None
@@ -81,8 +89,54 @@ class Document(msgspec.Struct, frozen=True):
         return f"Document({self.coverage_name}, …)"
 
 
+class Kind(NamedTuple):
+    """One kind of document as people know it.
+
+    Attributes:
+        name: the scheme, and where it has several kinds a slash and the kind: "icao-9303/P".
+        words: what it is called.
+        choice: what it is called in a list of all kinds to choose from; "" when it is none to choose.
+        hint: where its number stands and what it is like, in its holder's words; "" when its loss cannot be reported without
+            login.
+        shape: how it is drawn.
+    """
+
+    name: str
+    words: str
+    choice: str = ""
+    hint: str = ""
+    shape: Literal["book", "card", "sheet"] = "card"
+
+
+class Typed(NamedTuple):
+    """What somebody typed into a form of pages. Texts are "" where nothing was typed.
+
+    Attributes:
+        number: as typed, with any blanks and dashes.
+        kind: the kind chosen, by its name.
+        issuer: three letters of who issued it.
+        valid_from, valid_until: YYYY-MM-DD.
+    """
+
+    number: str
+    kind: str
+    issuer: str = ""
+    valid_from: str = ""
+    valid_until: str = ""
+
+    @property
+    def bare(self) -> str:
+        """The number without blanks and dashes."""
+        return re.sub(r"[\s-]", "", self.number)
+
+
 class Scheme(Protocol):
-    """The rules of one kind of document."""
+    """The rules of one kind of document. What has a body here is what most schemes do; a scheme may do otherwise."""
+
+    bears_personal_number: bool = False
+    """Whether the number of such a document is its holder's personal number."""
+    kinds: tuple[Kind, ...] = ()
+    """The kinds of document it has, with their words; the last one stands for every kind that is not named."""
 
     @property
     def name(self) -> str:
@@ -113,6 +167,40 @@ class Scheme(Protocol):
         Args:
             discriminator: include the start of validity (given, when the scheme is discriminated).
         """
+
+    def kind_of(self, kind: str) -> Kind:
+        """Return the words for a kind as documents of this scheme write it ("P")."""
+        return next((known for known in self.kinds if known.name == f"{self.name}/{kind}"), self.kinds[-1])
+
+    def fits(self, number: str) -> bool:
+        """Tell whether a number, typed without saying of what kind, looks like one of this scheme."""
+        return False
+
+    def printed(self, number: str) -> str:
+        """Return a number grouped as it is printed: by four, when it is long."""
+        return number if len(number) <= 9 else " ".join(number[at : at + 4] for at in range(0, len(number), 4))
+
+    def fields_of_typed(self, typed: Typed) -> DocumentFields:
+        """Return the fields of what was typed into a form.
+
+        Raises:
+            BadInput: something that this scheme needs was not typed.
+        """
+        return DocumentFields(self.name, typed.bare)
+
+    def fields_of_row(self, coverage: str, kind: str, number: str) -> DocumentFields:
+        """Return the fields that name a document again.
+
+        Args:
+            coverage: its `coverage_name`.
+            kind: its kind, as its `Document` has it.
+            number: its number in normal form, or that of its like.
+        """
+        return DocumentFields(self.name, number)
+
+    def of_holder(self, personal_number: str, valid_from_day: int | None, valid_until_day: int | None) -> Document | None:
+        """Return the document of a person of which only the validity is known; None where a number of its own is needed."""
+        return None
 
 
 SCHEMES: dict[str, Scheme] = {}

@@ -20,65 +20,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from annul.errors import TransitionRefused
-from annul.records.codes import Coded, StatusCode
+from annul.records.codes import DEAD, SEVERITY, TERMINAL, Coded, State, code_of, mask
 
-
-class State(IntEnum):
-    """States of a document. The values are stable numbers; severity has a table of its own."""
-
-    current = 0
-    compromised = 1
-    expired = 2
-    owner_locked = 3
-    suspended = 4
-    superseded = 5
-    cancelled = 6
-    revoked = 7
-    found_held = 8
-    reported_lost = 9
-    reported_stolen = 10
-    blank_stolen = 11
-    destroyed = 12
-
-    @property
-    def bit(self) -> int:
-        """The state's bit in a standing."""
-        return 1 << self.value
-
-
-SEVERITY: tuple[State, ...] = (
-    State.current,
-    State.compromised,
-    State.expired,
-    State.owner_locked,
-    State.suspended,
-    State.superseded,
-    State.cancelled,
-    State.revoked,
-    State.found_held,
-    State.reported_lost,
-    State.reported_stolen,
-    State.blank_stolen,
-    State.destroyed,
-)
-"""All states, mildest first: the worst standing fact is the state (rule 8)."""
-
-TERMINAL: frozenset[State] = frozenset({State.superseded, State.cancelled, State.revoked, State.destroyed})
-"""States a document never leaves (rule 1)."""
-
-
-def mask(*states: State) -> int:
-    """Return the standing that holds exactly these facts."""
-    standing = 0
-    for state in states:
-        standing |= 1 << state.value
-    return standing
+__all__ = [
+    "DEAD", "DEAD_MASK", "REASONS_VERSION", "SEVERITY", "STANDING_MASK", "TERMINAL", "TERMINAL_MASK", "TRANSITIONS",
+    "Circumstances", "Event", "Proof", "Reason", "State", "Transition", "code_of", "contact_change_allowed", "facts_of", "mask",
+    "next_status", "standing_on", "state_of",
+]  # fmt: skip
 
 
 TERMINAL_MASK = mask(*TERMINAL)
+DEAD_MASK = mask(*DEAD)
 STANDING_MASK = mask(*State)
 
 
@@ -109,28 +63,6 @@ def standing_on(standing: int, valid_until_day: int, day: int) -> int:
         day: days since 1970-01-01.
     """
     return standing | State.expired.bit if 0 < valid_until_day < 65535 and day > valid_until_day else standing
-
-
-_CODES: dict[State, StatusCode] = {
-    State.current: StatusCode.V00,
-    State.compromised: StatusCode.V01,
-    State.expired: StatusCode.I21,
-    State.owner_locked: StatusCode.S13,
-    State.suspended: StatusCode.S12,
-    State.superseded: StatusCode.I20,
-    State.cancelled: StatusCode.I22,
-    State.revoked: StatusCode.I23,
-    State.found_held: StatusCode.I25,
-    State.reported_lost: StatusCode.S10,
-    State.reported_stolen: StatusCode.S11,
-    State.blank_stolen: StatusCode.I24,
-    State.destroyed: StatusCode.I25,
-}
-
-
-def code_of(state: State) -> StatusCode:
-    """Return the status code that answers for a state."""
-    return _CODES[state]
 
 
 class Event(Coded):

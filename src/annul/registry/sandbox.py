@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -22,7 +22,8 @@ from annul.errors import AnnulError, BadInput, NotAuthorised, OverQuota, Purpose
 from annul.listings.values import DISPUTED, unpack
 from annul.records.codes import Coverage
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document
-from annul.records.status import Event, Proof, State
+from annul.records.meanings import STATUS, Sample
+from annul.records.status import Event, Proof, State, next_status, state_of
 from annul.times import Clock
 
 if TYPE_CHECKING:
@@ -58,15 +59,14 @@ class Shown:
     document: Fields
 
 
-STATES: Final[dict[str, State]] = {
-    "V00": State.current, "V01": State.compromised, "S10": State.reported_lost, "S11": State.reported_stolen,
-    "S12": State.suspended, "S13": State.owner_locked, "I20": State.superseded, "I21": State.current, "I22": State.cancelled,
-    "I23": State.revoked, "I24": State.blank_stolen, "I25": State.found_held, "U34": State.reported_lost,
-}  # fmt: skip
-"""Cards of the sandbox and what stands in the register for them."""
+SAMPLES: Final = {code.value: meaning.sample for code, meaning in STATUS.items() if meaning.sample is not None}
+"""Cards of the sandbox: code -> what happens to the card so that it answers it."""
 
 DOCUMENTS: Final = (
-    *(Shown(code, _card(code, **({"valid_until": "2020-06-01"} if code == "I21" else {}))) for code in STATES),
+    *(
+        Shown(code, _card(code, **({"valid_until": made.valid_until} if made.valid_until else {})))
+        for code, made in SAMPLES.items()
+    ),
     Shown("U30", {"scheme": "generic", "issuer": ISSUER, "kind": "FISHING-LICENCE", "number": "LF20417"}),
     Shown("U31", {"scheme": "cn-resident", "number": TWO_CARDS}),
     Shown("U32", {"scheme": "cn-resident", "number": ONE_CARD, "valid_from": "2016-10-07"}),
@@ -124,15 +124,15 @@ async def furnish(register: Register, parties: Parties, listings: Listings, keys
 
     act = Act("sandbox", "test")
     made = 0
-    for code, state in STATES.items():
+    for code, sample in SAMPLES.items():
         document = _document(next(shown for shown in DOCUMENTS if shown.code == code).document)
-        if _stands(listings, keys, document) == (state, code == "U34"):
+        if _stands(listings, keys, document) == _wanted(sample):
             continue
-        if code != "I24":  # a blank that was stolen was never issued
+        if sample.issued:
             with contextlib.suppress(AnnulError):  # what stands already stays
                 await register.issue(act, document, happened_at_us=now_us)
         with contextlib.suppress(AnnulError):
-            await _bring(register, act, document, code, now_us)
+            await _bring(register, act, document, sample, now_us)
         made += 1
     made += await _cards(register, act, listings, keys, now_us)
     if made:
@@ -140,25 +140,27 @@ async def furnish(register: Register, parties: Parties, listings: Listings, keys
     return made
 
 
-async def _bring(register: Register, act: Act, document: Document, code: str, now_us: int) -> None:
+def _wanted(sample: Sample) -> tuple[State, bool]:
+    """Return the state that a card of the sandbox shall have, and whether it is disputed."""
+    standing = next_status(0, Event.issue) if sample.issued else 0
+    for event in sample.events:
+        standing = next_status(standing, event, proof=sample.proof or Proof.in_person)
+    return state_of(standing), Event.dispute_open in sample.events
+
+
+async def _bring(register: Register, act: Act, document: Document, sample: Sample, now_us: int) -> None:
     """Bring a new card to the state of its code."""
     more: dict[str, Any] = {"happened_at_us": now_us, "evidence": "sandbox"}
-    if code in ("S10", "S12", "U34"):
-        await register.report(act, document, "lost", proof=Proof.phone if code == "S12" else Proof.in_person, **more)
-    if code == "S11":
-        await register.report(act, document, "stolen", proof=Proof.in_person, **more)
-    if code == "I20":
-        new = _document(_card("I20-NEW"))
-        await register.replace(act, document, new, **more)
-    event = _EVENTS.get(code)
-    if event is not None:
-        await register.change(act, document, event, proof=Proof.online_strong if code == "S13" else None, **more)
+    for event in sample.events:
+        if event in _REPORTS:
+            await register.report(act, document, _REPORTS[event], proof=sample.proof or Proof.in_person, **more)
+        elif event is Event.supersede:
+            await register.replace(act, document, _document(_card(f"{document.number}-NEW")), **more)
+        else:
+            await register.change(act, document, event, proof=sample.proof, **more)
 
 
-_EVENTS: Final = {
-    "V01": Event.compromise, "S13": Event.owner_lock, "I22": Event.cancel_nationality, "I23": Event.revoke_fraud,
-    "I24": Event.blank_stolen, "I25": Event.surrender, "U34": Event.dispute_open,
-}  # fmt: skip
+_REPORTS: Final[dict[Event, Literal["lost", "stolen"]]] = {Event.report_lost: "lost", Event.report_stolen: "stolen"}
 
 
 async def _cards(register: Register, act: Act, listings: Listings, keys: DocumentKeys, now_us: int) -> int:

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import escape
 from playwright._impl._driver import compute_driver_executable
 
 from annul.records.codes import Coverage
+from annul.records.meanings import meaning_of
 from annul.registry import sandbox
 from annul.registry.writing.act import Act
+from annul.web.door import pages
 from annul.web.routes import ROUTES
 from tests.waiting import WAIT_S
 from tests.web.browser import assert_accessible, assert_fits, chromium, open_page
@@ -140,3 +143,15 @@ def test_the_developers_pages_are_for_everybody(chromium: Any, house: House, lan
         assert_fits(page)
         assert_accessible(page)
     page.context.close()
+
+
+def test_the_developers_page_shows_every_code_with_its_words(house: House) -> None:
+    """Every status that a document can have, and every error that is played, in English and in Chinese."""
+    shown_codes = {shown.code for shown in sandbox.DOCUMENTS} | set(sandbox.ERRORS)
+    for language in ("en", "zh"):
+        page = house.call("GET", "/developers/sandbox", headers={"accept-language": language}).text
+        for code in shown_codes:
+            meaning = meaning_of(code)
+            assert meaning is not None
+            assert code in page
+            assert str(escape(pages.catalogue(language).gettext(meaning.short))) in page

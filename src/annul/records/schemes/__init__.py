@@ -1,12 +1,64 @@
-"""One file per kind of document. See `annul.records.scheme` for how to add one."""
+"""One file per kind of document, found by themselves. See `annul.records.scheme` for how to add one."""
 
-from annul.records.scheme import SCHEMES, register_scheme
-from annul.records.schemes.cn_resident import CN_RESIDENT
-from annul.records.schemes.generic import GENERIC
-from annul.records.schemes.icao_9303 import ICAO_9303
-from annul.records.schemes.ru_internal import RU_INTERNAL
+from __future__ import annotations
 
-for _scheme in (CN_RESIDENT, ICAO_9303, RU_INTERNAL, GENERIC):
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+from annul.records.scheme import SCHEME_OF_CODE, SCHEMES, Kind, Scheme, register_scheme
+
+__all__ = ["SCHEMES", "kind_of", "kinds", "name_of_code", "printed", "recognised", "scheme_of", "texts"]
+
+_found: list[Scheme] = [
+    importlib.import_module(f"{__name__}.{module.name}").SCHEME for module in pkgutil.iter_modules(__path__)
+]
+for _scheme in sorted(_found, key=lambda scheme: scheme.code):
     register_scheme(_scheme)
 
-__all__ = ["CN_RESIDENT", "GENERIC", "ICAO_9303", "RU_INTERNAL", "SCHEMES"]
+
+def scheme_of(name: str) -> Scheme | None:
+    """Return the scheme of a kind or of a coverage, such as "icao-9303/P" or "icao-9303/UTO/ID"; None when it is not known."""
+    return SCHEMES.get(name.partition("/")[0])
+
+
+def name_of_code(code: int) -> str | None:
+    """Return the name of a scheme by its number on the wire: None for 0 (none), "unknown" for one of a later annul."""
+    scheme = SCHEME_OF_CODE.get(code)
+    return scheme.name if scheme is not None else "unknown" if code else None
+
+
+def kinds() -> Iterator[Kind]:
+    """Yield every kind of document, in the order of the schemes' codes."""
+    for scheme in SCHEMES.values():
+        yield from scheme.kinds
+
+
+def kind_of(coverage: str, kind: str) -> Kind:
+    """Return the words for a document.
+
+    Args:
+        coverage: its `coverage_name`.
+        kind: its kind, as its `Document` has it ("P").
+    """
+    return (scheme_of(coverage) or SCHEMES["generic"]).kind_of(kind)
+
+
+def recognised(number: str) -> Scheme | None:
+    """Return the scheme that a typed number looks like; None when it could be of any."""
+    return next((scheme for scheme in SCHEMES.values() if scheme.fits(number)), None)
+
+
+def printed(number: str, scheme: str = "") -> str:
+    """Return a number grouped as it is printed on its document; of a number without a scheme its own form tells.
+
+    Args:
+        scheme: name of its scheme, or of its kind.
+    """
+    return (scheme_of(scheme) or recognised(number) or SCHEMES["generic"]).printed(number)
+
+
+def texts() -> Iterator[str]:
+    """Yield every text of the schemes that people read, for the catalogues."""
+    for kind in kinds():
+        yield from filter(None, (kind.words, kind.choice, kind.hint))

@@ -12,13 +12,25 @@ Source: GB 11643-1999; GB/T 2260 (division codes, as python-stdnum carries them 
 from __future__ import annotations
 
 import datetime
+import re
 import struct
 from importlib import resources
 
 from stdnum.cn import ric
 
 from annul.errors import BadInput
-from annul.records.scheme import Document, DocumentFields, day_of, malformed, plain, refuse_fields, validity
+from annul.records.scheme import (
+    Document,
+    DocumentFields,
+    Kind,
+    Scheme,
+    Typed,
+    day_of,
+    malformed,
+    plain,
+    refuse_fields,
+    validity,
+)
 
 AGE_MAX_YEARS = 130
 """No holder is older; the oldest human known reached 122 years."""
@@ -60,12 +72,14 @@ def check_character(body: str) -> str:
     return ric.calc_check_digit(body + "0")
 
 
-class CnResident:
+class CnResident(Scheme):
     """Scheme `cn-resident`: fields number, valid_from (the discriminator), valid_until."""
 
     name = "cn-resident"
     code = 1
     discriminated = True
+    bears_personal_number = True
+    kinds = (Kind("cn-resident", "Resident identity card", "Resident identity card (China)", "18 signs, the citizen number"),)
 
     def parse(self, fields: DocumentFields, today_day: int) -> Document:
         """See `Scheme.parse`."""
@@ -146,5 +160,21 @@ class CnResident:
         """Return `pack` of a number alone, without what tells its cards apart."""
         return _PACK.pack(int(number[:17]), 0)
 
+    def fits(self, number: str) -> bool:
+        """See `Scheme.fits`: also a number with a character too few or too many, which is then refused by its form."""
+        return re.fullmatch(r"\d{14,19}[Xx]?", number) is not None
 
-CN_RESIDENT = CnResident()
+    def printed(self, number: str) -> str:
+        """See `Scheme.printed`: place, birth, sequence and check character."""
+        return f"{number[:6]} {number[6:14]} {number[14:]}" if len(number) == 18 else super().printed(number)
+
+    def fields_of_typed(self, typed: Typed) -> DocumentFields:
+        """See `Scheme.fields_of_typed`."""
+        return DocumentFields(self.name, typed.bare, valid_from=typed.valid_from or None, valid_until=typed.valid_until or None)
+
+    def of_holder(self, personal_number: str, valid_from_day: int | None, valid_until_day: int | None) -> Document:
+        """See `Scheme.of_holder`."""
+        return Document(self.name, "CN", "resident", personal_number, valid_from_day, valid_until_day)
+
+
+CN_RESIDENT = SCHEME = CnResident()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from annul.errors import BadInput
-from annul.records.scheme import Document, DocumentFields, malformed, plain, refuse_fields, required, validity
+from annul.records.scheme import Document, DocumentFields, Kind, Scheme, malformed, plain, refuse_fields, required, validity
 
 NAME_MAX = 24
 """Characters of issuer and kind."""
@@ -15,12 +15,13 @@ NUMBER_MAX = 40
 _NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9.-]{0,22}[A-Z0-9])?", re.ASCII)
 
 
-class Generic:
+class Generic(Scheme):
     """Scheme `generic`: fields issuer, kind, number. Issuer and kind are short names of A to Z, 0 to 9, dot and hyphen."""
 
     name = "generic"
     code = 4
     discriminated = False
+    kinds = (Kind("generic", "Document"),)
 
     def parse(self, fields: DocumentFields, today_day: int) -> Document:
         """See `Scheme.parse`."""
@@ -43,6 +44,10 @@ class Generic:
         """See `Scheme.pack`: three free texts do not fit, so the identity is hashed."""
         return None
 
+    def fields_of_row(self, coverage: str, kind: str, number: str) -> DocumentFields:
+        """See `Scheme.fields_of_row`."""
+        return DocumentFields(self.name, number, issuer=coverage.split("/")[1], kind=kind)
+
 
 def _name(text: str, where: str) -> str:
     name = text.strip().upper()
@@ -55,4 +60,4 @@ def _name(text: str, where: str) -> str:
     return name
 
 
-GENERIC = Generic()
+GENERIC = SCHEME = Generic()

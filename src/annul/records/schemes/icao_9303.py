@@ -14,7 +14,18 @@ import datetime
 
 from annul.errors import BadInput
 from annul.records.mrz import Mrz, ZoneMalformed, parse, split_lines
-from annul.records.scheme import Document, DocumentFields, malformed, plain, refuse_fields, required, validity
+from annul.records.scheme import (
+    Document,
+    DocumentFields,
+    Kind,
+    Scheme,
+    Typed,
+    malformed,
+    plain,
+    refuse_fields,
+    required,
+    validity,
+)
 from annul.records.states import is_state
 
 KINDS = ("P", "ID", "A", "C", "AC")
@@ -29,12 +40,19 @@ _BASE37 = {character: value for value, character in enumerate("0123456789ABCDEFG
 _REREAD = "Read it again from the document, character by character."
 
 
-class Icao9303:
+class Icao9303(Scheme):
     """Scheme `icao-9303`: fields mrz; or issuer, kind and number."""
 
     name = "icao-9303"
     code = 2
     discriminated = False
+    kinds = (
+        Kind("icao-9303/P", "Passport", "Passport", "the number on the page with your picture", "book"),
+        Kind("icao-9303/V", "Visa", shape="sheet"),
+        Kind(
+            "icao-9303/ID", "Identity card", "Identity card with lines at its foot", "with three lines of letters on its back"
+        ),
+    )
 
     def parse(self, fields: DocumentFields, today_day: int) -> Document:
         """See `Scheme.parse`. With both forms given, they must name the same document."""
@@ -83,6 +101,21 @@ class Icao9303:
         for character in number:
             packed = packed * 37 + _BASE37[character]
         return ((KINDS.index(document.kind) + 1) << 112 | issuer << 96 | packed).to_bytes(15, "big")
+
+    def printed(self, number: str) -> str:
+        """See `Scheme.printed`: in one piece."""
+        return number
+
+    def fields_of_typed(self, typed: Typed) -> DocumentFields:
+        """See `Scheme.fields_of_typed`."""
+        issuer = typed.issuer.strip().upper()
+        if not issuer:
+            raise BadInput("Say who issued the document: three letters.", where="/document/issuer")
+        return DocumentFields(self.name, typed.bare, issuer=issuer, kind=typed.kind.rpartition("/")[2])
+
+    def fields_of_row(self, coverage: str, kind: str, number: str) -> DocumentFields:
+        """See `Scheme.fields_of_row`."""
+        return DocumentFields(self.name, number, issuer=coverage.split("/")[1], kind=kind)
 
 
 def document_of_zone(lines: list[str], today_day: int) -> tuple[Document, Mrz]:
@@ -135,4 +168,4 @@ def _number(text: str) -> str:
     return number
 
 
-ICAO_9303 = Icao9303()
+ICAO_9303 = SCHEME = Icao9303()

@@ -6,10 +6,22 @@ Source: the public list of invalid passports (columns PASSP_SERIES, PASSP_NUMBER
 # ruff: noqa: ARG002 - a scheme has every argument of its protocol
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from annul.errors import BadInput
-from annul.records.scheme import Document, DocumentFields, malformed, plain, refuse_fields, required, validity
+from annul.records.scheme import (
+    Document,
+    DocumentFields,
+    Kind,
+    Scheme,
+    Typed,
+    malformed,
+    plain,
+    refuse_fields,
+    required,
+    validity,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +35,15 @@ TAG = CODE
 _REREAD = "Read the series (4 digits) and the number (6 digits) again."
 
 
-class RuInternal:
+class RuInternal(Scheme):
     """Scheme `ru-internal`: fields series and number; or number alone with all 10 digits."""
 
     name = "ru-internal"
     code = CODE
     discriminated = False
+    kinds = (
+        Kind("ru-internal", "Internal passport", "Internal passport (Russia)", "series of 4 and number of 6 digits", "book"),
+    )
 
     def parse(self, fields: DocumentFields, today_day: int) -> Document:
         """See `Scheme.parse`."""
@@ -55,6 +70,23 @@ class RuInternal:
         """See `Scheme.pack`: the ten digits as u64, then 7 zeros."""
         return int(document.number).to_bytes(8, "big") + b"\0\0\0\0\0\0\0"
 
+    def fits(self, number: str) -> bool:
+        """See `Scheme.fits`: also a number with a digit too few or too many, which is then refused by its form."""
+        return re.fullmatch(r"\d{9,11}", number) is not None
+
+    def printed(self, number: str) -> str:
+        """See `Scheme.printed`: series and number."""
+        whole = len(number) == SERIES_DIGITS + NUMBER_DIGITS
+        return f"{number[:SERIES_DIGITS]} {number[SERIES_DIGITS:]}" if whole else super().printed(number)
+
+    def fields_of_typed(self, typed: Typed) -> DocumentFields:
+        """See `Scheme.fields_of_typed`."""
+        return self.fields_of_row(self.name, "", re.sub(r"\D", "", typed.number))
+
+    def fields_of_row(self, coverage: str, kind: str, number: str) -> DocumentFields:
+        """See `Scheme.fields_of_row`."""
+        return DocumentFields(self.name, number[SERIES_DIGITS:], series=number[:SERIES_DIGITS])
+
 
 def blocks_of_numbers(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Return the blocks of many documents at once, equal to `block` of each.
@@ -73,4 +105,4 @@ def blocks_of_numbers(numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
     return blocks
 
 
-RU_INTERNAL = RuInternal()
+RU_INTERNAL = SCHEME = RuInternal()

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import NotAuthorised, UnknownVersion
-from annul.records.policy import Decisions, policy_from_json
+from annul.records.policy import Decisions, kept_policy
 from annul.times import Clock
 
 Role = Literal["relying_party", "issuer", "police", "supervisor"]
@@ -132,7 +132,7 @@ class Snapshot:
     def __init__(self, raw: SnapshotRows) -> None:
         self.position = raw.position
         self.jwks = {party.id: party.jwks for party in raw.parties}
-        decisions = {party.id: Decisions(policy_from_json(party.policy)) for party in raw.parties if party.policy}
+        decisions = {party.id: Decisions(kept_policy(party.policy)) for party in raw.parties if party.policy}
         self.by_client = {
             party.id: _principal(party, party.client_realm, f"client-{party.id}", 0, "all", decisions.get(party.id))
             for party in raw.parties

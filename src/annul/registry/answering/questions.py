@@ -39,7 +39,6 @@ CALLERS_MAX: Final = 20_000
 BEGINNINGS_MAX: Final = 4_096
 """Remembered beginnings of identities (scheme, issuer, kind): there are some hundred in the world."""
 
-_CITIZEN: Final = SCHEMES["cn-resident"].code
 _NO_NAME: Final = "\0"
 """Stands for a name that cannot be compared; no name on record has this form, and looking it up costs the same."""
 
@@ -200,7 +199,7 @@ class Reader:
         named = holder if desk.identity else None
         if caller.walker is not None:
             now_us = self._now_us()
-            if scheme.code == _CITIZEN:
+            if scheme.bears_personal_number:
                 caller.walker.asked(document.number, now_us)
             if named is not None:
                 caller.walker.named(document.number, named.name, now_us)

@@ -17,12 +17,14 @@ from typing import Any, Final, Literal
 import msgspec
 
 from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefused
+from annul.languages import LANGUAGES
 from annul.records.codes import Channel, Outcome, Purpose, Realm, StatusCode
 from annul.records.document import Document, DocumentKeys, block, number_block, parse_document, person_block
 from annul.records.entry import Entry, EntryKind, decode
 from annul.records.person import Contact, Person
 from annul.records.scheme import plain
-from annul.records.status import Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
+from annul.records.schemes import scheme_of
+from annul.records.status import DEAD, DEAD_MASK, Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
 from annul.registry.citizen import holdings
 from annul.registry.notices.outbox import hold, queue, release
 from annul.registry.notices.sources import DISCLOSURE_DAYS, HOLDER
@@ -43,7 +45,6 @@ CHECKS_MAX: Final = 100
 """Checks on one page of the list."""
 ATTEMPTS_MAX: Final = 200
 """Attempts on the page; all of them are in the download."""
-_TERMINAL: Final = State.superseded.bit | State.cancelled.bit | State.revoked.bit | State.destroyed.bit
 _REPORTED: Final = State.reported_lost.bit | State.reported_stolen.bit
 Said = Literal["me", "not_me"]
 
@@ -196,8 +197,8 @@ class Citizens:
         return "" if found is None else str(found[0])
 
     async def set_language(self, person_id: int, language: str) -> None:
-        """Choose the language of notices: en, zh or ar."""
-        if language not in ("en", "zh", "ar"):
+        """Choose the language of notices: one of `annul.languages`."""
+        if language not in LANGUAGES:
             raise BadInput("Choose one of the languages.", where="/language")
         async with reading(self._connections) as db:
             await db.execute(
@@ -293,8 +294,10 @@ class Citizens:
         told: dict[int, Document] = {}
         number = plain(person.personal_number, "/personal_number")
         for row in owned:
-            if row.coverage == "cn-resident":
-                told[row.id] = Document("cn-resident", "CN", "resident", number, row.valid_from_day, row.valid_until_day)
+            scheme = scheme_of(row.coverage)
+            known = scheme and scheme.of_holder(number, row.valid_from_day, row.valid_until_day)
+            if known:
+                told[row.id] = known
             elif bytes(row.document_key) in named:
                 told[row.id] = named[bytes(row.document_key)]
         return told
@@ -603,13 +606,13 @@ class Citizens:
         } | {name: [_timed(line) for line in lines] for name, lines in sections.items()}  # fmt: skip
 
 
-_GONE: Final = frozenset({"superseded", "cancelled", "revoked", "destroyed"})
+_GONE: Final = frozenset(state.name for state in DEAD)
 
 
 def _may(row: Row, provisional: bool) -> list[str]:
     """Return what a holder may do with a document in this state."""
     standing = row.standing
-    dead = bool(standing & (_TERMINAL | State.blank_stolen.bit))
+    dead = bool(standing & DEAD_MASK)
     may = []
     if provisional:
         may += ["confirm", "withdraw"]

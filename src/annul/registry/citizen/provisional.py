@@ -19,7 +19,7 @@ from typing import Final, Literal
 from annul.errors import Forbidden, NotFound, OverQuota
 from annul.records.document import Document, block, number_block, person_block
 from annul.records.names import same
-from annul.records.status import Proof, State
+from annul.records.status import DEAD_MASK, Proof
 from annul.registry.notices.sources import PUBLIC
 from annul.registry.people import rows
 from annul.registry.people.vault import Vault
@@ -39,8 +39,6 @@ DOCUMENT_TRIES_MAX: Final = 6
 UNDONE_MAX: Final = 2
 """Reports without login that were undone or lapsed within UNDONE_US; then the next needs a login."""
 UNDONE_US: Final = 30 * DAY_US
-
-_DEAD: Final = State.superseded.bit | State.cancelled.bit | State.revoked.bit | State.destroyed.bit
 
 TALLY_KEPT_US: Final = 2 * DAY_US
 """How long a count against guessing is kept; the longest one covers a day."""
@@ -109,13 +107,13 @@ class ProvisionalReports:
         if not document.discriminated or document.has_discriminator:
             return await documents.find(db, document, keys, act.realm_code)
         found = await documents.by_number(db, act.realm_code, keys.blind(number_block(document)))
-        alive = [row for row in found if not row.standing & _DEAD] or found
+        alive = [row for row in found if not row.standing & DEAD_MASK] or found
         return alive[-1] if alive else None
 
     async def _fits(self, db: Connection, act: Act, document: Document, row: Row | None, name: str) -> bool:
         """Tell whether the name is the holder's; where the register knows no holder, whether a report can be taken at all."""
         key = row.person_key if row is not None else None
-        if key is None and document.scheme == "cn-resident":
+        if key is None and document.bears_personal_number:
             key = self._documents[act.realm].blind(person_block(document.number))
         persons = [] if key is None else await rows.by_key(db, act.realm_code, bytes(key))
         if persons:

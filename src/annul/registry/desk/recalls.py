@@ -27,7 +27,7 @@ from annul.errors import BadInput, NotFound
 from annul.proof.checkpoint import sign_note
 from annul.records.codes import Outcome, Realm, StatusCode
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
-from annul.records.status import Event, State, code_of, state_of
+from annul.records.status import DEAD_MASK, Event, State, code_of, state_of
 from annul.registry import notices
 from annul.registry.notices.sources import DISCLOSURE_DAYS, attempted
 from annul.registry.writing import documents
@@ -56,7 +56,7 @@ PAGE_MAX: Final = 500
 Cause = Literal["corrected", "reported_late"]
 _TOLD_NONE: Final = (StatusCode.V00.octet, StatusCode.V01.octet)
 _REPORTED: Final = State.reported_lost.bit | State.reported_stolen.bit
-_OUT: Final = _REPORTED | State.superseded.bit | State.cancelled.bit | State.revoked.bit | State.blank_stolen.bit
+_OUT: Final = _REPORTED | DEAD_MASK & ~State.destroyed.bit
 """Facts that are owed to those who were told of no listing since the moment they became true."""
 _NO_KEY: Final = bytes(16)
 

@@ -24,6 +24,7 @@ from annul.records.document import Document, DocumentFields, DocumentKeys, block
 from annul.records.entry import EntryKind, decode
 from annul.records.names import check_name, normal_forms, search_block
 from annul.records.person import Person
+from annul.records.schemes import SCHEMES
 from annul.records.status import State, facts_of, standing_on, state_of
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
@@ -271,7 +272,7 @@ class Searches:
             named = document.has_discriminator or not document.discriminated
             document_key = keys.blind(block(document)) if named else b""
             holders = {row.person_key for row in found} - {None}
-            if document.scheme == "cn-resident":
+            if document.bears_personal_number:
                 holders.add(keys.blind(person_block(document.number)))
         persons: list[PersonRow] = []
         for holder in sorted(key for key in holders if key is not None):
@@ -459,9 +460,10 @@ class Searches:
         known: dict[bytes, str] = {}
         told = [fields for found in persons for fields in found.person.documents]
         told += [
-            DocumentFields("cn-resident", found.person.personal_number)
+            DocumentFields(scheme.name, found.person.personal_number)
             for found in persons
-            if len(found.person.personal_number) == 18
+            for scheme in SCHEMES.values()
+            if scheme.bears_personal_number
         ]
         for fields in [*told, *([typed] if typed else [])]:
             try:

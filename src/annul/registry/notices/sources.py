@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
+from annul.records import meanings
 from annul.records.codes import Outcome, Purpose, Realm, StatusCode
 from annul.records.entry import Entry, EntryKind, UnlockBody, decode
 from annul.records.person import CivilEvent, PersonBody
@@ -30,11 +31,8 @@ WINDOWS_MAX: Final = 5_000
 DISCLOSURE_DAYS: Final = 30
 """Default delay before a holder sees searches by officers and checks for law enforcement."""
 
-DEAD: Final = frozenset({
-    StatusCode.S10, StatusCode.S11, StatusCode.S12, StatusCode.S13, StatusCode.I20, StatusCode.I22, StatusCode.I23,
-    StatusCode.I24, StatusCode.I25,
-})  # fmt: skip
-"""Status codes that make a stopped check an attempt. An expired card (I21) is not: holders forget, nobody is harmed."""
+ATTEMPTS: Final = frozenset(code for code, meaning in meanings.STATUS.items() if meaning.attempt)
+"""Status codes that make a stopped check an attempt."""
 
 HOLDER: Final = "(holder)"
 PUBLIC: Final = "(public)"
@@ -194,7 +192,7 @@ class Sources:
             "SELECT window_no, check_id, document_key, key_epoch, realm, party, branch, purpose, channel, status, "
             f"checked_at_us FROM check_index WHERE worker = %s AND window_no >= %s AND window_no < %s "
             f"AND outcome = {Outcome.STOP.octet} AND status = ANY(%s) ORDER BY window_no, leaf_index LIMIT %s",
-            (worker, start, end, [code.octet for code in DEAD], limit),
+            (worker, start, end, [code.octet for code in ATTEMPTS], limit),
         )
         return await found.fetchall()
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import Any
 
-LANGUAGES: Final = {"en": "en", "zh": "zh_CN", "ar": "ar"}
-"""Language of a person -> file under `texts/`."""
+from annul.languages import LANGUAGES, SOURCE
 
 Names = Mapping[str, str]
 
@@ -48,7 +47,7 @@ class Subject:
 @cache
 def catalogue(language: str) -> dict[str, Any]:
     """Return the texts of a language, English when there is none in it."""
-    name = LANGUAGES.get(language, "en")
+    name = LANGUAGES.get(language, LANGUAGES[SOURCE]).catalogue
     return tomllib.loads((resources.files(__package__) / "texts" / f"{name}.toml").read_text(encoding="utf-8"))
 
 

@@ -177,7 +177,7 @@ class Parties(Principals):
         if not 1 <= len(name) <= 200 or len(organisation) > 200:
             raise BadInput("a name has 1 to 200 characters", where="/name")
         if role not in ROLES:
-            raise BadInput("the role is relying_party, issuer, police or supervisor", where="/role")
+            raise BadInput(f"The role is one of {', '.join(ROLES)}.", where="/role")
         _hold_agreement(agreement)
 
         async def change(write: Write) -> str:

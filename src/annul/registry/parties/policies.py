@@ -34,7 +34,7 @@ from annul.records.policy import (
     decide_slowly,
     differences,
     hold_floor,
-    policy_from_json,
+    kept_policy,
     policy_to_json,
 )
 from annul.registry.parties.parties import Changed, Parties, Principal
@@ -286,7 +286,7 @@ class Policies:
                     "Your organisation wants a second person: the editor does not release.",
                     mend="Ask a colleague with another key to release it.",
                 )
-            hold_floor(policy_from_json(bytes(row[0])))
+            hold_floor(kept_policy(bytes(row[0])))
             await write.run(
                 "UPDATE counter_policy SET state = 'released', released_by = %s, released_at_us = %s, position = %s "
                 "WHERE party = %s AND version = %s",
@@ -312,7 +312,7 @@ class Policies:
             if row is None and version != DEFAULT_VERSION:
                 raise NotFound("No such version was ever released.", where="/version")
             if row is not None:
-                hold_floor(policy_from_json(bytes(row[0])))
+                hold_floor(kept_policy(bytes(row[0])))
             if await _in_force(write, party) == version:
                 raise Conflict("This version is in force already.", where="/version")
             return await _put_in_force(write, party, version, person, reason)
@@ -411,7 +411,7 @@ def _trial(policy: Policy, rows: Sequence[tuple[Any, ...]], since: int, until: i
 
 def _version(row: tuple[Any, ...], in_force: int) -> PolicyVersion:
     party, version, state, policy, *rest = row
-    return PolicyVersion(party, version, state, version == in_force, policy_from_json(bytes(policy)), *rest)
+    return PolicyVersion(party, version, state, version == in_force, kept_policy(bytes(policy)), *rest)
 
 
 async def _in_force(write: Write, party: str) -> int:

@@ -589,7 +589,7 @@ class People:
 
     async def key_of(self, db: Connection, act: Act, document: Document) -> bytes | None:
         """Return the key of a document's holder: by its number where that is the personal number, else as issued."""
-        if document.scheme == "cn-resident":
+        if document.bears_personal_number:
             return self._key(act, document.number)
         row = await documents.find(db, document, self._documents[act.realm], act.realm_code)
         return None if row is None else row.person_key

@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow
 from annul.errors import Conflict, MissingPackage
 from annul.home import Home
 from annul.records.person import CivilEvent
-from annul.records.status import State, mask
+from annul.records.status import DEAD_MASK
 from annul.registry.keys import Keys
 from annul.registry.people.rows import IN_FORCE
 from annul.registry.people.vault import Vault
@@ -46,7 +46,6 @@ Database = psycopg.Connection[TupleRow]
 
 RUN_LOCK: Final = 0x72657669
 """Advisory lock held during a run ("revi")."""
-_DEAD: Final = mask(State.superseded, State.cancelled, State.revoked, State.destroyed, State.blank_stolen)
 _ENTERED: Final = [CivilEvent.birth.octet, CivilEvent.immigration.octet, CivilEvent.details.octet]
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -191,7 +190,7 @@ def examine(
         for person, rules in broken.items()
     ]
     day = (today - _EPOCH).days
-    for person, named in held.execute(_LIVING_DOCUMENTS.format(dead=_DEAD, long=LONG_TERM_DAY, day=day)).fetchall():
+    for person, named in held.execute(_LIVING_DOCUMENTS.format(dead=DEAD_MASK, long=LONG_TERM_DAY, day=day)).fetchall():
         found.append(Found(("dead-documents",), (person,), RULES["dead-documents"].score, tuple(named)))
     advance(len(found))
     for points in (families.shared(held), families.without_event(held, entered), families.impossible(held)):

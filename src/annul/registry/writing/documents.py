@@ -67,7 +67,7 @@ def new_row(document: Document, keys: DocumentKeys, realm: int, person_number: s
     The number of a resident card is its holder's personal number; for other documents it must be given.
     """
     discriminated = document.discriminated
-    if person_number is None and document.scheme == "cn-resident":
+    if person_number is None and document.bears_personal_number:
         person_number = document.number
     return Row(
         id=0,

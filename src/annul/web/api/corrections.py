@@ -23,20 +23,10 @@ from annul.web.door.who import DECIDERS, DESKS, DISPUTE_ID
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
-FactName = Literal[
-    "compromised",
-    "expired",
-    "owner_locked",
-    "suspended",
-    "superseded",
-    "cancelled",
-    "revoked",
-    "found_held",
-    "reported_lost",
-    "reported_stolen",
-    "blank_stolen",
-    "destroyed",
-]
+if TYPE_CHECKING:
+    FactName = str
+else:  # the closed list of states, as the decoder and the description of the API need it
+    FactName = Literal[tuple(state.name for state in State if state is not State.current)]
 _STATES: Final = {"open": "proposed", "corrected": "confirmed"}
 
 

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.errors import AnnulError, NotFound
+from annul.languages import LANGUAGES
 from annul.records.person import Contact
+from annul.records.schemes import kind_of
 from annul.registry.citizen.citizens import CHECKS_MAX
-from annul.registry.notices import texts
 from annul.registry.notices.delivery import masked
 from annul.web.citizen.own import act_of_holder, proof_of
-from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, kind_of, time_of_day
+from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, time_of_day
 from annul.web.door import pages, typeset
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
 from annul.web.door.who import ATTEMPT_ID
-from annul.web.door.words import CHANNELS, EVENTS, KIND_NAMES, PURPOSES, STATES, WORDS, _
+from annul.web.door.words import CHANNELS, EVENTS, PURPOSES, STATES, WORDS, _
 
 if TYPE_CHECKING:
     from annul.registry.notices.outbox import Message
@@ -90,7 +91,7 @@ def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
 
 
 async def _names(office: Office, person: int, translate: Any) -> dict[int, str]:
-    return {own.id: translate(KIND_NAMES[kind_of(own)]) for own in await office.citizens.documents(person)}
+    return {own.id: translate(kind_of(own.coverage, own.kind).words) for own in await office.citizens.documents(person)}
 
 
 async def attempts(office: Office, call: Call) -> Reply:
@@ -182,7 +183,7 @@ async def contacts(office: Office, call: Call) -> Reply:
         form.refuse("email", translate(_("Type the address with its @, such as name@example.org.")))
     if phone and not _PHONE.fullmatch(phone):
         form.refuse("phone", translate(_("Type the number with its country, such as +86 10 5555 0100.")))
-    if call.body.language not in texts.LANGUAGES:
+    if call.body.language not in LANGUAGES:
         form.refuse("language", translate(_("Choose one of the languages.")))
     if form.errors:
         return await _contacts(office, call, form, status=400)
@@ -200,7 +201,7 @@ async def contacts(office: Office, call: Call) -> Reply:
 
 async def _contacts(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:
     frozen = await office.citizens.contacts_frozen(call.session.person)
-    languages = [(key, language.name) for key, language in pages.LANGUAGES.items()]
+    languages = [(key, language.name) for key, language in LANGUAGES.items()]
     shown = {name: masked(str(form[name])) for name in ("email", "phone") if form[name]} if frozen else {}
     return pages.page(
         call, "citizen/contacts.html", form=form, status=status, frozen=frozen, languages_known=languages, shown=shown
@@ -230,7 +231,7 @@ async def data_pdf(office: Office, call: Call) -> Reply:
     held = await office.citizens.everything(call.session.person)
     _found, told = await _messages(office, call)
     translate = pages.translator(call)
-    language = pages.LANGUAGES[pages.language_of(call.request)]
+    language = LANGUAGES[pages.language_of(call.request)]
     content = {
         "title": translate(_("What annul holds about you")),
         "made": translate(_("Made at %s")) % _read(held["made_at"]),
@@ -254,8 +255,7 @@ def _sections(held: dict[str, Any], told: list[dict[str, Any]], translate: Any) 
         return {"title": translate(title), "head": [translate(text) for text in head], "rows": rows}
 
     def kind(one: dict[str, Any]) -> str:
-        name = f"icao-9303/{one['kind']}" if one["register"].startswith("icao-9303/") else one["register"]
-        return str(translate(KIND_NAMES.get(name, KIND_NAMES["generic"])))
+        return str(translate(kind_of(one["register"], one["kind"]).words))
 
     person = held["person"]
     entry = [

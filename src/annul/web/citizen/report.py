@@ -24,6 +24,9 @@ from markupsafe import Markup
 from annul import metrics
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import Document, DocumentFields, parse_document
+from annul.records.scheme import Typed
+from annul.records.schemes import printed, scheme_of
+from annul.records.schemes.icao_9303 import ICAO_9303
 from annul.registry.citizen.drafts import KEPT_US, SECRET_BYTES
 from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
@@ -33,7 +36,7 @@ from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolate
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
-from annul.web.door.words import KIND_NAMES, _
+from annul.web.door.words import _
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -194,7 +197,7 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
         what = EVENTS[f"report_{answers['what']}"]
         change = translate(_("Change"))
         rows = (
-            (_("Document"), translate(KIND_NAMES[answers["kind"]]), "document"),
+            (_("Document"), translate(next(text for kind, text, _hint in KINDS if kind == answers["kind"])), "document"),
             (_("Number"), _number(answers), "number"),
             (_("Holder"), answers["name"], "name"),
             (_("What happened"), f"{translate(what)}, {answers['when']}", "event"),
@@ -206,8 +209,7 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
 def _number(answers: dict[str, Any]) -> Markup:
     """Return the number as it is printed, in the face and direction of numbers."""
     text = document_of(answers).number if "<" in answers["number"] else re.sub(r"[\s-]", "", answers["number"]).upper()
-    scheme = str(answers["kind"]).partition("/")[0]
-    return Markup('<span class="number" dir="ltr">{}</span>').format(pages.grouped(text, scheme))
+    return Markup('<span class="number" dir="ltr">{}</span>').format(printed(text, answers["kind"]))
 
 
 def _missing(answers: dict[str, Any], name: str) -> str:
@@ -249,19 +251,13 @@ def document_of(answers: dict[str, Any]) -> Document:
     typed, kind = str(answers.get("number", "")), str(answers.get("kind", ""))
     lines = [line.strip().replace(" ", "") for line in typed.upper().splitlines() if line.strip()]
     if "<" in typed:
-        return parse_document(DocumentFields("icao-9303", mrz=lines))
-    number = re.sub(r"[\s-]", "", typed)
-    if not number:
+        return parse_document(DocumentFields(ICAO_9303.name, mrz=lines))
+    if not typed.strip():
         raise BadInput(_("Type the number of the document."), where="number")
-    if kind == "cn-resident":
-        return parse_document(DocumentFields("cn-resident", number))
-    if kind == "ru-internal":
-        digits = re.sub(r"\D", "", number)
-        return parse_document(DocumentFields("ru-internal", digits[4:], series=digits[:4]))
-    issuer = str(answers.get("issuer", "")).strip().upper()
-    if not issuer:
-        raise BadInput(_("Say who issued the document: three letters."), where="issuer")
-    return parse_document(DocumentFields("icao-9303", number, issuer=issuer, kind=kind.rpartition("/")[2]))
+    scheme = scheme_of(kind)
+    if scheme is None:
+        raise BadInput(_("Choose which document it is."), where="kind")
+    return parse_document(scheme.fields_of_typed(Typed(typed, kind, str(answers.get("issuer", "")))))
 
 
 async def _send(office: Office, call: Call, answers: dict[str, Any]) -> dict[str, Any]:

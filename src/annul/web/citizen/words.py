@@ -5,33 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from annul.records import meanings, schemes
 from annul.registry.citizen.citizens import OwnDocument
 from annul.web.door.pages import day
-from annul.web.door.words import KIND_NAMES, _, kind_shape
+from annul.web.door.words import _
 
-KINDS: Final = (
-    ("cn-resident", _("Resident identity card"), _("18 signs, the citizen number")),
-    ("icao-9303/P", _("Passport"), _("the number on the page with your picture")),
-    ("icao-9303/ID", _("Identity card"), _("with three lines of letters on its back")),
-    ("ru-internal", _("Internal passport"), _("series of 4 and number of 6 digits")),
-)
-"""Documents that can be reported without login: scheme, words, hint."""
+KINDS: Final = tuple((kind.name, kind.words, kind.hint) for kind in schemes.kinds() if kind.hint)
+"""Documents that can be reported without login: kind, words, hint."""
 
-PROVES: Final = {
-    "current": _("It works."),
-    "compromised": _("It works in person, where its chip is read. It does not work at a distance."),
-    "expired": _("Its time is over. Ask the issuer for a new one."),
-    "owner_locked": _("You locked it. Nobody may rely on it until you unlock it."),
-    "suspended": _("It is stopped until the report is confirmed or ends by itself."),
-    "superseded": _("You have a newer one. This one never works again."),
-    "cancelled": _("It was cancelled. Ask the issuer for a new one."),
-    "revoked": _("It was revoked. It never works again."),
-    "found_held": _("It was handed in and is kept for you. It is given back in person."),
-    "reported_lost": _("It is dead. If you find it, only a desk can bring it back, and only if nobody else had it."),
-    "reported_stolen": _("It is dead for good. Ask the issuer for a new one."),
-    "blank_stolen": _("It was stolen before it was issued."),
-    "destroyed": _("It was destroyed."),
-}
+PROVES: Final = {state.name: told.own for state, told in meanings.STATES.items()}
 """State of one's own document -> what it means for its holder."""
 
 EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("found")}
@@ -114,22 +96,15 @@ MEANT: Final = (
 """Texts of the register's rooms that these pages pass on."""
 
 
-def kind_of(document: OwnDocument) -> str:
-    """Return the kind of a document as the words of pages know it."""
-    if document.coverage.startswith("icao-9303/"):
-        return f"icao-9303/{document.kind}"
-    return document.coverage if document.coverage in KIND_NAMES else "generic"
-
-
 def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
     """Return one's own document for `document_card`."""
-    kind = kind_of(document)
+    kind = schemes.kind_of(document.coverage, document.kind)
     until = ""
     if document.valid_until_day and document.valid_until_day < 65_535:
         until = translate(_("valid until %s")) % isolated(day(document.valid_until_day).replace("-", "\u2011"))
     return {
-        "shape": kind_shape(kind),
-        "kind": translate(KIND_NAMES[kind]),
+        "shape": kind.shape,
+        "kind": translate(kind.words),
         "state": document.state,
         "disputed": document.disputed,
         "number": f"•••• {document.ends_with}" if document.ends_with else "",

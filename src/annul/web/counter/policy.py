@@ -17,7 +17,8 @@ from annul.records.codes import (
     Purpose,
     StatusCode,
 )
-from annul.records.policy import AXES, FOLLOW_UP_DAYS_MAX, Policy, UrgentNeed, Verdict, differences, floor_of
+from annul.records.policy import AXES, FOLLOW_UP_DAYS_MAX, Policy, UrgentNeed, differences, floor_of
+from annul.records.verdict import Verdict
 from annul.registry.parties.policies import TRIAL_DAYS_MAX, PolicyBook, PolicyVersion, Shift, Trial, hold_officer
 from annul.web.counter.counter import frame, spoken
 from annul.web.counter.decisions import act_of

@@ -15,6 +15,9 @@ from multipart import MultipartError, MultipartParser, parse_options_header
 from annul.errors import BadInput, TimedOut, TooLarge
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
 from annul.records.document import DocumentFields
+from annul.records.scheme import Typed
+from annul.records.schemes import kinds, recognised, scheme_of
+from annul.records.schemes.icao_9303 import ICAO_9303
 from annul.web.door.words import _
 
 if TYPE_CHECKING:
@@ -56,23 +59,20 @@ def fields_of(form: CheckForm) -> DocumentFields:
     """
     zone = form.mrz.strip() or (form.number if "<" in form.number else "")
     if zone:
-        return DocumentFields("icao-9303", mrz=_lines(zone, "mrz" if form.mrz.strip() else "number"))
+        return DocumentFields(ICAO_9303.name, mrz=_lines(zone, "mrz" if form.mrz.strip() else "number"))
     number = form.number.strip()
     if not number:
         raise BadInput(_("Type the number of the document."), where="number")
-    valid_from, valid_until = _date(form.valid_from) or None, _date(form.valid_until) or None
-    kind = form.kind or _kind_of(re.sub(r"[\s-]", "", number))
-    if kind == "cn-resident":
-        return DocumentFields("cn-resident", re.sub(r"[\s-]", "", number), valid_from=valid_from, valid_until=valid_until)
-    if kind == "ru-internal":
-        digits = re.sub(r"\D", "", number)
-        return DocumentFields("ru-internal", digits[4:], series=digits[:4])
-    if kind in ("icao-9303/P", "icao-9303/ID"):
-        if not form.issuer.strip():
-            raise BadInput(_("Say who issued the document: three letters."), where="issuer")
-        bare = re.sub(r"[\s-]", "", number)
-        return DocumentFields("icao-9303", bare, issuer=form.issuer.strip().upper(), kind=kind.rpartition("/")[2])
-    raise BadInput(_("Choose the kind of document."), where="kind")
+    bare = re.sub(r"[\s-]", "", number)
+    scheme = scheme_of(form.kind) if form.kind else recognised(bare)
+    kind = form.kind or (scheme.kinds[-1].name if scheme is not None else "")
+    if scheme is None or kind not in CHOICES:
+        raise BadInput(_("Choose the kind of document."), where="kind")
+    return scheme.fields_of_typed(Typed(number, kind, form.issuer, _date(form.valid_from), _date(form.valid_until)))
+
+
+CHOICES: Final = frozenset(kind.name for kind in kinds() if kind.choice)
+"""Kinds of documents that can be typed."""
 
 
 def _lines(zone: str, where: str) -> list[str]:
@@ -90,12 +90,6 @@ def _date(typed: str) -> str:
     """Return a date as YYYY-MM-DD that was typed with dots or slashes, or without any; other texts as they are."""
     found = re.fullmatch(r"\s*(\d{4})[-./ ]?(\d{2})[-./ ]?(\d{2})\s*", typed)
     return "-".join(found.groups()) if found else typed.strip()
-
-
-def _kind_of(number: str) -> str:
-    if re.fullmatch(r"\d{14,19}[Xx]?", number):
-        return "cn-resident"
-    return "ru-internal" if re.fullmatch(r"\d{9,11}", number) else ""
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from annul.records import meanings
 from annul.web.door.words import _
 
 REASON_WORDS: Final = {
@@ -23,38 +24,9 @@ DECISIONS: Final = {"proceeded": _("went on"), "refused": _("refused")}
 NEED_WORDS: Final = {"open": _("open"), "overdue": _("overdue"), "settled": _("new card shown")}
 
 CODE_WORDS: Final = {
-    "V00": _("No listing"),
-    "V01": _("No listing, but its data were exposed"),
-    "S00": _("Reported by the holder (reason withheld)"),
-    "S10": _("Reported lost"),
-    "S11": _("Reported stolen"),
-    "S12": _("Reported, not confirmed yet"),
-    "S13": _("Locked by its holder"),
-    "I00": _("No longer in force (reason withheld)"),
-    "I20": _("Replaced by a newer document"),
-    "I21": _("Expired"),
-    "I22": _("Cancelled"),
-    "I23": _("Revoked"),
-    "I24": _("Blank stolen, or never issued"),
-    "I25": _("Handed in or destroyed"),
-    "U30": _("Not covered by this register"),
-    "U31": _("Several documents have this number"),
-    "U32": _("The dates fit no document of this number"),
-    "U33": _("The number is malformed"),
-    "U34": _("The status is disputed"),
-    "M0": _("The name belongs to the number"),
-    "M1": _("The name belongs to the number; no picture on record"),
-    "M2": _("The name does not belong to the number"),
-    "M3": _("The number is not known"),
-    "M9": _("The name was not asked"),
-    "B0": _("The bearer is the holder"),
-    "B1": _("The bearer is not the holder"),
-    "B2": _("The comparison was attacked"),
-    "B3": _("Bearer and holder could not be compared"),
-    "B9": _("Bearer and holder were not compared"),
-    "F0": _("Asked live"),
-    "F1": _("From a copy within its age"),
-    "F2": _("From a copy that is too old"),
+    code.value: meaning.long
+    for axis in (meanings.STATUS, meanings.IDENTITY, meanings.BINDING, meanings.FRESHNESS)
+    for code, meaning in axis.items()
 }
 """Code of an answer -> its words in the policy."""
 
@@ -65,17 +37,7 @@ AXIS_WORDS: Final = {
     "freshness": _("The register"),
 }
 
-STEP_WORDS: Final = {
-    "A1": _("second document"),
-    "A2": _("read the chip"),
-    "A3": _("compare the face"),
-    "A4": _("compare a fingerprint"),
-    "A5": _("call the issuer"),
-    "A6": _("keep the document if lawful"),
-    "A7": _("urgent need possible"),
-    "A8": _("tell the police"),
-    "A9": _("go on"),
-}
+STEP_WORDS: Final = {code.value: step.short for code, step in meanings.STEPS.items()}
 
 REFUSALS: Final = (
     _("A counter's key may not do this."),

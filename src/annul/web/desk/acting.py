@@ -13,6 +13,8 @@ from annul import metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound
 from annul.likeness.comparison import Result
 from annul.records.document import Document, DocumentFields, parse_document
+from annul.records.scheme import Scheme, plain
+from annul.records.schemes import SCHEMES, printed
 from annul.records.status import Event, Proof, State
 from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act
@@ -192,7 +194,7 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, fir
     if first and len(facts) == 1:
         form.values.setdefault("fact", facts[0][0])
     others = [card for card in cards_of(call, shown, chosen=place) if not card["here"]]
-    new = found is not None and found.coverage == "cn-resident"
+    new = found is not None and _scheme_of(found).bears_personal_number
     return show(
         call,
         "desk/act.html",
@@ -224,11 +226,15 @@ def _facts(call: Call, found: DocumentFound | None) -> list[tuple[str, str, str]
     return [(fact, translate(STATES[fact]), then % translate(STATES[rest[fact]])) for fact in facts]
 
 
+def _scheme_of(found: DocumentFound) -> Scheme:
+    return SCHEMES[found.coverage.partition("/")[0]]
+
+
 def _typed_words(fields: DocumentFields | None) -> str:
     if fields is None:
         return ""
     document = parse_document(fields)
-    return pages.grouped(document.number, document.scheme)
+    return printed(document.number, document.scheme)
 
 
 def _page_of(call: Call, name: str) -> ActPage:
@@ -393,9 +399,7 @@ async def _require_finger(office: Office, act: Act, shown: SearchShown, place: i
     holder = next((each.person for each in shown.persons if found is not None and each.place == found.person), None)
     if found is None or holder is None or not found.number or office.verifications is None:
         raise none
-    scheme, _slash, rest = found.coverage.partition("/")
-    more: dict[str, Any] = {"issuer": rest.partition("/")[0], "kind": found.kind} if scheme == "icao-9303" else {}
-    document = parse_document(DocumentFields(scheme, found.number, **more))
+    document = parse_document(_scheme_of(found).fields_of_row(found.coverage, found.kind, found.number))
     recorded = await office.enrolments.for_comparison(act, document, holder.names[0].text, face=False, fingers=True)
     if not recorded.templates:
         raise none
@@ -426,21 +430,14 @@ async def _replace(
     office: Office, act: Act, old: Known, shown: SearchShown, place: int, body: ActForm, at_us: int, evidence: str
 ) -> Recorded:
     found = one_of(shown, place)
-    scheme, _slash, rest = found.coverage.partition("/")
-    number = body.number.strip() or (found.number if scheme == "cn-resident" else "")
+    scheme = _scheme_of(found)
+    number = plain(body.number, "/document/number") or (found.number if scheme.bears_personal_number else "")
     if not number:
         raise BadInput(_("Type the number of the new document."), where="number")
-    if not body.valid_from.strip() and scheme == "cn-resident":
+    if not body.valid_from.strip() and scheme.discriminated:
         raise BadInput(_("Type from when the new document is valid."), where="valid_from")
-    more: dict[str, Any] = {"valid_from": body.valid_from.strip() or None, "valid_until": body.valid_until.strip() or None}
-    if scheme == "icao-9303":
-        more |= {"issuer": rest.partition("/")[0], "kind": found.kind}
-    if scheme == "ru-internal":
-        more = {"series": number.replace(" ", "")[:4]}
-        number = number.replace(" ", "")[4:]
-    if scheme == "generic":
-        issuer, _bar, kind = rest.partition("/")
-        more |= {"issuer": issuer, "kind": kind}
-    new = parse_document(DocumentFields(scheme, number, **more))
+    fields = scheme.fields_of_row(found.coverage, found.kind, number)
+    fields.valid_from, fields.valid_until = body.valid_from.strip() or None, body.valid_until.strip() or None
+    new = parse_document(fields)
     person = next((each.person.personal_number for each in shown.persons if each.place == found.person), None)
     return await office.register.replace(act, old, new, happened_at_us=at_us, person_number=person, evidence=evidence)

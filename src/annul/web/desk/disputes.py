@@ -8,15 +8,16 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
+from annul.records.schemes import kind_of
 from annul.registry.desk.disputes import DisputeView
 from annul.registry.writing.act import same_person
 from annul.times import DAY_US
-from annul.web.desk.frame import act_for, issued_by, kind_of, options, show, who
+from annul.web.desk.frame import act_for, issued_by, options, show, who
 from annul.web.desk.words import DECISIONS, DISPUTE_STATES, GROUNDS, NOTE_KINDS, RAISED_BY
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
-from annul.web.door.words import KIND_NAMES, STATES, _, kind_shape
+from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -60,8 +61,8 @@ def _line(call: Call, view: DisputeView, now_us: int) -> dict[str, Any]:
         clock, tone = translate(_("%s days left")) % days, "REFER" if half else "PASS"
     return {
         "id": view.id,
-        "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""),
-        "shape": kind_shape(kind),
+        "kind": translate(kind.words) + (f" · {issuer}" if issuer else ""),
+        "shape": kind.shape,
         "clock": clock,
         "tone": tone,
         "case": view.case,

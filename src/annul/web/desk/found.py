@@ -9,16 +9,17 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput
 from annul.records.document import parse_document
+from annul.records.schemes import kind_of
 from annul.records.status import Proof
 from annul.registry.desk.found import KEPT, CardState, Finder, FoundCard, FoundShown
 from annul.web.counter.reading import CheckForm, fields_of
-from annul.web.desk.frame import act_for, card_of, happened, issued_by, kind_of, options, show
+from annul.web.desk.frame import act_for, card_of, happened, issued_by, options, show
 from annul.web.desk.searching import one_of
 from annul.web.desk.words import CARD_STATES, KEEPERS, PROOFS, REPORT_STATES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
-from annul.web.door.words import EVENTS, KIND_NAMES, KINDS, STATES, _, kind_shape
+from annul.web.door.words import EVENTS, KINDS, STATES, _
 
 if TYPE_CHECKING:
     from annul.registry.writing.documents import Known
@@ -76,8 +77,8 @@ def _card(call: Call, card: FoundCard) -> dict[str, Any]:
     kind = kind_of(card.coverage, card.kind)
     issuer = issued_by(card.coverage)
     return {
-        "shape": kind_shape(kind),
-        "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""),
+        "shape": kind.shape,
+        "kind": translate(kind.words) + (f" · {issuer}" if issuer else ""),
         "number": "",
         "state": card.status,
         "since": translate(_("taken in %s")) % pages.moment(card.accepted_at_us),

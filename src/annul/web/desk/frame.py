@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.errors import BadInput
+from annul.records.schemes import kind_of, printed
 from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act, Idempotency
 from annul.times import SECOND_US
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.who import DECIDERS, DESKS, HANDS, POLICE, SUPERVISOR
-from annul.web.door.words import EVENTS, KIND_NAMES, _, kind_shape
+from annul.web.door.words import EVENTS, _
 
 if TYPE_CHECKING:
     from annul.registry.parties.officers import Officer
@@ -66,14 +67,6 @@ def act_for(call: Call) -> Act:
     return Act(mine, call.session.realm, idempotency)
 
 
-def kind_of(coverage: str, kind: str) -> str:
-    """Return the key of a document's kind in `KIND_NAMES`."""
-    scheme = coverage.partition("/")[0]
-    if scheme == "icao-9303":
-        return f"icao-9303/{kind}" if f"icao-9303/{kind}" in KIND_NAMES else "icao-9303/ID"
-    return scheme if scheme in KIND_NAMES else "generic"
-
-
 def issued_by(coverage: str) -> str:
     """Return the issuer's code that a coverage name holds, "" when it holds none."""
     parts = coverage.split("/")
@@ -88,9 +81,9 @@ def card_of(call: Call, found: DocumentFound, *, href: str = "", action: str = "
     valid = f"{pages.day(found.valid_from_day)} – {_until(found.valid_until_day, translate)}" if found.valid_from_day else ""
     since = translate(_("since %s")) % pages.moment(found.since_us) if found.since_us else ""
     return {
-        "shape": kind_shape(kind),
-        "kind": translate(KIND_NAMES[kind]) + (f" · {issuer}" if issuer else ""),
-        "number": pages.grouped(found.number, found.coverage.partition("/")[0]) if found.number else "",
+        "shape": kind.shape,
+        "kind": translate(kind.words) + (f" · {issuer}" if issuer else ""),
+        "number": printed(found.number, found.coverage) if found.number else "",
         "state": found.state,
         "disputed": found.disputed,
         "since": since,

@@ -11,6 +11,8 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import DocumentFields, parse_document
+from annul.records.schemes import kind_of, printed
+from annul.records.status import DEAD, State
 from annul.registry.desk.searches import (
     ByChosen,
     ByDocument,
@@ -23,12 +25,12 @@ from annul.registry.desk.searches import (
 )
 from annul.times import SECOND_US
 from annul.web.counter.reading import CheckForm, fields_of, read_photo, typed_from
-from annul.web.desk.frame import act_for, cards_of, kind_of, options, show, timeline_of
+from annul.web.desk.frame import act_for, cards_of, options, show, timeline_of
 from annul.web.desk.words import DELAY_GROUNDS, REPORT_STATES, SEARCH_PURPOSES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
-from annul.web.door.words import KIND_NAMES, KINDS, PURPOSES, _, kind_shape
+from annul.web.door.words import KINDS, PURPOSES, _
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -244,9 +246,9 @@ def _unknown_card(call: Call, shown: SearchShown) -> dict[str, object] | None:
     document = parse_document(shown.unknown)
     kind = kind_of(document.coverage_name, document.kind)
     return {
-        "shape": kind_shape(kind),
-        "kind": translate(KIND_NAMES[kind]),
-        "number": pages.grouped(document.number, document.scheme),
+        "shape": kind.shape,
+        "kind": translate(kind.words),
+        "number": printed(document.number, document.scheme),
         "state": "current",
         "disputed": False,
         "since": "",
@@ -297,7 +299,7 @@ def acts_of(found: DocumentFound, call: Call, *, provisional: bool) -> list[tupl
     """Return what may be done with a document in its state: (act, words, kind of button); the first is the primary one."""
     translate, role = pages.translator(call), call.principal.role
     duties = set(call.officer.duties) if call.officer else set()
-    dead = found.state in ("superseded", "cancelled", "revoked", "destroyed")
+    dead = State[found.state] in DEAD
     acts: list[tuple[str, str]] = []
     if role in ("police", "issuer") and found.state != "destroyed":
         if provisional:

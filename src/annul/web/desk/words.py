@@ -95,12 +95,6 @@ DUTIES: Final = {
     "policy": _("Counter policy"),
     "officers": _("Officers"),
 }
-ROLES: Final = {
-    "police": _("Police"),
-    "issuer": _("Issuer"),
-    "supervisor": _("Supervisor"),
-    "relying_party": _("Relying party"),
-}
 KEEPERS: Final = {"finder": _("finder"), "holder": _("holder"), "destroyed": _("destroyed")}
 
 SAID: Final = (

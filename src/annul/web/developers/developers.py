@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from annul.errors import NotFound
 from annul.records.codes import Channel, StatusCode
+from annul.records.meanings import meaning_of
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry import sandbox
 from annul.web.api.openapi import Described
@@ -20,33 +21,6 @@ from annul.web.door.words import _
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
-
-MEANINGS: Final = {
-    "V00": _("no listing"),
-    "V01": _("data known to others"),
-    "S10": _("reported lost"),
-    "S11": _("reported stolen"),
-    "S12": _("reported, not yet confirmed"),
-    "S13": _("locked by its holder"),
-    "I20": _("replaced by a newer one"),
-    "I21": _("expired"),
-    "I22": _("cancelled"),
-    "I23": _("revoked"),
-    "I24": _("blank stolen or never issued"),
-    "I25": _("handed in or destroyed"),
-    "U30": _("not covered by this register"),
-    "U31": _("several documents, none named"),
-    "U32": _("fits no document of this number"),
-    "U33": _("malformed number or check digit"),
-    "U34": _("status disputed"),
-    "E90": _("a source is down"),
-    "E91": _("quota used up"),
-    "E92": _("not authorised"),
-    "E93": _("purpose not allowed"),
-    "E94": _("bad request"),
-    "E95": _("time-out"),
-}
-"""What a code means, shortly, for the table of test documents."""
 
 """Gives the OpenAPI document for a base address."""
 
@@ -75,8 +49,8 @@ async def sandbox_page(_office: Office, call: Call) -> Reply:
     translate = pages.translator(call)
 
     def row(shown: sandbox.Shown) -> list[str | Markup]:
-        meaning = MEANINGS.get(shown.code)
-        return [shown.code, translate(meaning) if meaning else "", _json(shown.document)]
+        meaning = meaning_of(shown.code)
+        return [shown.code, translate(meaning.short) if meaning else "", _json(shown.document)]
 
     problems = {kind.error: str(kind.status) for kind in reversed(PROBLEMS.values()) if kind.error}
     statuses = [[*row(shown)[:2], _outcomes(shown.code), row(shown)[2]] for shown in sandbox.DOCUMENTS]

@@ -12,13 +12,13 @@ from __future__ import annotations
 import gettext
 import gzip
 import hashlib
+import re
 import secrets
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jinja2
@@ -31,6 +31,8 @@ from markupsafe import Markup, escape
 
 from annul import compiled
 from annul.errors import NotFound
+from annul.languages import LANGUAGES, SOURCE
+from annul.records.schemes import printed
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
 from annul.web.door.problem import Problem
@@ -39,29 +41,6 @@ from annul.web.door.words import STATES, WORDS
 if TYPE_CHECKING:
     from annul.web.door.session import Sitting
 
-
-class Language(NamedTuple):
-    """One language of the pages.
-
-    Args:
-        catalogue: folder under `locale/`; "" for English, which is the source text itself.
-        tag: BCP 47 tag in `lang` and Content-Language.
-        name: what its speakers call it.
-        direction: ltr or rtl.
-    """
-
-    catalogue: str
-    tag: str
-    name: str
-    direction: str
-
-
-LANGUAGES: Final = {
-    "en": Language("", "en", "English", "ltr"),
-    "zh": Language("zh_CN", "zh-CN", "简体中文", "ltr"),
-    "ar": Language("ar", "ar", "العربية", "rtl"),
-}
-"""Language of the browser -> its catalogue. Arabic is complete for visitors and citizens; desks fall back to English there."""
 
 LANGUAGE_COOKIE: Final = "language"
 LANGUAGE_SECONDS: Final = 365 * 24 * 3600
@@ -129,21 +108,51 @@ async def static_file(_office: object, call: Call) -> Reply:
 # -- languages ---------------------------------------------------------------------------------------------------------------
 
 
+class _Catalogue(gettext.NullTranslations):
+    """What a language says, text by text; a text that it lacks stays English."""
+
+    def __init__(self, said: dict[str, str]) -> None:
+        super().__init__()
+        self._said = said
+
+    def gettext(self, message: str) -> str:
+        """Return a text in this language."""
+        return self._said.get(message, message)
+
+
 @cache
 def catalogue(language: str) -> gettext.NullTranslations:
     """Return the catalogues of a language, all rooms together; that of English changes nothing."""
-    whole = gettext.NullTranslations()
-    if not LANGUAGES[language].catalogue:
-        return whole
+    if language == SOURCE:
+        return gettext.NullTranslations()
     folder = resources.files("annul.web") / "locale" / LANGUAGES[language].catalogue
-    rooms = sorted((file for file in folder.iterdir() if file.name.endswith(".mo")), key=lambda file: file.name)
-    read = []
-    for file in rooms:
-        with file.open("rb") as opened:
-            read.append(gettext.GNUTranslations(opened))
-    for first, following in pairwise(read):
-        first.add_fallback(following)
-    return read[0] if read else whole
+    said: dict[str, str] = {}
+    for file in folder.iterdir():
+        if file.name.endswith(".po"):
+            said |= read_catalogue(file.read_text(encoding="utf-8"))
+    return _Catalogue(said)
+
+
+_ESCAPE: Final = re.compile(r"\\(.)")
+_ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+def read_catalogue(text: str) -> dict[str, str]:
+    """Return the texts of a catalogue (gettext's .po, without plural forms and contexts) with their translations.
+
+    It is read as it is written: nothing compiled lies beside it that could be older.
+    """
+    found = {}
+    for entry in text.split("\n\n"):
+        key, _bar, said = entry[entry.find("msgid ") + 6 :].partition("\nmsgstr ")
+        if key != '""' and said.strip() not in ("", '""'):
+            found[_joined(key)] = _joined(said)
+    return found
+
+
+def _joined(lines: str) -> str:
+    whole = lines.strip()[1:-1].replace('"\n"', "")
+    return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), whole) if "\\" in whole else whole
 
 
 def language_of(request: Request[Any, Any, Any]) -> str:
@@ -162,7 +171,7 @@ def language_of(request: Request[Any, Any, Any]) -> str:
     for quality, language in sorted(wishes, key=lambda wish: wish[0]):
         if language in LANGUAGES and quality < 0:
             return language
-    return "en"
+    return SOURCE
 
 
 def words(request: Request[Any, Any, Any]) -> gettext.NullTranslations:
@@ -250,7 +259,7 @@ def _environment(language: str) -> Environment:
     )
     made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
     made.globals |= {"static": static_address, "icon": _icon, "languages": LANGUAGES, "WORDS": WORDS, "STATES": STATES}
-    made.filters |= {"moment": moment, "day": day, "grouped": grouped, "count": count}
+    made.filters |= {"moment": moment, "day": day, "grouped": printed, "count": count}
     return made
 
 
@@ -279,17 +288,6 @@ def day(at: int | None) -> str:
 def count(number: float) -> Markup:
     """Say a count with thin spaces between thousands, which every language reads."""
     return Markup(f"{number:,}".replace(",", "&#8239;"))  # noqa: S704 - a number
-
-
-def grouped(number: str, scheme: str = "") -> str:
-    """Group a document number as it is printed: citizen numbers 6-8-4, Russian passports 4-6, others by four."""
-    if scheme == "cn-resident" or (not scheme and len(number) == 18):
-        return f"{number[:6]} {number[6:14]} {number[14:]}"
-    if scheme == "ru-internal" or (not scheme and len(number) == 10 and number.isdigit()):
-        return f"{number[:4]} {number[4:]}"
-    if scheme.startswith("icao") or len(number) <= 9:
-        return number
-    return " ".join(number[at : at + 4] for at in range(0, len(number), 4))
 
 
 def page(
@@ -405,6 +403,6 @@ class LanguageChoice(msgspec.Struct, forbid_unknown_fields=True):
 async def choose_language(_office: object, call: Call) -> Reply:
     """Note the chosen language in a cookie and go back to the page."""
     back = call.query.back if call.query.back.startswith("/") and not call.query.back.startswith(("//", "/\\")) else "/"
-    language = call.query.to if call.query.to in LANGUAGES else "en"
+    language = call.query.to if call.query.to in LANGUAGES else SOURCE
     cookie = Cookie(LANGUAGE_COOKIE, value=language, path="/", max_age=LANGUAGE_SECONDS, samesite="lax", httponly=True)
     return Reply(b"", HTML, 303, {"location": back}, (cookie,))

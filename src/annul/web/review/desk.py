@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError
+from annul.records.schemes import printed
 from annul.registry.review.corrections import Correction
 from annul.registry.review.queue import ALLOWED, Decision
 from annul.registry.review.rules import CAUSES as CAUSE_NAMES
@@ -328,7 +329,7 @@ def _cell(call: Call, field: str, each: PersonSeen, papers: list[str]) -> Any:
         return [name.text + ("" if name.kind == "main" else f" ({translate(NAME_KINDS[name.kind])})") for name in person.names]
     if field in ("personal_number", "mother", "father"):
         number = getattr(person, field)
-        return [pages.grouped(number, "cn-resident")] if number else []
+        return [printed(number)] if number else []
     if field == "sex":
         return [translate(SEXES[person.sex])] if person.sex else []
     if field == "status":
