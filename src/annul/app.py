@@ -75,7 +75,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     from annul.web.door.office import Front
 
     home = settings.home
-    _hold_demo(settings)
+    _require_demo(settings)
     keys = key_file.load(home)
     async with contextlib.AsyncExitStack() as stack:
         listings = Listings(home.listings)
@@ -99,10 +99,10 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
         yield Front(settings, keys, listings, Principals(listings, now_us), checks, now_us)
 
 
-def _hold_demo(settings: Settings) -> None:
+def _require_demo(settings: Settings) -> None:
     if settings.demo and not settings.home.demo.exists():
         mend = "Leave ANNUL_DEMO out."
-        raise UnsafeSettings("anybody may log in as anybody in a demo, and this is none", where="demo", mend=mend)
+        raise UnsafeSettings("Anybody may log in as anybody in a demo, and this is none.", where="demo", mend=mend)
 
 
 @contextlib.asynccontextmanager
@@ -235,7 +235,7 @@ def doors(office: Office, mounted: Mounted | None = None, path: CheckPath | None
         return create_web(office, mounted, path=path)
     from annul.demo.identity_provider import PATH, IdentityProvider
 
-    _hold_demo(office.settings)
+    _require_demo(office.settings)
     provider: Any = IdentityProvider(office.settings.home, office.keys, office.settings.base_url)
     return create_web(office, mounted, beside={PATH: provider}, path=path)
 

@@ -129,7 +129,7 @@ class Template:
             self._process.kill()
             self.close()
             self._channel, self._process = self._start()
-        raise SourceDown("the process that loads the code does not start", where="template")
+        raise SourceDown("The process that loads the code does not start.", where="template")
 
     def revive(self) -> bool:
         """Start the template anew when it has died, so that the next role need not wait for that; whether it had."""

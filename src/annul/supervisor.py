@@ -349,13 +349,13 @@ def _hold_the_register(home: Home, conninfo: str) -> None:
     """
     from annul.registry import keys as key_file
     from annul.registry.answering.standing import sealed_size
-    from annul.registry.loops.sealer import hold_not_rolled_back
+    from annul.registry.loops.sealer import require_not_rolled_back
     from annul.registry.writing.store import connect
 
     with connect(conninfo) as db:
         head = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
         keys = key_file.load(home) if head and head[0] else key_file.load_or_create(home)
-        hold_not_rolled_back(db, sealed_size(home, keys))
+        require_not_rolled_back(db, sealed_size(home, keys))
 
 
 @contextlib.contextmanager

@@ -234,7 +234,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("limit", [4_096, 70_001, 300_000, 390_001])
 def test_a_full_disk_while_building_leaves_nothing_half_published(tmp_path: Path, limit: int) -> None:
     """The write that fails (spill or segment, after a short write) is a clear error; no segment appears."""
-    with file_size_limit(limit), pytest.raises(StorageFailed, match=r"cannot write|no more bytes"):
+    with file_size_limit(limit), pytest.raises(StorageFailed, match=r"(?i)cannot write|no more bytes"):
         build([Batch(keys(0, 20_000), 9)], tmp_path / "s.seg", memory_bytes=1 << 20)
     assert list(tmp_path.iterdir()) == []
 

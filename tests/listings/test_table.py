@@ -397,7 +397,7 @@ def test_scrub_is_quiet_while_the_writer_writes(tmp_path: Path) -> None:
 
 def test_there_is_one_writer(tmp_path: Path) -> None:
     """A second writer is refused and disturbs nothing."""
-    with ListingsWriter(tmp_path), pytest.raises(Conflict, match="another process"):
+    with ListingsWriter(tmp_path), pytest.raises(Conflict, match="Another process"):
         ListingsWriter(tmp_path)
     ListingsWriter(tmp_path).close()
 

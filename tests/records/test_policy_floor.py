@@ -19,9 +19,9 @@ from annul.records.policy import (
     decide_slowly,
     differences,
     floor_of,
-    hold_floor,
     policy_from_json,
     policy_to_json,
+    require_floor,
 )
 
 OUTCOMES = [Outcome.PASS, Outcome.REFER, Outcome.STOP]
@@ -38,7 +38,7 @@ def changed(axis: str, code: str, **verdict: object) -> Policy:
 
 def test_the_default_policy_keeps_the_floor() -> None:
     """The rules of the People's Bank are allowed by the register."""
-    hold_floor(DEFAULT_POLICY)
+    require_floor(DEFAULT_POLICY)
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_the_default_policy_keeps_the_floor() -> None:
 def test_a_dead_card_passes_nowhere_whatever_a_party_wishes(axis: str, code: str, member: str) -> None:
     """PASS is refused, and the error names the very cell."""
     with pytest.raises(BadInput) as refused:
-        hold_floor(changed(axis, code, **{member: Outcome.PASS}))
+        require_floor(changed(axis, code, **{member: Outcome.PASS}))
     assert refused.value.where == f"/{axis}/{code}/{member}"
 
 
 def test_no_answer_is_not_for_a_policy_to_choose() -> None:
     """A policy decides on answers; that there is none is nobody's choice."""
     with pytest.raises(BadInput):
-        hold_floor(changed("status", "V00", in_person=Outcome.NO_ANSWER))
+        require_floor(changed("status", "V00", in_person=Outcome.NO_ANSWER))
 
 
 def test_a_party_may_be_stricter() -> None:
     """No listing, and yet a second look; an expired card stops."""
-    hold_floor(changed("status", "V00", remote=Outcome.REFER))
-    hold_floor(changed("identity", "M9", in_person=Outcome.STOP))
+    require_floor(changed("status", "V00", remote=Outcome.REFER))
+    require_floor(changed("identity", "M9", in_person=Outcome.STOP))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_an_urgent_need_keeps_its_conditions(member: str, value: object) -> None
     """Never stolen, never remote, never another name, never longer than a month."""
     need = msgspec.structs.replace(DEFAULT_POLICY.urgent_need, **{member: value})
     with pytest.raises(BadInput) as refused:
-        hold_floor(msgspec.structs.replace(DEFAULT_POLICY, urgent_need=need))
+        require_floor(msgspec.structs.replace(DEFAULT_POLICY, urgent_need=need))
     assert refused.value.where == f"/urgent_need/{member}"
 
 
@@ -122,7 +122,7 @@ def test_what_keeps_the_floor_decides_no_milder_than_the_floor() -> None:
     @given(policies_above_the_floor(), AXIS_CODES, st.sampled_from(Channel), st.booleans())
     def decides(policy: Policy, codes: tuple[Any, ...], channel: Channel, urgent: bool) -> None:
         nonlocal reached
-        hold_floor(policy)
+        require_floor(policy)
         decided = decide_slowly(policy, *codes, channel, urgent=urgent)
         for axis, code in zip(AXES, codes, strict=True):
             reached += 1
@@ -147,7 +147,7 @@ def test_one_cell_below_its_floor_is_refused_by_its_name(axis: str, code: str, c
     """Each of them, alone, by each milder outcome."""
     for outcome in set(OUTCOMES) - set(no_milder(axis, code, channel)):
         with pytest.raises(BadInput) as refused:
-            hold_floor(changed(axis, code, **{channel.value: outcome}))
+            require_floor(changed(axis, code, **{channel.value: outcome}))
         assert refused.value.where == f"/{axis}/{code}/{channel.value}"
 
 
@@ -171,4 +171,4 @@ def test_differences_name_the_cell() -> None:
 def test_purposes_are_free() -> None:
     """Which purposes count as urgent is the party's to say."""
     need = msgspec.structs.replace(DEFAULT_POLICY.urgent_need, purposes=(Purpose.payment,))
-    hold_floor(msgspec.structs.replace(DEFAULT_POLICY, urgent_need=need))
+    require_floor(msgspec.structs.replace(DEFAULT_POLICY, urgent_need=need))

@@ -340,7 +340,7 @@ def receipt_verify(
         if given is not None:
             record = verify_evidence(given, words, keys)
         if proves:
-            _hold_samples(record, openings, proves)
+            _require_samples(record, openings, proves)
     except VerificationFailed as failed:
         if show.json_wanted:
             told = {"verified": False, "part": part, "step": failed.step, "where": failed.where, "message": failed.message}
@@ -362,7 +362,7 @@ def receipt_verify(
     return Exit.DONE
 
 
-def _hold_samples(record: Record | None, openings: Path | None, proves: Sequence[str]) -> None:
+def _require_samples(record: Record | None, openings: Path | None, proves: Sequence[str]) -> None:
     """Hold files against the commitments of a verified record."""
     from annul.likeness.evidence import verify_sample
 

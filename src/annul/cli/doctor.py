@@ -184,7 +184,7 @@ def _connected(settings: Settings) -> Iterator[Any]:
         if not conninfo:
             embedded = Embedded(settings.home)
             if not settings.home.postgres.is_dir():
-                raise NotFound("there is no database yet", mend="Run: annul setup, or annul demo")
+                raise NotFound("There is no database yet.", mend="Run: annul setup, or annul demo")
             if supervisor.running(settings.home) is None:
                 stack.enter_context(embedded)
             conninfo = embedded.conninfo
@@ -211,11 +211,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
 def _rolled_back(settings: Settings) -> Iterator[Finding]:
     from annul.registry import keys as key_file
     from annul.registry.answering.standing import sealed_size
-    from annul.registry.loops.sealer import hold_not_rolled_back
+    from annul.registry.loops.sealer import require_not_rolled_back
 
     sealed = sealed_size(settings.home, key_file.load(settings.home))
     with _connected(settings) as db:
-        hold_not_rolled_back(db, sealed)
+        require_not_rolled_back(db, sealed)
     yield Finding("register", "well", f"not behind its seal ({sealed:,} entries sealed)")
 
 
@@ -244,7 +244,7 @@ def _checkpoint(home: Home, log: str) -> Any:
         return open_checkpoint(file.read_bytes(), keys.register if log == "register" else keys.checks, f"annul/{log}")
     except AnnulError as error:
         raise Corrupt(
-            f"the checkpoint is damaged: {error.message}",
+            f"The checkpoint is damaged: {error.message}.",
             where=str(file.relative_to(home)),
             mend="Restore it from its copy; never delete it: it says how far the register was.",
         ) from error

@@ -195,7 +195,7 @@ class Where(Address):
             known = demo.get("credentials", {})
             if name not in known:
                 raise BadInput(
-                    f"demo.json holds no credential of {name!r}.", where="--as", mend=f"Use one of {', '.join(sorted(known))}."
+                    f"Demo.json holds no credential of {name!r}.", where="--as", mend=f"Use one of {', '.join(sorted(known))}."
                 )
             key = str(known[name]["key"])
         return Client(self.url or str(demo["url"]), key)

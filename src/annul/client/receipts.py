@@ -81,7 +81,7 @@ def verify_receipt(data: bytes | Mapping[str, Any], keys: TrustedKeys) -> dict[s
     receipt, answer = parts_of(data)
     words = explain(verify(receipt, keys.receipts))
     if answer is not None:
-        _hold_agreeing(answer, words)
+        _require_agreeing(answer, words)
     return words
 
 
@@ -153,7 +153,7 @@ def parts_of(data: bytes | Mapping[str, Any]) -> tuple[bytes | Mapping[str, Any]
     return (value if isinstance(value, Mapping) else data), None
 
 
-def _hold_agreeing(answer: Mapping[str, Any], words: Mapping[str, Any]) -> None:
+def _require_agreeing(answer: Mapping[str, Any], words: Mapping[str, Any]) -> None:
     """Refuse an answer that says otherwise than its receipt: the receipt is what was signed."""
     pairs = (
         ("outcome", answer.get("outcome"), words["outcome"]),

@@ -159,7 +159,7 @@ def parse(data: bytes) -> Calibration:
     try:
         found = msgspec.json.decode(data, type=Calibration)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise BadInput(f"The calibration file is not valid: {wrong}", where="/calibration") from None
+        raise BadInput(f"The calibration file is not valid: {wrong}.", where="/calibration") from None
     if found.version != VERSION:
         raise UnknownVersion(f"The calibration file has version {found.version}, known is {VERSION}.", where="/calibration")
     return found

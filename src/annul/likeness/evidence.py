@@ -216,7 +216,7 @@ def decode(statement: bytes) -> Record:
     try:
         found = msgspec.json.decode(statement[len(MAGIC) :], type=Record)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise BadInput(f"The evidence record is not valid: {wrong}", where="/evidence") from None
+        raise BadInput(f"The evidence record is not valid: {wrong}.", where="/evidence") from None
     if MAGIC + msgspec.json.encode(found, order="sorted") != statement:
         raise BadInput("The evidence record is not in canonical form.", where="/evidence")
     return found

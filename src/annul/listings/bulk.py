@@ -215,11 +215,11 @@ class _Work:
             return None
         try:
             if msgspec.json.decode(raw)["version"] != CHECKPOINT_VERSION:
-                raise UnknownVersion("the checkpoint is of an unknown version", where=self._note.name)
+                raise UnknownVersion("The checkpoint is of an unknown version.", where=self._note.name)
             note = msgspec.json.decode(raw, type=_Checkpoint)
         except (msgspec.DecodeError, KeyError, TypeError) as error:
             raise Corrupt(
-                "the import's checkpoint is damaged", where=self._note.name, mend="Remove it to start the import over."
+                "The import's checkpoint is damaged.", where=self._note.name, mend="Remove it to start the import over."
             ) from error
         if note.source != self._source:
             return None

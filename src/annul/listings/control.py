@@ -58,18 +58,18 @@ class Control:
             self._map = map_file(path, writable=writable)
         except FileNotFoundError as error:
             raise SourceDown(
-                "the listings table is not there yet", where=path.name, mend="Start the follower, then ask again."
+                "The listings table is not there yet.", where=path.name, mend="Start the follower, then ask again."
             ) from error
         except (OSError, ValueError) as error:
-            raise Corrupt("the control page cannot be read", where=path.name) from error
+            raise Corrupt("The control page cannot be read.", where=path.name) from error
         if len(self._map) != PAGE:
-            raise Corrupt("the control page has the wrong size", where=path.name)
+            raise Corrupt("The control page has the wrong size.", where=path.name)
         self.words: Words = np.frombuffer(self._map, dtype="<u8")
         magic = int(self.words[0])
         if magic != _MAGIC:
             if magic & 0xFFFFFFFFFFFFFF == _MAGIC & 0xFFFFFFFFFFFFFF:
-                raise UnknownVersion("the control page is of an unknown version", where=path.name)
-            raise Corrupt("the control page is damaged", where=path.name)
+                raise UnknownVersion("The control page is of an unknown version.", where=path.name)
+            raise Corrupt("The control page is damaged.", where=path.name)
         self.address = address_of(self.words)
         self._cells = memoryview(self._map).cast("Q")
 
@@ -97,7 +97,7 @@ class Control:
                 temporary.replace(path)
         except OSError as error:
             raise StorageFailed(
-                f"cannot make the control page: {error.strerror}", where=str(folder), mend="See that it can be written."
+                f"Cannot make the control page: {error.strerror}.", where=str(folder), mend="See that it can be written."
             ) from error
         return cls(folder, writable=True)
 
@@ -125,7 +125,7 @@ class Control:
         """
         if self.boot != boot and not self[CLEAN]:
             raise Corrupt(
-                "the machine was started again while the table was open",
+                "The machine was started again while the table was open.",
                 where=CONTROL_FILE,
                 mend="The follower rebuilds it from the register.",
             )

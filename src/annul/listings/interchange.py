@@ -71,7 +71,7 @@ def interchange_list(path: Path, flags: Flags | None = None) -> Reader:
         return lambda place, lines: _text_chunks(path, place, lines, _json_rows, flags)
     if ending == ".parquet":
         return lambda place, _lines: _parquet_chunks(path, place, flags)
-    raise BadInput("the list's format cannot be told by its name", where=path.name, mend="Name it .csv, .ndjson or .parquet.")
+    raise BadInput("The list's format cannot be told by its name.", where=path.name, mend="Name it .csv, .ndjson or .parquet.")
 
 
 Rows = Callable[[list[bytes], int], Iterable[Row | str | None]]
@@ -82,7 +82,7 @@ def _text_chunks(path: Path, place: int, lines: int, rows: Rows, flags: Flags | 
     try:
         file = path.open("rb")
     except OSError as error:
-        raise BadInput(f"the list cannot be read: {error.strerror}", where=path.name, mend="Name a file.") from error
+        raise BadInput(f"The list cannot be read: {error.strerror}.", where=path.name, mend="Name a file.") from error
     with file:
         file.seek(place)
         while texts := file.readlines(PIECE_BYTES):
@@ -97,7 +97,7 @@ def _csv_rows(path: Path) -> Rows:
         with path.open("rb") as file:
             head = file.readline(LINE_BYTES_MAX).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput("the header line cannot be read", where=f"{path.name}, line 1", mend="Save it as UTF-8.") from error
+        raise BadInput("The header line cannot be read.", where=f"{path.name}, line 1", mend="Save it as UTF-8.") from error
     names = [name.strip().lower() for name in next(csv.reader([head]), [])]
     _check_columns(names, f"{path.name}, line 1")
 
@@ -129,7 +129,7 @@ def _check_columns(names: list[str], where: str) -> None:
     known = set(names) <= set(COLUMNS) and len(set(names)) == len(names)
     if not known or not {"scheme", "number"} <= set(names) or not {"state", "status"} & set(names):
         raise BadInput(
-            "the columns are not those of a list",
+            "The columns are not those of a list.",
             where=where,
             mend=f"Use {', '.join(c for c in COLUMNS if c != 'status')}; scheme, number and state are needed.",
         )
@@ -159,7 +159,7 @@ def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chu
     try:
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
-        raise BadInput("this is not a Parquet file", where=path.name, mend="Write it again.") from error
+        raise BadInput("This is not a Parquet file.", where=path.name, mend="Write it again.") from error
     with file:
         names = file.schema_arrow.names
         _check_columns(names, path.name)
@@ -172,7 +172,7 @@ def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chu
                     columns = {n: pc.cast(table.column(n), pa.string()).combine_chunks() for n in names}
                 except (OSError, pa.ArrowException) as error:
                     raise BadInput(
-                        "a row group cannot be read as text", where=f"{path.name}, row group {group}", mend="Write it again."
+                        "A row group cannot be read as text.", where=f"{path.name}, row group {group}", mend="Write it again."
                     ) from error
                 for first in range(max(0, place - start), count, PARQUET_ROWS):
                     part = {n: c.slice(first, PARQUET_ROWS).to_pylist() for n, c in columns.items()}

@@ -124,7 +124,7 @@ class Listings:
             number = self._control[VIEW]
             generation = self._control[TABLE]
             if not generation:
-                raise SourceDown("the first listings are being built", where=CONTROL_FILE, mend="Ask again in a moment.")
+                raise SourceDown("The first listings are being built.", where=CONTROL_FILE, mend="Ask again in a moment.")
             try:
                 if before is not None and before.table.generation == generation:
                     table = before.table
@@ -142,7 +142,7 @@ class Listings:
                 continue  # the writer published another generation meanwhile
             if self._control[VIEW] == number:
                 return _View(self._control, number, table, manifest, segments)
-        raise SourceDown("the listings change faster than they can be mapped", where=str(self._folder))
+        raise SourceDown("The listings change faster than they can be mapped.", where=str(self._folder))
 
     @property
     def position(self) -> int:
@@ -179,10 +179,10 @@ class Listings:
                 raw = path.read_bytes()
             except FileNotFoundError:
                 if self.refresh().manifest is manifest:
-                    raise Corrupt("the snapshot of the parties is missing", where=path.name) from None
+                    raise Corrupt("The snapshot of the parties is missing.", where=path.name) from None
                 continue
             if hashlib.sha256(raw).hexdigest() != manifest.parties_sha256:
-                raise Corrupt("the snapshot of the parties is damaged", where=path.name)
+                raise Corrupt("The snapshot of the parties is damaged.", where=path.name)
             return manifest.parties_generation, raw
 
     @property
@@ -272,5 +272,5 @@ def open_segment(folder: Path, active: ActiveSegment) -> Segment:
     """
     segment = Segment(folder / SEGMENTS_FOLDER / active.file)
     if segment.sha256 != active.sha256 or segment.count != active.count:
-        raise Corrupt("the segment is not the one of the manifest", where=active.file, mend="Restore the file.")
+        raise Corrupt("The segment is not the one of the manifest.", where=active.file, mend="Restore the file.")
     return segment

@@ -56,12 +56,12 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         raw = (folder / MANIFEST_FILE).read_bytes()
     except OSError as error:
-        raise Corrupt("the manifest cannot be read", where=MANIFEST_FILE) from error
+        raise Corrupt("The manifest cannot be read.", where=MANIFEST_FILE) from error
     digest, _, body = raw.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise Corrupt("the manifest is damaged", where=MANIFEST_FILE, mend="The follower rebuilds it from the register.")
+        raise Corrupt("The manifest is damaged.", where=MANIFEST_FILE, mend="The follower rebuilds it from the register.")
     if msgspec.json.decode(body).get("version") != VERSION:
-        raise UnknownVersion("the manifest is of an unknown version", where=MANIFEST_FILE)
+        raise UnknownVersion("The manifest is of an unknown version.", where=MANIFEST_FILE)
     return msgspec.json.decode(body, type=Manifest)
 
 

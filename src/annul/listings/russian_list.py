@@ -56,7 +56,7 @@ def russian_list(path: Path, value: int) -> Reader:
             rest = text[used:]
             if len(rest) > LINE_BYTES_MAX:
                 raise BadInput(
-                    "a line has no end",
+                    "A line has no end.",
                     where=f"{path.name}, line {lines + count + 1}",
                     mend="Give a file with one document a line.",
                 )
@@ -117,7 +117,7 @@ def _pieces(path: Path, place: int) -> Iterator[tuple[bytes, int, bool]]:
             item = made.get()
             if isinstance(item, (OSError, EOFError)):
                 raise BadInput(
-                    "the file cannot be read or unpacked",
+                    "The file cannot be read or unpacked.",
                     where=path.name,
                     mend="Fetch the file again; the import goes on where it stopped.",
                 ) from item

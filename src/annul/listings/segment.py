@@ -95,21 +95,21 @@ class Segment:
         try:
             self._map = map_file(path)
         except (OSError, ValueError) as error:
-            raise Corrupt("the segment cannot be read", where=path.name, mend="Restore the file.") from error
+            raise Corrupt("The segment cannot be read.", where=path.name, mend="Restore the file.") from error
         if len(self._map) < PAGE:
-            raise Corrupt("the segment is shorter than its header", where=path.name)
+            raise Corrupt("The segment is shorter than its header.", where=path.name)
         magic, count, homes, slots, digest, sums_crc = _HEADER.unpack_from(self._map)
         self.count, self.home_count, self.slot_count = int(count), int(homes), int(slots)
         if magic[:7] == _MAGIC[:7] and magic != _MAGIC:
-            raise UnknownVersion("the segment is of an unknown version", where=path.name)
+            raise UnknownVersion("The segment is of an unknown version.", where=path.name)
         (check,) = _CHECK.unpack_from(self._map, _HEADER.size)
         if magic != _MAGIC or check != zlib.crc32(self._map[: _HEADER.size]):
-            raise Corrupt("the segment's header is damaged", where=path.name)
+            raise Corrupt("The segment's header is damaged.", where=path.name)
         body = PAGE + self.slot_count * SLOT_BYTES
         self.block_count = -(-self.slot_count // BLOCK_SLOTS)
         size = body + self.block_count * 8
         if len(self._map) != size:
-            raise Corrupt(f"the segment has {len(self._map):,} bytes instead of {size:,}", where=path.name)
+            raise Corrupt(f"The segment has {len(self._map):,} bytes instead of {size:,}.", where=path.name)
         self.sha256 = digest.hex()
         self._sums_crc = sums_crc
         self._words = words_of(self._map)
@@ -154,7 +154,7 @@ class Segment:
         bad = self.bad_block(first, last)
         if bad >= 0:
             raise Corrupt(
-                "a slot is not what was sealed",
+                "A slot is not what was sealed.",
                 where=f"{self.path.name}, block {bad}",
                 mend="Restore the file, or import the list again.",
             )
@@ -166,7 +166,7 @@ class Segment:
             Corrupt: they are damaged.
         """
         if zlib.crc32(self._map[PAGE + self.slot_count * SLOT_BYTES :]) != self._sums_crc:
-            raise Corrupt("the segment's checksums are damaged", where=self.path.name, mend="Import the list again.")
+            raise Corrupt("The segment's checksums are damaged.", where=self.path.name, mend="Import the list again.")
 
     def check_digest(self) -> None:
         """Read the whole file and compare it with its digest.
@@ -176,7 +176,7 @@ class Segment:
         """
         with memoryview(self._map) as view, view[PAGE : PAGE + self.slot_count * SLOT_BYTES] as body:
             if hashlib.sha256(body).hexdigest() != self.sha256:
-                raise Corrupt("the segment is not what was sealed", where=self.path.name, mend="Import the list again.")
+                raise Corrupt("The segment is not what was sealed.", where=self.path.name, mend="Import the list again.")
 
 
 class Extent(NamedTuple):
@@ -286,7 +286,7 @@ class Spill:
             while length:
                 got = os.preadv(self._file.fileno(), [raw[at : at + length]], offset)
                 if got <= 0:
-                    raise StorageFailed("the spill file ended early", where=str(self.path), mend="Start the import again.")
+                    raise StorageFailed("The spill file ended early.", where=str(self.path), mend="Start the import again.")
                 at, offset, length = at + got, offset + got, length - got
         return out
 
@@ -302,13 +302,13 @@ def write_all(file: BinaryIO, raw: memoryview, path: Path) -> None:
     while raw:
         written = file.write(raw)
         if not written:
-            raise StorageFailed("the disk took no more bytes", where=str(path), mend="Free space and start again.")
+            raise StorageFailed("The disk took no more bytes.", where=str(path), mend="Free space and start again.")
         raw = raw[written:]
 
 
 def _storage(path: Path, error: OSError) -> StorageFailed:
     return StorageFailed(
-        f"cannot write: {error.strerror}", where=str(path), mend="Free space, check the disk, and start again."
+        f"Cannot write: {error.strerror}.", where=str(path), mend="Free space, check the disk, and start again."
     )
 
 

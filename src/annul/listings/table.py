@@ -70,7 +70,7 @@ def reserve(descriptor: int, size: int, path: Path) -> None:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as error:
         raise StorageFailed(
-            f"cannot reserve {size:,} bytes: {error.strerror}", where=str(path), mend="Free space and start again."
+            f"Cannot reserve {size:,} bytes: {error.strerror}.", where=str(path), mend="Free space and start again."
         ) from error
 
 
@@ -92,18 +92,18 @@ class Table:
         try:
             self._map = map_file(path, writable=writable)
         except (OSError, ValueError) as error:
-            raise Corrupt("the table file cannot be read", where=path.name) from error
+            raise Corrupt("The table file cannot be read.", where=path.name) from error
         if len(self._map) < PAGE:
-            raise Corrupt("the table is shorter than its header", where=path.name)
+            raise Corrupt("The table is shorter than its header.", where=path.name)
         magic, slot_count, generation, check = _HEADER.unpack_from(self._map)
         self.slot_count, self.generation = int(slot_count), int(generation)
         if magic[:7] == _MAGIC[:7] and magic != _MAGIC:
-            raise UnknownVersion("the table is of an unknown version", where=path.name)
+            raise UnknownVersion("The table is of an unknown version.", where=path.name)
         if magic != _MAGIC or check != zlib.crc32(self._map[: _HEADER.size - 4]):
-            raise Corrupt("the table's header is damaged", where=path.name)
+            raise Corrupt("The table's header is damaged.", where=path.name)
         sums, slots, size = _layout(self.slot_count)
         if len(self._map) != size:
-            raise Corrupt(f"the table has {len(self._map):,} bytes instead of {size:,}", where=path.name)
+            raise Corrupt(f"The table has {len(self._map):,} bytes instead of {size:,}.", where=path.name)
         self._words = words_of(self._map)
         self._header = address_of(self._words)
         self._sums = self._header + sums
@@ -128,7 +128,7 @@ class Table:
         except OSError as error:
             path.unlink(missing_ok=True)
             raise StorageFailed(
-                f"cannot make a table file: {error.strerror}", where=str(path), mend="See that the folder can be written."
+                f"Cannot make a table file: {error.strerror}.", where=str(path), mend="See that the folder can be written."
             ) from error
         except StorageFailed:
             path.unlink(missing_ok=True)
@@ -190,7 +190,7 @@ class Table:
                 changing = bool(self._words[_PENDING_WORD])
                 if not changing and self._words[PAGE // 8 + bad] == before:
                     raise Corrupt(
-                        "a slot is not what was written",
+                        "A slot is not what was written.",
                         where=f"{self.path.name}, block {bad}",
                         mend="The follower rebuilds the table from the register.",
                     )

@@ -98,14 +98,14 @@ class ListingsWriter:
             self._lock = os.open(folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageFailed(
-                f"cannot write: {error.strerror}", where=str(folder), mend="Give this user the folder."
+                f"Cannot write: {error.strerror}.", where=str(folder), mend="Give this user the folder."
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
             raise Conflict(
-                "another process writes the listings", where=str(folder), mend="Stop the other follower first."
+                "Another process writes the listings.", where=str(folder), mend="Stop the other follower first."
             ) from error
         try:
             self._take_over(fresh)
@@ -238,7 +238,7 @@ class ListingsWriter:
             Conflict: the position is behind the one already said.
         """
         if position < self._control[POSITION]:
-            raise Conflict("the position of the listings never goes back", where="position")
+            raise Conflict("The position of the listings never goes back.", where="position")
         self._control[POSITION] = position
         self._control[AS_OF] = as_of_us
 
@@ -266,7 +266,7 @@ class ListingsWriter:
         for known in self._manifest.segments:
             if known.id == segment_id:
                 if known != active:
-                    raise Conflict("another segment has this id", where=segment_id)
+                    raise Conflict("Another segment has this id.", where=segment_id)
                 return info
         self._change(segments=(*self._manifest.segments, active))
         return info
@@ -309,7 +309,7 @@ class ListingsWriter:
         if generation == self._manifest.parties_generation and digest == self._manifest.parties_sha256:
             return
         if generation <= self._manifest.parties_generation:
-            raise Conflict("the generation of the parties' snapshot must grow", where="generation")
+            raise Conflict("The generation of the parties' snapshot must grow.", where="generation")
         durable.replace(self._folder / f"parties-{generation}.bin", snapshot)
         self._change(parties_generation=generation, parties_sha256=digest)
 

@@ -255,7 +255,7 @@ class _Station:
                 "The station knows no such port.", mend="Start the station with --serial and the reader's port."
             )
         if not 0 <= request.wait_s <= WAIT_MAX_S:
-            raise errors.BadInput(f"wait_s must be 0 to {WAIT_MAX_S:.0f}.", where="/wait_s")
+            raise errors.BadInput(f"Wait_s must be 0 to {WAIT_MAX_S:.0f}.", where="/wait_s")
         with _Turn(self._busy):
             line = self._station.devices.open_line(port)
             try:

@@ -91,7 +91,7 @@ def policy_from_json(data: bytes) -> Policy:
     try:
         return msgspec.json.decode(data, type=Policy)
     except msgspec.ValidationError as error:
-        raise BadInput(f"This is not a policy: {error}") from error
+        raise BadInput(f"This is not a policy: {error}.") from error
 
 
 _SEVERITY = {Outcome.PASS: 0, Outcome.REFER: 1, Outcome.STOP: 2, Outcome.NO_ANSWER: 3}
@@ -253,7 +253,7 @@ def floor_of(axis: str, code: str, channel: Channel) -> Outcome:
     return floors[0] if channel is Channel.in_person else floors[1]
 
 
-def hold_floor(policy: Policy) -> None:
+def require_floor(policy: Policy) -> None:
     """Refuse a policy that is milder than the register allows.
 
     Raises:

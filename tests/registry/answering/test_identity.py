@@ -213,7 +213,7 @@ def test_without_a_table_of_names_no_identity_is_invented(tmp_path: Path) -> Non
 def _corrupt() -> Exception:
     from annul.errors import Corrupt
 
-    return Corrupt("the table's header is damaged", where="table-1.slots")
+    return Corrupt("The table's header is damaged.", where="table-1.slots")
 
 
 @pytest.mark.parametrize("name", ["x", "王" * 200, "\u202eevil", "O'x" * 60])

@@ -305,7 +305,7 @@ class Accounts:
         if document.has_discriminator or not document.discriminated:
             document_keys = [keys.blind(block(document)) for keys in epochs]
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             write.note(
                 act.author,
                 case,

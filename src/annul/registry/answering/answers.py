@@ -1,6 +1,6 @@
 """Turn what the table holds into what the door says: pure, and prepared so that one answer costs two dictionary look-ups.
 
-`Judge` maps the values found for a document and for its number to the exact status and coverage. `Desk` is one way of
+`Judge` maps the values found for a document and for its number to the exact status and coverage. `Manner` is one way of
 asking (party, purpose, channel, urgency); it holds, for every status it has met, the ready middle of a leaf and the ready
 parts of the JSON answer. Both only remember results of the slow, plain functions beside them.
 """
@@ -155,7 +155,7 @@ class Told(NamedTuple):
 
 
 @dataclass(slots=True)
-class Desk:
+class Manner:
     """One way of asking: party, realm, purpose, channel, urgency.
 
     Args:

@@ -158,7 +158,7 @@ def load_snapshot(raw: bytes) -> Snapshot:
     if not raw:
         return Snapshot(SnapshotRows(SNAPSHOT_VERSION, 0, [], []))
     if msgspec.msgpack.decode(raw, type=list[Any])[0] != SNAPSHOT_VERSION:
-        raise UnknownVersion("the snapshot of the parties is of an unknown version")
+        raise UnknownVersion("The snapshot of the parties is of an unknown version.")
     return Snapshot(msgspec.msgpack.decode(raw, type=SnapshotRows))
 
 
@@ -222,7 +222,7 @@ class Principals:
 
     def _unexpired(self, found: Principal | None) -> Principal:
         if found is None or (found.expires_at_us and found.expires_at_us <= self._now_us()):
-            raise NotAuthorised("the credential is unknown, revoked or expired", mend="Ask the operator for a new key.")
+            raise NotAuthorised("The credential is unknown, revoked or expired.", mend="Ask the operator for a new key.")
         return found
 
 

@@ -27,7 +27,7 @@ from annul.records.document import (
     scheme_code,
 )
 from annul.records.names import name_block, normal_forms
-from annul.registry.answering.answers import FULL, NUMBER_ONLY, PLAIN, Desk
+from annul.registry.answering.answers import FULL, NUMBER_ONLY, PLAIN, Manner
 from annul.registry.answering.checklog import SHORT, pack_context
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.quota import Allowance, Quota
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
 
     sink: Sink
     place: int  # in the batch; -1 for a single check
-    desk: Desk
+    desk: Manner
     test: bool
     blocks: bytes  # document block and/or number block: 0, 16 or 32 bytes
     naming: int
@@ -82,7 +82,7 @@ class Caller:
         self.principal = principal
         self.allowance = allowance
         self.test = principal.realm == "test"
-        self.desks: dict[tuple[str, str, bool], Desk] = {}
+        self.desks: dict[tuple[str, str, bool], Manner] = {}
 
 
 def _name_blocks(number: bytes, holder: Holder) -> bytes:
@@ -141,7 +141,7 @@ class Reader:
         found = self._callers[id(principal)] = Caller(principal, allowance, walker)
         return found
 
-    def desk(self, caller: Caller, question: Question) -> Desk:
+    def desk(self, caller: Caller, question: Question) -> Manner:
         """Check that the agreement allows this purpose and channel, and remember the desk.
 
         Raises:
@@ -156,7 +156,7 @@ class Reader:
             raise PurposeNotAllowed("The agreement does not cover this purpose.", where="/purpose")
         if channel.value not in agreement.channels:
             raise PurposeNotAllowed("The agreement does not cover this channel.", where="/channel")
-        desk = Desk(
+        desk = Manner(
             principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, principal.decisions or self._decisions,
             identity=agreement.identity_allowed and self._named, walker=caller.walker,
         )  # fmt: skip

@@ -55,7 +55,7 @@ def sealed_size(home: Home, keys: Keys) -> int:
         return open_checkpoint(file.read_bytes(), [keys.register_signer().verifier], REGISTER_NAME).size
     except AnnulError as error:
         raise Corrupt(
-            "the checkpoint of the register log is damaged, or of another key file",
+            "The checkpoint of the register log is damaged, or of another key file.",
             where=CHECKPOINT,
             mend="Restore it, or the key file, from its copy. Never delete it: it says how far the register was.",
         ) from error

@@ -308,7 +308,7 @@ class Citizens:
         self, act: Act, person_id: int, document_id: int, kind: Literal["lost", "stolen"], *, happened_at_us: int, proof: Proof
     ) -> Recorded:
         """Report one's own document; on a strong login it stands, on a weak one it suspends."""
-        await self._hold_own(act, person_id, document_id)
+        await self._require_own(act, person_id, document_id)
         return await self._register.report(act, Known(document_id), kind, happened_at_us=happened_at_us, proof=proof)
 
     async def confirm(self, act: Act, person_id: int, document_id: int, *, proof: Proof) -> Recorded:
@@ -325,7 +325,7 @@ class Citizens:
 
     async def lock(self, act: Act, person_id: int, document_id: int, *, proof: Proof, locked: bool) -> Recorded:
         """Lock or unlock one's own document."""
-        await self._hold_own(act, person_id, document_id)
+        await self._require_own(act, person_id, document_id)
         event = Event.owner_lock if locked else Event.owner_unlock
         return await self._register.change(act, Known(document_id), event, happened_at_us=self._now_us(), proof=proof)
 
@@ -333,16 +333,16 @@ class Citizens:
         self, act: Act, person_id: int, document_id: int, purpose: Purpose, minutes: int, *, proof: Proof
     ) -> Recorded:
         """Open one's own lock for one purpose, for some minutes."""
-        await self._hold_own(act, person_id, document_id)
+        await self._require_own(act, person_id, document_id)
         until_us = self._now_us() + minutes * 60_000_000
         return await self._register.unlock_for(act, Known(document_id), purpose, until_us, proof=proof)
 
-    async def _hold_own(self, act: Act, person_id: int, document_id: int) -> None:
+    async def _require_own(self, act: Act, person_id: int, document_id: int) -> None:
         if document_id not in await self.own_ids(person_id, realm=act.realm):
             raise NotFound("This is not one of your documents.")
 
     async def _provisional(self, act: Act, person_id: int, document_id: int) -> str:
-        await self._hold_own(act, person_id, document_id)
+        await self._require_own(act, person_id, document_id)
         async with reading(self._connections) as db:
             found = await (
                 await db.execute(
@@ -459,7 +459,7 @@ class Citizens:
         if attempt.said == "not_me":
             raise Conflict("You said that it was not you, and others were told.", mend="Tell the police desk that it was you.")
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             moved = await write.one(
                 "UPDATE attempt SET said = %s, said_at_us = %s WHERE id = %s AND said = %s RETURNING party, check_id, realm",
                 said, write.recorded_at_us, attempt_id, attempt.said,
@@ -515,13 +515,13 @@ class Citizens:
             BadInput: no case, or no end within a year.
         """
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             known = await replay(write, act, _Held)
             if known is not None:
                 return known.hold
             row = await documents.find(write.db, document, self._documents[act.realm], act.realm_code)
             if row is None:
-                raise NotFound("the register knows no such document", where="/document")
+                raise NotFound("The register knows no such document.", where="/document")
             stands = await write.one(
                 "SELECT id FROM notice_hold WHERE document_id = %s AND case_reference = %s AND until_us = %s "
                 "AND split_part(author, '/', 1) = %s AND released_at_us IS NULL",
@@ -539,7 +539,7 @@ class Citizens:
     async def release(self, act: Act, hold_id: str) -> int:
         """End a hold of one's own desk early; return how many notices leave now."""
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             known = await replay(write, act, _Held)
             if known is not None:
                 return known.freed
@@ -549,7 +549,7 @@ class Citizens:
                 hold_id, act.realm_code, act.author.partition("/")[0],
             )  # fmt: skip
             if found is None:
-                raise NotFound("there is no such hold, or it has ended")
+                raise NotFound("There is no such hold, or it has ended.")
             freed = await release(write.db, hold_id, now_us=write.recorded_at_us)
             write.note(act.author, hold_id, b"notices to a holder are held back no longer", realm=act.code)
             await remember(write, act, _Held(hold_id, freed))

@@ -95,7 +95,7 @@ class ProvisionalReports:
                     mend="Compare number and name with an old copy or a bill, or report it in person or by telephone.",
                 )
             if row is not None:
-                await self._hold_repeated(db, row, now)
+                await self._require_repeated(db, row, now)
         return await self._register.report(
             act, Known(row.id) if row is not None else document, kind, happened_at_us=happened_at_us, proof=Proof.online,
             reporter=Reporter(contact=contact) if contact else None,
@@ -124,7 +124,7 @@ class ProvisionalReports:
         listed_only = extent is not None and extent[0] == "listing_only"
         return listed_only and (document.has_discriminator or not document.discriminated)
 
-    async def _hold_repeated(self, db: Connection, row: Row, now_us: int) -> None:
+    async def _require_repeated(self, db: Connection, row: Row, now_us: int) -> None:
         found = await (
             await db.execute(
                 "SELECT count(*) FROM report WHERE document_id = %s AND author = %s AND state IN ('withdrawn', 'lapsed') "

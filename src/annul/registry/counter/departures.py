@@ -36,7 +36,7 @@ from annul.registry.accounts import counts
 from annul.registry.accounts.accounts import Accounts
 from annul.registry.notices.outbox import queue
 from annul.registry.parties.parties import Principal
-from annul.registry.parties.policies import hold_words
+from annul.registry.parties.policies import require_words
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import remember, replay
@@ -172,7 +172,7 @@ class Departures:
             )
         if (outcome is Outcome.PASS) == (decision == "proceeded"):
             raise Conflict("This is what the answer advised: there is nothing to record.", where="/decision")
-        hold_words(words, "/words", needed=reason == "other")
+        require_words(words, "/words", needed=reason == "other")
         return await self._record(act, who, leaf, check, at, decision, reason, words, None)
 
     async def serve_urgent_need(
@@ -199,7 +199,7 @@ class Departures:
         """
         leaf, check = self._of(who, receipt)
         policy = (who.decisions.policy if who.decisions else DEFAULT_POLICY).urgent_need
-        hold_words(words, "/words", needed=True)
+        require_words(words, "/words", needed=True)
         if len(reference) > REFERENCE_MAX or len(re.sub(r"\D", "", reference)) > REFERENCE_DIGITS_MAX:
             raise BadInput("The reference is too long, or looks like the number of a document.", where="/reference")
         channel, identity = Channel.of_octet(leaf.channel), IdentityCode.of_octet(leaf.identity)
@@ -260,7 +260,7 @@ class Departures:
                     return Decided(earlier[0], earlier[4], earlier[5], earlier[3])
                 raise Conflict("Another decision was recorded for this check.", mend="Check the document again to decide anew.")
             if keys is not None:
-                await _hold_unexpired(write, who, keys[0])
+                await _require_unexpired(write, who, keys[0])
             made = await _insert(write, act, who, leaf, check, at, decision, reason, words)
             decided = Decided(made[0], None, None, made[1])
             if need is not None and keys is not None:
@@ -495,7 +495,7 @@ async def _insert(
     return departure_id, position
 
 
-async def _hold_unexpired(write: Write, who: Principal, document_key: bytes) -> None:
+async def _require_unexpired(write: Write, who: Principal, document_key: bytes) -> None:
     """Refuse a card whose end of validity, as the register knows it, is over: that day stands on the card itself."""
     row = await write.one(
         "SELECT valid_until_day FROM document WHERE realm = %s AND document_key = %s", REALM_CODES[who.realm], document_key

@@ -147,7 +147,7 @@ class Verifications:
             Forbidden, PurposeNotAllowed, StorageFailed: as `Checks.ask`; or traits on record are not part of the agreement.
         """
         capture = (principal.agreement or Agreement()).capture
-        _hold(capture, question, samples)
+        _require(capture, question, samples)
         self._checks.admit(principal, question)
         subject = self._subject(principal, question.document)
         actions = self._actions(samples.challenge, subject)
@@ -270,7 +270,7 @@ def _not_this_challenge() -> BadInput:
     )  # fmt: skip
 
 
-def _hold(capture: Capture, question: Question, samples: Samples) -> None:
+def _require(capture: Capture, question: Question, samples: Samples) -> None:
     """Refuse samples that are not what the agreement's capture policy demands."""
     face, finger = samples.face, samples.finger
     if face is None and finger is None:

@@ -180,7 +180,7 @@ class Disputes:
     async def mark(self, act: Act, dispute_id: str) -> Recorded:
         """Mark the document of an open dispute that is not marked: checks answer U34 until it is decided."""
         view, document = await self._find(act, dispute_id)
-        _hold_open(view)
+        _require_open(view)
 
         async def also(write: Write, _row: Row, _position: int) -> str:
             await _guard(write, dispute_id, "UPDATE dispute SET marked = true WHERE id = %s AND state = 'open'")
@@ -196,7 +196,7 @@ class Disputes:
         if not 1 <= len(text) <= STATEMENT_MAX:
             raise BadInput(f"A note has 1 to {STATEMENT_MAX} characters.", where="text")
         view, _ = await self._find(act, dispute_id)
-        _hold_open(view)
+        _require_open(view)
         async with writing(self._connections, self._now_us()) as write:
             known = await replay(write, act, _Step)
             if known is not None:
@@ -239,7 +239,7 @@ class Disputes:
         reason = _line(reason, "reason", most=REASON_MAX)
         view, document = await self._find(act, dispute_id)
         if not (act.idempotency and view.state == decision):  # a repetition finds its stored answer below
-            _hold_open(view)
+            _require_open(view)
         second = ""
         if decision == "corrected":
             if view.proposed_by and not same_person(view.proposed_by, act.author):
@@ -439,7 +439,7 @@ def _view(row: tuple[Any, ...], now_us: int) -> DisputeView:
     )  # fmt: skip
 
 
-def _hold_open(view: DisputeView) -> None:
+def _require_open(view: DisputeView) -> None:
     if view.state != "open":
         raise Conflict(f"The dispute was decided: {view.state}.")
 

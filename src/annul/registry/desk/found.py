@@ -213,7 +213,7 @@ class FoundCards:
         if handed_at_us > self._now_us() + HAPPENED_AHEAD_MAX_US:
             raise BadInput("This lies in the future.", where="handed_at")
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             known = await replay(write, act, Recorded)
             if known is not None:
                 return msgspec.structs.replace(known, replayed=True)

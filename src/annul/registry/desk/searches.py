@@ -217,7 +217,7 @@ class Searches:
         if purpose not in PURPOSES:
             raise BadInput("A search needs a purpose.", where="purpose", mend=f"Use one of {', '.join(PURPOSES)}.")
         now = self._now_us()
-        self._hold_delay(now, delayed_until_us, delay_ground, police=police)
+        self._require_delay(now, delayed_until_us, delay_ground, police=police)
         if isinstance(question, ByName):
             await self.catch_up()
         async with reading(self._connections) as db:
@@ -226,7 +226,7 @@ class Searches:
         kind = "document" if isinstance(question, ByChosen) else question.__struct_config__.tag
         sealed = personal.seal(_Asked(question), search_id, self._keys.envelope)
         async with writing(self._connections, now) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             await write.run(
                 "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",
                 search_id, sealed.ciphertext, sealed.hash, sealed.wrapped_key,
@@ -240,7 +240,7 @@ class Searches:
             await _put_subjects(write, act, search_id, case, result, sealed.hash)
         return search_id
 
-    def _hold_delay(self, now: int, until: int | None, ground: str, *, police: bool) -> None:
+    def _require_delay(self, now: int, until: int | None, ground: str, *, police: bool) -> None:
         if until is None:
             return
         if not police:

@@ -197,10 +197,10 @@ class Following:
         self._log = logs.get("follower")
         head = db.execute("SELECT next_position - 1, key_epoch FROM log_head").fetchone()
         if head is None:
-            raise Corrupt("the register log has no head", where="log_head")
+            raise Corrupt("The register log has no head.", where="log_head")
         self._length, self._epoch = head
-        keys.hold_epoch(self._epoch)
-        self._hold_sealed(self._length)
+        keys.require_epoch(self._epoch)
+        self._require_sealed(self._length)
         self.writer = writer or self._take_over()
 
     def begin(self) -> None:
@@ -213,7 +213,7 @@ class Following:
             self._rebuild()
         if self.writer.position > self._length:
             raise Corrupt(
-                f"the register has {self._length} entries, but the listings have applied {self.writer.position}",
+                f"The register has {self._length} entries, but the listings have applied {self.writer.position}.",
                 where="register_log",
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )
@@ -245,7 +245,7 @@ class Following:
         for position, entry in entries:
             if position != expected:
                 raise Corrupt(
-                    f"the register log has no entry {expected}", where="register_log", mend="Restore the newest backup."
+                    f"The register log has no entry {expected}.", where="register_log", mend="Restore the newest backup."
                 )
             expected += 1
             if entry.kind in _FIRST_KINDS:
@@ -268,7 +268,7 @@ class Following:
             row = self.db.execute("SELECT file FROM bulk WHERE id = %s", (bulk_id,)).fetchone()
             if row is None:
                 raise Corrupt(
-                    "the register log names a bulk event that the register does not have", where=f"position {position}"
+                    "The register log names a bulk event that the register does not have.", where=f"position {position}"
                 )
             segment_id = Path(row[0]).stem
             in_force = self._in_force()
@@ -301,7 +301,7 @@ class Following:
     def _activate(self, segment_id: str, path: Path, sha256: str) -> None:
         if self.writer.activate_segment(segment_id, path).sha256 != sha256:
             self.writer.drop_segment(segment_id)
-            raise Corrupt("the segment of a bulk event is not the one that was confirmed", where=path.name, mend=_RESTORE)
+            raise Corrupt("The segment of a bulk event is not the one that was confirmed.", where=path.name, mend=_RESTORE)
 
     def _publish(self, length: int) -> None:
         """Make segments, coverage and parties what the register says; a crash between entry and file is mended here."""
@@ -342,12 +342,12 @@ class Following:
                 key_epoch=self._keys.epoch,
             )
 
-    def _hold_sealed(self, length: int) -> None:
+    def _require_sealed(self, length: int) -> None:
         """Refuse a register that is shorter than what was sealed of it."""
         sealed = standing.sealed_size(self._home, self._keys)
         if sealed > length:
             raise UnsafeSettings(
-                f"the register has {length} entries, but {sealed} are sealed",
+                f"The register has {length} entries, but {sealed} are sealed.",
                 where=standing.CHECKPOINT,
                 mend="The database was set back: restore the newest backup; never go on from an older one.",
             )

@@ -99,7 +99,7 @@ class Herald:
             try:
                 async with Fresh(self._conninfo).connection() as db:
                     await db.set_autocommit(True)
-                    await self._hold_epoch(db)
+                    await self._require_epoch(db)
                     pause = PAUSE_S
                     while not stop.is_set():
                         if not await self.turn(db):
@@ -127,8 +127,8 @@ class Herald:
     def _ground(self, connections: Connections) -> Ground:
         return Ground(connections, self._keys, self._settings.home, self._now_us)
 
-    async def _hold_epoch(self, db: Connection) -> None:
+    async def _require_epoch(self, db: Connection) -> None:
         found = await (await db.execute("SELECT key_epoch FROM log_head")).fetchone()
         if found is None:
-            raise Corrupt("the register log has no head", where="log_head")
-        self._keys.hold_epoch(found[0])
+            raise Corrupt("The register log has no head.", where="log_head")
+        self._keys.require_epoch(found[0])

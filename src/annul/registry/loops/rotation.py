@@ -56,7 +56,7 @@ def settle(conninfo: str, home: Home) -> Keys:
         key_file.save(home, keys)
     if epoch != keys.epoch:
         raise UnsafeSettings(
-            f"the register's document keys are of epoch {epoch}, the key file's of {keys.epoch}",
+            f"The register's document keys are of epoch {epoch}, the key file's of {keys.epoch}.",
             where=key_file.SECRET_FILE,
             mend="Restore the newest key file.",
         )
@@ -121,7 +121,7 @@ def _rekey(
 ) -> None:
     head = db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE").fetchone()
     if head is None or head[2] != keys.epoch:
-        raise Conflict("the keys were rotated meanwhile")
+        raise Conflict("The keys were rotated meanwhile.")
     position, recorded_at_us, epoch = head[0], max(now_us, head[1]), head[2]
     total = db.execute("SELECT count(*) FROM document").fetchone()
     db.execute("CREATE TEMP TABLE rekeyed (id bigint, document_key bytea, number_key bytea, person_key bytea) ON COMMIT DROP")
@@ -204,6 +204,6 @@ def _stopped(home: Home) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise Conflict("annul is running", mend="Stop it first: keys are rotated while no check is answered.") from None
+        raise Conflict("annul is running.", mend="Stop it first: keys are rotated while no check is answered.") from None
     finally:
         os.close(lock)

@@ -129,7 +129,7 @@ class RegisterSealer:
             (size, ENTRIES_MAX),
         ).fetchall()
         if not rows:
-            hold_not_rolled_back(db, size)
+            require_not_rolled_back(db, size)
         for place, (position, _) in enumerate(rows, size + 1):
             if position != place:
                 raise Corrupt("A position of the register log is missing.", where=f"register_log, position {place}")
@@ -140,7 +140,7 @@ class RegisterSealer:
         return len(rows)
 
 
-def hold_not_rolled_back(db: psycopg.Connection[Any], sealed: int) -> None:
+def require_not_rolled_back(db: psycopg.Connection[Any], sealed: int) -> None:
     """Compare the register's last position with the number of sealed entries.
 
     Raises:
@@ -235,7 +235,7 @@ class CheckSealer:
             )
         windows = read_windows(folder, start=place.window, file=place.file, offset=place.offset)
         for count, record in enumerate(windows, 1):
-            hold_window(record, worker, previous, self._receipts)
+            require_window(record, worker, previous, self._receipts)
             previous = statement_hash(record.statement)
             yield record
             if count == count_max:
@@ -260,7 +260,7 @@ class CheckSealer:
         durable.replace_lossy(self._file, msgspec.msgpack.encode(kept))
 
 
-def hold_window(record: WindowRecord, worker: int, previous: bytes, receipts: Verifier) -> Statement:
+def require_window(record: WindowRecord, worker: int, previous: bytes, receipts: Verifier) -> Statement:
     """Hold that a window is of this worker, continues the previous one, and was signed.
 
     Raises:
@@ -515,19 +515,19 @@ def _verified_windows(home: Home, worker: int, receipts: Verifier) -> Iterator[W
     """Read the windows of a worker; each must hold and continue the one before."""
     previous = NO_WINDOW
     for record in read_windows(worker_folder(home.checks, worker), durable_only=False):
-        stated = hold_window(record, worker, previous, receipts)
+        stated = require_window(record, worker, previous, receipts)
         previous = statement_hash(record.statement)
         try:
             verify_window(record.statement, record.signature, record.leaves, receipts)
         except VerificationFailed as error:
-            raise Corrupt(f"Window {stated.window} does not hold: {error.message}", where=record.place) from None
+            raise Corrupt(f"Window {stated.window} does not hold: {error.message}.", where=record.place) from None
         _ = record.privates  # raises when they do not fit the leaves
         yield record
 
 
 def _verify_register(home: Home, size: int, db: psycopg.Connection[Any]) -> Iterator[Progress]:
     """Compare the register's rows with the sealed entries; rows behind them must be dense and readable."""
-    hold_not_rolled_back(db, size)
+    require_not_rolled_back(db, size)
     sealed = TileReader(folder_reader(log_folder(home, "register")), size).entries()
     place = 0
     with db.transaction(), db.cursor("verify_register") as rows:

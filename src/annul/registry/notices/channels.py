@@ -78,11 +78,11 @@ class Smtp:
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise UnsafeSettings(
-                "the mail server is not named", where="notices_mail", mend="Write smtp://host:587, or smtps://host."
+                "The mail server is not named.", where="notices_mail", mend="Write smtp://host:587, or smtps://host."
             )
         if "@" not in sender:
             raise UnsafeSettings(
-                "letters need a sender", where="notices_sender", mend="Set an address, such as register@example.org."
+                "Letters need a sender.", where="notices_sender", mend="Set an address, such as register@example.org."
             )
         self._host, self._tls = parts.hostname, parts.scheme == "smtps"
         self._port = parts.port or (465 if self._tls else 25)
@@ -126,7 +126,7 @@ class Gateway:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UnsafeSettings("the gateway is not named", where="notices_sms", mend="Write https://token@host/path.")
+            raise UnsafeSettings("The gateway is not named.", where="notices_sms", mend="Write https://token@host/path.")
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._headers: dict[str, str] = {}
         self._auth: httpx.BasicAuth | None = None
@@ -157,9 +157,9 @@ class Webhooks:
         """Call one webhook with a JSON body; redirects are not followed."""
         from standardwebhooks import Webhook  # only the process of notices needs it
 
-        hold_url(url, private=self._private)
+        require_url(url, private=self._private)
         if not self._private:
-            _hold_public(urlsplit(url).hostname or "")
+            _require_public(urlsplit(url).hostname or "")
         at = datetime.fromtimestamp(at_us / 1e6, UTC)
         headers = {
             "content-type": "application/json",
@@ -172,7 +172,7 @@ class Webhooks:
         return True
 
 
-def hold_url(url: str, *, private: bool) -> None:
+def require_url(url: str, *, private: bool) -> None:
     """Refuse an address that webhooks may not call.
 
     Raises:
@@ -189,7 +189,7 @@ def hold_url(url: str, *, private: bool) -> None:
         )
 
 
-def _hold_public(host: str) -> None:
+def _require_public(host: str) -> None:
     """Refuse to call into our own network."""
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}

@@ -89,9 +89,9 @@ async def hold(db: Connection, document_id: int, *, case: str, author: str, unti
         BadInput: no case, or the end is not within HOLD_DAYS_MAX days.
     """
     if not 1 <= len(case.encode()) <= EVIDENCE_MAX:
-        raise BadInput(f"a hold names its case in 1 to {EVIDENCE_MAX} bytes", where="/case")
+        raise BadInput(f"A hold names its case in 1 to {EVIDENCE_MAX} bytes.", where="/case")
     if not now_us < until_us <= now_us + HOLD_DAYS_MAX * DAY_US:
-        raise BadInput(f"a hold ends within the next {HOLD_DAYS_MAX} days", where="/until")
+        raise BadInput(f"A hold ends within the next {HOLD_DAYS_MAX} days.", where="/until")
     hold_id = "h_" + secrets.token_hex(12)
     await db.execute(
         "INSERT INTO notice_hold (id, document_id, case_reference, author, created_at_us, until_us) "
@@ -125,7 +125,7 @@ async def release(db: Connection, hold_id: str, *, now_us: int) -> int:
         )
     ).fetchone()
     if ended is None:
-        raise NotFound("there is no such hold, or it has ended")
+        raise NotFound("There is no such hold, or it has ended.")
     other, until_us = await held_until(db, ended[0], now_us)  # of another case
     until_us = max(until_us, now_us)
     await db.execute("UPDATE attempt SET visible_from_us = %s, hold_id = %s WHERE hold_id = %s", (until_us, other, hold_id))
@@ -223,9 +223,9 @@ class Outbox:
     async def deliveries(self, *, state: str = "", limit: int = 100) -> list[DeliveryView]:
         """Return deliveries, newest first; of one state (due, paused, sent, kept, dead) or of all."""
         if state not in ("", "due", "paused", "sent", "kept", "dead"):
-            raise BadInput("a delivery is due, paused, sent, kept or dead", where="?state")
+            raise BadInput("A delivery is due, paused, sent, kept or dead.", where="?state")
         if not 1 <= limit <= PAGE_MAX:
-            raise BadInput(f"a page has 1 to {PAGE_MAX} deliveries", where="?limit")
+            raise BadInput(f"A page has 1 to {PAGE_MAX} deliveries.", where="?limit")
         async with reading(self._connections) as db:
             rows = await (
                 await db.execute(

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import BadInput, Conflict, Corrupt, NotFound
-from annul.registry.notices.channels import hold_url
+from annul.registry.notices.channels import require_url
 from annul.registry.notices.outbox import PARTY_KINDS
 from annul.registry.writing.store import REALM_CODES, Connections, reading
 
@@ -51,7 +51,7 @@ class WebhookBook:
             BadInput: the address or a kind is not usable.
             Conflict: there are WEBHOOKS_MAX already.
         """
-        hold_url(url, private=self._private)
+        require_url(url, private=self._private)
         unknown = sorted(set(kinds) - PARTY_KINDS)
         if unknown or not kinds:
             raise BadInput(
@@ -133,5 +133,5 @@ def open_secret(sealed: bytes, webhook_id: str, envelope: bytes) -> str:
             raise ValueError("unknown version")
         raw = AESGCM(envelope).decrypt(sealed[1:13], sealed[13:], _AAD + webhook_id.encode())
     except (InvalidTag, ValueError):
-        raise Corrupt("a webhook's secret does not open", where=f"webhook {webhook_id}") from None
+        raise Corrupt("A webhook's secret does not open.", where=f"webhook {webhook_id}") from None
     return "whsec_" + base64.b64encode(raw).decode()

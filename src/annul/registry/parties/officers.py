@@ -114,7 +114,7 @@ class Officers:
         """
         if not STAFF_FORM.fullmatch(staff):
             raise BadInput("A staff number has 1 to 32 letters, digits, dots and dashes.", where="/staff")
-        _hold(name, duties)
+        _require(name, duties)
         officer_id = f"{party}/{staff}"
 
         async def change(write: Write) -> str:
@@ -154,7 +154,7 @@ class Officers:
                 found[0] if name is None else name.strip(),
                 found[1] if duties is None else sorted(set(duties)),
             )
-            _hold(new_name, new_duties)
+            _require(new_name, new_duties)
             on = found[2] if active is None else active
             await write.run(
                 "UPDATE officer SET name = %s, duties = %s, active = %s, position = %s WHERE id = %s",
@@ -439,7 +439,7 @@ def may_manage(author: Principal, party: str) -> None:
         raise NotFound("There is no such officer of yours.")
 
 
-def _hold(name: str, duties: Sequence[str]) -> None:
+def _require(name: str, duties: Sequence[str]) -> None:
     if not 1 <= len(name.strip()) <= NAME_MAX or not name.isprintable():
         raise BadInput(f"A name has 1 to {NAME_MAX} characters.", where="/name")
     if not set(duties) <= set(DUTIES):

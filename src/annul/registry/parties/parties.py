@@ -121,7 +121,7 @@ class Parties(Principals):
         now = self._now_us()
         if not jti or len(jti) > 255 or expires_at_us > now + ASSERTION_LIFETIME_MAX_US:
             raise NotAuthorised(
-                "the client assertion has no usable jti, or lives longer than an hour", where="client_assertion"
+                "The client assertion has no usable jti, or lives longer than an hour.", where="client_assertion"
             )
         async with reading(self._connections) as db:
             await db.execute("DELETE FROM used_assertion WHERE expires_at_us < %s", (now,))
@@ -130,7 +130,7 @@ class Parties(Principals):
                 (client_id, jti, expires_at_us),
             )
             if used.rowcount != 1:
-                raise NotAuthorised("the client assertion was used before", where="client_assertion", mend="Make a new one.")
+                raise NotAuthorised("The client assertion was used before.", where="client_assertion", mend="Make a new one.")
 
     async def list(self) -> Sequence[Party]:
         """Return all principals with their keys, by id."""
@@ -173,12 +173,12 @@ class Parties(Principals):
             Conflict: the id is taken.
         """
         if not ID_FORM.fullmatch(id):
-            raise BadInput("an id is 1 to 24 of a-z, 0-9 and -, and does not start with -", where="/id")
+            raise BadInput("An id is 1 to 24 of a-z, 0-9 and -, and does not start with -.", where="/id")
         if not 1 <= len(name) <= 200 or len(organisation) > 200:
-            raise BadInput("a name has 1 to 200 characters", where="/name")
+            raise BadInput("A name has 1 to 200 characters.", where="/name")
         if role not in ROLES:
             raise BadInput(f"The role is one of {', '.join(ROLES)}.", where="/role")
-        _hold_agreement(agreement)
+        _require_agreement(agreement)
 
         async def change(write: Write) -> str:
             made = await write.run(
@@ -192,14 +192,14 @@ class Parties(Principals):
                 write.position + 1,
             )
             if made != 1:
-                raise Conflict("there is a principal with this id already", where="/id")
+                raise Conflict("There is a principal with this id already.", where="/id")
             return f"create {id}"
 
         return await self.change(act, change)
 
     async def set_agreement(self, act: Act, id: str, agreement: Agreement | None) -> Changed:
         """Replace the agreement of a principal; None ends its right to ask checks."""
-        _hold_agreement(agreement)
+        _require_agreement(agreement)
 
         async def change(write: Write) -> str:
             await _touch(
@@ -220,7 +220,7 @@ class Parties(Principals):
             Forbidden: a principal would suspend itself; nobody might be left to restore it.
         """
         if act.author == id and not active:
-            raise Forbidden("a party cannot suspend itself", where="/id", mend="Another supervisor can.")
+            raise Forbidden("A party cannot suspend itself.", where="/id", mend="Another supervisor can.")
 
         async def change(write: Write) -> str:
             await _touch(write, "UPDATE principal SET active = %s, position = %s WHERE id = %s", active, write.position + 1, id)
@@ -235,11 +235,11 @@ class Parties(Principals):
             BadInput: too many keys, or one that holds a private part.
         """
         if len(jwks) > CLIENT_KEYS_MAX:
-            raise BadInput(f"a client has at most {CLIENT_KEYS_MAX} keys", where="/keys")
+            raise BadInput(f"A client has at most {CLIENT_KEYS_MAX} keys.", where="/keys")
         for place, jwk in enumerate(jwks):
             if {"d", "p", "q", "k"} & set(jwk) or jwk.get("kty") not in ("EC", "OKP", "RSA"):
                 raise BadInput(
-                    "a client key must be a public EC, OKP or RSA key without its private part", where=f"/keys/{place}"
+                    "A client key must be a public EC, OKP or RSA key without its private part.", where=f"/keys/{place}"
                 )
 
         async def change(write: Write) -> str:
@@ -312,7 +312,7 @@ class Parties(Principals):
             extent: whole lives, listings only, or none (the declaration is withdrawn).
         """
         if not 1 <= len(name) <= 120:
-            raise BadInput("a coverage name has 1 to 120 characters", where="/name")
+            raise BadInput("A coverage name has 1 to 120 characters.", where="/name")
         async with writing(self._connections, self._now_us()) as write:
             known = await replay(write, act, Changed)
             if known is not None:
@@ -399,12 +399,12 @@ def _agreement(raw: bytes | None) -> Agreement | None:
     return None if raw is None else msgspec.json.decode(raw, type=Agreement)
 
 
-def _hold_agreement(agreement: Agreement | None) -> None:
+def _require_agreement(agreement: Agreement | None) -> None:
     for member, allowed in (("purposes", Purpose), ("channels", Channel)):
         unknown = set(getattr(agreement, member, ())) - {code.value for code in allowed}
         if unknown:
             raise BadInput(
-                f"the agreement names unknown {member}",
+                f"The agreement names unknown {member}.",
                 where=f"/agreement/{member}",
                 mend=f"Use some of {', '.join(code.value for code in allowed)}.",
             )
@@ -412,4 +412,4 @@ def _hold_agreement(agreement: Agreement | None) -> None:
 
 async def _touch(write: Write, sql: str, *values: Any) -> None:
     if await write.run(sql, *values) != 1:
-        raise NotFound("there is no such principal or key")
+        raise NotFound("There is no such principal or key.")

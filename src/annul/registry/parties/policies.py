@@ -33,9 +33,9 @@ from annul.records.policy import (
     Policy,
     decide_slowly,
     differences,
-    hold_floor,
     kept_policy,
     policy_to_json,
+    require_floor,
 )
 from annul.registry.parties.parties import Changed, Parties, Principal
 from annul.registry.writing.act import Act
@@ -147,7 +147,7 @@ def person_of(act: Act, principal: Principal) -> str:
     return act.author if "/" in act.author else f"{principal.id}/{principal.key_id}"
 
 
-def hold_officer(principal: Principal) -> None:
+def require_officer(principal: Principal) -> None:
     """Refuse a key that is for counters alone.
 
     Raises:
@@ -214,7 +214,7 @@ class Policies:
             BadInput: the policy is milder than the register's floor.
             Conflict: somebody else has changed the draft meanwhile, or there is one already.
         """
-        hold_words(note, "/note")
+        require_words(note, "/note")
         party, person = who.id, person_of(act, who)
         async with writing(self._connections, self._now_us()) as write:
             known = await replay(write, act, PolicyVersion)
@@ -229,7 +229,7 @@ class Policies:
                 )  # fmt: skip
             version = row[0] if row else await _next_version(write, party)
             made = msgspec.structs.replace(policy, version=version)
-            hold_floor(made)
+            require_floor(made)
             at = write.recorded_at_us
             if row is None:
                 await write.run(
@@ -269,7 +269,7 @@ class Policies:
             BadInput: the register's floor was raised meanwhile.
         """
         party, person = who.id, person_of(act, who)
-        hold_words(reason, "/reason")
+        require_words(reason, "/reason")
 
         async def change(write: Write) -> str:
             row = await write.one(
@@ -286,7 +286,7 @@ class Policies:
                     "Your organisation wants a second person: the editor does not release.",
                     mend="Ask a colleague with another key to release it.",
                 )
-            hold_floor(kept_policy(bytes(row[0])))
+            require_floor(kept_policy(bytes(row[0])))
             await write.run(
                 "UPDATE counter_policy SET state = 'released', released_by = %s, released_at_us = %s, position = %s "
                 "WHERE party = %s AND version = %s",
@@ -303,7 +303,7 @@ class Policies:
             NotFound: no such version was ever released. Conflict: it is in force already.
         """
         party, person = who.id, person_of(act, who)
-        hold_words(reason, "/reason")
+        require_words(reason, "/reason")
 
         async def change(write: Write) -> str:
             row = await write.one(
@@ -312,7 +312,7 @@ class Policies:
             if row is None and version != DEFAULT_VERSION:
                 raise NotFound("No such version was ever released.", where="/version")
             if row is not None:
-                hold_floor(kept_policy(bytes(row[0])))
+                require_floor(kept_policy(bytes(row[0])))
             if await _in_force(write, party) == version:
                 raise Conflict("This version is in force already.", where="/version")
             return await _put_in_force(write, party, version, person, reason)
@@ -440,7 +440,7 @@ async def _put_in_force(write: Write, party: str, version: int, person: str, rea
     return f"policy {party} {was} -> {version} by {person}"
 
 
-def hold_words(words: str, where: str, *, needed: bool = False) -> None:
+def require_words(words: str, where: str, *, needed: bool = False) -> None:
     """Refuse words that are too long, or that hold what looks like a number of a person or a document."""
     if needed and len(words.strip()) < 3:
         raise BadInput("Say the reason in a few words.", where=where)

@@ -85,7 +85,7 @@ class SessionBook:
             SourceDown: the database does not answer in time.
         """
         if briefly and time.monotonic() < self._down_until:
-            raise SourceDown("the register's database cannot be reached")
+            raise SourceDown("The register's database cannot be reached.")
         try:
             async with asyncio.timeout(BRIEF_S if briefly else LOOK_UP_S), reading(self._connections) as db:
                 found = await db.execute(
@@ -94,7 +94,7 @@ class SessionBook:
                 return await found.fetchone() is not None
         except (TimeoutError, SourceDown):
             self._down_until = time.monotonic() + DOWN_PAUSE_S
-            raise SourceDown("the register's database cannot be reached") from None
+            raise SourceDown("The register's database cannot be reached.") from None
 
     async def end(self, session: str, now_us: int, by: str = "holder") -> None:
         """End a session for every copy of its cookie."""

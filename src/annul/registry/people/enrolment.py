@@ -121,7 +121,7 @@ class Enrolments:
             BadInput: no trait, a poor one, one outside the consent's scope, or bytes that are not what they claim.
             NotFound, Conflict: the number has no person, or several.
         """
-        await asyncio.to_thread(_hold, consent, face, fingers)
+        await asyncio.to_thread(_require, consent, face, fingers)
         traits: list[tuple[str, int, int, str, bytes]] = []
         if face is not None:
             traits.append(("face", 0, face.quality, face.media, face.image))
@@ -178,7 +178,7 @@ class Enrolments:
                 row.id,
             )
             if not ended:
-                raise Conflict("nothing of this person is enrolled")
+                raise Conflict("Nothing of this person is enrolled.")
             await write.run("DELETE FROM face_vector WHERE person_id = %s", row.id)
             await write.run(
                 "UPDATE consent SET withdrawn_at_us = %s, withdrawn_position = %s "
@@ -225,7 +225,7 @@ class Enrolments:
             people = [] if key is None else await rows.by_key(db, act.realm_code, key)
             found = await self._sealed(db, people[0], "face") if len(people) == 1 else []
         if key is None or not found:
-            raise NotFound("there is no portrait on record")
+            raise NotFound("There is no portrait on record.")
         await self._people.account(act, key, f"portrait for check {mark}")
         row, (_, trait_id, _, sealed) = people[0], found[0]
         image = unseal(self._vault.unwrap(row.wrapped_key, row.id), sealed, trait_context(row.id, trait_id))
@@ -240,7 +240,7 @@ class Enrolments:
         async with reading(self._connections) as db:
             found = await self._sealed(db, row, "face")
         if not found:
-            raise NotFound("there is no portrait on record")
+            raise NotFound("There is no portrait on record.")
         _, trait_id, _, sealed = found[0]
         image = unseal(self._vault.unwrap(row.wrapped_key, row.id), sealed, trait_context(row.id, trait_id))
         return await asyncio.to_thread(marked, image, mark)
@@ -274,7 +274,7 @@ class Enrolments:
             row = await self._people.one_of(db, act, number)
             found = await self._sealed(db, row, trait)
         if not found:
-            raise NotFound("nothing of this kind is enrolled")
+            raise NotFound("Nothing of this kind is enrolled.")
         key = self._vault.unwrap(row.wrapped_key, row.id)
         return [
             (finger, media, unseal(key, sealed, trait_context(row.id, trait_id))) for finger, trait_id, media, sealed in found
@@ -309,7 +309,7 @@ class Enrolments:
         await self._people.note(write, act, row.id, event, write.recorded_at_us, evidence, position)
 
 
-def _hold(consent: Consent, face: Face | None, fingers: Sequence[Finger]) -> None:
+def _require(consent: Consent, face: Face | None, fingers: Sequence[Finger]) -> None:
     """Refuse traits that are poor, not consented to, or not what they claim to be."""
     if face is None and not fingers:
         raise BadInput("There is nothing to enrol.", where="/", mend="Give a face, fingers, or both.")
@@ -326,7 +326,7 @@ def _hold(consent: Consent, face: Face | None, fingers: Sequence[Finger]) -> Non
                 where="/face/quality",
                 mend="Take it again in better light.",
             )
-        hold_image(face.image, _IMAGES[face.media])
+        require_image(face.image, _IMAGES[face.media])
     # Imported here: the room of comparisons is needed for this alone.
     from annul.likeness.template import decode as read_template
 
@@ -342,7 +342,7 @@ def _hold(consent: Consent, face: Face | None, fingers: Sequence[Finger]) -> Non
             raise BadInput("The template holds no minutiae.", where=f"/fingers/{place}/template")
 
 
-def hold_image(image: bytes, form: str) -> None:
+def require_image(image: bytes, form: str) -> None:
     """Refuse bytes that are no whole picture of a form and size that can be a portrait.
 
     Raises:

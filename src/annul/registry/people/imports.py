@@ -154,7 +154,7 @@ class PersonImports:
             BadInput: it cannot be read as a whole, or holds no person that can be entered.
         """
         if len(evidence.encode()) > EVIDENCE_MAX:
-            raise BadInput(f"an evidence reference has at most {EVIDENCE_MAX} bytes", where="/evidence")
+            raise BadInput(f"An evidence reference has at most {EVIDENCE_MAX} bytes.", where="/evidence")
         lines = read_persons(file, format or format_of(file), progress)
         return self.stage_lines(act, lines, evidence=evidence, shared_numbers=shared_numbers)
 
@@ -205,7 +205,7 @@ class PersonImports:
             row = await self._locked(write, act, import_id, "staged")
             if row[1] > self._limit and row[3] == act.author:
                 raise Conflict(
-                    f"an import of more than {self._limit:,} persons needs a second officer",
+                    f"An import of more than {self._limit:,} persons needs a second officer.",
                     mend="Let another officer confirm it.",
                 )
             position = write.append(_entry(write, act, EntryKind.person_import, import_id, row, evidence))
@@ -266,7 +266,7 @@ class PersonImports:
 
     def _view(self, row: tuple[Any, ...] | None) -> ImportView:
         if row is None:
-            raise NotFound("there is no such import")
+            raise NotFound("There is no such import.")
         (
             import_id, state, count, evidence, summary, staged_by, staged_at, confirmed_by, position, undone_by, undone, applied
         ) = row  # fmt: skip
@@ -279,7 +279,7 @@ class PersonImports:
 
     async def _write(self, act: Act, import_id: str, body: Callable[[Write], Any]) -> ImportView:
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             position = await body(write)
         await self._effect.wait(position)
         return await self.view(act, import_id)
@@ -291,9 +291,9 @@ class PersonImports:
             act.realm_code,
         )
         if row is None:
-            raise NotFound("there is no such import")
+            raise NotFound("There is no such import.")
         if row[0] != state:
-            raise Conflict(f"the import is {row[0]}, not {state}")
+            raise Conflict(f"The import is {row[0]}, not {state}.")
         return row
 
     def _read(

@@ -24,7 +24,7 @@ from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow, row_of
 from annul.registry.people.vault import Vault, digest
 from annul.registry.writing import documents
-from annul.registry.writing.act import Act, hold_case
+from annul.registry.writing.act import Act, require_case
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import Done
 from annul.registry.writing.register import Register
@@ -127,7 +127,7 @@ class People:
             person_id = await rows.new_id(write.db)
             row = row_of(person, person_id, act.realm_code, self._documents[act.realm], self._vault)
             if await rows.by_key(write.db, act.realm_code, row.person_key):
-                raise Conflict("the personal number is in the register", where="/person/personal_number")
+                raise Conflict("The personal number is in the register.", where="/person/personal_number")
             position = write.append(self.entry(write, act, event, person_id, happened_at_us, evidence, after=row.ciphertext))
             await rows.insert(write, replace(row, position=position))
             await self.note(write, act, person_id, event, happened_at_us, evidence, position)
@@ -149,7 +149,7 @@ class People:
         async with reading(self._connections) as db:
             found = await rows.by_key(db, act.realm_code, key)
         if not found:
-            raise NotFound("there is no such person", where="/personal_number")
+            raise NotFound("There is no such person.", where="/personal_number")
         return [self._view(row) for row in found]
 
     async def view(self, act: Act, person_id: int, *, case: str) -> PersonView:
@@ -266,7 +266,7 @@ class People:
 
         async def body(write: Write) -> PersonRecorded:
             if await rows.by_key(write.db, act.realm_code, self._key(act, corrected)):
-                raise Conflict("the corrected number is in the register", where="/corrected_number")
+                raise Conflict("The corrected number is in the register.", where="/corrected_number")
             row = await self.one_of(write.db, act, number)
             return await self.changed(
                 write, act, row, lambda person: msgspec.structs.replace(person, personal_number=corrected),
@@ -297,7 +297,7 @@ class People:
                 "SELECT ciphertext FROM person_version WHERE person_id = %s AND position = %s", person_id, position
             )
             if found is None:
-                raise NotFound("no entry at this position changed the record", where="/position")
+                raise NotFound("No entry at this position changed the record.", where="/position")
             earlier = rows.open_version(row, bytes(found[0]), self._vault)
             return await self.changed(
                 write, act, row, lambda _: earlier, CivilEvent.revert, happened_at_us=happened_at_us, evidence=evidence
@@ -351,13 +351,13 @@ class People:
                     found.append(row)
             if len(found) != 1:
                 raise Conflict(
-                    "number, name and birth date do not point to one living person",
+                    "Number, name and birth date do not point to one living person.",
                     where="/",
                     mend="Compare all three with the record of the death; nothing was recorded.",
                 )
             row = found[0]
             if await write.one("SELECT 1 FROM pending_death WHERE person_id = %s AND state = 'pending'", row.id):
-                raise Conflict("a death of this person was reported already and waits")
+                raise Conflict("A death of this person was reported already and waits.")
             death_id = "d_" + secrets.token_hex(12)
             due_at_us = write.recorded_at_us + self._death_delay_us
             position = write.append(
@@ -392,7 +392,7 @@ class People:
             if found is None:
                 death = await self._death(write.db, act, death_id)
                 raise Conflict(
-                    f"this report of a death does not wait any more: it was {death.state}",
+                    f"This report of a death does not wait any more: it was {death.state}.",
                     mend="A cancelled document is never revived: correct the listing of each, and revert the record.",
                 )
             now = write.recorded_at_us
@@ -430,7 +430,7 @@ class People:
 
     async def _carry_out(self, act: Act, death_id: str) -> bool:
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             found = await write.one(
                 "UPDATE pending_death SET state = 'carried_out', decided_by = %s, decided_at_us = %s "
                 "WHERE id = %s AND state = 'pending' RETURNING person_id, happened_at_us",
@@ -455,7 +455,7 @@ class People:
             )
         ).fetchone()
         if row is None:
-            raise NotFound("there is no such report of a death")
+            raise NotFound("There is no such report of a death.")
         return PendingDeath(**dict(zip(PendingDeath.__struct_fields__, row, strict=True)))
 
     # Inner parts, also used by enrolment ---------------------------------------------------------------------------
@@ -475,10 +475,10 @@ class People:
         """
         found = await rows.by_key(db, act.realm_code, self._key(act, number))
         if not found:
-            raise NotFound("there is no such person", where="/personal_number")
+            raise NotFound("There is no such person.", where="/personal_number")
         if len(found) > 1:
             raise Conflict(
-                "several persons have this number",
+                "Several persons have this number.",
                 where="/personal_number",
                 mend="Let the clean-up decide which of them it belongs to.",
             )
@@ -510,7 +510,7 @@ class People:
         before = rows.open_row(row, self._vault)
         after = edit(before)
         if after.contacts != before.contacts:
-            await self._hold_contacts(write.db, act, row, proof)
+            await self._require_contacts(write.db, act, row, proof)
         keys = self._documents[act.realm]
         new = row_of(after, row.id, row.realm, keys, self._vault, wrapped=row.wrapped_key)
         position = write.append(
@@ -527,11 +527,11 @@ class People:
             )
         return PersonRecorded(person=row.id, position=position, documents=count)
 
-    async def _hold_contacts(self, db: Connection, act: Act, row: PersonRow, proof: Proof) -> None:
+    async def _require_contacts(self, db: Connection, act: Act, row: PersonRow, proof: Proof) -> None:
         for document in await documents.by_person(db, act.realm_code, row.person_key):
             if not contact_change_allowed(document.standing, proof):
                 raise TransitionRefused(
-                    "contacts cannot be changed remotely while a document of the person is suspended",
+                    "Contacts cannot be changed remotely while a document of the person is suspended.",
                     rule=9,
                     where="/contacts",
                     mend="Change them in person, or wait until the report is confirmed or lapses.",
@@ -578,9 +578,9 @@ class People:
 
     async def _account(self, act: Act, person_key: bytes, case: str) -> int:
         """Enter a look-up into the log before it is answered: who, about which person, for which case; at which position."""
-        hold_case(case)
+        require_case(case)
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             return write.note(act.author, case, b"a person was looked up", realm=act.code, number_key=person_key)
 
     def _view(self, row: PersonRow) -> PersonView:

@@ -119,7 +119,7 @@ async def by_id(db: Connection, realm: int, person_id: int) -> PersonRow:
         await db.execute(f"SELECT {COLUMNS} FROM person_record WHERE id = %s AND realm = %s AND {IN_FORCE}", (person_id, realm))
     ).fetchone()
     if found is None or found[4] is None:
-        raise NotFound("there is no such person", where="/person")
+        raise NotFound("There is no such person.", where="/person")
     return PersonRow(*found)
 
 
@@ -152,7 +152,7 @@ async def move(write: Write, old: PersonRow, new: PersonRow) -> None:
         old.ciphertext,
     )  # fmt: skip
     if moved != 1:
-        raise Conflict("the person's record changed meanwhile", mend="Look at it and try again.")
+        raise Conflict("The person's record changed meanwhile.", mend="Look at it and try again.")
 
 
 def read_all(

@@ -89,14 +89,14 @@ class Vault:
             Corrupt: it does not open: changed bytes, another person's, or another key set.
         """
         if wrapped is None:
-            raise NotFound("the person's details were erased")
+            raise NotFound("The person's details were erased.")
         from tink import TinkError
 
         try:
             key: bytes = self._aead().decrypt(bytes(wrapped), _KEY + person.to_bytes(8, "big"))
         except TinkError:
             raise Corrupt(
-                "a person's key does not open", where=f"person_record {person}", mend=f"Restore {KEYSET_FILE} from its backup."
+                "A person's key does not open.", where=f"person_record {person}", mend=f"Restore {KEYSET_FILE} from its backup."
             ) from None
         return key
 
@@ -131,7 +131,7 @@ class Vault:
                 self._primitive = handle.primitive(aead.Aead)
             except tink.TinkError:
                 raise Corrupt(
-                    "the master key set is damaged", where=KEYSET_FILE, mend="Restore the file from its backup."
+                    "The master key set is damaged.", where=KEYSET_FILE, mend="Restore the file from its backup."
                 ) from None
         return self._primitive
 
@@ -139,11 +139,11 @@ class Vault:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise NotFound("there is no master key set", where=KEYSET_FILE, mend="Restore it from its backup.") from None
+            raise NotFound("There is no master key set.", where=KEYSET_FILE, mend="Restore it from its backup.") from None
         with os.fdopen(descriptor, encoding="utf-8") as file:
             if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
                 raise UnsafeSettings(
-                    "the master key set can be read by others than its owner",
+                    "The master key set can be read by others than its owner.",
                     where=KEYSET_FILE,
                     mend=f"Run: chmod 600 {KEYSET_FILE}, and consider the keys known to others.",
                 )
@@ -174,8 +174,8 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
         Corrupt: the bytes were changed, or belong to something else.
     """
     if sealed[:1] != _VERSION:
-        raise UnknownVersion("a sealed record is of an unknown version", mend="Use a newer annul.")
+        raise UnknownVersion("A sealed record is of an unknown version.", mend="Use a newer annul.")
     try:
         return AESGCM(key).decrypt(sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :], context)
     except InvalidTag:
-        raise Corrupt("a sealed record does not open", mend="Restore the register and its keys from one backup.") from None
+        raise Corrupt("A sealed record does not open.", mend="Restore the register and its keys from one backup.") from None

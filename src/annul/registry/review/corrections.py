@@ -158,7 +158,7 @@ class Corrections:
                 act.realm_code,
             )
             if found is None:
-                raise NotFound("the record was erased")
+                raise NotFound("The record was erased.")
             person_id, before, ended = found
             later = await write.one("SELECT 1 FROM person_version WHERE person_id = %s AND position > %s", person_id, position)
             if later is not None:

@@ -124,7 +124,7 @@ def _read_in_processes(
                 try:
                     said: Any = pipe.recv()
                 except EOFError:
-                    raise Corrupt("a process that read the register of persons ended before it was done") from None
+                    raise Corrupt("A process that read the register of persons ended before it was done.") from None
                 if said is None:
                     pipes.remove(pipe)
                 elif isinstance(said, BaseException):

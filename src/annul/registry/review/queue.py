@@ -166,7 +166,7 @@ class Review:
             suspicion = await _one(db, act, suspicion_id)
             opened = await self._rows(db, suspicion)
         if not 0 <= place < len(opened):
-            raise NotFound("there is no such portrait")
+            raise NotFound("There is no such portrait.")
         row = opened[place][0]
         await self._people.account(act, row.person_key, case)
         return await self._enrolments.portrait_of_row(row, mark=suspicion_id)
@@ -250,7 +250,7 @@ class Review:
 
         async def body(write: Write) -> Decided:
             suspicion = await _locked(write, act, suspicion_id, ("open", "visit"))
-            chosen = self._hold(suspicion, decision, person, correction, cancel_documents=cancel_documents)
+            chosen = self._require(suspicion, decision, person, correction, cancel_documents=cancel_documents)
             opened = await self._same_facts(write.db, suspicion)
             if decision is Decision.correct_entry:
                 row = next(row for row in opened if row.id == chosen)
@@ -297,7 +297,7 @@ class Review:
         async def body(write: Write) -> Decided:
             decision = await _waiting(write, act, decision_id)
             if same_person(decision.decided_by, act.author):
-                raise Conflict("a second officer confirms", mend="Let another officer look at it.")
+                raise Conflict("A second officer confirms.", mend="Let another officer look at it.")
             suspicion = await _locked(write, act, decision.suspicion, ("proposed",))
             opened = await self._same_facts(write.db, suspicion)
             evidence = f"review {suspicion.id}"
@@ -355,11 +355,11 @@ class Review:
         async def body(write: Write) -> Decided:
             found = await _decisions(write.db, "id = %s", decision_id)
             if not found:
-                raise NotFound("there is no such decision")
+                raise NotFound("There is no such decision.")
             decision = found[0]
             await _one(write.db, act, decision.suspicion)
             if decision.state != "in_force":
-                raise Conflict(f"the decision is not in force: it is {decision.state}")
+                raise Conflict(f"The decision is not in force: it is {decision.state}.")
             done = await self._corrections.take_back(write, act, decision.positions, evidence=f"review {decision.suspicion}")
             await write.run(
                 "UPDATE review_decision SET state = 'undone', undone_by = %s, undone_at_us = %s, undone_grounds = %s "
@@ -375,7 +375,7 @@ class Review:
 
     # Inner parts -----------------------------------------------------------------------------------------------------
 
-    def _hold(
+    def _require(
         self, suspicion: Suspicion, decision: Decision, person: int | None, correction: Correction, *, cancel_documents: bool
     ) -> int:
         """Return the record a decision is about, or refuse what does not answer the suspicion."""
@@ -408,7 +408,7 @@ class Review:
             Conflict: they have changed, or count no more.
         """
         changed = Conflict(
-            "the facts have changed since this was found", mend="Run the clean-up again: it asks anew if need be."
+            "The facts have changed since this was found.", mend="Run the clean-up again: it asks anew if need be."
         )
         opened = await self._rows(db, suspicion)
         if len(opened) != len(suspicion.persons) or any(ended is not None for _, ended in opened):
@@ -437,7 +437,7 @@ class Review:
         async with reading(self._connections) as db:
             found = await _decisions(db, "id = %s", decision_id)
             if not found or found[0].person is None:
-                raise NotFound("there is no such decision")
+                raise NotFound("There is no such decision.")
             await _one(db, act, found[0].suspicion)
             row = await rows.by_id(db, act.realm_code, found[0].person)
             raw = await (await db.execute("SELECT correction FROM review_decision WHERE id = %s", (decision_id,))).fetchone()
@@ -448,7 +448,7 @@ class Review:
 
     async def _write(self, act: Act, body: Callable[[Write], Awaitable[Decided]]) -> Decided:
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             decided = await replay(write, act, Decided)
             if decided is None:
                 decided = await body(write)
@@ -486,14 +486,14 @@ async def _one(db: Connection, act: Act, suspicion_id: str) -> Suspicion:
         await db.execute(f"SELECT {_SUSPICION} FROM suspicion WHERE id = %s AND realm = %s", (suspicion_id, act.realm_code))
     ).fetchone()
     if row is None:
-        raise NotFound("there is no such suspicion")
+        raise NotFound("There is no such suspicion.")
     return _suspicion(row)
 
 
 async def _locked(write: Write, act: Act, suspicion_id: str, states: tuple[str, ...]) -> Suspicion:
     found = await _one(write.db, act, suspicion_id)  # writers follow one another: nobody decides it meanwhile
     if found.state not in states:
-        raise Conflict(f"the suspicion is {found.state}", mend="Look at it again.")
+        raise Conflict(f"The suspicion is {found.state}.", mend="Look at it again.")
     return found
 
 
@@ -507,10 +507,10 @@ async def _decisions(db: Connection, where: str, value: Any) -> list[DecisionVie
 async def _waiting(write: Write, act: Act, decision_id: str) -> DecisionView:
     found = await _decisions(write.db, "id = %s", decision_id)
     if not found:
-        raise NotFound("there is no such decision")
+        raise NotFound("There is no such decision.")
     await _one(write.db, act, found[0].suspicion)
     if found[0].state != "waiting":
-        raise Conflict(f"the decision does not wait: it is {found[0].state}")
+        raise Conflict(f"The decision does not wait: it is {found[0].state}.")
     return found[0]
 
 

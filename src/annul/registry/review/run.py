@@ -95,7 +95,7 @@ def run(
     with connect(conninfo) as db:
         held = db.execute("SELECT pg_try_advisory_lock(%s, %s)", (RUN_LOCK, act.realm_code)).fetchone()
         if held is None or not held[0]:
-            raise Conflict("a run of the clean-up is under way", mend="Wait for it to end; `annul review figures` shows runs.")
+            raise Conflict("A run of the clean-up is under way.", mend="Wait for it to end; `annul review figures` shows runs.")
         started = now_us()
         db.execute(
             "UPDATE review_run SET state = 'failed', ended_at_us = %s WHERE realm = %s AND state = 'running'",

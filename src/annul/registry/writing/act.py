@@ -43,7 +43,7 @@ class Idempotency:
             BadInput: the key is empty or too long.
         """
         if not 1 <= len(key) <= KEY_CHARS_MAX:
-            raise BadInput(f"the Idempotency-Key must have 1 to {KEY_CHARS_MAX} characters", where="Idempotency-Key")
+            raise BadInput(f"The Idempotency-Key must have 1 to {KEY_CHARS_MAX} characters.", where="Idempotency-Key")
         digest = hashlib.sha256()
         for part in request:
             digest.update(len(part).to_bytes(8, "big") + part)
@@ -60,7 +60,7 @@ class Act:
 
     def __post_init__(self) -> None:
         if self.realm not in REALM_CODES:
-            raise BadInput("the realm is live or test")
+            raise BadInput("The realm is live or test.")
 
     @property
     def realm_code(self) -> int:
@@ -82,19 +82,19 @@ def same_person(first: str, second: str) -> bool:
     return first == second or first == second.partition("/")[0] or second == first.partition("/")[0]
 
 
-def hold_past(happened_at_us: int, now_us: int) -> None:
+def require_past(happened_at_us: int, now_us: int) -> None:
     """Refuse what would happen in the future; a reporter's clock may be a little ahead."""
     if happened_at_us > now_us + HAPPENED_AHEAD_MAX_US:
-        raise BadInput("this lies in the future", where="/happened_at", mend="Give the time when it happened.")
+        raise BadInput("This lies in the future.", where="/happened_at", mend="Give the time when it happened.")
 
 
-def hold_evidence(evidence: str) -> None:
+def require_evidence(evidence: str) -> None:
     """Refuse a reference of evidence that no entry can hold."""
     if len(evidence.encode()) > EVIDENCE_MAX:
-        raise BadInput(f"an evidence reference has at most {EVIDENCE_MAX} bytes", where="/evidence")
+        raise BadInput(f"An evidence reference has at most {EVIDENCE_MAX} bytes.", where="/evidence")
 
 
-def hold_case(case: str) -> None:
+def require_case(case: str) -> None:
     """Refuse a look-up that does not name its case."""
     if not 1 <= len(case.encode()) <= EVIDENCE_MAX:
-        raise BadInput(f"a look-up names its case in 1 to {EVIDENCE_MAX} bytes", where="/case")
+        raise BadInput(f"A look-up names its case in 1 to {EVIDENCE_MAX} bytes.", where="/case")

@@ -31,7 +31,7 @@ from annul.listings.table import PAGE, SLOT_BYTES
 from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
-from annul.registry.writing.act import Act, hold_evidence, hold_past, same_person
+from annul.registry.writing.act import Act, require_evidence, require_past, same_person
 from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import Done
@@ -151,8 +151,8 @@ class Bulk:
         Raises:
             BadInput: the file is not of the format, or lists nothing.
         """
-        hold_evidence(evidence)
-        hold_past(happened_at_us, self._now_us())
+        require_evidence(evidence)
+        require_past(happened_at_us, self._now_us())
         reader = await self._reader(file, format, state)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state)
         target = self._home.staging / f"{source}.seg"
@@ -171,7 +171,7 @@ class Bulk:
         if not report.listed:
             target.unlink(missing_ok=True)
             raise BadInput(
-                "the list names no document",
+                "The list names no document.",
                 where=file.name,
                 mend="See the causes of its bad lines.",
                 bad={cause: found.count for cause, found in report.bad.items()},
@@ -187,7 +187,7 @@ class Bulk:
             samples = await _samples(db, act.realm_code, segment)
         summary = _Summary(count > self._limit, hits, samples, report.lines, report.bad)
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             await write.run(
                 "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, "
                 "evidence, summary, staged_by, staged_at_us) VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -226,13 +226,13 @@ class Bulk:
                 act.realm_code,
             )
             if row is None:
-                raise Conflict("the bulk event is not staged: it was confirmed or discarded before")
+                raise Conflict("The bulk event is not staged: it was confirmed or discarded before.")
             staged_by, count, listed, happened, reference, summary, epoch = row
             if epoch != write.key_epoch:
-                raise Conflict("the list was staged under older document keys", mend="Import it again.")
+                raise Conflict("The list was staged under older document keys.", mend="Import it again.")
             if msgspec.json.decode(summary, type=_Summary).two_officers and same_person(staged_by, act.author):
                 raise Forbidden(
-                    "a list of this size needs a second officer", mend="Another officer than the one who staged it confirms."
+                    "A list of this size needs a second officer.", mend="Another officer than the one who staged it confirms."
                 )
             position = write.append(
                 self._entry(
@@ -281,7 +281,7 @@ class Bulk:
                 act.realm_code,
             )
             if row is None:
-                raise Conflict("the bulk event is not in force")
+                raise Conflict("The bulk event is not in force.")
             position = write.append(
                 self._entry(
                     write,
@@ -329,7 +329,7 @@ class Bulk:
                 act.realm_code,
             )
             if row is None:
-                raise Conflict("the bulk event is not staged")
+                raise Conflict("The bulk event is not staged.")
         (self._home.segments / row[0]).unlink(missing_ok=True)
         return await self.view(act, bulk_id)
 
@@ -344,7 +344,7 @@ class Bulk:
         async with reading(self._connections) as db:
             row = await (await db.execute(f"{_VIEW} WHERE id = %s AND realm = %s", (bulk_id, act.realm_code))).fetchone()
         if row is None:
-            raise NotFound("there is no such bulk event")
+            raise NotFound("There is no such bulk event.")
         return _view(row)
 
     async def _write(self, act: Act, bulk_id: str, evidence: str, body: Callable[[Write], Awaitable[Done]]) -> BulkView:
@@ -368,15 +368,15 @@ class Bulk:
 
     async def _reader(self, file: Path, format: Format, state: State | None) -> Any:
         if not file.is_file():
-            raise BadInput("there is no such file", where=file.name)
+            raise BadInput("There is no such file.", where=file.name)
         if format == "russian":
             if state is None or state is State.current:
                 raise BadInput(
-                    "this format does not say what it lists", where="/state", mend="Name the state, such as revoked."
+                    "This format does not say what it lists.", where="/state", mend="Name the state, such as revoked."
                 )
             return russian_list(file, pack(state))
         if format != "interchange":
-            raise BadInput("the format is russian or interchange", where="/format")
+            raise BadInput("The format is russian or interchange.", where="/format")
         async with reading(self._connections) as db:
             rows = await (await db.execute("SELECT name FROM coverage WHERE extent = 'whole_life'")).fetchall()
         whole = {name for (name,) in rows}
@@ -429,9 +429,9 @@ async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:
         await db.execute("SELECT file, sha256, state FROM bulk WHERE id = %s AND realm = %s", (bulk_id, act.realm_code))
     ).fetchone()
     if row is None:
-        raise NotFound("there is no such bulk event")
+        raise NotFound("There is no such bulk event.")
     if row[2] == "discarded":
-        raise Conflict("the bulk event was discarded")
+        raise Conflict("The bulk event was discarded.")
     return row[0], bytes(row[1]).hex()
 
 

@@ -106,7 +106,7 @@ async def find(db: Connection, document: Document | Known, keys: DocumentKeys, r
         rows = await by_number(db, realm, keys.blind(number_block(document)))
         if len(rows) > 1:
             raise AmbiguousDocument(
-                "several documents have this number; killing the wrong one harms its holder",
+                "Several documents have this number; killing the wrong one harms its holder.",
                 where="/document/valid_from",
                 mend="Say which one is meant by the start of its validity.",
                 candidates=[{"kind": row.kind, "valid_from": _date(row.valid_from_day)} for row in rows],
@@ -141,7 +141,7 @@ async def by_id(db: Connection, document_id: int) -> Row:
     """Return the row with this id, which must exist."""
     found = await (await db.execute(f"SELECT {COLUMNS} FROM document WHERE id = %s", (document_id,))).fetchone()
     if found is None:
-        raise Conflict("the document's row is gone", where="document")
+        raise Conflict("The document's row is gone.", where="document")
     return _row(found)
 
 
@@ -187,7 +187,7 @@ async def add(write: Write, row: Row) -> Row:
         row.bulk_standing,
     )
     if found is None:
-        raise Conflict("the document is in the register already")
+        raise Conflict("The document is in the register already.")
     return replace(row, id=found[0])
 
 
@@ -219,7 +219,7 @@ async def move(write: Write, old: Row, new: Row) -> None:
         old.replaced_by,
     )
     if moved != 1:
-        raise Conflict("the document changed meanwhile", mend="Look at its state and try again.")
+        raise Conflict("The document changed meanwhile.", mend="Look at its state and try again.")
 
 
 async def record(

@@ -48,7 +48,7 @@ class Effect:
             return 0
         if not await self._listings.reached(position, self._timeout_s):
             raise NotYetEffective(
-                "the change is recorded, but the check points have not taken it up yet",
+                "The change is recorded, but the check points have not taken it up yet.",
                 mend="Ask again with the same Idempotency-Key.",
                 position=position,
             )

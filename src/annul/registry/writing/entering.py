@@ -82,7 +82,7 @@ class Entering:
                 extent = await write.one("SELECT extent FROM coverage WHERE name = %s", document.coverage_name)
                 if not new_ok or (extent is not None and extent[0] == "whole_life" and not blank):
                     raise NotFound(
-                        "the register knows no such document",
+                        "The register knows no such document.",
                         where="/document",
                         mend="Compare the number and the dates with the document.",
                     )

@@ -219,7 +219,7 @@ async def lines(
                 )
             )
     if not told:
-        raise NotFound("the register knows nothing of this document", where="/document")
+        raise NotFound("The register knows nothing of this document.", where="/document")
     return sorted(told, key=lambda line: line.position)
 
 
@@ -227,7 +227,7 @@ async def report(db: Connection, report_id: str, realm: int) -> tuple[ReportView
     """Return a report and the id of its document; NotFound when there is none in this realm."""
     row = await (await db.execute(f"{_REPORTS} WHERE r.id = %s AND realm = %s", (report_id, realm))).fetchone()
     if row is None:
-        raise NotFound("there is no such report")
+        raise NotFound("There is no such report.")
     return ReportView(*row[:-1]), row[-1]
 
 

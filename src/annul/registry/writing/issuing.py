@@ -55,10 +55,10 @@ class Issuing(Entering):
         async def body(write: Write) -> Recorded:
             fresh = new_row(document, self._documents[act.realm], act.realm_code, person_number)
             if fresh.number_key is not None and document.valid_from_day is None:
-                raise BadInput("an issue must say when the document's validity starts", where="/document/valid_from")
+                raise BadInput("An issue must say when the document's validity starts.", where="/document/valid_from")
             if await died(write, fresh):
                 raise TransitionRefused(
-                    "the holder is recorded as dead, so nothing is issued",
+                    "The holder is recorded as dead, so nothing is issued.",
                     rule=3,
                     mend="Make sure that this is the right person.",
                 )
@@ -131,7 +131,7 @@ class Issuing(Entering):
         """
         if event not in CHANGES:
             raise BadInput(
-                "this event is recorded in another way",
+                "This event is recorded in another way.",
                 where="/event",
                 mend=f"Use one of {', '.join(sorted(change.value for change in CHANGES))}.",
             )
@@ -172,7 +172,7 @@ class Issuing(Entering):
         """
         now = self._now_us()
         if not now < until_us <= now + UNLOCK_MAX_US:
-            raise BadInput("a timed unlock ends within the next 24 hours", where="/until")
+            raise BadInput("A timed unlock ends within the next 24 hours.", where="/until")
 
         until_us = -(-until_us // MINUTE_US) * MINUTE_US  # the table knows full minutes
 
@@ -217,7 +217,7 @@ class Issuing(Entering):
                 write, act, person_key, Event.cancel_death, happened_at_us=happened_at_us, evidence=evidence
             )
             if not count:
-                raise NotFound("no document of this person is known", where="/personal_number")
+                raise NotFound("No document of this person is known.", where="/personal_number")
             return Recorded(position=position, state=State.cancelled.name, documents=count)
 
         return await self._write(act, happened_at_us, evidence, body)

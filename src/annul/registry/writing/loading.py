@@ -108,7 +108,7 @@ class Loading:
         head = self._db.execute("SELECT next_position FROM log_head FOR UPDATE").fetchone()
         if head is None or head[0] != 1:  # loaded entries lie in the past, and times never run back along the log
             self._db.close()
-            raise Conflict("the register has entries already", mend="Load into an empty register, before anything else.")
+            raise Conflict("The register has entries already.", mend="Load into an empty register, before anything else.")
         self._db.execute(_STAGE)
         return self
 
@@ -117,7 +117,7 @@ class Loading:
             if kind is None:
                 self._finish()
         except psycopg.errors.UniqueViolation as twice:
-            raise Conflict("a document was loaded twice") from twice
+            raise Conflict("A document was loaded twice.") from twice
         except psycopg.OperationalError as broken:
             raise down(broken) from broken
         finally:
@@ -150,7 +150,7 @@ class Loading:
                 for report in reports:
                     copy.write_row(report)
         except psycopg.errors.UniqueViolation as twice:
-            raise Conflict("a document was loaded twice") from twice
+            raise Conflict("A document was loaded twice.") from twice
         except psycopg.OperationalError as broken:
             raise down(broken) from broken
 

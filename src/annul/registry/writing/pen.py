@@ -13,7 +13,7 @@ import msgspec
 
 from annul.errors import IdempotencyMismatch
 from annul.registry.keys import Keys
-from annul.registry.writing.act import Act, hold_evidence, hold_past
+from annul.registry.writing.act import Act, require_evidence, require_past
 from annul.registry.writing.effect import Effect
 from annul.registry.writing.store import Connections, Write, reading, writing
 from annul.times import SECOND_US, Clock
@@ -63,7 +63,7 @@ async def replay(write: Write, act: Act, kind: type[Answer]) -> Answer | None:
         return None
     if bytes(row[0]) != act.idempotency.request_hash:
         raise IdempotencyMismatch(
-            "this Idempotency-Key was used before with another request",
+            "This Idempotency-Key was used before with another request.",
             where="Idempotency-Key",
             mend="Choose a new key for a new request.",
         )
@@ -123,10 +123,10 @@ class Pen:
         """
         now = self._now_us()
         if happened_at_us is not None:
-            hold_past(happened_at_us, now)
-        hold_evidence(evidence)
+            require_past(happened_at_us, now)
+        require_evidence(evidence)
         async with writing(self._connections, now) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             done = await replay(write, act, kind)
             if done is None:
                 done = await body(write)

@@ -74,7 +74,7 @@ def unseal_as(kind: type[Details], ciphertext: bytes, wrapped_key: bytes, detail
         key = _open(wrapped_key, master, bound)
         return msgspec.json.decode(_open(ciphertext, key, bound), type=kind)
     except (InvalidTag, ValueError, msgspec.DecodeError):
-        raise Corrupt("sealed personal details do not open", where=f"sealed_detail {detail_id}") from None
+        raise Corrupt("Sealed personal details do not open.", where=f"sealed_detail {detail_id}") from None
 
 
 def _open(box: bytes, key: bytes, bound: bytes) -> bytes:

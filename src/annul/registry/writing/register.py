@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from annul.records.document import Document, block, number_block
 from annul.registry.writing import history as past
-from annul.registry.writing.act import Act, hold_case
+from annul.registry.writing.act import Act, require_case
 from annul.registry.writing.documents import Known
 from annul.registry.writing.entering import PROVISIONAL_US, Also, Recorded, state_word
 from annul.registry.writing.issuing import UNLOCK_MAX_US, Issuing
@@ -71,11 +71,11 @@ class Register(Reporting, Issuing):
 
     async def _account(self, act: Act, document: Document, case: str, what: bytes) -> None:
         """Enter a look-up into the log before it is answered: who, on which document, for which case."""
-        hold_case(case)
+        require_case(case)
         keys = self._documents[act.realm]
         named = document.has_discriminator or not document.discriminated
         async with writing(self._connections, self._now_us()) as write:
-            self._keys.hold_epoch(write.key_epoch)
+            self._keys.require_epoch(write.key_epoch)
             write.note(
                 act.author,
                 case,

@@ -17,7 +17,7 @@ from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.status import Event, Proof, State
 from annul.registry.writing import documents, personal, reports
 from annul.registry.writing import history as past
-from annul.registry.writing.act import Act, hold_case, same_person
+from annul.registry.writing.act import Act, require_case, same_person
 from annul.registry.writing.documents import Known, Row, record
 from annul.registry.writing.entering import Also, Entering, Recorded, state_word
 from annul.registry.writing.history import ReportView
@@ -66,7 +66,7 @@ class Reporting(Entering):
             return await self.lift(act, document, happened_at_us=happened_at_us, proof=proof, evidence=evidence)
         event = _REPORTS.get(kind)
         if event is None:
-            raise BadInput("the kind of a report is lost, stolen or found", where="/kind")
+            raise BadInput("The kind of a report is lost, stolen or found.", where="/kind")
 
         async def body(write: Write) -> Recorded:
             row = await self._meant(write, act, document)
@@ -119,7 +119,7 @@ class Reporting(Entering):
             if event is Event.report_found:
                 if not is_strong(event, proof):
                     raise TransitionRefused(
-                        "the proof is too weak to confirm that a found document is held",
+                        "The proof is too weak to confirm that a found document is held.",
                         rule=5,
                         mend="Confirm it when the document was handed in.",
                     )
@@ -224,7 +224,7 @@ class Reporting(Entering):
         async def body(write: Write) -> Recorded:
             view, document_id = await past.report(write.db, report_id, act.realm_code)
             if view.state not in ("provisional", "in_force"):
-                raise Conflict(f"the report is not in force: it is {view.state}")
+                raise Conflict(f"The report is not in force: it is {view.state}.")
             row = await self._merged(write, act, await documents.by_id(write.db, document_id))
             return await _lift(write, act, row, happened_at_us, proof, evidence, custody_broken, report_id)
 
@@ -252,7 +252,7 @@ class Reporting(Entering):
             TransitionRefused: the fact does not stand, or the rule asks for more.
         """
         if second_officer and same_person(second_officer, act.author):
-            raise BadInput("the second officer must be another person", where="/second_officer")
+            raise BadInput("The second officer must be another person.", where="/second_officer")
 
         async def body(write: Write) -> Recorded:
             row = await self._known(write, act, document)
@@ -297,13 +297,13 @@ class Reporting(Entering):
         Raises:
             NotFound: there is no such report, no details were given, or they were erased.
         """
-        hold_case(case)
+        require_case(case)
 
         async def body(write: Write) -> Recorded:
             view, _ = await past.report(write.db, report_id, act.realm_code)
             found = await write.one("SELECT hash FROM sealed_detail WHERE id = %s AND wrapped_key IS NOT NULL", report_id)
             if found is None:
-                raise NotFound("there are no personal details, or they were erased")
+                raise NotFound("There are no personal details, or they were erased.")
             looked_up = b"who made a report was looked up"
             position = write.note(act.author, case, looked_up, realm=act.code, detail_hash=bytes(found[0]))
             return Recorded(position=position, state=view.state, id=report_id, changed=False, documents=0)
@@ -314,7 +314,7 @@ class Reporting(Entering):
                 await db.execute("SELECT ciphertext, wrapped_key FROM sealed_detail WHERE id = %s", (report_id,))
             ).fetchone()
         if details is None or details[1] is None:
-            raise NotFound("there are no personal details, or they were erased")
+            raise NotFound("There are no personal details, or they were erased.")
         return personal.unseal(bytes(details[0]), bytes(details[1]), report_id, self._keys.envelope)
 
     async def erase(self, act: Act, report_id: str, *, evidence: str = "") -> Recorded:
@@ -328,7 +328,7 @@ class Reporting(Entering):
                 report_id,
             )
             if found is None:
-                raise NotFound("there are no personal details, or they were erased before")
+                raise NotFound("There are no personal details, or they were erased before.")
             position = write.append(
                 Entry(
                     kind=EntryKind.erasure,

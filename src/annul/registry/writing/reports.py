@@ -33,9 +33,9 @@ async def provisional(write: Write, act: Act, report_id: str) -> tuple[Row, Even
         "SELECT document_id, event, happened_at_us, state FROM report WHERE id = %s AND realm = %s", report_id, act.realm_code
     )
     if found is None:
-        raise NotFound("there is no such report")
+        raise NotFound("There is no such report.")
     if found[3] != "provisional":
-        raise Conflict(f"the report is not provisional: it is {found[3]}")
+        raise Conflict(f"The report is not provisional: it is {found[3]}.")
     return await documents.by_id(write.db, found[0]), Event[found[1]], found[2]
 
 

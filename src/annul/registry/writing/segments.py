@@ -49,11 +49,11 @@ class Segments:
         if segment is None:
             path = self.folder / file
             if not path.exists():
-                raise Corrupt("the segment of a bulk event is missing", where=file, mend="Restore it from the backup.")
+                raise Corrupt("The segment of a bulk event is missing.", where=file, mend="Restore it from the backup.")
             segment = Segment(path)
             if segment.sha256 != sha256:
                 raise Corrupt(
-                    "the segment of a bulk event is not the one that was confirmed",
+                    "The segment of a bulk event is not the one that was confirmed.",
                     where=file,
                     mend="Restore it from the backup.",
                 )

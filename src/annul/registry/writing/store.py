@@ -104,7 +104,7 @@ def migrate(conninfo: str) -> bool:
                 return False
             if version is not None and version > newest:
                 raise UnsafeSettings(
-                    f"the database is of version {version}, this annul knows {newest}", mend="Use the newer annul."
+                    f"The database is of version {version}, this annul knows {newest}.", mend="Use the newer annul."
                 )
             _upgrade(conninfo)
             return True
@@ -122,7 +122,7 @@ def check_safe(db: psycopg.Connection[TupleRow]) -> None:
         row = db.execute("SELECT current_setting(%s)", (name,)).fetchone()
         if row is None or row[0] != "on":
             raise UnsafeSettings(
-                f"the database runs with {name} = off: acknowledged reports would be lost in a crash",
+                f"The database runs with {name} = off: acknowledged reports would be lost in a crash.",
                 where=name,
                 mend=f"Set {name} = on in postgresql.conf and restart it.",
             )
@@ -132,9 +132,9 @@ def down(error: Exception) -> SourceDown | StorageFailed:
     """Turn a driver's error into ours; the driver's text may hold keys and is not passed on."""
     state = getattr(error, "sqlstate", None) or ""
     if (state.startswith("53") and state != "53300") or state.startswith("58"):
-        return StorageFailed(f"the register's database could not write ({state})", mend="Look at its disk and its log.")
+        return StorageFailed(f"The register's database could not write ({state}).", mend="Look at its disk and its log.")
     return SourceDown(
-        "the register's database cannot be reached", mend="Try again with the same Idempotency-Key; see annul doctor."
+        "The register's database cannot be reached.", mend="Try again with the same Idempotency-Key; see annul doctor."
     )
 
 
@@ -235,7 +235,7 @@ class Write:
         positions, bodies, documents = (list(column) for column in zip(*self._rows, strict=True))
         appended = await self.run(_APPEND, len(self._rows), self.recorded_at_us, self._first, positions, bodies, documents)
         if appended != len(self._rows):
-            raise Corrupt("the head of the register log moved under a lock", where="log_head")
+            raise Corrupt("The head of the register log moved under a lock.", where="log_head")
 
 
 _APPEND = """
@@ -265,12 +265,12 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
                 await db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE")
             ).fetchone()
             if head is None:
-                raise Corrupt("the register log has no head", where="log_head")
+                raise Corrupt("The register log has no head.", where="log_head")
             write = Write(db, head[0], max(now_us, head[1]), head[2])
             yield write
             await write.flush()
     except psycopg.DataError as error:
-        raise BadInput("a text holds a character that cannot be stored", mend="Leave control characters out.") from error
+        raise BadInput("A text holds a character that cannot be stored.", mend="Leave control characters out.") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
         raise down(error) from error
 

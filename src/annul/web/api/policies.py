@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from annul.errors import NotFound
 from annul.records.policy import Difference, Policy
-from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial, hold_officer
+from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial, require_officer
 from annul.times import rfc3339
 from annul.web.api.terms import Body, act_of, moment_or_none, settled
 from annul.web.door.call import Call, Route, get, post, tagged
@@ -156,7 +156,7 @@ def _book(book: PolicyBook) -> PoliciesShown:
 
 
 def _officer(call: Call) -> Principal:
-    hold_officer(call.principal)
+    require_officer(call.principal)
     return call.principal
 
 

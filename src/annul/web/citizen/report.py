@@ -170,7 +170,7 @@ async def answer(office: Office, call: Call) -> Reply:
     translate = pages.translator(call)
     changed = answers | given
     try:
-        _hold(name, changed)
+        _require(name, changed)
         if name == "number" and "<" in changed["number"]:  # a pasted zone says what kind of document it is of
             changed["kind"] = f"icao-9303/{document_of(changed).kind}"
         if name == "answers":
@@ -221,7 +221,7 @@ def _missing(answers: dict[str, Any], name: str) -> str:
     return ""
 
 
-def _hold(name: str, answers: dict[str, Any]) -> None:
+def _require(name: str, answers: dict[str, Any]) -> None:
     """Refuse an answer that cannot be one, beside its field."""
     if name == "document" and answers["kind"] not in {kind for kind, _text, _hint in KINDS}:
         raise BadInput(_("Choose which document it is."), where="kind")

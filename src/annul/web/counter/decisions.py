@@ -11,7 +11,7 @@ import msgspec
 from annul.errors import AnnulError
 from annul.proof.receipt import explain, from_compact, verify
 from annul.registry.counter.departures import At, Confirmed, day_of
-from annul.registry.parties.policies import hold_officer
+from annul.registry.parties.policies import require_officer
 from annul.registry.writing.act import Act, Idempotency
 from annul.web.counter import paper
 from annul.web.counter.counter import answer_page, frame, receipt_of, shown_again, spoken
@@ -203,7 +203,7 @@ def _place(each: Any) -> str:
 
 async def departures(office: Office, call: Call) -> Reply:
     """List departures of the whole organisation, for the branch manager."""
-    hold_officer(call.principal)
+    require_officer(call.principal)
     translate = pages.translator(call)
     found = await office.departures.recorded(call.principal, limit=LIST_MAX)
     counted: dict[str, int] = {}
@@ -235,7 +235,7 @@ async def receipt(office: Office, call: Call) -> Reply:
     """Show the receipt for printing, with a QR code that anybody verifies."""
     translate = pages.translator(call)
     text = call.body.receipt
-    _hold_signed(office, text)
+    _require_signed(office, text)
     told = shown_again(text, translate)
     read = receipt_of(text)
     label = translate(_("QR code: the address that proves this receipt"))
@@ -259,7 +259,7 @@ async def receipt_pdf(office: Office, call: Call) -> Reply:
 
     translate = pages.translator(call)
     text = call.body.receipt
-    _hold_signed(office, text)
+    _require_signed(office, text)
     told = shown_again(text, translate)
     words = {
         "title": translate(_("Receipt of a check")),
@@ -278,7 +278,7 @@ async def receipt_pdf(office: Office, call: Call) -> Reply:
     return Answered(made, "application/pdf", headers={"content-disposition": name})
 
 
-def _hold_signed(office: Office, text: str) -> None:
+def _require_signed(office: Office, text: str) -> None:
     """Refuse a receipt that this register did not sign."""
     verify(from_compact(text), office.keys.receipt_signer().verifier)
 
