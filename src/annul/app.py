@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from annul.listings.listings import Listings
+    from annul.registry.answering.checks import Checks
     from annul.registry.keys import Keys
+    from annul.registry.people.vault import Vault
+    from annul.registry.writing.ground import Ground
     from annul.web.door.checkpath import CheckPath
     from annul.web.door.office import Front, Office
     from annul.web.doors import Mounted
@@ -40,14 +44,24 @@ GC_THRESHOLDS = (20_000, 20, 100)  # collections were 3 % of a worker's samples 
 SWITCH_S = 0.001  # while a worker loads code beside its answers, they get their turn after so long
 
 _CHECK_PATH = (
-    "uvloop", "uvicorn", "uvicorn.protocols.http.httptools_impl", "annul.web.door.protocol", "annul.registry.answering.quota",
+    "uvloop",
+    "uvicorn",
+    "uvicorn.protocols.http.httptools_impl",
+    "annul.web.door.protocol",
+    "annul.registry.answering.quota",
     "annul.registry.answering.standing",
-)  # fmt: skip
+)
 _FOLLOWER = ("annul.registry.loops.follower",)
 _REST = (
-    "tink", "annul.web.doors", "annul.web.door.tokens", "annul.registry.loops.sealer", "annul.registry.loops.herald",
-    "annul.registry.counter.verification", "fido2.server", "fido2.webauthn",
-)  # fmt: skip
+    "tink",
+    "annul.web.doors",
+    "annul.web.door.tokens",
+    "annul.registry.loops.sealer",
+    "annul.registry.loops.herald",
+    "annul.registry.counter.verification",
+    "fido2.server",
+    "fido2.webauthn",
+)
 
 
 # -- one process's parts -----------------------------------------------------------------------------------------------------
@@ -121,14 +135,36 @@ async def open_office(
 
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
+    from annul.registry.people.vault import Vault
+    from annul.registry.writing.ground import Ground
+    from annul.registry.writing.store import open_pool
+
+    home = settings.home
+    async with contextlib.AsyncExitStack() as stack:
+        if front is None and worker is not None:
+            front = await stack.enter_async_context(open_front(settings, worker))
+        keys = front.keys if front else key_file.load(home)
+        listings = front.listings if front else Listings(home.listings)
+        pool = await open_pool(conninfo, size_max=settings.database_pool_max)
+        stack.push_async_callback(pool.close)
+        ground = Ground(pool, keys, home, now_us, listings=listings, acknowledge_s=settings.acknowledge_ms_max / 1000)
+        vault = Vault(home)
+        if front is not None:  # reading the key set loads a large library: not while a check waits
+            asyncio.get_running_loop().run_in_executor(None, vault.warm)
+        office = _office(settings, ground, conninfo, vault, listings)
+        if front is not None and front.checks is not None:
+            _open_checks(office, front.checks, ground, stack)
+        yield office
+
+
+def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, listings: Listings) -> Office:
+    """Stand the parts on their ground; those of a worker come after (`_open_checks`)."""
     from annul.registry.accounts.accounts import Accounts
     from annul.registry.accounts.oversight import Oversight
     from annul.registry.citizen.citizens import Citizens
     from annul.registry.citizen.drafts import Drafts
     from annul.registry.citizen.provisional import ProvisionalReports
-    from annul.registry.counter.attempts import AttemptFile
     from annul.registry.counter.departures import Departures
-    from annul.registry.counter.verification import Verifications
     from annul.registry.desk.disputes import Disputes
     from annul.registry.desk.found import FoundCards
     from annul.registry.desk.recalls import Recalls
@@ -145,77 +181,72 @@ async def open_office(
     from annul.registry.people.enrolment import Enrolments
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.register import People
-    from annul.registry.people.vault import Vault
     from annul.registry.review.queue import Review
     from annul.registry.writing.bulk import Bulk
-    from annul.registry.writing.ground import Ground
     from annul.registry.writing.register import Register
-    from annul.registry.writing.store import open_pool
     from annul.registry.writing.uploads import Uploads
     from annul.web.door.office import Office
 
-    home = settings.home
-    async with contextlib.AsyncExitStack() as stack:
-        if front is None and worker is not None:
-            front = await stack.enter_async_context(open_front(settings, worker))
-        keys = front.keys if front else key_file.load(home)
-        listings = front.listings if front else Listings(home.listings)
-        checks = front.checks if front else None
-        verifications = None
-        pool = await open_pool(conninfo, size_max=settings.database_pool_max)
-        stack.push_async_callback(pool.close)
-        ground = Ground(pool, keys, home, now_us, listings=listings, acknowledge_s=settings.acknowledge_ms_max / 1000)
-        register = Register(ground, provisional_us=settings.provisional_us)
-        vault = Vault(home)
-        if checks is not None:  # reading the key set loads a large library: not while a check waits
-            asyncio.get_running_loop().run_in_executor(None, vault.warm)
-        people = People(ground, register, vault, death_delay_us=settings.death_delay_days * DAY_US)
-        enrolments = Enrolments(ground, people, vault)
-        if checks is not None:
-            attempts = AttemptFile(home.attempts)
-            stack.callback(attempts.close)
-            verifications = Verifications(
-                checks, keys.receipt_signer(), now_us, documents=ground.documents,
-                attempts=attempts, secret=keys.session, traits=enrolments,
-            )  # fmt: skip
-            stack.push_async_callback(verifications.close)
-        parties = Parties(pool, listings, now_us)
-        accounts = Accounts(ground)
-        bulk = Bulk(ground, limit=settings.bulk_limit)
-        yield Office(
-            settings=settings,
-            keys=keys,
-            listings=listings,
-            pool=pool,
-            register=register,
-            people=people,
-            enrolments=enrolments,
-            review=Review(ground, register, people, enrolments, vault),
-            person_imports=PersonImports(ground, conninfo, vault, limit=settings.bulk_limit),
-            bulk=bulk,
-            uploads=Uploads(ground, bulk),
-            parties=parties,
-            accounts=accounts,
-            oversight=Oversight(pool, now_us),
-            sessions=SessionBook(ground),
-            checks=checks,
-            now_us=now_us,
-            verifications=verifications,
-            policies=Policies(pool, parties, now_us),
-            departures=Departures(ground, accounts),
-            officers=Officers(pool, parties, now_us, base_url=settings.base_url),
-            searches=Searches(ground, vault),
-            found=FoundCards(ground, register),
-            disputes=Disputes(ground, register, term_us=settings.dispute_term_days * DAY_US),
-            recalls=Recalls(ground),
-            citizens=Citizens(ground, register, people, vault, disclosure_days=settings.disclosure_delay_days),
-            provisional=ProvisionalReports(ground, register, vault),
-            drafts=Drafts(pool),
-            undo=Undo(keys),
-            outbox=Outbox(pool),
-            delivery=Delivery(ground, vault, channels_of(settings), settings),
-            webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
-        )
+    pool, keys = ground.connections, ground.keys
+    register = Register(ground, provisional_us=settings.provisional_us)
+    people = People(ground, register, vault, death_delay_us=settings.death_delay_days * DAY_US)
+    enrolments = Enrolments(ground, people, vault)
+    parties = Parties(pool, listings, now_us)
+    accounts = Accounts(ground)
+    bulk = Bulk(ground, limit=settings.bulk_limit)
+    return Office(
+        settings=settings,
+        keys=keys,
+        listings=listings,
+        pool=pool,
+        register=register,
+        people=people,
+        enrolments=enrolments,
+        review=Review(ground, register, people, enrolments, vault),
+        person_imports=PersonImports(ground, conninfo, vault, limit=settings.bulk_limit),
+        bulk=bulk,
+        uploads=Uploads(ground, bulk),
+        parties=parties,
+        accounts=accounts,
+        oversight=Oversight(pool, now_us),
+        sessions=SessionBook(ground),
+        checks=None,
+        now_us=now_us,
+        policies=Policies(pool, parties, now_us),
+        departures=Departures(ground, accounts),
+        officers=Officers(pool, parties, now_us, base_url=settings.base_url),
+        searches=Searches(ground, vault),
+        found=FoundCards(ground, register),
+        disputes=Disputes(ground, register, term_us=settings.dispute_term_days * DAY_US),
+        recalls=Recalls(ground),
+        citizens=Citizens(ground, register, people, vault, disclosure_days=settings.disclosure_delay_days),
+        provisional=ProvisionalReports(ground, register, vault),
+        drafts=Drafts(pool),
+        undo=Undo(keys),
+        outbox=Outbox(pool),
+        delivery=Delivery(ground, vault, channels_of(settings), settings),
+        webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
+    )
+
+
+def _open_checks(office: Office, checks: Checks, ground: Ground, stack: contextlib.AsyncExitStack) -> None:
+    """Give a worker's office what needs the check path: the checks, and the comparison of bearer and holder."""
+    from annul.registry.counter.attempts import AttemptFile
+    from annul.registry.counter.verification import Verifications
+
+    attempts = AttemptFile(ground.home.attempts)
+    stack.callback(attempts.close)
+    office.checks = checks
+    office.verifications = Verifications(
+        checks,
+        ground.keys.receipt_signer(),
+        now_us,
+        documents=ground.documents,
+        attempts=attempts,
+        secret=ground.keys.session,
+        traits=office.enrolments,
+    )
+    stack.push_async_callback(office.verifications.close)
 
 
 def doors(office: Office, mounted: Mounted | None = None, path: CheckPath | None = None) -> CheckPath:

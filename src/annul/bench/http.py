@@ -152,9 +152,14 @@ def question(fields: DocumentFields, number: int) -> bytes:
         "valid_until": fields.valid_until,
     }
     question = {
-        "document": document, "purpose": "account-opening", "channel": "in_person", "branch": f"branch {number % 97}",
-        "terminal": f"t{number % 13}", "clerk": f"c{number % 311}", "reference": f"case-{number:08d}",
-    }  # fmt: skip
+        "document": document,
+        "purpose": "account-opening",
+        "channel": "in_person",
+        "branch": f"branch {number % 97}",
+        "terminal": f"t{number % 13}",
+        "clerk": f"c{number % 311}",
+        "reference": f"case-{number:08d}",
+    }
     return msgspec.json.encode(question)
 
 
@@ -251,8 +256,11 @@ def serve(command: list[str], arguments: list[str], home: Home, conninfo: str) -
         door.set_inheritable(True)
         port = int(door.getsockname()[1])
         environment = os.environ | {
-            "ANNUL_HOME": str(home), "ANNUL_DATABASE_URL": conninfo, "ANNUL_PORT": str(port), "ANNUL_WORKERS": "1",
-        }  # fmt: skip
+            "ANNUL_HOME": str(home),
+            "ANNUL_DATABASE_URL": conninfo,
+            "ANNUL_PORT": str(port),
+            "ANNUL_WORKERS": "1",
+        }
         whole = _pinned(SERVER_CORE, [*command, str(door.fileno()), *arguments])
         process = subprocess.Popen(whole, pass_fds=(door.fileno(),), env=environment)
     try:
@@ -307,9 +315,17 @@ class _Wrk:
     def run(self, port: int, token: str, seconds: float) -> dict[str, float]:
         """Load one server."""
         command = [
-            "wrk", "-t1", f"-c{self._connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "30s",
-            "-s", str(self._script), f"http://127.0.0.1:{port}/v1/checks",
-        ]  # fmt: skip
+            "wrk",
+            "-t1",
+            f"-c{self._connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--latency",
+            "--timeout",
+            "30s",
+            "-s",
+            str(self._script),
+            f"http://127.0.0.1:{port}/v1/checks",
+        ]
         out = _run_load(command, token)
         found = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$", out, re.M)
         if found is None:
@@ -318,8 +334,11 @@ class _Wrk:
         if bad:
             raise AssertionError(f"{bad} requests were not answered:\n{out}")
         return {
-            "requests": requests, "per_second": requests / (duration_us / 1e6), "p50_ms": p50_us / 1e3, "p99_ms": p99_us / 1e3,
-        }  # fmt: skip
+            "requests": requests,
+            "per_second": requests / (duration_us / 1e6),
+            "p50_ms": p50_us / 1e3,
+            "p99_ms": p99_us / 1e3,
+        }
 
 
 _LUA = """

@@ -99,7 +99,12 @@ def through_the_door(pairs: Sequence[Pair]) -> list[Timing]:
 
 def _verification(check: bytes, pair: Pair) -> bytes:
     photo, portrait, scan, enrolled = pair
-    return msgspec.json.encode({
-        "check": msgspec.json.decode(check), "face": {"live": photo, "reference": portrait},
-        "fingerprint": {"live": scan, "enrolled": enrolled}, "supervised": True, "device": "counter-camera",
-    })  # fmt: skip
+    return msgspec.json.encode(
+        {
+            "check": msgspec.json.decode(check),
+            "face": {"live": photo, "reference": portrait},
+            "fingerprint": {"live": scan, "enrolled": enrolled},
+            "supervised": True,
+            "device": "counter-camera",
+        }
+    )

@@ -98,8 +98,14 @@ def checks_app(conninfo: str) -> Any:
             await db.execute(
                 "INSERT INTO peer_check (party, key, purpose, clerk, reference, status, signature) "
                 "VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                "bank", key, question.purpose, question.clerk, question.reference, status, signature,
-            )  # fmt: skip
+                "bank",
+                key,
+                question.purpose,
+                question.clerk,
+                question.reference,
+                status,
+                signature,
+            )
         return {
             "outcome": "PASS" if status == "V00" else "STOP",
             "status": {"code": status},
@@ -169,9 +175,15 @@ def main(arguments: list[str]) -> None:
         stand_in: Any = ConstantPath(int(argument))
         http = type("ShortProtocol", (CheckProtocol,), {"gate": Gate(stand_in)})
     config = uvicorn.Config(
-        app, loop="uvloop", http=http, ws="none", lifespan="auto", access_log=False, log_config=None,
+        app,
+        loop="uvloop",
+        http=http,
+        ws="none",
+        lifespan="auto",
+        access_log=False,
+        log_config=None,
         server_header=False,
-    )  # fmt: skip
+    )
     uvloop.run(uvicorn.Server(config).serve(sockets=[socket.socket(fileno=int(descriptor))]))
 
 

@@ -117,13 +117,22 @@ async def _check_cost(home: Home, asked: list[Person], count: int, known: int) -
     quota, log = Quota(home / "quota", 0), CheckLog(home.checks, 0)
     walked: list[str] = []
     checks = Checks(
-        Listings(home.listings), {"live": keys, "test": keys}, log, WindowSigner(os.urandom(32)), quota,
-        people=Listings(home.people), now_us=lambda: time.time_ns() // 1000, live_ms=10**9,
+        Listings(home.listings),
+        {"live": keys, "test": keys},
+        log,
+        WindowSigner(os.urandom(32)),
+        quota,
+        people=Listings(home.people),
+        now_us=lambda: time.time_ns() // 1000,
+        live_ms=10**9,
         alarm=lambda walker, _now_us: walked.append(walker.why),
-    )  # fmt: skip
+    )
     rights = Agreement(
-        purposes=frozenset({Purpose.account_opening.value}), per_second=10**6, per_day=10**12, identity_allowed=True,
-    )  # fmt: skip
+        purposes=frozenset({Purpose.account_opening.value}),
+        per_second=10**6,
+        per_day=10**12,
+        identity_allowed=True,
+    )
     bank = Principal("bank", "Bank", "relying_party", "live", rights)
     took: dict[bool, list[float]] = {False: [], True: []}
     wrong = 0
@@ -133,11 +142,13 @@ async def _check_cost(home: Home, asked: list[Person], count: int, known: int) -
         for named in (False, True) if pair % 2 else (True, False):
             questions: list[Question | AnnulError] = [
                 Question(
-                    document=documents[place], purpose=Purpose.account_opening.value, channel=Channel.in_person.value,
+                    document=documents[place],
+                    purpose=Purpose.account_opening.value,
+                    channel=Channel.in_person.value,
                     holder=Holder(asked[place].names[0].text) if named else None,
                 )
                 for place in places
-            ]  # fmt: skip
+            ]
             begun = time.process_time()
             answers = await checks.ask_many(bank, questions)
             spent = (time.process_time() - begun) / BATCH * 1e6
@@ -152,9 +163,13 @@ async def _check_cost(home: Home, asked: list[Person], count: int, known: int) -
     ratios = [with_name / without for without, with_name in zip(took[False], took[True], strict=True)]
     low, middle, high = quantiles(ratios, n=4)
     return {
-        "known": known, "pairs": len(ratios), "plain_us": median(took[False]), "named_us": median(took[True]),
-        "ratio": middle, "ratio_quartiles": [low, high],
-    }  # fmt: skip
+        "known": known,
+        "pairs": len(ratios),
+        "plain_us": median(took[False]),
+        "named_us": median(took[True]),
+        "ratio": middle,
+        "ratio_quartiles": [low, high],
+    }
 
 
 def _list(
@@ -224,10 +239,15 @@ def _write_list(path: Path, count: int) -> Path:
         for person in people(count):
             writer.writerow(
                 {
-                    "personal_number": person.personal_number, "name": person.names[0].text,
-                    "latin_name": person.names[1].text, "sex": person.sex, "birth_date": person.birth_date,
-                    "place": person.place, "status": person.status, "death_date": person.death_date,
+                    "personal_number": person.personal_number,
+                    "name": person.names[0].text,
+                    "latin_name": person.names[1].text,
+                    "sex": person.sex,
+                    "birth_date": person.birth_date,
+                    "place": person.place,
+                    "status": person.status,
+                    "death_date": person.death_date,
                     "origin": person.origin,
                 }
-            )  # fmt: skip
+            )
     return path

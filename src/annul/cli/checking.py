@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from annul.records.meanings import Look
 
 OUTCOME_EXITS: Final = {
-    "PASS": Exit.DONE, "REFER": Exit.REFER, "STOP": Exit.STOP, "NO_ANSWER": Exit.NO_ANSWER,
-}  # fmt: skip
+    "PASS": Exit.DONE,
+    "REFER": Exit.REFER,
+    "STOP": Exit.STOP,
+    "NO_ANSWER": Exit.NO_ANSWER,
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,16 @@ class Circumstances:
     def question(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the question about this document as the API takes it."""
         question: dict[str, Any] = {
-            "document": document, "purpose": self.purpose, "channel": self.channel, "branch": self.branch,
-            "terminal": self.terminal, "clerk": self.clerk, "reference": self.reference, "min_position": self.min_position,
+            "document": document,
+            "purpose": self.purpose,
+            "channel": self.channel,
+            "branch": self.branch,
+            "terminal": self.terminal,
+            "clerk": self.clerk,
+            "reference": self.reference,
+            "min_position": self.min_position,
             "urgent": self.urgent,
-        }  # fmt: skip
+        }
         if self.name:
             question["holder"] = {"name": self.name}
         return {member: value for member, value in question.items() if value not in ("", 0, False)}
@@ -127,7 +136,7 @@ def show_answer(answer: Answer, receipt: Path | None) -> None:
         ("Freshness", f"{coded(answer.freshness.code)}, position {answer.freshness.position}, as of {answer.freshness.as_of}"),
         ("Check", answer.check),
         ("Receipt", f"saved in {receipt}" if receipt else ""),
-    ]  # fmt: skip
+    ]
     if fancy():
         from rich.console import Console, Group
         from rich.padding import Padding
@@ -149,8 +158,13 @@ def show_answer(answer: Answer, receipt: Path | None) -> None:
 
 checks_app = typer.Typer(no_args_is_help=True, help="Look at checks that were made.")
 _COLUMNS: Final = {
-    "checked_at": "time", "party": "party", "purpose": "purpose", "outcome": "outcome", "status": "status", "check": "check",
-}  # fmt: skip
+    "checked_at": "time",
+    "party": "party",
+    "purpose": "purpose",
+    "outcome": "outcome",
+    "status": "status",
+    "check": "check",
+}
 
 Limit = Annotated[int, typer.Option(min=1, max=500, help="At most this many.")]
 
@@ -433,9 +447,12 @@ def _show_words(words: dict[str, Any], *, verified: bool) -> None:
             ("Register", f"position {words['position']}, as of {words['as_of']} ({words['freshness']})"),
             ("Coverage", words["coverage"]),
             ("Policy", f"version {words['policy_version']}"),
-            ("Window", f"worker {words['worker']}, window {words['window']}, answer {words['index'] + 1} of "
-                       f"{words['answers_in_window']}, closed {words['closed_at']}"),
+            (
+                "Window",
+                f"worker {words['worker']}, window {words['window']}, answer {words['index'] + 1} of "
+                f"{words['answers_in_window']}, closed {words['closed_at']}",
+            ),
             ("Key", words["key"]),
             ("Check", words["check"]),
         )
-    )  # fmt: skip
+    )

@@ -88,6 +88,8 @@ def verify_person(
 
     Samples are sent to the server, compared in memory and not kept. Exit code as `annul check`.
     """
+    import msgspec
+
     from annul.client.relying_party import Answer
 
     read = _reading(reading)
@@ -96,10 +98,8 @@ def verify_person(
         raise BadInput("There is nothing to compare.", where="--face, --finger", mend="Give a photo, a print, or both.")
     if challenge and face is None and camera is None:
         raise BadInput("A challenge goes with a photo of the bearer.", where="--challenge", mend="Give --face or --camera.")
-    body: dict[str, Any] = {
-        "check": circumstances.question(read.get("document") or named.fields(where.folder)),
-        "supervised": supervised, "device": device, "fingerprint_exempt": exempt,
-    }  # fmt: skip
+    asked = circumstances.question(read.get("document") or named.fields(where.folder))
+    body: dict[str, Any] = {"check": asked, "supervised": supervised, "device": device, "fingerprint_exempt": exempt}
     if face is not None or camera is not None:
         reference = _base64(portrait) if portrait else (read.get("portrait") or {}).get("data")
         live = _base64(face) if face else taken.photo("The bearer looks straight into the camera.")
@@ -108,25 +108,8 @@ def verify_person(
             body["chip"] = read["chip"]
     if finger is not None:
         body["fingerprint"] = {"live": _base64(finger), "enrolled": [_base64(each) for each in enrolled or ()]}
-    import msgspec
-
-    with where.client("bank") as annul:
-        try:
-            if challenge:
-                asked = annul.connection.post("/v1/verifications/challenges", {"document": body["check"]["document"]})
-                body["challenge"] = asked["challenge"]
-                body["face"]["frames"] = [taken.photo(f"{n}. {step}") for n, step in enumerate(asked["steps"], 1)]
-            found = annul.connection.post("/v1/verifications", body)
-        except AnnulError as error:
-            say_no_answer(error, show)
-            raise
-    if receipt:
-        save(receipt, found["receipt"])
-    if evidence:
-        kept = {name: value for name, value in found["evidence"].items() if name != "openings"}
-        save(evidence, kept | {"check": found["check"]})
-    if openings:
-        save(openings, found["evidence"]["openings"])
+    found = _compared(where, show, body, taken if challenge else None)
+    _save_all(found, receipt, evidence, openings)
 
     def for_people() -> None:
         show_answer(msgspec.convert(found, Answer), receipt)
@@ -135,6 +118,31 @@ def verify_person(
 
     show.result(found, for_people)
     return OUTCOME_EXITS.get(found["outcome"], Exit.NO_ANSWER)
+
+
+def _compared(where: Where, show: Show, body: dict[str, Any], challenged: _Photos | None) -> Any:
+    """Send the samples, after the challenge if there is one; say why when there is no answer."""
+    with where.client("bank") as annul:
+        try:
+            if challenged is not None:
+                asked = annul.connection.post("/v1/verifications/challenges", {"document": body["check"]["document"]})
+                body["challenge"] = asked["challenge"]
+                body["face"]["frames"] = [challenged.photo(f"{n}. {step}") for n, step in enumerate(asked["steps"], 1)]
+            return annul.connection.post("/v1/verifications", body)
+        except AnnulError as error:
+            say_no_answer(error, show)
+            raise
+
+
+def _save_all(found: Any, receipt: Path | None, evidence: Path | None, openings: Path | None) -> None:
+    """Save what the user wants kept: what opens the commitments never beside them."""
+    if receipt:
+        save(receipt, found["receipt"])
+    if evidence:
+        kept = {name: value for name, value in found["evidence"].items() if name != "openings"}
+        save(evidence, kept | {"check": found["check"]})
+    if openings:
+        save(openings, found["evidence"]["openings"])
 
 
 class _Photos:
@@ -205,17 +213,27 @@ read_app = typer.Typer(
     no_args_is_help=True, help="Read a document as the counter's device sees it, and print it. Nothing is sent or written."
 )
 _MEANS: Final = {
-    "zone_typed": "zone, as typed", "zone_photo": "zone on a photo", "chip": "chip", "resident_chip": "resident card",
+    "zone_typed": "zone, as typed",
+    "zone_photo": "zone on a photo",
+    "chip": "chip",
+    "resident_chip": "resident card",
     "resident_photo": "resident card on a photo",
-}  # fmt: skip
+}
 _ASSURANCE: Final = {
-    "typing_aid": "a typing aid: proves nothing, compare it with the document", "card_data": "told by the card: not proved",
-    "signed": "signed by a state: may be a copy", "signed_same_chip": "signed by a state, and the chip is the one it issued",
-}  # fmt: skip
+    "typing_aid": "a typing aid: proves nothing, compare it with the document",
+    "card_data": "told by the card: not proved",
+    "signed": "signed by a state: may be a copy",
+    "signed_same_chip": "signed by a state, and the chip is the one it issued",
+}
 _HOLDER: Final = (
-    ("Name", "name"), ("Sex", "sex"), ("Born", "birth_date"), ("Nationality", "nationality"),
-    ("Personal number", "personal_number"), ("Ethnicity", "ethnicity"), ("Address", "address"),
-)  # fmt: skip
+    ("Name", "name"),
+    ("Sex", "sex"),
+    ("Born", "birth_date"),
+    ("Nationality", "nationality"),
+    ("Personal number", "personal_number"),
+    ("Ethnicity", "ethnicity"),
+    ("Address", "address"),
+)
 Trust = Annotated[
     list[Path] | None,
     typer.Option("--trust", metavar="FILE", help="Certificates of states to believe, PEM or DER; may be given several times."),
@@ -252,11 +270,16 @@ def _print(found: Reading, show: Show) -> None:
         pairs.append(("Portrait", f"{found.portrait.media_type}, {len(found.portrait.data):,} bytes"))
     if found.chip is not None:
         pairs += [
-            ("Opened by", found.chip.access), ("Signature", found.chip.passive.verdict.value),
-            ("Signer", found.chip.passive.signer_country), ("Chip authentication", found.chip.chip_authentication.value),
-            ("Active authentication", found.chip.active_authentication.value), ("Genuine", found.chip.genuine),
-            ("Unaltered", found.chip.unaltered), ("Same chip", found.chip.same_chip), ("Print agrees", found.chip.print_agrees),
-        ]  # fmt: skip
+            ("Opened by", found.chip.access),
+            ("Signature", found.chip.passive.verdict.value),
+            ("Signer", found.chip.passive.signer_country),
+            ("Chip authentication", found.chip.chip_authentication.value),
+            ("Active authentication", found.chip.active_authentication.value),
+            ("Genuine", found.chip.genuine),
+            ("Unaltered", found.chip.unaltered),
+            ("Same chip", found.chip.same_chip),
+            ("Print agrees", found.chip.print_agrees),
+        ]
     print_pairs(pairs)
 
 

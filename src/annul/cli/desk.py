@@ -40,9 +40,12 @@ def _show_written(show: Show, written: dict[str, Any]) -> None:
         state = written["state"].replace("_", " ")
         print(f"✔  RECORDED  State: {state}." if written["changed"] else f"✔  RECORDED  The state stays: {state}.")
         print_pairs(
-            (("Position", written["position"]), ("Documents", written["documents"]),
-             ("Effective after", f"{written['effective_after_ms']:.1f} ms"))
-        )  # fmt: skip
+            (
+                ("Position", written["position"]),
+                ("Documents", written["documents"]),
+                ("Effective after", f"{written['effective_after_ms']:.1f} ms"),
+            )
+        )
 
     show.result(written, text)
 
@@ -55,9 +58,19 @@ report_app = typer.Typer(
 
 
 def _report(
-    kind: str, named: Named, where: Where, show: Show, proof: str, happened_at: str | None, evidence: str,
-    reporter: str | None, contact: str | None, idempotency_key: str | None, *, role: str | None = None,
-) -> None:  # fmt: skip
+    kind: str,
+    named: Named,
+    where: Where,
+    show: Show,
+    proof: str,
+    happened_at: str | None,
+    evidence: str,
+    reporter: str | None,
+    contact: str | None,
+    idempotency_key: str | None,
+    *,
+    role: str | None = None,
+) -> None:
     told = _given(name=reporter, contact=contact, role=role)
     body = {"document": named.fields(where.folder), "kind": kind, "proof": proof}
     body |= _given(happened_at=happened_at, evidence=evidence, reporter=told or None)
@@ -72,9 +85,16 @@ Contact = Annotated[str | None, typer.Option(help="How to reach who reports; kep
 @report_app.command("lost")
 @takes_groups
 def report_lost(
-    named: Named, where: Where, show: Show, proof: ProofOption = "in_person", happened_at: Happened = None,
-    evidence: Evidence = "", reporter: Reporter = None, contact: Contact = None, idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+    named: Named,
+    where: Where,
+    show: Show,
+    proof: ProofOption = "in_person",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    reporter: Reporter = None,
+    contact: Contact = None,
+    idempotency_key: Repeat = None,
+) -> None:
     """Report a document lost. When this returns, check points refuse it."""
     _report("lost", named, where, show, proof, happened_at, evidence, reporter, contact, idempotency_key)
 
@@ -82,9 +102,16 @@ def report_lost(
 @report_app.command("stolen")
 @takes_groups
 def report_stolen(
-    named: Named, where: Where, show: Show, proof: ProofOption = "in_person", happened_at: Happened = None,
-    evidence: Evidence = "", reporter: Reporter = None, contact: Contact = None, idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+    named: Named,
+    where: Where,
+    show: Show,
+    proof: ProofOption = "in_person",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    reporter: Reporter = None,
+    contact: Contact = None,
+    idempotency_key: Repeat = None,
+) -> None:
     """Report a document stolen. When this returns, check points refuse it."""
     _report("stolen", named, where, show, proof, happened_at, evidence, reporter, contact, idempotency_key)
 
@@ -121,9 +148,14 @@ def report_show(where: Where, show: Show, report: ReportId) -> None:
 @report_app.command("confirm")
 @takes_groups
 def report_confirm(
-    where: Where, show: Show, report: ReportId, proof: ProofOption = "in_person", happened_at: Happened = None,
-    evidence: Evidence = "", idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+    where: Where,
+    show: Show,
+    report: ReportId,
+    proof: ProofOption = "in_person",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
     """Confirm a provisional report on strong proof."""
     _act_on(report, "confirm", where, show, idempotency_key, proof=proof, happened_at=happened_at, evidence=evidence)
 
@@ -131,9 +163,13 @@ def report_confirm(
 @report_app.command("withdraw")
 @takes_groups
 def report_withdraw(
-    where: Where, show: Show, report: ReportId, proof: ProofOption = "in_person", evidence: Evidence = "",
+    where: Where,
+    show: Show,
+    report: ReportId,
+    proof: ProofOption = "in_person",
+    evidence: Evidence = "",
     idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+) -> None:
     """Withdraw a provisional report in one step."""
     _act_on(report, "withdraw", where, show, idempotency_key, proof=proof, evidence=evidence)
 
@@ -152,17 +188,26 @@ def report_lift(
 ) -> None:
     """Lift a report: the holder has the document again."""
     _act_on(
-        report, "lift", where, show, idempotency_key, proof=proof, happened_at=happened_at, custody_broken=custody_broken,
+        report,
+        "lift",
+        where,
+        show,
+        idempotency_key,
+        proof=proof,
+        happened_at=happened_at,
+        custody_broken=custody_broken,
         evidence=evidence,
-    )  # fmt: skip
+    )
 
 
 @report_app.command("reporter")
 @takes_groups
 def report_reporter(
-    where: Where, show: Show, report: ReportId,
+    where: Where,
+    show: Show,
+    report: ReportId,
     case: Annotated[str, typer.Option(help="Case reference; the look-up itself is entered in the log.")],
-) -> None:  # fmt: skip
+) -> None:
     """Read who made a report: for the desk that took it, and the supervisor."""
     with where.client("police") as annul:
         found = annul.connection.post(f"/v1/reports/{report}/reporter", {"case": case})
@@ -197,9 +242,15 @@ document_app = typer.Typer(no_args_is_help=True, help="The issuer's feed: what h
 
 
 def _feed(
-    event: str, named: Named, where: Where, show: Show, idempotency_key: str | None, happened_at: str | None, evidence: str,
+    event: str,
+    named: Named,
+    where: Where,
+    show: Show,
+    idempotency_key: str | None,
+    happened_at: str | None,
+    evidence: str,
     **more: Any,
-) -> None:  # fmt: skip
+) -> None:
     body = {"event": event, "document": named.fields(where.folder)} | _given(happened_at=happened_at, evidence=evidence, **more)
     with where.client("issuer") as annul:
         _show_written(show, annul.connection.write("/v1/documents", body, idempotency_key=idempotency_key))
@@ -230,9 +281,15 @@ def _person(number: str | None) -> str | None:
 @document_app.command("issue")
 @takes_groups
 def document_issue(
-    named: Named, where: Where, show: Show, person: Person = None, replaces: Replaces = None, happened_at: Happened = None,
-    evidence: Evidence = "", idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+    named: Named,
+    where: Where,
+    show: Show,
+    person: Person = None,
+    replaces: Replaces = None,
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
     """Record that a document was issued; earlier cards of the same number are superseded at once."""
     others = [_other(name, where) for name in replaces or []]
     _feed("issue", named, where, show, idempotency_key, happened_at, evidence, person_number=_person(person), replaces=others)
@@ -254,9 +311,16 @@ def document_replace(
 ) -> None:
     """Record that a new document (the one named) was issued in place of an old one."""
     _feed(
-        "replace", named, where, show, idempotency_key, happened_at, evidence,
-        person_number=_person(person), replaces=_other(old, where),
-    )  # fmt: skip
+        "replace",
+        named,
+        where,
+        show,
+        idempotency_key,
+        happened_at,
+        evidence,
+        person_number=_person(person),
+        replaces=_other(old, where),
+    )
 
 
 @document_app.command("cancel")
@@ -291,9 +355,13 @@ def document_revoke(
 
 def _simple(name: str, event: str, text: str) -> None:
     def command(
-        named: Named, where: Where, show: Show, happened_at: Happened = None, evidence: Evidence = "",
+        named: Named,
+        where: Where,
+        show: Show,
+        happened_at: Happened = None,
+        evidence: Evidence = "",
         idempotency_key: Repeat = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         _feed(event, named, where, show, idempotency_key, happened_at, evidence)
 
     command.__doc__ = text
@@ -309,9 +377,14 @@ _simple("destroy", "destroy", "Record that a document was destroyed.")
 @document_app.command("return")
 @takes_groups
 def document_return(
-    named: Named, where: Where, show: Show, proof: ProofOption = "in_person", happened_at: Happened = None,
-    evidence: Evidence = "", idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+    named: Named,
+    where: Where,
+    show: Show,
+    proof: ProofOption = "in_person",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
     """Record that a held document was given back to its holder, on proof of identity."""
     _feed("return", named, where, show, idempotency_key, happened_at, evidence, proof=proof)
 
@@ -319,9 +392,14 @@ def document_return(
 @document_app.command("lock")
 @takes_groups
 def document_lock(
-    named: Named, where: Where, show: Show, proof: ProofOption = "online_strong", happened_at: Happened = None,
-    evidence: Evidence = "", idempotency_key: Repeat = None,
-) -> None:  # fmt: skip
+    named: Named,
+    where: Where,
+    show: Show,
+    proof: ProofOption = "online_strong",
+    happened_at: Happened = None,
+    evidence: Evidence = "",
+    idempotency_key: Repeat = None,
+) -> None:
     """Lock a document for its holder; reversible at will."""
     _feed("lock", named, where, show, idempotency_key, happened_at, evidence, proof=proof)
 
@@ -377,9 +455,15 @@ def document_status(named: Named, where: Where, show: Show, case: Case, at: At =
 def document_history(named: Named, where: Where, show: Show, case: Case) -> None:
     """List every entry about a document, oldest first."""
     columns = {
-        "position": "position", "happened_at": "happened at", "recorded_at": "recorded at", "event": "event", "proof": "proof",
-        "author": "author", "state": "state after", "evidence": "evidence",
-    }  # fmt: skip
+        "position": "position",
+        "happened_at": "happened at",
+        "recorded_at": "recorded at",
+        "event": "event",
+        "proof": "proof",
+        "author": "author",
+        "state": "state after",
+        "evidence": "evidence",
+    }
     rows = _status(named, where, case, None, None)["history"]
     show.table(rows, columns, empty="The register has no entry about this document.")
 
@@ -501,8 +585,13 @@ def _show_correction(show: Show, found: dict[str, Any]) -> None:
         fact, status = found["fact"].replace("_", " "), found["status"].replace("_", " ")
         print(f"✔  {found['state'].upper()}  Listing: {fact}. The document is now {status}.")
         print_pairs(
-            (("Correction", found["correction"]), ("Proposed by", found["proposed_by"]), ("Decided by", found["decided_by"]),
-             ("Reason", found["reason"]), ("Position", found["position"]))
-        )  # fmt: skip
+            (
+                ("Correction", found["correction"]),
+                ("Proposed by", found["proposed_by"]),
+                ("Decided by", found["decided_by"]),
+                ("Reason", found["reason"]),
+                ("Position", found["position"]),
+            )
+        )
 
     show.result(found, text)

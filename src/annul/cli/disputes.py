@@ -28,10 +28,17 @@ def _show_file(show: Show, file: dict[str, Any]) -> None:
         reach = file.get("reach")
         told = f"{reach['checks']} answers, {reach['parties']} organisations, {reach['acknowledged']} know" if reach else None
         print_pairs(
-            (("Dispute", file["dispute"]), ("Listing", file["fact"]), ("Ground", file["ground"]), ("Case", file["case"]),
-             ("Due", file["due_at"]), ("Marked U34", "yes" if file["marked"] else "no"), ("Reason", file["reason"]),
-             ("Recalled", told))
-        )  # fmt: skip
+            (
+                ("Dispute", file["dispute"]),
+                ("Listing", file["fact"]),
+                ("Ground", file["ground"]),
+                ("Case", file["case"]),
+                ("Due", file["due_at"]),
+                ("Marked U34", "yes" if file["marked"] else "no"),
+                ("Reason", file["reason"]),
+                ("Recalled", told),
+            )
+        )
 
     show.result(file, text)
 
@@ -178,10 +185,15 @@ def _show_officer(show: Show, officer: dict[str, Any]) -> None:
     show.result(
         officer,
         lambda: print_pairs(
-            (("Officer", officer["id"]), ("Name", officer["name"]), ("Duties", ", ".join(officer["duties"])),
-             ("Access", "yes" if officer["active"] else "taken away"), ("Passkeys", officer["passkeys"]))
+            (
+                ("Officer", officer["id"]),
+                ("Name", officer["name"]),
+                ("Duties", ", ".join(officer["duties"])),
+                ("Access", "yes" if officer["active"] else "taken away"),
+                ("Passkeys", officer["passkeys"]),
+            )
         ),
-    )  # fmt: skip
+    )
 
 
 @officer_app.command("add")

@@ -62,9 +62,16 @@ def examine(home: Home) -> Iterator[Finding]:
     yield _home(settings.home)
     readable = True
     for what, look in (
-        ("key file", _keys), ("disk", _disk), ("write barrier", _barrier), ("clock", _clock), ("processes", _processes),
-        ("database", _database), ("register", _rolled_back), ("listings", _listings), ("sealed logs", _logs),
-    ):  # fmt: skip
+        ("key file", _keys),
+        ("disk", _disk),
+        ("write barrier", _barrier),
+        ("clock", _clock),
+        ("processes", _processes),
+        ("database", _database),
+        ("register", _rolled_back),
+        ("listings", _listings),
+        ("sealed logs", _logs),
+    ):
         if look in (_rolled_back, _logs) and not readable:
             continue  # seals are verified with the key file: what is wrong with it was said
         for finding in _guarded(what, look, settings):
@@ -104,9 +111,11 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         yield Finding("public keys", "well", "belong to the key file")
     else:
         yield Finding(
-            "public keys", "wrong", "keys/annul.pub does not belong to the key file",
+            "public keys",
+            "wrong",
+            "keys/annul.pub does not belong to the key file",
             "Receipts would be verified with the wrong keys: restore it, or let `annul serve` write it anew.",
-        )  # fmt: skip
+        )
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

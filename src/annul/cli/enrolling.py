@@ -43,9 +43,10 @@ def person_enrol(
     fingers = [_finger(each) for each in finger or []]
     scope = "face_and_fingers" if face and fingers else "face" if face else "fingers"
     body: dict[str, Any] = {
-        "personal_number": _number(number), "fingers": fingers,
+        "personal_number": _number(number),
+        "fingers": fingers,
         "consent": {"basis": basis, "evidence": consent, "scope": scope},
-    }  # fmt: skip
+    }
     if face is not None:
         body["face"] = _face(face)
     with where.client("issuer") as annul:
@@ -82,8 +83,10 @@ def _finger(text: str) -> dict[str, Any]:
 
     made = extract(raw, position=int(position))
     return {
-        "finger": int(position), "template": base64.b64encode(made.record).decode(), "quality": int(made.quality.nfiq2 or 0),
-    }  # fmt: skip
+        "finger": int(position),
+        "template": base64.b64encode(made.record).decode(),
+        "quality": int(made.quality.nfiq2 or 0),
+    }
 
 
 def _read(file: Path, where: str) -> bytes:
@@ -100,8 +103,13 @@ def person_enrolled(where: Where, show: Show, number: Number = "-") -> None:
     with where.client("issuer") as annul:
         found = annul.connection.post("/v1/persons/enrolments/list", {"personal_number": _number(number)})["enrolments"]
     columns = {
-        "id": "id", "trait": "trait", "finger": "finger", "quality": "quality", "enrolled_at": "enrolled", "ended": "ended",
-    }  # fmt: skip
+        "id": "id",
+        "trait": "trait",
+        "finger": "finger",
+        "quality": "quality",
+        "enrolled_at": "enrolled",
+        "ended": "ended",
+    }
     show.table(found, columns, empty="Nothing of this person is enrolled.")
 
 

@@ -22,10 +22,16 @@ def _show_card(show: Show, card: dict[str, Any]) -> None:
     def text() -> None:
         print(f"✔  {card['state'].replace('_', ' ').upper()}  The document is now {card['status'].replace('_', ' ')}.")
         print_pairs(
-            (("Card", card["card"]), ("Kind", card["coverage"]), ("Keeper", card["keeper"]), ("Shelf", card["shelf"]),
-             ("Works again", "yes" if card["works_again"] else "no, if it is given back"),
-             ("Gap in custody", "yes" if card["broken"] else None), ("Matches", ", ".join(card["reports"])))
-        )  # fmt: skip
+            (
+                ("Card", card["card"]),
+                ("Kind", card["coverage"]),
+                ("Keeper", card["keeper"]),
+                ("Shelf", card["shelf"]),
+                ("Works again", "yes" if card["works_again"] else "no, if it is given back"),
+                ("Gap in custody", "yes" if card["broken"] else None),
+                ("Matches", ", ".join(card["reports"])),
+            )
+        )
         for step in card["custody"]:
             gap = "  GAP" if step["gap"] else ""
             print(f"   {step['handed_at']}  {step['given_by']} → {step['taken_by']}{gap}")

@@ -39,12 +39,19 @@ def notices_list(
     found = asyncio.run(_outbox(home).deliveries(state=state, limit=limit))
     rows = [
         {
-            "id": one.id, "created_at": iso(one.created_at_us), "kind": one.kind, "channel": one.channel,
-            "language": one.language, "state": one.state, "tries": one.tries, "fault": one.fault, "due_at": iso(one.due_at_us),
+            "id": one.id,
+            "created_at": iso(one.created_at_us),
+            "kind": one.kind,
+            "channel": one.channel,
+            "language": one.language,
+            "state": one.state,
+            "tries": one.tries,
+            "fault": one.fault,
+            "due_at": iso(one.due_at_us),
             "done_at": iso(one.done_at_us) if one.done_at_us else None,
         }
         for one in found
-    ]  # fmt: skip
+    ]
     names = {"id": "id", "created_at": "created", "kind": "kind", "channel": "channel", "state": "state", "tries": "tries"}
     show.table(rows, names | {"fault": "why not"}, empty="No deliveries. They appear here when somebody is told of something.")
 
@@ -164,7 +171,12 @@ def notices_denied(where: Where, show: Show) -> None:
     with where.client("police") as annul:
         found = annul.connection.get("/v1/attempts/denied")["attempts"]
     columns = {
-        "checked_at": "checked at", "party": "party", "branch": "branch", "purpose": "purpose", "accepted": "accepted",
-        "denied_at": "denied at", "check": "check",
-    }  # fmt: skip
+        "checked_at": "checked at",
+        "party": "party",
+        "branch": "branch",
+        "purpose": "purpose",
+        "accepted": "accepted",
+        "denied_at": "denied at",
+        "check": "check",
+    }
     show.table(found, columns, empty="None. An attempt appears here when its holder says that it was not hers.")

@@ -65,9 +65,12 @@ def party_add(
     body: dict[str, Any] = {"id": party, "name": name, "role": role, "organisation": organisation}
     if purpose:
         body["agreement"] = {
-            "purposes": purpose, "channels": channel or ["in_person", "remote"], "per_second": per_second, "per_day": per_day,
+            "purposes": purpose,
+            "channels": channel or ["in_person", "remote"],
+            "per_second": per_second,
+            "per_day": per_day,
             "reasons_allowed": reasons,
-        }  # fmt: skip
+        }
     with where.client("supervisor") as annul:
         changed = annul.connection.write("/v1/parties", body)
     show.result(changed, f"✔  RECORDED  Party {party} at position {changed['position']}.\nNext: annul party key issue {party}")

@@ -27,11 +27,17 @@ def policy_list(where: Where, show: Show) -> None:
         show.result(book, "")
         return
     rows = [
-        {"version": each["version"], "state": each["state"], "in_force": "in force" if each["in_force"] else "",
-         "name": each["policy"]["name"], "by": each["released_by"] or each["edited_by"],
-         "at": each["released_at"] or each["edited_at"], "note": each["note"]}
+        {
+            "version": each["version"],
+            "state": each["state"],
+            "in_force": "in force" if each["in_force"] else "",
+            "name": each["policy"]["name"],
+            "by": each["released_by"] or each["edited_by"],
+            "at": each["released_at"] or each["edited_at"],
+            "note": each["note"],
+        }
         for each in book["versions"]
-    ]  # fmt: skip
+    ]
     columns = {"version": "version", "state": "state", "in_force": "", "name": "name", "by": "by", "at": "at", "note": "note"}
     show.table(rows, columns, empty="")
 
@@ -101,16 +107,26 @@ def policy_try(
     if show.json_wanted:
         show.result(found, "")
         return
-    print_pairs((
-        ("Checks", str(found["checks"])), ("From", found["since"]), ("Until", found["until"]),
-        ("Other outcome", str(found["changed_outcomes"])), ("Other next step", str(found["changed_advice"])),
-    ))  # fmt: skip
+    print_pairs(
+        (
+            ("Checks", str(found["checks"])),
+            ("From", found["since"]),
+            ("Until", found["until"]),
+            ("Other outcome", str(found["changed_outcomes"])),
+            ("Other next step", str(found["changed_advice"])),
+        )
+    )
     rows = [
-        {"count": each["count"], "old": each["old"], "new": each["new"], "steps": " ".join(each["new_advice"]),
-         "codes": " ".join((each["status"], each["identity"], each["binding"], each["channel"])),
-         "samples": " ".join(each["samples"][:1])}
+        {
+            "count": each["count"],
+            "old": each["old"],
+            "new": each["new"],
+            "steps": " ".join(each["new_advice"]),
+            "codes": " ".join((each["status"], each["identity"], each["binding"], each["channel"])),
+            "samples": " ".join(each["samples"][:1]),
+        }
         for each in found["shifts"]
-    ]  # fmt: skip
+    ]
     columns = {"count": "checks", "old": "was", "new": "would be", "steps": "next", "codes": "codes", "samples": "one of them"}
     show.table(rows, columns, empty="Nothing would have been different.")
 
@@ -187,9 +203,15 @@ def departure_list(
     with where.client("bank") as annul:
         rows = annul.connection.get("/v1/departures", {"limit": limit})["departures"]
     columns = {
-        "decided_at": "decided", "outcome": "answer", "decision": "decision", "reason": "reason", "words": "words",
-        "branch": "branch", "clerk": "clerk", "check": "check",
-    }  # fmt: skip
+        "decided_at": "decided",
+        "outcome": "answer",
+        "decision": "decision",
+        "reason": "reason",
+        "words": "words",
+        "branch": "branch",
+        "clerk": "clerk",
+        "check": "check",
+    }
     show.table(rows, columns, empty="No departures. Clerks did what the answers advised.")
 
 
@@ -205,9 +227,14 @@ def need_list(
     with where.client("bank") as annul:
         rows = annul.connection.get("/v1/urgent-needs", query)["needs"]
     columns = {
-        "id": "id", "state": "state", "due_at": "new card due", "opened_at": "served", "reference": "reference",
-        "branch": "branch", "clerk": "clerk",
-    }  # fmt: skip
+        "id": "id",
+        "state": "state",
+        "due_at": "new card due",
+        "opened_at": "served",
+        "reference": "reference",
+        "branch": "branch",
+        "clerk": "clerk",
+    }
     show.table(rows, columns, empty="No urgent needs.")
 
 
@@ -227,9 +254,13 @@ def need_serve(
 ) -> None:
     """Record that a holder in urgent need is served; the new card is to be shown within a month."""
     body = {
-        "check": check, "words": words, "reference": reference, "branch": branch, "clerk": clerk,
+        "check": check,
+        "words": words,
+        "reference": reference,
+        "branch": branch,
+        "clerk": clerk,
         "confirmed": {"name_and_number_match": matches, "genuine": genuine, "unexpired": unexpired},
-    }  # fmt: skip
+    }
     with where.client("bank") as annul:
         made = annul.connection.write("/v1/urgent-needs", body)
     show.result(made, f"✔  RECORDED  Follow-up {made['need']}: the new card is to be shown by {made['due_at']}.")

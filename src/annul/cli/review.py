@@ -60,10 +60,16 @@ def review_run(
         print(f"✔  DONE  {made.persons:,} persons, {made.suspicions:,} suspicions.")
         searched = "not installed" if made.portraits is None else f"{made.portraits:,}"
         print_pairs(
-            (("Run", made.id), ("New", f"{made.new:,}"), ("Asked again", f"{made.again:,}"), ("Known", f"{made.known:,}"),
-             ("Closed", f"{made.closed:,}"), ("Portraits searched", searched),
-             ("Took", f"{sum(made.took_s.values()):.1f} s"))
-        )  # fmt: skip
+            (
+                ("Run", made.id),
+                ("New", f"{made.new:,}"),
+                ("Asked again", f"{made.again:,}"),
+                ("Known", f"{made.known:,}"),
+                ("Closed", f"{made.closed:,}"),
+                ("Portraits searched", searched),
+                ("Took", f"{sum(made.took_s.values()):.1f} s"),
+            )
+        )
         if made.rules:
             print_columns([[rule, f"{count:,}"] for rule, count in sorted(made.rules.items())], ["rule", "suspicions"])
             print("Next: annul review list")
@@ -114,9 +120,14 @@ def review_show(
 def _show(found: dict[str, Any]) -> None:
     about = found["suspicion"]
     print_pairs(
-        (("Suspicion", about["id"]), ("Cause", about["cause"]), ("State", about["state"]), ("Score", about["score"]),
-         ("Region", about["region"]))
-    )  # fmt: skip
+        (
+            ("Suspicion", about["id"]),
+            ("Cause", about["cause"]),
+            ("State", about["state"]),
+            ("Score", about["score"]),
+            ("Region", about["region"]),
+        )
+    )
     for each in found["evidence"]:
         told = "; ".join(f"{part['label']}: {part['value']}" for part in each["told"])
         print(f"  {each['rule']}: {each['says']}" + (f" {told}." if told else ""))

@@ -51,9 +51,14 @@ def demo(
     from annul.settings import load
 
     settings = load(
-        home=folder_of(home), port=port, workers=workers, log_level=os.environ.get("ANNUL_LOG_LEVEL", "warning"),
-        demo=True, notices_mail="outbox:", notices_sms="outbox:",
-    )  # fmt: skip
+        home=folder_of(home),
+        port=port,
+        workers=workers,
+        log_level=os.environ.get("ANNUL_LOG_LEVEL", "warning"),
+        demo=True,
+        notices_mail="outbox:",
+        notices_sms="outbox:",
+    )
     record = DemoRecord.read(settings.home)
     found = supervisor.running(settings.home)
     if found is not None:

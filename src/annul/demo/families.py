@@ -27,11 +27,29 @@ from annul.records.person import Contact, Name, Person
 from annul.records.schemes.cn_resident import check_character
 
 WEIGHTS: Final = {
-    "check-character": 8, "birth-date": 14, "sex": 10, "number-date": 1, "number-form": 2, "division-unknown": 3,
-    "division-abolished": 2, "dates-impossible": 4, "encoding-damage": 8, "document-dates": 4, "shared-number": 9,
-    "same-person": 15, "no-event": 5, "event-twice": 2, "dead-documents": 6, "mother-age": 3, "father-age": 1, "mother-dead": 2,
-    "father-dead": 1, "parent-sex": 2, "births-near": 2, "parent-cycle": 1,
-}  # fmt: skip
+    "check-character": 8,
+    "birth-date": 14,
+    "sex": 10,
+    "number-date": 1,
+    "number-form": 2,
+    "division-unknown": 3,
+    "division-abolished": 2,
+    "dates-impossible": 4,
+    "encoding-damage": 8,
+    "document-dates": 4,
+    "shared-number": 9,
+    "same-person": 15,
+    "no-event": 5,
+    "event-twice": 2,
+    "dead-documents": 6,
+    "mother-age": 3,
+    "father-age": 1,
+    "mother-dead": 2,
+    "father-dead": 1,
+    "parent-sex": 2,
+    "births-near": 2,
+    "parent-cycle": 1,
+}
 """How often each error is planted, against the others."""
 TWINS: Final = 0.012
 """Share of deliveries. Source: Monden, Pison, Smits, "Twin Peaks", Human Reproduction 36(6), 2021."""
@@ -197,9 +215,16 @@ class Families:
         self._births += 1
         ((han, latin),) = chinese_names(np.array([draw], np.uint64), np.array([man]))
         return Born(
-            self._number(place, birth, man), han, latin, man, birth, None, place, draw=draw,
+            self._number(place, birth, man),
+            han,
+            latin,
+            man,
+            birth,
+            None,
+            place,
+            draw=draw,
             origin=f"district register {self._births:09d}",
-        )  # fmt: skip
+        )
 
     def _number(self, place: str, birth: int, man: bool) -> str:
         day = (date(1970, 1, 1) + timedelta(birth)).strftime("%Y%m%d")
@@ -240,11 +265,18 @@ class Families:
 
     def _person(self, each: Born) -> Person:
         return Person(
-            personal_number=each.number, names=[Name(each.han), Name(each.latin, "latin")], sex="M" if each.man else "F",
-            birth_date=_iso(each.born), death_date="" if each.died is None else _iso(each.died), place=each.place,
-            status="living" if each.died is None else "deceased", contacts=[Contact("phone", each.phone)] if each.phone else [],
-            mother=each.mother, father=each.father, origin=each.origin,
-        )  # fmt: skip
+            personal_number=each.number,
+            names=[Name(each.han), Name(each.latin, "latin")],
+            sex="M" if each.man else "F",
+            birth_date=_iso(each.born),
+            death_date="" if each.died is None else _iso(each.died),
+            place=each.place,
+            status="living" if each.died is None else "deceased",
+            contacts=[Contact("phone", each.phone)] if each.phone else [],
+            mother=each.mother,
+            father=each.father,
+            origin=each.origin,
+        )
 
     def _card(self, each: Born) -> Card | None:
         since = max(each.born + round(16.2 * _YEAR), 12_500)
@@ -370,9 +402,13 @@ class Families:
             chance.choice(self._since_1984 if born >= numbers.YOUNGER_SINCE_DAY else self._always) if moved else model.place
         )
         second = msgspec.structs.replace(
-            people[place], personal_number=self._number(place_of, born, model.man), birth_date=_iso(born), place=place_of,
-            origin=f"late registration {model.origin[-9:]}", names=self._second_name(people[place].names),
-        )  # fmt: skip
+            people[place],
+            personal_number=self._number(place_of, born, model.man),
+            birth_date=_iso(born),
+            place=place_of,
+            origin=f"late registration {model.origin[-9:]}",
+            names=self._second_name(people[place].names),
+        )
         draw = chance.random()
         if draw < 0.08:
             second = msgspec.structs.replace(second, father="")

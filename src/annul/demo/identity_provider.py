@@ -67,9 +67,16 @@ class IdentityProvider:
         signing = SigningKey(seed)
         public = urlsafe_b64encode(bytes(signing.verify_key)).decode()
         self._kid = hashlib.sha256(bytes(signing.verify_key)).hexdigest()[:16]
-        self._key = OKPKey.import_key({
-            "kty": "OKP", "crv": "Ed25519", "x": public, "d": urlsafe_b64encode(seed).decode(), "kid": self._kid, "use": "sig",
-        })  # fmt: skip
+        self._key = OKPKey.import_key(
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "x": public,
+                "d": urlsafe_b64encode(seed).decode(),
+                "kid": self._kid,
+                "use": "sig",
+            }
+        )
         self._code_key = OctKey.import_key(hmac.digest(seed, b"codes", "sha256"))
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -91,10 +98,13 @@ class IdentityProvider:
             answer = self._json({"error": "not_found"}, 404)
         status, media, body, headers = answer
         sent = {
-            "content-type": media, "content-length": str(len(body)), "cache-control": "no-store",
-            "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
+            "content-type": media,
+            "content-length": str(len(body)),
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
             "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'",
-        } | headers  # fmt: skip
+        } | headers
         await send(
             {
                 "type": "http.response.start",
@@ -160,10 +170,14 @@ class IdentityProvider:
         if asked is None or not place.isdigit() or int(place) >= len(people):
             return self._page("Not a request of this demo", "<p>Go back and begin the login again.</p>", 400)
         claims = {
-            "exp": int(time.time()) + CODE_S, "jti": secrets.token_hex(8), "number": people[int(place)].personal_number,
-            "name": people[int(place)].name, "nonce": asked["nonce"], "challenge": asked["code_challenge"],
+            "exp": int(time.time()) + CODE_S,
+            "jti": secrets.token_hex(8),
+            "number": people[int(place)].personal_number,
+            "name": people[int(place)].name,
+            "nonce": asked["nonce"],
+            "challenge": asked["code_challenge"],
             "acr": STRONG if form.get("how") == "strong" else WEAK,
-        }  # fmt: skip
+        }
         code = jwt.encode({"alg": "HS256"}, claims, self._code_key)
         address = f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state'], 'iss': self._issuer})}"
         return 303, "text/plain", b"", {"location": address}
@@ -186,10 +200,17 @@ class IdentityProvider:
         now = int(time.time())
         access = secrets.token_urlsafe(24)
         claims = {
-            "iss": self._issuer, "aud": DEMO_CLIENT, "iat": now, "exp": now + TOKEN_S, "auth_time": now, "nonce": code["nonce"],
+            "iss": self._issuer,
+            "aud": DEMO_CLIENT,
+            "iat": now,
+            "exp": now + TOKEN_S,
+            "auth_time": now,
+            "nonce": code["nonce"],
             "sub": hashlib.sha256(b"annul demo subject\0" + str(code["number"]).encode()).hexdigest()[:32],
-            "personal_number": code["number"], "name": code["name"], "acr": code["acr"],
-        }  # fmt: skip
+            "personal_number": code["number"],
+            "name": code["name"],
+            "acr": code["acr"],
+        }
         token = jwt.encode({"alg": "Ed25519", "kid": self._kid}, claims, self._key, algorithms=["Ed25519"])
         return self._json({"access_token": access, "token_type": "Bearer", "expires_in": TOKEN_S, "id_token": token})
 

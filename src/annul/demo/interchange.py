@@ -21,16 +21,32 @@ from annul.records.status import State
 from annul.times import DAY_US, LONG_TERM_DAY
 
 COLUMNS: Final = (
-    "scheme", "issuer", "kind", "series", "number", "valid_from", "valid_until", "state", "reason", "happened_at",
-)  # fmt: skip
+    "scheme",
+    "issuer",
+    "kind",
+    "series",
+    "number",
+    "valid_from",
+    "valid_until",
+    "state",
+    "reason",
+    "happened_at",
+)
 FORMATS: Final = ("interchange-csv", "interchange-ndjson", "interchange-parquet", "ru-passports")
 RU_LINES_AT_ONCE: Final = 500_000
 RU_MALFORMED_EVERY: Final = 10_000
 """One line in so many is malformed. Source: the real list, some ten thousand of 132 million."""
 _RU_MALFORMED: Final = (
-    b"4509,12345\n", b"4509,\n", b",123456\n", b"I-\xd0\x96\xd0\xa1,123456\n", b"45 O9,l23456\n", b"4509;123456\n",
-    b"\n", b"450,9123456\n", b'"4509",1234567\n',
-)  # fmt: skip
+    b"4509,12345\n",
+    b"4509,\n",
+    b",123456\n",
+    b"I-\xd0\x96\xd0\xa1,123456\n",
+    b"45 O9,l23456\n",
+    b"4509;123456\n",
+    b"\n",
+    b"450,9123456\n",
+    b'"4509",1234567\n',
+)
 
 Texts = list[str]
 Progress = Callable[[int], None]

@@ -82,8 +82,9 @@ def load_people(
         return {}
     return {
         "document": {"scheme": "cn-resident", "number": tried[0].personal_number},
-        "name": tried[0].names[0].text, "latin_name": tried[0].names[1].text,
-    }  # fmt: skip
+        "name": tried[0].names[0].text,
+        "latin_name": tried[0].names[1].text,
+    }
 
 
 def _flawed(country: Country) -> tuple[list[Line], list[str]]:
@@ -109,14 +110,21 @@ def persons_of(persons: Persons, batch: Batch, as_of_day: int) -> Iterator[Perso
     named: dict[int, list[DocumentFields]] = {}
     for place in np.flatnonzero((batch.scheme == SchemeNo.ICAO_9303) & (batch.holder >= 0)).tolist():
         fields = DocumentFields(
-            scheme=SCHEME_NAMES[SchemeNo.ICAO_9303], issuer="UTO", kind=KINDS[batch.kind[place]],
+            scheme=SCHEME_NAMES[SchemeNo.ICAO_9303],
+            issuer="UTO",
+            kind=KINDS[batch.kind[place]],
             number=batch.number[place].decode(),
-        )  # fmt: skip
+        )
         named.setdefault(int(batch.holder[place] - first), []).append(fields)
     columns = zip(
-        persons.names(), persons.personal_number.tolist(), persons.holder.tolist(), persons.man.tolist(),
-        persons.birth_day.tolist(), persons.death_day.tolist(), strict=True,
-    )  # fmt: skip
+        persons.names(),
+        persons.personal_number.tolist(),
+        persons.holder.tolist(),
+        persons.man.tolist(),
+        persons.birth_day.tolist(),
+        persons.death_day.tolist(),
+        strict=True,
+    )
     for place, ((main, latin), number, holder, man, born, died) in enumerate(columns):
         dead = died < as_of_day
         yield Person(

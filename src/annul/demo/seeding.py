@@ -62,24 +62,41 @@ class Office:
 _CHANNELS: Final = frozenset(channel.value for channel in Channel)
 OFFICES: Final = (
     Office(
-        "bank", "first-bank", "First Bank of Utopia, branch 0421", "relying_party", "First Bank of Utopia",
+        "bank",
+        "first-bank",
+        "First Bank of Utopia, branch 0421",
+        "relying_party",
+        "First Bank of Utopia",
         Agreement(
             frozenset({Purpose.account_opening, Purpose.account_servicing, Purpose.payment, Purpose.credit, Purpose.medical}),
-            _CHANNELS, per_second=200_000, per_day=10**11, reasons_allowed=True, identity_allowed=True, photo_allowed=True,
+            _CHANNELS,
+            per_second=200_000,
+            per_day=10**11,
+            reasons_allowed=True,
+            identity_allowed=True,
+            photo_allowed=True,
         ),
     ),
     Office(
-        "telecom", "utopia-mobile", "Utopia Mobile, shop 7", "relying_party", "Utopia Mobile",
+        "telecom",
+        "utopia-mobile",
+        "Utopia Mobile, shop 7",
+        "relying_party",
+        "Utopia Mobile",
         Agreement(frozenset({Purpose.sim_registration}), _CHANNELS, per_second=50, per_day=100_000),
     ),
     Office(
-        "police", POLICE, "Police desk, Market Square", "police", "Police of Utopia",
+        "police",
+        POLICE,
+        "Police desk, Market Square",
+        "police",
+        "Police of Utopia",
         Agreement(frozenset({Purpose.law_enforcement}), _CHANNELS, per_second=50, reasons_allowed=True),
     ),
     Office("issuer", ISSUER, "Civil registry", "issuer", "Ministry of the Interior"),
     Office("second_officer", "civil-registry-2", "Civil registry, second officer", "issuer", "Ministry of the Interior"),
     Office("supervisor", "data-supervisor", "Supervisor of data protection", "supervisor", "Parliament of Utopia"),
-)  # fmt: skip
+)
 """Who works with the demo's register. The bank sees exact reasons, the telecom company the class of a reason alone."""
 
 COVERAGE: Final = (
@@ -102,8 +119,12 @@ async def make_offices(parties: Parties) -> dict[str, dict[str, str]]:
         live = await parties.issue_key(act, office.id, realm="live", label="demo")
         test = await parties.issue_key(act, office.id, realm="test", label="demo, test data")
         credentials[office.credential] = {
-            "key": live.token, "test_key": test.token, "id": office.id, "role": office.role, "name": office.name,
-        }  # fmt: skip
+            "key": live.token,
+            "test_key": test.token,
+            "id": office.id,
+            "role": office.role,
+            "name": office.name,
+        }
     for name, extent in COVERAGE:
         await parties.set_coverage(act, name, extent)
     return credentials
@@ -140,9 +161,15 @@ def part_of(persons: Persons, batch: Batch, keys: DocumentKeys, first_id: int = 
     entries: list[LoadedEntry] = []
     events = batch.events
     columns = zip(
-        events.row.tolist(), events.what.tolist(), events.happened_us.tolist(), events.recorded_us.tolist(),
-        events.proof.tolist(), after.tolist(), _number_counts(batch).tolist(), strict=True,
-    )  # fmt: skip
+        events.row.tolist(),
+        events.what.tolist(),
+        events.happened_us.tolist(),
+        events.recorded_us.tolist(),
+        events.proof.tolist(),
+        after.tolist(),
+        _number_counts(batch).tolist(),
+        strict=True,
+    )
     open_reports: dict[int, int] = {}
     for row_place, what, happened_us, recorded_us, proof, standing, number_count in columns:
         row = rows[row_place]
@@ -236,23 +263,35 @@ def _rows(persons: Persons, batch: Batch, keys: DocumentKeys, last: npt.NDArray[
     replaced = _rows_with(batch, what == Happening.replace)
     return [
         Row(
-            id=0, realm=0, document_key=document_keys[place], number_key=number_keys[place],
-            person_key=None if holder is None else person_keys[holder], coverage=document.coverage_name, kind=document.kind,
-            valid_from_day=document.valid_from_day, valid_until_day=document.valid_until_day, standing=standing,
-            custody_broken=place in broken, replaced_by=first_id + follower if place in replaced and follower >= 0 else None,
+            id=0,
+            realm=0,
+            document_key=document_keys[place],
+            number_key=number_keys[place],
+            person_key=None if holder is None else person_keys[holder],
+            coverage=document.coverage_name,
+            kind=document.kind,
+            valid_from_day=document.valid_from_day,
+            valid_until_day=document.valid_until_day,
+            standing=standing,
+            custody_broken=place in broken,
+            replaced_by=first_id + follower if place in replaced and follower >= 0 else None,
         )
         for place, (document, holder, standing, follower) in enumerate(
             zip(documents, holders, last.tolist(), _followers(batch).tolist(), strict=True)
         )
-    ]  # fmt: skip
+    ]
 
 
 def documents_of(batch: Batch) -> list[Document]:
     """Return the documents of a batch in normal form, as `parse_document` would."""
     columns = zip(
-        batch.scheme.tolist(), batch.kind.tolist(), batch.number.tolist(), batch.valid_from_day.tolist(),
-        batch.valid_until_day.tolist(), strict=True,
-    )  # fmt: skip
+        batch.scheme.tolist(),
+        batch.kind.tolist(),
+        batch.number.tolist(),
+        batch.valid_from_day.tolist(),
+        batch.valid_until_day.tolist(),
+        strict=True,
+    )
     made = []
     for scheme, kind, number, since, until in columns:
         text = number.decode()

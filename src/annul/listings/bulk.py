@@ -253,9 +253,13 @@ class _Work:
         if self._numbers is not None:
             self._numbers.flush(durable=True)
         note = _Checkpoint(
-            CHECKPOINT_VERSION, self._source, self.place, [(e.offset, e.counts) for e in self._documents.extents],
-            [(e.offset, e.counts) for e in self._numbers.extents] if self._numbers is not None else [], self.report,
-        )  # fmt: skip
+            CHECKPOINT_VERSION,
+            self._source,
+            self.place,
+            [(e.offset, e.counts) for e in self._documents.extents],
+            [(e.offset, e.counts) for e in self._numbers.extents] if self._numbers is not None else [],
+            self.report,
+        )
         durable.replace(self._note, msgspec.json.encode(note))
 
     def finish(self, sealing: Callable[[int, int], None] | None) -> SegmentInfo:

@@ -534,6 +534,22 @@ def store_word(address: Any, value: Any) -> Any:
 
 
 EXPORTED = (
-    lookup, lookup_segment, redo, put, grow, first_bad_block, block_sums, pack, pack_all, pack_numbers, scatter, sort,
-    unite, unite_numbers, place, squeeze, load_word, store_word,
-)  # fmt: skip
+    lookup,
+    lookup_segment,
+    redo,
+    put,
+    grow,
+    first_bad_block,
+    block_sums,
+    pack,
+    pack_all,
+    pack_numbers,
+    scatter,
+    sort,
+    unite,
+    unite_numbers,
+    place,
+    squeeze,
+    load_word,
+    store_word,
+)

@@ -27,9 +27,16 @@ LINE_BYTES_MAX = 1 << 20
 """A longer line says that this is no list."""
 HEADER = b"PASSP_SERIES"
 CAUSES = (
-    "", "empty", "non-ASCII characters", "letters", "other characters", "missing comma", "too many commas", "too short",
+    "",
+    "empty",
+    "non-ASCII characters",
+    "letters",
+    "other characters",
+    "missing comma",
+    "too many commas",
+    "too short",
     "too long",
-)  # fmt: skip
+)
 _AHEAD = 4
 _BOM = b"\xef\xbb\xbf"
 

@@ -158,9 +158,15 @@ class Table:
         """Write keys from number `first` on; the number done (fewer than given: the table must grow)."""
         source = np.frombuffer(keys, dtype=np.uint8)
         done = self._kernels.put(
-            self._header, self._sums, self.address, self.slot_count, address_of(source) + 16 * first,
-            address_of(values) + 8 * first, len(values) - first, int(self.slot_count * LOAD_MAX),
-        )  # fmt: skip
+            self._header,
+            self._sums,
+            self.address,
+            self.slot_count,
+            address_of(source) + 16 * first,
+            address_of(values) + 8 * first,
+            len(values) - first,
+            int(self.slot_count * LOAD_MAX),
+        )
         return first + int(done)
 
     def copy_to(self, larger: Table) -> None:

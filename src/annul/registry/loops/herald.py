@@ -83,9 +83,15 @@ class Herald:
     """
 
     def __init__(
-        self, conninfo: str, keys: Keys, vault: Vault, settings: Settings, now_us: Clock, *,
+        self,
+        conninfo: str,
+        keys: Keys,
+        vault: Vault,
+        settings: Settings,
+        now_us: Clock,
+        *,
         channels: Channels | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._conninfo, self._keys, self._vault, self._settings, self._now_us = conninfo, keys, vault, settings, now_us
         self._channels = channels or channels_of(settings)
         self._sources = Sources(keys, disclosure_days=settings.disclosure_delay_days)

@@ -138,50 +138,71 @@ def _rekey(
                 done += len(rows)
                 if progress is not None:
                     progress(done, total[0] if total else done)
-        for (person_key,) in db.execute("SELECT person_key FROM person WHERE realm = %s", (realm,)).fetchall():
-            db.execute(
-                "UPDATE person SET person_key = %s WHERE realm = %s AND person_key = %s",
-                (following.advance(person_key, epoch), realm, person_key),
-            )
-        rekey_people(db, following, epoch, realm)
-        needs = db.execute("SELECT id, document_key, number_key FROM urgent_need WHERE realm = %s", (realm,)).fetchall()
-        for need_id, document_key, number_key in needs:
-            db.execute(
-                "UPDATE urgent_need SET document_key = %s, number_key = %s WHERE id = %s",
-                (following.advance(document_key, epoch), number_key and following.advance(number_key, epoch), need_id),
-            )
+        _rekey_rows(db, following, epoch, realm)
     db.execute(
         "UPDATE document d SET document_key = r.document_key, number_key = r.number_key, person_key = r.person_key "
         "FROM rekeyed r WHERE r.id = d.id"
     )
-    entries = [
-        Entry(
-            kind=EntryKind.rotation, recorded_at_us=recorded_at_us, happened_at_us=recorded_at_us, author=author,
-            key_epoch=epoch + 1, body=RotationBody(epoch, epoch + 1).encode(),
-        )
-    ]  # fmt: skip
-    for bulk_id, realm, count, listed in db.execute(
-        "SELECT id, realm, document_count, listed FROM bulk WHERE state <> 'discarded' ORDER BY id"
-    ).fetchall():
-        info = renewed[bulk_id]
-        digest = bytes.fromhex(info.sha256)
-        db.execute(
-            "UPDATE bulk SET file = %s, sha256 = %s, key_epoch = %s WHERE id = %s",
-            (info.path.name, digest, epoch + 1, bulk_id),
-        )
-        body = BulkBody(bytes.fromhex(bulk_id), digest, count, listed)
-        entries.append(
-            Entry(
-                kind=EntryKind.note, realm=Realm.of_octet(realm), recorded_at_us=recorded_at_us, happened_at_us=recorded_at_us,
-                author=author, evidence=f"segment of bulk {bulk_id} re-keyed", key_epoch=epoch + 1, body=body.encode(),
-            )
-        )  # fmt: skip
+    entries = _entries(db, renewed, author, recorded_at_us, epoch)
     for place, entry in enumerate(entries, position):
         db.execute("INSERT INTO register_log (position, entry) VALUES (%s, %s)", (place, encode(entry)))
     db.execute(
         "UPDATE log_head SET next_position = %s, recorded_at_us = %s, key_epoch = %s",
         (position + len(entries), recorded_at_us, epoch + 1),
     )
+
+
+def _rekey_rows(db: psycopg.Connection[Any], following: DocumentKeys, epoch: int, realm: int) -> None:
+    """Advance the keys of what is not a document: persons, their names, urgent needs."""
+    for (person_key,) in db.execute("SELECT person_key FROM person WHERE realm = %s", (realm,)).fetchall():
+        db.execute(
+            "UPDATE person SET person_key = %s WHERE realm = %s AND person_key = %s",
+            (following.advance(person_key, epoch), realm, person_key),
+        )
+    rekey_people(db, following, epoch, realm)
+    needs = db.execute("SELECT id, document_key, number_key FROM urgent_need WHERE realm = %s", (realm,)).fetchall()
+    for need_id, document_key, number_key in needs:
+        db.execute(
+            "UPDATE urgent_need SET document_key = %s, number_key = %s WHERE id = %s",
+            (following.advance(document_key, epoch), number_key and following.advance(number_key, epoch), need_id),
+        )
+
+
+def _entries(
+    db: psycopg.Connection[Any], renewed: dict[str, SegmentInfo], author: str, recorded_at_us: int, epoch: int
+) -> list[Entry]:
+    """Put the renewed segments in place of the old ones; return the entries that say so, the rotation first."""
+    entries = [
+        Entry(
+            kind=EntryKind.rotation,
+            recorded_at_us=recorded_at_us,
+            happened_at_us=recorded_at_us,
+            author=author,
+            key_epoch=epoch + 1,
+            body=RotationBody(epoch, epoch + 1).encode(),
+        )
+    ]
+    lists = db.execute("SELECT id, realm, document_count, listed FROM bulk WHERE state <> 'discarded' ORDER BY id").fetchall()
+    for bulk_id, realm, count, listed in lists:
+        info = renewed[bulk_id]
+        digest = bytes.fromhex(info.sha256)
+        db.execute(
+            "UPDATE bulk SET file = %s, sha256 = %s, key_epoch = %s WHERE id = %s",
+            (info.path.name, digest, epoch + 1, bulk_id),
+        )
+        entries.append(
+            Entry(
+                kind=EntryKind.note,
+                realm=Realm.of_octet(realm),
+                recorded_at_us=recorded_at_us,
+                happened_at_us=recorded_at_us,
+                author=author,
+                evidence=f"segment of bulk {bulk_id} re-keyed",
+                key_epoch=epoch + 1,
+                body=BulkBody(bytes.fromhex(bulk_id), digest, count, listed).encode(),
+            )
+        )
+    return entries
 
 
 def _advanced(keys: DocumentKeys, epoch: int, rows: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

@@ -77,28 +77,15 @@ class Reporting(Entering):
             state = "provisional" if provisional else "in_force" if in_force else "recorded"
             report_id = "r_" + secrets.token_hex(12)
             sealed = await reports.seal(write, reporter, report_id, self._keys.envelope)
+            detail = sealed or NO_DETAIL
             position = await record(
-                write,
-                act,
-                row,
-                after,
-                event,
-                proof=proof,
-                happened_at_us=happened_at_us,
-                evidence=evidence,
-                detail_hash=sealed or NO_DETAIL,
+                write, act, row, after, event, proof=proof, happened_at_us=happened_at_us, evidence=evidence, detail_hash=detail
             )
             if in_force:
                 await reports.settle(write, "recorded", [row.id])
             lapses_at_us = write.recorded_at_us + self._provisional_us if provisional else None
-            await reports.add(
-                write,
-                row,
-                ReportView(
-                    report_id, event.value, proof.value, act.author, evidence, happened_at_us, write.recorded_at_us, position,
-                    state, lapses_at_us, sealed is not None,
-                ),
-            )  # fmt: skip
+            made = (happened_at_us, write.recorded_at_us, position, state, lapses_at_us, sealed is not None)
+            await reports.add(write, row, ReportView(report_id, event.value, proof.value, act.author, evidence, *made))
             return Recorded(
                 position=position,
                 state=state_word(after),
