@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench mutate drill-kill drill-database fuzz tour lock clean
+.PHONY: help setup demo test check bench mutate drill-kill drill-database fuzz house tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ drill-database: .venv/dev.done ## database stopped for 60 s under load: checks g
 
 fuzz: .venv/dev.done ## 60 s of hostile input for every decoder
 	@$(BIN)/python -m tests.fuzz --seconds 60
+
+house: .venv/dev.done ## draw docs/house.md anew from the imports
+	@$(BIN)/python scripts/house.py
 
 tour: .venv/dev.done ## walk through a fresh demo and write docs/tour.md with its pictures
 	@$(BIN)/python scripts/tour.py
