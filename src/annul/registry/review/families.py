@@ -42,10 +42,10 @@ def prepare(db: Any) -> None:
     db.execute(
         """
         CREATE OR REPLACE TEMP TABLE known AS
-        SELECT id, number, sex, try_cast(nullif(birth, '') AS date) AS born, try_cast(nullif(death, '') AS date) AS died,
-               coalesce(regexp_full_match(number, '[0-9]{17}[0-9X]') AND sex IN ('F', 'M')
-                        AND (number[17] IN ('1', '3', '5', '7', '9')) <> (sex = 'M'), false) AS contradicted
-        FROM person QUALIFY count(*) OVER (PARTITION BY number) = 1
+        SELECT id, whole AS number, sex, try_cast(nullif(birth, '') AS date) AS born, try_cast(nullif(death, '') AS date) AS died,
+               coalesce(regexp_full_match(whole, '[0-9]{17}[0-9X]') AND sex IN ('F', 'M')
+                        AND (whole[17] IN ('1', '3', '5', '7', '9')) <> (sex = 'M'), false) AS contradicted
+        FROM person QUALIFY count(*) OVER (PARTITION BY whole) = 1
         """
     )
     db.execute(
@@ -63,7 +63,7 @@ def prepare(db: Any) -> None:
 
 def shared(db: Any) -> Iterator[Pointed]:
     """Yield records that have one personal number, and those that name one civil event."""
-    for rule, column in (("shared-number", "number"), ("event-twice", "origin")):
+    for rule, column in (("shared-number", "whole"), ("event-twice", "origin")):
         rows = db.execute(
             f"SELECT list(id ORDER BY id) FROM person WHERE {column} <> '' GROUP BY {column} "
             f"HAVING count(*) BETWEEN 2 AND {SHARED_MAX}"

@@ -27,7 +27,8 @@ from annul.records.person import Person
 from annul.registry.people.rows import READ_ROWS, PersonRow, read_all
 from annul.registry.people.vault import Vault
 from annul.registry.review.facts import FACTS_BYTES, facts_of
-from annul.registry.review.rules import faults, normal, region_of
+from annul.registry.review.rules import faults, normal, region_of, whole_number
+from annul.registry.review.spelling import Spelt, address_of, folded, numbers_of, papers_of, reach_of, spell
 from annul.registry.writing.store import connect
 
 PROCESSES: Final = 2
@@ -35,15 +36,19 @@ PROCESSES: Final = 2
 Database = psycopg.Connection[TupleRow]
 Progress = Callable[[int], None]
 
-SCHEMA: Final = pa.schema(
-    [
-        ("id", pa.int64()), ("number", pa.string()), ("main", pa.string()), ("latin", pa.string()),
-        ("forms", pa.list_(pa.string())), ("sex", pa.string()), ("birth", pa.string()), ("death", pa.string()),
-        ("dead", pa.bool_()), ("place", pa.string()), ("region", pa.string()), ("mother", pa.string()), ("father", pa.string()),
-        ("phone", pa.string()), ("origin", pa.string()), ("facts", pa.binary(FACTS_BYTES)),
-    ]
+_TEXTS: Final = (
+    "number", "whole", "main", *Spelt._fields, "sex", "birth", "death", "place", "region", "mother", "father", "phone", "address",
+    "origin",
 )  # fmt: skip
-"""Columns of the population; texts are empty where the record says nothing, `forms` are all normal forms of all names."""
+_LISTS: Final = ("forms", "reach", "papers")
+SCHEMA: Final = pa.schema(
+    [("id", pa.int64()), ("facts", pa.binary(FACTS_BYTES)), ("dead", pa.bool_())]
+    + [(name, pa.string()) for name in _TEXTS]
+    + [(name, pa.list_(pa.string())) for name in _LISTS]
+)
+"""Columns of the population; texts are empty where the record says nothing. `whole` is the number as it is compared, `forms` are
+all normal forms of all names, `reach` telephones and e-mail addresses, `phone` the first of them, `papers` what stands for documents;
+the parts of the name: `Spelt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,23 +177,39 @@ def _columns(batch: Sequence[tuple[PersonRow, Person]], key: bytes, today: date)
         own = faults(person, today)
         if own:
             broken.append((row.id, own))
-        forms: dict[str, None] = {}
-        latin = ""
-        for name in person.names:
-            read = normal_forms(name.text)
-            forms |= dict.fromkeys(read)
-            if read and not latin and name.kind != "former" and read[0].isascii():
-                latin = read[0].replace(" ", "")
-        phone = next((each.value for each in person.contacts if each.kind == "phone"), "")
-        lines.append(
-            (row.id, normal(person.personal_number), next(iter(forms), ""), latin, list(forms), person.sex, person.birth_date,
-             person.death_date, person.status == "deceased", person.place, region_of(person),
-             normal(person.mother) if person.mother else "", normal(person.father) if person.father else "", phone,
-             person.origin, facts_of(person, key))
-        )  # fmt: skip
+        lines.append((row.id, facts_of(person, key), person.status == "deceased", *_texts(person), *_lists(person)))
     columns: list[Any] = list(zip(*lines, strict=True)) if lines else [()] * len(SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA), broken
+
+
+def _texts(person: Person) -> tuple[str, ...]:
+    """Return the columns of _TEXTS."""
+    number, whole = numbers_of(person)
+    read = normal_forms(person.names[0].text)
+    main = read[0] if read else ""
+    return (
+        number,
+        whole,
+        main,
+        *spell(person, main),
+        person.sex,
+        person.birth_date,
+        person.death_date,
+        person.place if person.place.isdigit() else folded(person.place),
+        region_of(person),
+        whole_number(normal(person.mother)) if person.mother else "",
+        whole_number(normal(person.father)) if person.father else "",
+        next(iter(reach_of(person)), ""),
+        address_of(person),
+        person.origin,
+    )
+
+
+def _lists(person: Person) -> tuple[list[str], ...]:
+    """Return the columns of _LISTS."""
+    forms = dict.fromkeys(form for name in person.names for form in normal_forms(name.text))
+    return list(forms), reach_of(person), papers_of(person)
 
 
 @contextlib.contextmanager

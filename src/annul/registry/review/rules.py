@@ -78,6 +78,7 @@ LINKED: Final = frozenset({"same-person", "same-face"})
 """Rules that weigh likeness; all others state a contradiction."""
 
 _NUMBER: Final = re.compile(r"\d{17}[\dX]", re.ASCII)
+_OLD_NUMBER: Final = re.compile(r"\d{15}", re.ASCII)
 _LONG: Final = timedelta(AGE_MAX_YEARS * 365.2425)
 
 
@@ -89,6 +90,17 @@ def normal(number: str) -> str:
 def is_citizen_number(number: str) -> bool:
     """Tell whether a number has the form of a citizen number (its check character may be wrong)."""
     return _NUMBER.fullmatch(number) is not None
+
+
+def whole_number(number: str) -> str:
+    """Return a number of 15 digits as the 18 that were made of it, any other as it is.
+
+    Source: GB 11643-1999, annex: the century 19 was put in, and the check character added.
+    """
+    if not _OLD_NUMBER.fullmatch(number):
+        return number
+    body = f"{number[:6]}19{number[6:]}"
+    return body + check_character(body)
 
 
 def region_of(person: Person) -> str:
