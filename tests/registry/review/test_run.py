@@ -6,21 +6,23 @@ import asyncio
 import re
 from datetime import date, timedelta
 
+import duckdb
 import msgspec
 import numpy as np
 import pytest
 
 from annul.demo.families import Families
-from annul.errors import Conflict
+from annul.errors import Conflict, StorageFailed
+from annul.records.document import DocumentFields
 from annul.records.person import CivilEvent
 from annul.registry.people import rows
-from annul.registry.review import population
+from annul.registry.review import linkage, population
 from annul.registry.review import run as running
-from annul.registry.review.families import cycles
+from annul.registry.review.families import Pointed, cycles
 from annul.registry.review.queue import Decision
 from annul.registry.review.rules import RULES
 from annul.registry.writing.store import connect
-from tests.registry.people.town import REGISTRAR
+from tests.registry.people.town import REGISTRAR, person
 from tests.registry.review.clinic import Clinic, number
 from tests.registry.world import DAY_US, START_US
 
@@ -209,6 +211,59 @@ def test_a_run_that_breaks_leaves_the_queue_as_it_was(clinic: Clinic) -> None:
             clinic.run()
         assert db.execute("SELECT count(*) FROM suspicion").fetchone() == (1,)
         assert db.execute("SELECT state FROM review_run ORDER BY started_at_us DESC LIMIT 1").fetchone() == ("failed",)
+
+
+def test_a_run_that_fails_later_keeps_what_it_found_and_the_next_goes_on(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory ends in the third slice: contradictions and links of two slices are in the queue; the next run does the rest."""
+    people = list(Families(7, NOW, error_share=0.3).persons(500))
+    clinic.enter(*people)
+    monkeypatch.setattr(linkage, "SLICE_PERSONS", 120)
+    done: list[int] = []
+    links = linkage.Linkage.links
+
+    def short(self: linkage.Linkage, part: int) -> list[Pointed]:
+        if part == 2:
+            raise duckdb.OutOfMemoryException("no more")
+        done.append(part)
+        return links(self, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(linkage.Linkage, "links", short)
+        with pytest.raises(StorageFailed, match="memory is not enough"):
+            clinic.run()
+    kept = {each.id for each in clinic.open(limit=500)}
+    assert done == [0, 1]
+    assert any("sex" in each.rules for each in clinic.open(limit=500))
+
+    def counted(self: linkage.Linkage, part: int) -> list[Pointed]:
+        done.append(part)
+        return links(self, part)
+
+    monkeypatch.setattr(linkage.Linkage, "links", counted)
+    again = clinic.run()
+    assert done == [0, 1, *range(2, -(-again.persons // 120))]
+    assert again.closed == 0
+    assert kept <= {each.id for each in clinic.open(limit=500)}
+    done.clear()
+    assert (clinic.run().new, done[0]) == (0, 0)
+
+
+def test_one_document_on_two_persons_and_one_number_in_two_lengths(clinic: Clinic) -> None:
+    """A passport that two records name; the 15 digits of before 1999 and the 18 that were made of them."""
+    passport = DocumentFields(scheme="icao-9303", issuer="UTO", kind="P", number="L898902C3")
+    old = number("110105", "19640202", 11)
+    ids = clinic.enter(
+        clinic.one(M, "李梅", documents=[passport]), clinic.one(F, "王刚", documents=[passport]), clinic.one(old, "陈伟"),
+        person(old[:6] + old[8:17], "陈伟", birth_date="1964-02-02", sex="M", place="110105", origin="register 9"),
+    )  # fmt: skip
+    clinic.run()
+    found = [each for each in clinic.open() if "shared-number" in each.rules]
+    assert sorted(each.persons for each in found) == [ids[:2], ids[2:]]
+    told = {tuple(sorted(each.persons)): clinic.look(each.id).evidence[0] for each in found}
+    assert (told[tuple(ids[:2])].fields, told[tuple(ids[:2])].told[0].value) == (["documents"], "UTO L898902C3")
+    assert told[tuple(ids[2:])].told[0].label == "One number of 15 and of 18 digits"
 
 
 def test_two_processes_find_what_one_finds(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

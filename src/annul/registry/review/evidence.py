@@ -10,7 +10,9 @@ import msgspec
 
 from annul.records.names import normal_forms
 from annul.records.person import Person
-from annul.registry.review.rules import RULES, is_citizen_number, is_damaged, normal
+from annul.registry.review.lunar import is_other_calendar
+from annul.registry.review.rules import RULES, is_citizen_number, is_damaged, normal, whole_number
+from annul.registry.review.spelling import paper_of
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "number-form": ("personal_number",), "number-date": ("personal_number",), "check-character": ("personal_number",),
@@ -58,14 +60,40 @@ def evidence_of(rules: Sequence[str], persons: Sequence[tuple[int, Person]], sco
         if rule == "same-person":
             fields = _equal(persons)
             told = [Told("Probability that it is one person", "> 99.9 %" if score > 0.999 else f"{score:.1%}")]
+            told += _other_calendar(persons)
+        elif rule == "shared-number":
+            fields, told = _shared(persons)
         elif rule == "same-face":
             told = [Told("Likeness of the portraits (cosine)", f"{score:.2f}")]
         found.append(Evidence(rule, RULES[rule].says, fields, told))
     return found
 
 
+def _other_calendar(persons: Sequence[tuple[int, Person]]) -> list[Told]:
+    """Say that two birthdays are one day of two calendars."""
+    births = [person.birth_date for _, person in persons]
+    if len(births) != 2 or not is_other_calendar(*births):
+        return []
+    return [Told("One birthday in two calendars, the Chinese and the civil", " = ".join(sorted(births)))]
+
+
+def _shared(persons: Sequence[tuple[int, Person]]) -> tuple[list[str], list[Told]]:
+    """Return the fields and what they say where several records have one number: of the person, or of a document."""
+    numbers = {whole_number(normal(person.personal_number)) for _, person in persons}
+    written = sorted({normal(person.personal_number) for _, person in persons})
+    if len(numbers) < 2:
+        return ["personal_number"], [Told("One number of 15 and of 18 digits", " = ".join(written))] if len(written) > 1 else []
+    held = [{paper_of(fields): fields for fields in person.documents} for _, person in persons]
+    common = set.intersection(*map(set, held)) - {""}
+    told = [
+        Told("Document on several records", f"{held[0][paper].issuer or ''} {held[0][paper].number or ''}".strip())
+        for paper in sorted(common)
+    ]
+    return ["documents"], told
+
+
 def _told(rule: str, person: Person) -> list[Told]:
-    number = normal(person.personal_number)
+    number = whole_number(normal(person.personal_number))
     if is_citizen_number(number):
         if rule in ("birth-date", "number-date"):
             return [Told("Birth date by the number", f"{number[6:10]}-{number[10:12]}-{number[12:14]}"),

@@ -29,6 +29,10 @@ SHARED_MAX: Final = 50
 """Records that one suspicion names; a value that more records share is no number and no event, but a default of the source."""
 
 
+ADOPTED: Final = "adopt|收养|領養|领养|送养|усынов|удочер"
+"""What the reference of an adoption says: adopted children are not born to the mother on record."""
+
+
 class Pointed(NamedTuple):
     """Records that one rule points at, the one to look at first in front."""
 
@@ -42,27 +46,39 @@ def prepare(db: Any) -> None:
     db.execute(
         """
         CREATE OR REPLACE TEMP TABLE known AS
-        SELECT id, whole AS number, sex, try_cast(nullif(birth, '') AS date) AS born, try_cast(nullif(death, '') AS date) AS died,
+        SELECT id, whole AS number, sex, try_cast(nullif(birth, '') AS date) AS born,
+               try_cast(nullif(death, '') AS date) AS died,
                coalesce(regexp_full_match(whole, '[0-9]{17}[0-9X]') AND sex IN ('F', 'M')
                         AND (whole[17] IN ('1', '3', '5', '7', '9')) <> (sex = 'M'), false) AS contradicted
         FROM person QUALIFY count(*) OVER (PARTITION BY whole) = 1
         """
     )
     db.execute(
+        "CREATE OR REPLACE TEMP VIEW entered AS SELECT id, birth, mother, father, "
+        f"regexp_matches(lower(origin), '{ADOPTED}') AS adopted FROM person"
+    )
+    db.execute(
         """
         CREATE OR REPLACE TEMP TABLE kin AS
-        SELECT c.id AS child, try_cast(nullif(c.birth, '') AS date) AS birth, p.id AS parent, p.born, p.died, p.sex,
+        SELECT c.id AS child, c.adopted, try_cast(nullif(c.birth, '') AS date) AS birth, p.id AS parent, p.born, p.died, p.sex,
                p.contradicted, side,
                date_diff('day', p.born, try_cast(nullif(c.birth, '') AS date)) / 365.2425 AS age
-        FROM (SELECT id, birth, mother AS number, 'mother' AS side FROM person WHERE mother <> ''
-              UNION ALL SELECT id, birth, father, 'father' FROM person WHERE father <> '') c
+        FROM (SELECT id, birth, mother AS number, 'mother' AS side, adopted FROM entered WHERE mother <> ''
+              UNION ALL SELECT id, birth, father, 'father', adopted FROM entered WHERE father <> '') c
         JOIN known p USING (number)
         """
     )
 
 
+def forget(db: Any) -> None:
+    """Drop the tables of `prepare`: the linkage needs their memory."""
+    db.execute("DROP TABLE IF EXISTS kin")
+    db.execute("DROP VIEW IF EXISTS entered")
+    db.execute("DROP TABLE IF EXISTS known")
+
+
 def shared(db: Any) -> Iterator[Pointed]:
-    """Yield records that have one personal number, and those that name one civil event."""
+    """Yield records that have one personal number or one document, and those that name one civil event."""
     for rule, column in (("shared-number", "whole"), ("event-twice", "origin")):
         rows = db.execute(
             f"SELECT list(id ORDER BY id) FROM person WHERE {column} <> '' GROUP BY {column} "
@@ -70,6 +86,12 @@ def shared(db: Any) -> Iterator[Pointed]:
         ).fetchall()
         for (ids,) in rows:
             yield Pointed(rule, tuple(ids))
+    rows = db.execute(
+        "SELECT DISTINCT list(id ORDER BY id) FROM (SELECT DISTINCT id, whole, unnest(papers) AS paper FROM person) "
+        f"GROUP BY paper HAVING count(DISTINCT whole) > 1 AND count(*) <= {SHARED_MAX} ORDER BY 1"
+    ).fetchall()
+    for (ids,) in rows:
+        yield Pointed("shared-number", tuple(ids))
 
 
 def without_event(db: Any, known_by_event: Int64s) -> Iterator[Pointed]:
@@ -97,7 +119,8 @@ def impossible(db: Any) -> Iterator[Pointed]:
         f"""
         SELECT child, earlier, parent FROM (
             SELECT child, parent, birth, lag(child) OVER one AS earlier, lag(birth) OVER one AS before
-            FROM kin WHERE side = 'mother' AND birth IS NOT NULL WINDOW one AS (PARTITION BY parent ORDER BY birth, child))
+            FROM kin WHERE side = 'mother' AND birth IS NOT NULL AND NOT adopted
+            WINDOW one AS (PARTITION BY parent ORDER BY birth, child))
         WHERE birth - before > {BIRTHS_SAME_DAYS} AND birth - before < {BIRTHS_APART_DAYS}
         """
     )
@@ -109,9 +132,9 @@ def impossible(db: Any) -> Iterator[Pointed]:
 
 
 _KIN: Final = (
-    ("mother-age", f"side = 'mother' AND (age < {PARENT_MIN_YEARS} OR age > {MOTHER_MAX_YEARS})"),
+    ("mother-age", f"side = 'mother' AND NOT adopted AND (age < {PARENT_MIN_YEARS} OR age > {MOTHER_MAX_YEARS})"),
     ("father-age", f"side = 'father' AND (age < {PARENT_MIN_YEARS} OR age > {FATHER_MAX_YEARS})"),
-    ("mother-dead", "side = 'mother' AND died < birth"),
+    ("mother-dead", "side = 'mother' AND NOT adopted AND died < birth"),
     ("father-dead", f"side = 'father' AND birth - died > {FATHER_DEAD_DAYS}"),
     # A parent whose own number says another sex is one suspicion (`sex`), not one more for each child.
     ("parent-sex", "NOT contradicted AND ((side = 'mother' AND sex = 'M') OR (side = 'father' AND sex = 'F'))"),

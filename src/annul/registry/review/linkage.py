@@ -1,9 +1,9 @@
 """Link records that may be one person under several numbers: probabilistic linkage with splink on DuckDB, slice by slice.
 
 What two records have in common is weighed by a model that is trained on the register at hand (`model`). Pairs are made by
-agreement in something rare enough that their number grows with the register and not with its square; they are made and weighed in
-slices that fit into memory, and each slice's links are handed out when it is done. A link is a suspicion, never proof: what twins,
-brothers, parents and namesakes have in common by being a family is held against it (`KINSHIP`).
+agreement in something rare enough that their number grows with the register and not with its square; they are made and
+weighed in slices that fit into memory, and each slice's links are handed out when it is done. A link is a suspicion, never
+proof: what twins, brothers, parents and namesakes have in common by being a family is held against it (`KINSHIP`).
 
 Source: Fellegi, Sunter, "A theory for record linkage" (1969); Linacre et al., "Splink" (2022), IJPDS 7(3).
 Decision: docs/decisions/0012-linkage-and-face-search.md.
@@ -21,16 +21,18 @@ import numpy as np
 import pyarrow as pa
 
 from annul.registry.review.families import Pointed
-from annul.registry.review.model import COMPARISONS, SHARED_LEAST, held, settings
+from annul.registry.review.model import COMPARISONS, held, settings, strangers
 
 MATCH_MIN: Final = 0.95
 """Least probability of a link."""
 DUPLICATE_SHARE: Final = 0.003
-"""Share of records expected to be a second one of somebody, where the register itself says nothing. Source: docs/review.md, "Rates"."""
+"""Share of records expected to be second ones, where the register says nothing. Source: docs/review.md, "Rates"."""
 DUPLICATE_SHARE_MAX: Final = 0.02
 """Most that is expected where namesakes of one birthday are common, and the register cannot say."""
 SLICE_PERSONS: Final = 250_000
 """Persons whose pairs with all others are made and weighed at once."""
+SLICE_LEAST: Final = 2_000
+"""Smallest slice that is tried where memory is short."""
 PAIRS_A_PERSON: Final = 4
 """Pairs a person that one way of making them may bring; above it, it asks for more agreement."""
 PAIRS_ALWAYS: Final = 300_000
@@ -42,7 +44,7 @@ SAMPLED_PAIRS: Final = 300_000
 """Pairs drawn to measure how often strangers agree."""
 FAMILIES_MIN: Final = 40
 FAMILIES_MORE: Final = 2.0
-"""Twins share a surname and not a given name: pairs of that kind are many times those of the other kind where they are recorded."""
+"""Twins share a surname and not a given name: where they are recorded, pairs of that kind are many times those of the other."""
 CHANCE: Final = 0.02
 """Share of exact namesakes of one birthday, by chance, up to which their number tells that of second entries."""
 
@@ -67,7 +69,9 @@ BLOCKS: Final = (
     Block(("father",), (("father", "tail"), ("father", "letters"), ("father", "year"))),
     Block(("phone",), (("phone", "letters"), ("phone", "year"))),
     Block(("address",), (("address", "year"), ("address", "tail"))),
-    Block(("place",), (("place", "year", "head"), ("place", "year", "tail"), ("place", "day", "head"), ("place", "day", "tail"))),
+    Block(
+        ("place",), (("place", "year", "head"), ("place", "year", "tail"), ("place", "day", "head"), ("place", "day", "tail"))
+    ),
     Block(("head", "year"), (("head", "day", "sex"),)),
     Block(("tail", "year"), (("tail", "day", "sex"),)),
     Block(("head", "day")),
@@ -76,19 +80,19 @@ BLOCKS: Final = (
 """Ways of making pairs. Birthdays of the other calendar have their own, see `_ACROSS`."""
 _ACROSS: Final = ("l.lunar = r.birth AND l.head = r.head", "r.lunar = l.birth AND l.head = r.head")
 
-_LINKED: Final = """
+_TEXTS: Final = (
+    "main", "head", "tail", "middle", "head_sound", "tail_sound", "tone", "letters", "latin", "signs", "sex", "birth", "place",
+    "mother", "father", "phone", "address", "death",
+)  # fmt: skip
+_LINKED: Final = f"""
 CREATE OR REPLACE TEMP TABLE linked AS
-SELECT id AS unique_id, whole AS number, nullif(main, '') AS main, forms, nullif(head, '') AS head, nullif(tail, '') AS tail,
-       nullif(middle, '') AS middle, nullif(head_sound, '') AS head_sound, nullif(tail_sound, '') AS tail_sound,
-       nullif(tone, '') AS tone, nullif(letters, '') AS letters, nullif(latin, '') AS latin, nullif(signs, '') AS signs,
-       nullif(concat(head_sound, tail_sound), '') AS voice, nullif(sex, '') AS sex,
-       nullif(birth, '') AS birth, try_cast(nullif(birth, '')[1:4] AS integer) AS year, nullif(birth, '')[6:10] AS day,
-       calendar.days AS meant, calendar.days[1] AS lunar,
-       nullif(place, '') AS place, coalesce(regexp_full_match(place, '[0-9]{6}'), false) AS coded, CASE WHEN place <> '' THEN list_filter(string_split(place, ' '), lambda w: length(w) > 2) END AS words,
-       nullif(mother, '') AS mother, nullif(father, '') AS father, nullif(phone, '') AS phone,
-       CASE WHEN length(reach) > 0 THEN reach END AS reach, nullif(address, '') AS address,
-       CASE WHEN address <> '' THEN list_distinct(string_split(address, ' ')) END AS lines,
-       nullif(death, '') AS death, dead, length(papers) AS papers
+SELECT id AS unique_id, whole AS number, forms, dead, {", ".join(f"nullif({name}, '') AS {name}" for name in _TEXTS)},
+       nullif(concat(head_sound, tail_sound), '') AS voice, try_cast(nullif(birth, '')[1:4] AS integer) AS year,
+       nullif(birth, '')[6:10] AS day, calendar.days AS meant, calendar.days[1] AS lunar,
+       coalesce(regexp_full_match(place, '[0-9]{{6}}'), false) AS coded,
+       CASE WHEN place <> '' THEN list_filter(string_split(place, ' '), lambda w: length(w) > 2) END AS words,
+       CASE WHEN length(reach) > 0 THEN reach END AS reach,
+       CASE WHEN address <> '' THEN list_distinct(string_split(address, ' ')) END AS lines
 FROM person LEFT JOIN calendar ON calendar.read = birth
 """
 
@@ -107,13 +111,16 @@ _ALIKE: Final = (
     "l.latin = r.latin AND (l.tone IS NULL OR r.tone IS NULL)",
     f"{_CHARACTERS} AND l.head = r.head AND (l.signs = r.signs OR l.tone = r.tone)",
     f"{_CHARACTERS} AND l.head = r.head AND (contains(l.tail, r.tail) OR contains(r.tail, l.tail))",
-    f"{_CHARACTERS} AND (l.head IS NULL OR r.head IS NULL) AND least(length(l.voice), length(r.voice)) >= 9 AND jaro_winkler_similarity(l.voice, r.voice) >= 0.92",
+    f"{_CHARACTERS} AND (l.head IS NULL OR r.head IS NULL) AND least(length(l.voice), length(r.voice)) >= 9 "
+    "AND jaro_winkler_similarity(l.voice, r.voice) >= 0.92",
     f"{_CHARACTERS} AND greatest(length(l.main), length(r.main)) >= 4 AND least(length(l.main), length(r.main)) >= 2 "
     "AND (starts_with(l.main, r.main) OR starts_with(r.main, l.main))",
 )
 """Names that one person may bear and two of a family do not: one written otherwise, cut, in another order, or by its sound."""
 _NAMED_ALIKE: Final = "(" + " OR ".join(f"({each})" for each in _ALIKE) + ")"
-_ONE_HOUSE: Final = "coalesce(l.birth = r.birth OR l.place = r.place OR l.address = r.address OR list_has_any(l.reach, r.reach), false)"
+_ONE_HOUSE: Final = (
+    "coalesce(l.birth = r.birth OR l.place = r.place OR l.address = r.address OR list_has_any(l.reach, r.reach), false)"
+)
 _FAMILY: Final = (
     "(coalesce(l.mother = r.mother, false) OR coalesce(l.father = r.father, false) OR (l.mother IS NULL OR r.mother IS NULL) "
     f"AND (l.father IS NULL OR r.father IS NULL) AND coalesce({{families}}, false) AND {_ONE_HOUSE})"
@@ -123,7 +130,7 @@ _ONE_DAY: Final = (
     "OR damerau_levenshtein(l.birth, r.birth) = 1 OR l.year = r.year AND (l.day = '01-01' OR r.day = '01-01' "
     "OR l.birth[6:7] = r.birth[9:10] AND l.birth[9:10] = r.birth[6:7]))"
 )
-"""Birthdays that may be one: the same, of the other calendar, one digit or two of them turned, month and day turned, unknown."""
+"""Birthdays that may be one: the same, of the other calendar, a digit off or two turned, month and day turned, unknown."""
 _OTHER_CALENDAR: Final = "coalesce(list_contains(l.meant, r.birth), false) OR coalesce(list_contains(r.meant, l.birth), false)"
 _ONE_OFFICE: Final = (
     "(l.number[1:6] = r.number[1:6] OR NOT regexp_full_match(l.number, '[0-9]{{17}}[0-9X]') "
@@ -131,19 +138,35 @@ _ONE_OFFICE: Final = (
 )
 KINSHIP: Final = (
     ("of one number", "l.number = r.number"),
-    ("parent and child", "coalesce(l.number IN (r.mother, r.father), false) OR coalesce(r.number IN (l.mother, l.father), false)"),
+    (
+        "parent and child",
+        "coalesce(l.number IN (r.mother, r.father), false) OR coalesce(r.number IN (l.mother, l.father), false)",
+    ),
     ("one died before the other's birth", "coalesce(l.death < r.birth, false) OR coalesce(r.death < l.birth, false)"),
     (
         "a name given again, the day of death unknown",
         "l.dead <> r.dead AND l.death IS NULL AND r.death IS NULL AND coalesce(abs(l.year - r.year) BETWEEN 1 AND 25, false)",
     ),
-    ("two of one family whose names differ",
-     f"NOT coalesce({_NAMED_ALIKE}, false) AND {_FAMILY} "
-     f"AND NOT ({_OTHER_CALENDAR}) AND ({_ONE_OFFICE} OR l.birth <> r.birth)"),
     (
-        "two of one surname, and not a character more",
-        f"NOT coalesce({_NAMED_ALIKE}, false) AND {_CHARACTERS} AND l.head = r.head AND NOT list_has_any(string_split(l.tail, ''), "
-        "string_split(r.tail, '')) AND NOT coalesce(l.mother = r.mother OR l.father = r.father, false)",
+        "two of one family whose names differ",
+        f"NOT coalesce({_NAMED_ALIKE}, false) AND {_FAMILY} "
+        f"AND NOT ({_OTHER_CALENDAR}) AND ({_ONE_OFFICE} OR l.birth <> r.birth)",
+    ),
+    (
+        "two of one surname and place, and not a character more",
+        f"NOT coalesce({_NAMED_ALIKE}, false) AND {_CHARACTERS} AND l.head = r.head "
+        "AND NOT list_has_any(string_split(l.tail, ''), string_split(r.tail, '')) "
+        "AND NOT coalesce(l.mother = r.mother OR l.father = r.father, false)",
+    ),
+    (
+        "one of whom has another entry that is nearer",
+        f"NOT coalesce({_NAMED_ALIKE}, false) AND EXISTS (SELECT 1 FROM linked n WHERE n.birth = l.birth AND n.birth = r.birth "
+        "AND n.mother = l.mother AND n.mother = r.mother AND n.main IN (l.main, r.main) "
+        "AND n.unique_id NOT IN (l.unique_id, r.unique_id))",
+    ),
+    (
+        "two with other parents",
+        "l.mother <> r.mother AND l.father <> r.father AND NOT coalesce(list_has_any(l.reach, r.reach), false)",
     ),
     (
         "two of one family whose names only sound alike, on days that have nothing in common, or with telephones of their own",
@@ -190,6 +213,7 @@ class Linkage:
             db.execute("INSERT INTO calendar SELECT * FROM calendar_rows")
             db.unregister("calendar_rows")
         db.execute(_LINKED)
+        db.execute("DROP TABLE IF EXISTS calendar")
         self.u = _strangers(db, self.total)
         self.blocks = _blocks(db, self.total)
         self.surnames = _surnames(db)
@@ -202,24 +226,44 @@ class Linkage:
     def links(self, part: int) -> list[Pointed]:
         """Return the links of one slice, best first.
 
+        A slice that does not fit into memory is halved, down to SLICE_LEAST persons.
+
         Args:
             part: 0 to `slices` - 1.
+
+        Raises:
+            duckdb.OutOfMemoryException: not even the least slice fits.
         """
+        import duckdb
+
         if self.total < 2:
             return []
+        halves = 1
+        while True:
+            try:
+                return [
+                    each for half in range(halves) for each in self._links(part + 1 + half * self.slices, halves * self.slices)
+                ]
+            except duckdb.OutOfMemoryException:
+                _forget(self._db)
+                halves *= 2
+                if self.total < SLICE_LEAST * self.slices * halves:
+                    raise
+
+    def _links(self, number: int, of: int) -> list[Pointed]:
+        """Return the links of one piece. Records fall into pieces by a hash of their id: halves of a piece make it up."""
         db = self._db
         with _quiet():
             linker = _linker(db, settings(self.prior, self.blocks, self.m, self.u))
             pairs = linker.inference.predict_chunk(
-                left_chunk=(part + 1, self.slices), right_chunk=(1, 1), threshold_match_probability=MATCH_MIN,
-                warning_mode="never",
-            )  # fmt: skip
+                left_chunk=(number, of), right_chunk=(1, 1), threshold_match_probability=MATCH_MIN, warning_mode="never"
+            )
         families = " OR ".join(f"l.{part} = r.{part}" for part in self.surnames) or "false"
         against = " OR ".join(f"({condition.format(families=families)})" for _, condition in KINSHIP)
         rows = db.execute(
             f"SELECT l.unique_id, r.unique_id, match_probability FROM {pairs.physical_name} p "
             "JOIN linked l ON l.unique_id = p.unique_id_l JOIN linked r ON r.unique_id = p.unique_id_r "
-            f"WHERE NOT ({against}) ORDER BY match_probability DESC, 1, 2"
+            f"WHERE NOT coalesce({against}, false) ORDER BY match_probability DESC, 1, 2"
         ).fetchall()
         _forget(db)
         return [Pointed("same-person", (min(one, other), max(one, other)), float(score)) for one, other, score in rows]
@@ -261,7 +305,9 @@ class Linkage:
 def _strangers(db: Any, total: int) -> dict[str, list[float]]:
     """Draw pairs of records that agree in next to nothing; return how often each level comes out."""
     cases = ", ".join(_case(each.name, each.missing, [level.when for level in each.levels]) for each in COMPARISONS)
-    agree = " + ".join(f"coalesce(({column}_l = {column}_r)::int, 0)" for column in ("head", "tail", "birth", "place", "address"))
+    agree = " + ".join(
+        f"coalesce(({column}_l = {column}_r)::int, 0)" for column in ("head", "tail", "birth", "place", "address")
+    )
     columns = ", ".join(
         f"{side}.{name} AS {name}_{side}" for side in "lr" for (name, *_) in db.execute("DESCRIBE linked").fetchall()
     )
@@ -273,19 +319,15 @@ def _strangers(db: Any, total: int) -> dict[str, list[float]]:
     db.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE levels AS SELECT {cases} FROM (
-            SELECT {columns} FROM drawn JOIN linked l ON l.unique_id = one JOIN linked r ON r.unique_id = other WHERE one < other)
+            SELECT {columns} FROM drawn JOIN linked l ON l.unique_id = one JOIN linked r ON r.unique_id = other
+            WHERE one < other)
         WHERE {agree} < 2 AND coalesce(number_l <> number_r, true)
         """
     )
-    found: dict[str, list[float]] = {}
-    for each in COMPARISONS:
-        counts = dict(db.execute(f"SELECT {each.name}, count(*) FROM levels GROUP BY 1").fetchall())
-        pairs = max(1, sum(count for level, count in counts.items() if level >= 0))
-        least = max(SHARED_LEAST.get(each.name, 0.0), 0.5 / max(pairs, 300_000))
-        shares = [max(least, counts.get(level, 0) / pairs) for level in range(len(each.levels))]
-        found[each.name] = [share / sum(shares) for share in shares]
-    for part in ("head", "tail"):  # a name turned round is as common as the name itself
-        found[part][1] = max(found[part][1], found[part][0])
+    found = {
+        each.name: strangers(each, dict(db.execute(f"SELECT {each.name}, count(*) FROM levels GROUP BY 1").fetchall()))
+        for each in COMPARISONS
+    }
     db.unregister("drawn")
     db.execute("DROP TABLE levels")
     return found

@@ -1,9 +1,9 @@
 """What is compared when two records are held against each other, and how much each outcome says.
 
-Fellegi and Sunter's model: each comparison has levels from most to least alike, and adds the logarithm of m/u, where m is how often
-a level comes out for one person and u for two. u is measured on the register at hand; m is trained on it where it has enough
-second entries to learn from, and held between bounds: twins and brothers agree in nearly everything, and a training that is left
-alone takes them for one person. Where there is little to learn from, the values here stand; docs/review.md gives their sources.
+Fellegi and Sunter's model: each comparison has levels from most to least alike, and adds the logarithm of m/u, where m is how
+often a level comes out for one person and u for two. u is measured on the register at hand; m is trained on it where it has
+enough second entries to learn from, and held between bounds: twins and brothers agree in nearly everything, and a training that
+is left alone takes them for one person. Where there is little to learn from, the values here stand.
 
 Source: Fellegi, Sunter, "A theory for record linkage" (1969). Decision: docs/decisions/0012-linkage-and-face-search.md.
 """
@@ -55,7 +55,10 @@ _CUT: Final = (
     "AND tone_r IS NOT NULL AND (starts_with(main_l, main_r) OR starts_with(main_r, main_l)))"
 )
 """A long name in Chinese characters, of another people mostly, of which one record has only the beginning."""
-_RESPELT: Final = "((head_l IS NULL OR head_r IS NULL) AND least(length(voice_l), length(voice_r)) >= 9 AND jaro_winkler_similarity(voice_l, voice_r) >= 0.92)"
+_RESPELT: Final = (
+    "((head_l IS NULL OR head_r IS NULL) AND least(length(voice_l), length(voice_r)) >= 9 "
+    "AND jaro_winkler_similarity(voice_l, voice_r) >= 0.92)"
+)
 _SOME_SIGNS: Final = (
     "(tone_l IS NOT NULL AND tone_r IS NOT NULL AND (contains(tail_l, tail_r) OR contains(tail_r, tail_l) "
     "OR (length(tail_l) = 2 AND length(tail_r) = 2 AND (tail_l[1] = tail_r[1] OR tail_l[2] = tail_r[2]))))"
@@ -136,7 +139,10 @@ COMPARISONS: Final = (
             Level("", 0.25, 0.02, 0.60),
         ),
     ),
-    Comparison("sex", "sex_l IS NULL OR sex_r IS NULL", (Level("sex_l = sex_r", 0.985, 0.95, 0.999), Level("", 0.015, 0.001, 0.05))),
+    Comparison(
+        "sex", "sex_l IS NULL OR sex_r IS NULL",
+        (Level("sex_l = sex_r", 0.985, 0.95, 0.999), Level("", 0.015, 0.001, 0.05)),
+    ),
     Comparison(
         "death", "death_l IS NULL AND death_r IS NULL",
         (
@@ -160,8 +166,25 @@ COMPARISONS: Final = (
 )  # fmt: skip
 """What is compared; docs/review.md, "Rates", has the sources of the first m's."""
 
-SHARED_LEAST: Final = {"mother": 2e-5, "father": 2e-5, "reach": 2e-5, "address": 2e-5}
-"""Two persons share a parent, a telephone or a house far more often than two drawn by chance: families live in one place."""
+USUAL: Final[dict[str, tuple[float, ...]]] = {
+    "head": (0.02, 0.005, 0.005, 0.003, 0.01),
+    "tail": (0.005, 0.005, 0.005, 0.003, 0.03),
+    "middle": (0.02, 0.06, 0.01),
+    "birth": (0.0001, 0.0001, 0.0001, 0.002, 0.0002, 0.002, 0.03),
+    "place": (0.02, 0.05, 0.1),
+    "address": (0.0002, 0.001, 0.05),
+    "sex": (0.5,),
+    "death": (0.0001, 0.05),
+    "mother": (0.0001,),
+    "father": (0.0001,),
+    "reach": (0.0001,),
+}
+"""How often each level but the last comes out for strangers in a nation: what a small register is taken for."""
+USUAL_PAIRS: Final = 2_000
+"""Pairs that these stand for beside those that are drawn."""
+SHARED_LEAST: Final = {"birth": 2.5e-5, "mother": 2e-5, "father": 2e-5, "reach": 2e-5, "address": 2e-5}
+"""Least that is taken for two strangers. They share a parent, a telephone or a house far more often than two drawn by chance:
+families live in one place; and no register spreads its birthdays over more than a century."""
 
 
 def settings(prior: float, blocks: list[str], m: dict[str, list[float]], u: dict[str, list[float]]) -> dict[str, Any]:
@@ -199,6 +222,24 @@ def _comparison(comparison: Comparison, m: list[float], u: list[float]) -> dict[
             level |= {"tf_adjustment_column": comparison.frequency, "tf_adjustment_weight": 1.0, "tf_minimum_u_value": 1e-5}
         levels.append(level)
     return {"output_column_name": comparison.name, "comparison_levels": levels}
+
+
+def strangers(comparison: Comparison, counts: dict[int, int]) -> list[float]:
+    """Return how often each level comes out for two strangers.
+
+    Args:
+        counts: level (-1: not recorded) -> pairs drawn.
+    """
+    usual = USUAL[comparison.name]
+    usual = (*usual, 1.0 - sum(usual))
+    pairs = sum(count for level, count in counts.items() if level >= 0)
+    shares = [
+        max(SHARED_LEAST.get(comparison.name, 0.0), (counts.get(level, 0) + each * USUAL_PAIRS) / (pairs + USUAL_PAIRS))
+        for level, each in enumerate(usual)
+    ]
+    if comparison.name in ("head", "tail"):  # a name turned round is as common as the name itself
+        shares[1] = max(shares[1], shares[0])
+    return [share / sum(shares) for share in shares]
 
 
 def held(comparison: Comparison, trained: list[float | None]) -> list[float]:

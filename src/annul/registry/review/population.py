@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import multiprocessing
+import os
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -37,8 +41,8 @@ Database = psycopg.Connection[TupleRow]
 Progress = Callable[[int], None]
 
 _TEXTS: Final = (
-    "number", "whole", "main", *Spelt._fields, "sex", "birth", "death", "place", "region", "mother", "father", "phone", "address",
-    "origin",
+    "number", "whole", "main", *Spelt._fields, "sex", "birth", "death", "place", "region", "mother", "father", "phone",
+    "address", "origin",
 )  # fmt: skip
 _LISTS: Final = ("forms", "reach", "papers")
 SCHEMA: Final = pa.schema(
@@ -46,9 +50,17 @@ SCHEMA: Final = pa.schema(
     + [(name, pa.string()) for name in _TEXTS]
     + [(name, pa.list_(pa.string())) for name in _LISTS]
 )
-"""Columns of the population; texts are empty where the record says nothing. `whole` is the number as it is compared, `forms` are
-all normal forms of all names, `reach` telephones and e-mail addresses, `phone` the first of them, `papers` what stands for documents;
-the parts of the name: `Spelt`."""
+"""Columns of the population; texts are empty where the record says nothing. `whole` is the number as it is compared, `forms`
+all normal forms of all names, `reach` telephones and e-mail addresses, `phone` the first of them, `papers` what stands for
+documents; the parts of the name: `Spelt`."""
+
+
+ABOUT: Final = ("id", "facts", "region")
+"""Columns that are kept beside the DuckDB table: what a suspicion's row needs."""
+MEMORY_LEAST: Final = 512 * 1024**2
+MEMORY_SHARE: Final = 0.5
+"""Of what the machine, the limits of the process and the pages of others leave."""
+THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +68,22 @@ class Population:
     """Hold what one run works on.
 
     Args:
-        persons: one row a record, see SCHEMA.
+        held: DuckDB connection, in memory, with the table `person`: one row a record, see SCHEMA.
+        about: for each record the columns of ABOUT, by id.
         broken: ids of records that contradict themselves, with the rules.
     """
 
-    persons: pa.Table
+    held: Any
+    about: pa.Table
     broken: list[tuple[int, list[str]]]
+
+    def __len__(self) -> int:
+        return len(self.about)
+
+    def fingerprint(self, key: bytes) -> str:
+        """Return a keyed hash of all that was read: the same population gives the same slices and links."""
+        told = self.held.execute("SELECT count(*), bit_xor(hash(p)), sum(hash(p)::hugeint) FROM person p").fetchall()
+        return hashlib.blake2b(repr(told).encode(), key=key[:32], digest_size=16).hexdigest()
 
 
 def read_population(
@@ -91,26 +113,66 @@ def read_population(
     found = db.execute("SELECT pg_export_snapshot()").fetchone()
     assert found is not None
     snapshot = str(found[0])
+    held = open_engine()
+    held.register("piece", SCHEMA.empty_table())
+    held.execute("CREATE TABLE person AS SELECT * FROM piece")
     if processes == 1 or last < 4 * READ_ROWS:
-        pieces = list(_read(db, Vault(home), realm, key, today, None))
-        for table, _ in pieces:
-            progress(len(table))
+        pieces: Iterator[Piece] = _read(db, Vault(home), realm, key, today, None)
     else:
         step = -(-last // processes)
         ranges = [(low, min(low + step, last)) for low in range(0, last, step)]
-        pieces = _read_in_processes(conninfo, home, realm, key, today, snapshot, ranges, progress)
-    tables = [table for table, _ in pieces]
-    persons = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-    return Population(persons.sort_by("id"), [each for _, broken in pieces for each in broken])
+        pieces = _read_in_processes(conninfo, home, realm, key, today, snapshot, ranges)
+    about, broken = [SCHEMA.empty_table().select(ABOUT)], []
+    for table, own in pieces:  # each piece is held once: a nation's columns twice would be its memory twice
+        held.register("piece", table)
+        held.execute("INSERT INTO person SELECT * FROM piece")
+        about.append(table.select(ABOUT))
+        broken += own
+        progress(len(table))
+    held.unregister("piece")
+    return Population(held, pa.concat_tables(about).combine_chunks().sort_by("id"), broken)
+
+
+def open_engine() -> Any:
+    """Return a DuckDB connection in memory, which writes nothing to disk and takes a share of the memory there is."""
+    import duckdb
+
+    memory = max(MEMORY_LEAST, int(memory_left() * MEMORY_SHARE))
+    held = duckdb.connect(
+        config={
+            "memory_limit": f"{memory // 1024**2}MiB",
+            "threads": THREADS,
+            "temp_directory": "",
+            "preserve_insertion_order": False,
+        }
+    )
+    held.execute("SET enable_progress_bar = false")
+    return held
+
+
+def memory_left() -> int:
+    """Return the bytes that this process may still take: of the machine, its control group and its own limits."""
+    left = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        left.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")))
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        left.append(int((group / "memory.max").read_text("ascii")) - int((group / "memory.current").read_text("ascii")))
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):
+            taken = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            left.append(limit - taken)
+    return max(0, min(left))
 
 
 Piece = tuple[pa.Table, list[tuple[int, list[str]]]]
 
 
 def _read_in_processes(
-    conninfo: str, home: Home, realm: int, key: bytes, today: date, snapshot: str, ranges: Sequence[tuple[int, int]],
-    progress: Progress,
-) -> list[Piece]:  # fmt: skip
+    conninfo: str, home: Home, realm: int, key: bytes, today: date, snapshot: str, ranges: Sequence[tuple[int, int]]
+) -> Iterator[Piece]:
     context = multiprocessing.get_context("spawn")
     pipes: list[Pipe] = []
     readers = []
@@ -121,7 +183,6 @@ def _read_in_processes(
         theirs.close()
         pipes.append(ours)
         readers.append(reader)
-    pieces: list[Piece] = []
     try:
         while pipes:
             for pipe in list(wait(pipes)):
@@ -137,13 +198,11 @@ def _read_in_processes(
                 else:
                     raw, broken = said
                     table = pa.ipc.open_stream(raw).read_all()
-                    pieces.append((table, broken))
-                    progress(len(table))
+                    yield table, broken
     finally:
         for reader in readers:
             reader.terminate()
             reader.join()
-    return pieces
 
 
 def _reader(

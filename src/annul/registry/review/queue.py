@@ -476,7 +476,7 @@ def _suspicion(row: tuple[Any, ...]) -> Suspicion:
 
 def _run_view(row: tuple[Any, ...]) -> RunView:
     run_id, state, author, started, ended, summary = row
-    if summary:
+    if summary and state == "done":  # of a run under way, or one that failed, the summary says how far it came
         return msgspec.json.decode(summary, type=RunView)
     return RunView(id=run_id, state=state, started_by=author, started_at_us=started, ended_at_us=ended)
 

@@ -34,6 +34,11 @@ NUMBERED_SINCE: Final = 1984
 """Numbers were given out since then: a code abolished earlier is in no true number, however old its holder."""
 
 
+NUMBER_LENGTHS: Final = (14, 20)
+NUMBER_DIGITS_MIN: Final = 12
+"""A number with a digit too few or too many, or letters for digits, is still seen to be meant for a citizen number."""
+
+
 class Rule(NamedTuple):
     """One way in which entries contradict.
 
@@ -58,7 +63,7 @@ RULES: Final[dict[str, Rule]] = {
     "dates-impossible": Rule("wrong", 1.0, "The dates of this life cannot be true together."),
     "document-dates": Rule("wrong", 0.9, "A document's validity lies outside its holder's life."),
     "encoding-damage": Rule("wrong", 0.9, "The text was damaged when it was carried from one encoding into another."),
-    "shared-number": Rule("duplicate", 1.0, "Several records have one personal number."),
+    "shared-number": Rule("duplicate", 1.0, "Several records have one number, of a person or of a document."),
     "same-person": Rule("duplicate", 0.9, "Two numbers seem to belong to one person."),
     "same-face": Rule("duplicate", 0.9, "The portraits of two persons look like one face."),
     "no-event": Rule("false", 0.8, "No civil event stands behind this entry."),
@@ -117,39 +122,56 @@ def faults(person: Person, today: date) -> list[str]:
     Args:
         today: the day of the run; births and deaths after it are impossible.
     """
-    found = []
-    number = normal(person.personal_number)
-    born = person.birth_date
-    if is_citizen_number(number):
-        said = f"{number[6:10]}-{number[10:12]}-{number[12:14]}"
-        if not _is_day(said):
-            found.append("number-date")
-            said = ""
-        if number[17] != check_character(number[:17]):
-            found.append("check-character")
-        if said and born and said != born:
-            found.append("birth-date")
-        if person.sex in ("F", "M") and (number[16] in "13579") != (person.sex == "M"):
-            found.append("sex")
-        code = number[:6]
-        if code not in DIVISIONS and code[0] != FOREIGNER_MARK:
-            found.append("division-unknown")
-        elif (ended := _ends().get(code, 9999)) < NUMBERED_SINCE or (said and ended < int(said[:4])):
-            found.append("division-abolished")
-    elif len(person.place) == 6 and person.place.isdigit():
-        found.append("number-form")
+    found = _of_number(person)
     place = person.place
-    if len(place) == 6 and place.isascii() and place.isdigit():
-        if place not in DIVISIONS:
-            if "division-unknown" not in found:
-                found.append("division-unknown")
-        elif place in _ends() and "division-abolished" not in found:
+    if place in DIVISIONS:
+        if place in _ends() and "division-abolished" not in found:
             found.append("division-abolished")
+    elif (
+        _is_code(place) and is_citizen_number(whole_number(normal(person.personal_number))) and "division-unknown" not in found
+    ):
+        found.append("division-unknown")  # six digits beside another country's number are that country's
     if _impossible(person, today):
         found.append("dates-impossible")
     if any(is_damaged(name.text) for name in person.names) or is_damaged(person.place) or is_damaged(person.origin):
         found.append("encoding-damage")
     return found
+
+
+def _of_number(person: Person) -> list[str]:
+    """Return the rules that the number breaks, alone or against the record; 15 digits are held against it as 18 are."""
+    found = []
+    number = normal(person.personal_number)
+    whole = whole_number(number)
+    born = person.birth_date
+    if not is_citizen_number(whole):
+        return ["number-form"] if person.place in DIVISIONS and _is_damaged_number(number) else []
+    said = f"{whole[6:10]}-{whole[10:12]}-{whole[12:14]}"
+    if not _is_day(said):
+        found.append("number-date")
+        said = ""
+    if whole[17] != check_character(whole[:17]):
+        found.append("check-character")
+    if said and born and said != born and not (whole != number and said[2:] == born[2:]):  # 15 digits say no century
+        found.append("birth-date")
+    if person.sex in ("F", "M") and (whole[16] in "13579") != (person.sex == "M"):
+        found.append("sex")
+    code = whole[:6]
+    if code not in DIVISIONS and code[0] != FOREIGNER_MARK:
+        found.append("division-unknown")
+    elif (ended := _ends().get(code, 9999)) < NUMBERED_SINCE or (said and ended < int(said[:4])):
+        found.append("division-abolished")
+    return found
+
+
+def _is_damaged_number(number: str) -> bool:
+    """Tell whether a number was meant to be a citizen number: about as long, most of it digits. A passport's is neither."""
+    digits = sum(sign.isdigit() for sign in number)
+    return NUMBER_LENGTHS[0] <= len(number) <= NUMBER_LENGTHS[1] and digits >= NUMBER_DIGITS_MIN
+
+
+def _is_code(place: str) -> bool:
+    return len(place) == 6 and place.isascii() and place.isdigit()
 
 
 def _is_day(text: str) -> bool:

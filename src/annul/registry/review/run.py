@@ -1,8 +1,9 @@
 """One pass over the register: read it in one snapshot, hold the rules against it, link, search faces, fill the queue.
 
-A run changes no person and no document. What it finds is stored in one transaction at its end; a run that is cut off leaves
-nothing but its own row. It meets what earlier runs found: the same suspicion on the same facts is not asked again, decided or
-not; on other facts it is; one that is found no more is closed.
+A run changes no person and no document. What it finds is stored as it is found: the rules' contradictions first, then the links
+of each slice, then the faces, each in a transaction of its own; a run that fails later has lost nothing, and the next one over
+the same population goes on after the last slice. It meets what earlier runs found: the same suspicion on the same facts is not
+asked again, decided or not; on other facts it is; one that is found no more is closed, by a run that came to its end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg.rows import TupleRow
 
-from annul.errors import Conflict, MissingPackage
+from annul.errors import Conflict, MissingPackage, StorageFailed
 from annul.home import Home
 from annul.records.person import CivilEvent
 from annul.records.status import DEAD_MASK
@@ -32,7 +33,7 @@ from annul.registry.people.vault import Vault
 from annul.registry.review import faces, families, linkage
 from annul.registry.review.facts import combine, facts_key
 from annul.registry.review.families import Pointed
-from annul.registry.review.population import PROCESSES, Population, read_population
+from annul.registry.review.population import ABOUT, PROCESSES, Population, read_population
 from annul.registry.review.rules import LINKED, RULES
 from annul.registry.review.views import RunView
 from annul.registry.writing.act import Act
@@ -88,6 +89,7 @@ def run(
     Raises:
         Conflict: a run is under way.
         Corrupt: a record does not open.
+        StorageFailed: there is not memory enough; what was found before is stored.
     """
     run_id = "v_" + secrets.token_hex(12)
     vault = Vault(home)
@@ -121,40 +123,22 @@ def _run(
     today = datetime.fromtimestamp(started / 1e6, UTC).date()
     took: dict[str, float] = {}
     with _timed(took, "read"), db.transaction():
-        db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        (total,) = db.execute(
-            f"SELECT count(*) FROM person_record WHERE realm = %s AND wrapped_key IS NOT NULL AND {IN_FORCE}", (act.realm_code,)
-        ).fetchone() or (0,)
-        with bar("Reading persons", total, "persons") as advance:
-            population = read_population(db, conninfo, home, act.realm_code, key, today, advance, processes=processes)
-        with bar("Reading documents", None, "documents") as advance:
-            papers = _papers(db, act.realm_code, advance)
-        entered = np.array(
-            [row[0] for row in db.execute("SELECT person_id FROM civil_event WHERE event = ANY(%s)", (_ENTERED,)).fetchall()],
-            np.int64,
-        )
+        population, papers, entered = _read(db, conninfo, home, act.realm_code, key, today, bar, processes)
+    filling = Filling(db, act.realm_code, run_id, started, population, key)
     with _timed(took, "rules"), bar("Holding records against each other", None, "suspicions") as advance:
-        found, held_against = examine(population, papers, entered, today, advance)
-    with _timed(took, "link"), bar("Linking records", None, "links") as advance:
-        links = linkage.link(held_against)
-        advance(len(links))
-    held_against.close()
-    found += [_of(pointed) for pointed in links]
+        filling.add(examine(population, papers, entered, today, advance))
+    with _timed(took, "link"):
+        _link(db, filling, population, key, act, bar)
+    population.held.close()
     with _timed(took, "faces"):
         alike, searched = _faces(db, vault, act.realm_code, bar)
-        found += [_of(pointed) for pointed in alike]
-    with _timed(took, "store"), bar("Filling the queue", len(found), "suspicions") as advance:
-        counts = store_found(db, act.realm_code, run_id, started, found, population, key, searched or [])
-        advance(len(found))
-    by_rule: dict[str, int] = {}
-    for each in found:
-        for rule in each.rules:
-            by_rule[rule] = by_rule.get(rule, 0) + 1
+        filling.add([_of(pointed) for pointed in alike])
+    with _timed(took, "store"), db.transaction():
+        closed = filling.close(searched or [])
     view = RunView(
         id=run_id, state="done", started_by=act.author, started_at_us=started, ended_at_us=now_us(),
-        persons=len(population.persons), suspicions=len(found), rules=by_rule,
-        portraits=None if searched is None else len(searched), took_s=took, **counts,
+        persons=len(population), suspicions=filling.found, rules=filling.rules,
+        portraits=None if searched is None else len(searched), took_s=took, closed=closed, **filling.counts,
     )  # fmt: skip
     db.execute(
         "UPDATE review_run SET state = 'done', ended_at_us = %s, summary = %s WHERE id = %s",
@@ -163,21 +147,102 @@ def _run(
     return view
 
 
+def _read(
+    db: Database, conninfo: str, home: Home, realm: int, key: bytes, today: date, bar: Bar, processes: int
+) -> tuple[Population, pa.Table, Any]:
+    """Return persons, their documents, and the ids that a civil event entered, all of one snapshot."""
+    db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    (total,) = db.execute(
+        f"SELECT count(*) FROM person_record WHERE realm = %s AND wrapped_key IS NOT NULL AND {IN_FORCE}", (realm,)
+    ).fetchone() or (0,)
+    with bar("Reading persons", total, "persons") as advance:
+        population = read_population(db, conninfo, home, realm, key, today, advance, processes=processes)
+    with bar("Reading documents", None, "documents") as advance:
+        papers = _papers(db, realm, advance)
+    entered = np.array(
+        [row[0] for row in db.execute("SELECT person_id FROM civil_event WHERE event = ANY(%s)", (_ENTERED,)).fetchall()],
+        np.int64,
+    )
+    return population, papers, entered
+
+
+def _link(db: Database, filling: Filling, population: Population, key: bytes, act: Act, bar: Bar) -> None:
+    """Link slice by slice; what each brings is stored before the next begins.
+
+    Raises:
+        StorageFailed: there is not memory enough even for a small slice.
+    """
+    import duckdb
+
+    try:
+        engine = linkage.Linkage(population.held)
+        sameness = population.fingerprint(key)
+        engine.prepare()
+        first, engine.slices = _gone_before(db, act.realm_code, filling.run_id, sameness, engine.slices)
+        with bar("Linking records", engine.slices, "slices") as advance:
+            _note(db, filling.run_id, Progress(sameness, engine.slices, first))
+            advance(first)
+            for part in range(first, engine.slices):
+                links = [_of(pointed) for pointed in engine.links(part)]
+                with db.transaction():
+                    filling.add(links)
+                    _note(db, filling.run_id, Progress(sameness, engine.slices, part + 1))
+                advance(1)
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        raise StorageFailed(
+            f"The memory is not enough to link {len(population):,} records; what was found before is in the queue.",
+            mend="Let other programs end or run it on a machine with more memory; the next run goes on where this one ended.",
+        ) from error
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a run that is under way has come with linking: it stands in its row until its end.
+
+    Args:
+        sameness: keyed hash of the population.
+    """
+
+    sameness: str
+    slices: int
+    done: int
+
+
+def _note(db: Database, run_id: str, progress: Progress) -> None:
+    db.execute("UPDATE review_run SET summary = %s WHERE id = %s", (msgspec.json.encode(progress), run_id))
+
+
+def _gone_before(db: Database, realm: int, run_id: str, sameness: str, slices: int) -> tuple[int, int]:
+    """Return how many slices the last run did over the same population before it failed, and of how many.
+
+    What those brought counts as seen by this run.
+    """
+    row = db.execute(
+        "SELECT id, state, summary FROM review_run WHERE realm = %s AND id <> %s ORDER BY started_at_us DESC, id LIMIT 1",
+        (realm, run_id),
+    ).fetchone()
+    if row is None or row[1] != "failed" or not row[2]:
+        return 0, slices
+    before = msgspec.json.decode(row[2], type=Progress)
+    if before.sameness != sameness:
+        return 0, slices
+    db.execute(
+        "UPDATE suspicion SET seen_run = %s WHERE realm = %s AND seen_run = %s AND 'same-person' = ANY(rules)",
+        (run_id, realm, row[0]),
+    )
+    return before.done, before.slices
+
+
 def examine(
     population: Population, papers: pa.Table, entered: Any, today: date, advance: Advance = lambda _count: None
-) -> tuple[list[Found], Any]:
-    """Return what the rules point at, and the DuckDB connection that holds the population for the linkage.
+) -> list[Found]:
+    """Return what the rules point at.
 
     Args:
         papers: documents: person, document, since, until (days, null where not given), standing.
         entered: ids of records that a civil event entered.
     """
-    import duckdb
-
-    held = duckdb.connect(config={"memory_limit": linkage.MEMORY_MAX, "threads": linkage.THREADS, "temp_directory": ""})
-    held.execute("SET enable_progress_bar = false")
-    held.register("person_columns", population.persons)
-    held.execute("CREATE TEMP TABLE person AS SELECT * FROM person_columns")
+    held = population.held
     held.register("paper", papers)
     families.prepare(held)
     broken: dict[int, list[str]] = dict(population.broken)
@@ -197,7 +262,9 @@ def examine(
         more = [_of(pointed) for pointed in points]
         found += more
         advance(len(more))
-    return found, held
+    families.forget(held)
+    held.unregister("paper")
+    return found
 
 
 _OUTSIDE_LIFE: Final = """
@@ -255,49 +322,75 @@ def _timed(took: dict[str, float], stage: str) -> Iterator[None]:
 # -- the queue ---------------------------------------------------------------------------------------------------------------
 
 
-def store_found(
-    db: Database, realm: int, run_id: str, now_us: int, found: list[Found], population: Population, key: bytes,
-    searched: list[str],
-) -> dict[str, int]:  # fmt: skip
-    """Meet what is known with what was found, in one transaction; return how many are new, again, known and closed."""
-    named = pa.array(sorted({person for each in found for person in each.persons}), pa.int64())
-    rows = population.persons.filter(pc.is_in(population.persons["id"], named))
-    about = {
-        person: (facts, region)
-        for person, facts, region in zip(
-            rows["id"].to_pylist(), rows["facts"].to_pylist(), rows["region"].to_pylist(), strict=True
-        )
-    }
-    with db.transaction():
-        db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        db.execute(
+class Filling:
+    """Meet what is known with what one run finds, part by part.
+
+    Args:
+        run_id, now_us: the run, and when it began.
+        key: see `facts_key`.
+    """
+
+    def __init__(self, db: Database, realm: int, run_id: str, now_us: int, population: Population, key: bytes) -> None:
+        self._db = db
+        self._about = population.about
+        self._key = key
+        self._values = {"realm": realm, "run": run_id, "now": now_us, "linked": list(LINKED - {"same-person"})}
+        self.run_id = run_id
+        self.found = 0
+        self.rules: dict[str, int] = {}
+        self.counts = {"new": 0, "again": 0, "known": 0}
+
+    def add(self, found: list[Found]) -> None:
+        """Store what was found, in one transaction; count what is new, asked again and known."""
+        self.found += len(found)
+        for each in found:
+            for rule in each.rules:
+                self.rules[rule] = self.rules.get(rule, 0) + 1
+        if not found:
+            return
+        with self._db.transaction():
+            self._stage(found)
+            for name, statements in _MEET:
+                self.counts[name] += self._count(statements)
+            self._db.execute("DROP TABLE IF EXISTS found, changed")
+
+    def close(self, searched: list[str]) -> int:
+        """Close what is found no more, at the end of a whole run; returns how many.
+
+        Args:
+            searched: enrolments whose portraits this run searched.
+        """
+        closed = self._count(_CLOSE)
+        self._db.execute("UPDATE face_vector SET searched = true WHERE enrolment_id = ANY(%s)", (searched,))
+        return closed
+
+    def _stage(self, found: list[Found]) -> None:
+        named = pa.array(sorted({person for each in found for person in each.persons}), pa.int64())
+        rows = self._about.filter(pc.is_in(self._about["id"], named))
+        about = {
+            person: (facts, region) for person, facts, region in zip(*(rows[name].to_pylist() for name in ABOUT), strict=True)
+        }
+        self._db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        self._db.execute(
             "CREATE TEMP TABLE found (id text, cause text, rules text[], persons bigint[], subject text, documents bigint[], "
             "score real, region text, facts bytea) ON COMMIT DROP"
         )
-        with db.cursor().copy("COPY found FROM STDIN") as copy:
+        with self._db.cursor().copy("COPY found FROM STDIN") as copy:
             for each in found:
                 if not all(person in about for person in each.persons):
                     continue  # a portrait of a record that came after the snapshot: the next run sees it
-                facts = combine(each.rules, (about[person][0] for person in each.persons), each.documents, key)
+                facts = combine(each.rules, (about[person][0] for person in each.persons), each.documents, self._key)
                 region = next((about[person][1] for person in each.persons if about[person][1]), "")
                 copy.write_row(
                     ("s_" + secrets.token_hex(12), RULES[each.rules[0]].cause, list(each.rules), list(each.persons),
                      each.subject, list(each.documents), each.score, region, facts)
                 )  # fmt: skip
-        db.execute("DELETE FROM found a USING found b WHERE a.subject = b.subject AND a.id > b.id")
-        db.execute("CREATE INDEX ON found (subject)")
-        db.execute("ANALYZE found")
-        with_params = {"realm": realm, "run": run_id, "now": now_us, "linked": list(LINKED - {"same-person"})}
-        return {name: _count(db, statements, with_params) for name, statements in _MEET} | _marked(db, searched)
+        self._db.execute("DELETE FROM found a USING found b WHERE a.subject = b.subject AND a.id > b.id")
+        self._db.execute("CREATE INDEX ON found (subject)")
+        self._db.execute("ANALYZE found")
 
-
-def _count(db: Database, statements: tuple[str, ...], values: dict[str, Any]) -> int:
-    return [db.execute(statement, values).rowcount for statement in statements][-1]
-
-
-def _marked(db: Database, searched: list[str]) -> dict[str, int]:
-    db.execute("UPDATE face_vector SET searched = true WHERE enrolment_id = ANY(%s)", (searched,))
-    return {}
+    def _count(self, statements: tuple[str, ...]) -> int:
+        return [self._db.execute(statement, self._values).rowcount for statement in statements][-1]
 
 
 _SAME: Final = "s.realm = %(realm)s AND s.subject = f.subject AND s.state <> 'gone'"
@@ -334,15 +427,13 @@ _MEET: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
             f"WHERE NOT EXISTS (SELECT 1 FROM suspicion s WHERE {_SAME})",
         ),
     ),
-    (
-        "closed",  # portraits are searched once: what was alike stays alike while both records are in force
-        (
-            "UPDATE review_decision d SET state = 'refused', second_by = 'annul', second_at_us = %(now)s FROM suspicion s "
-            "WHERE s.realm = %(realm)s AND s.state = 'proposed' AND s.seen_run <> %(run)s AND NOT s.rules && %(linked)s "
-            "AND d.suspicion_id = s.id AND d.state = 'waiting'",
-            "UPDATE suspicion s SET state = 'gone' WHERE realm = %(realm)s AND state IN ('open', 'proposed', 'visit') "
-            "AND seen_run <> %(run)s AND (NOT rules && %(linked)s OR EXISTS (SELECT 1 FROM person_record p "
-            "WHERE p.id = ANY(s.persons) AND (p.ended IS NOT NULL OR p.wrapped_key IS NULL)))",
-        ),
-    ),
 )
+_CLOSE: Final = (
+    "UPDATE review_decision d SET state = 'refused', second_by = 'annul', second_at_us = %(now)s FROM suspicion s "
+    "WHERE s.realm = %(realm)s AND s.state = 'proposed' AND s.seen_run <> %(run)s AND NOT s.rules && %(linked)s "
+    "AND d.suspicion_id = s.id AND d.state = 'waiting'",
+    "UPDATE suspicion s SET state = 'gone' WHERE realm = %(realm)s AND state IN ('open', 'proposed', 'visit') "
+    "AND seen_run <> %(run)s AND (NOT rules && %(linked)s OR EXISTS (SELECT 1 FROM person_record p "
+    "WHERE p.id = ANY(s.persons) AND (p.ended IS NOT NULL OR p.wrapped_key IS NULL)))",
+)
+"""Portraits are searched once: what was alike stays alike while both records are in force."""

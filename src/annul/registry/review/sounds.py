@@ -12,10 +12,11 @@ import unicodedata
 from functools import cache
 from typing import Final, NamedTuple
 
-SURNAMES_OF_TWO: Final = frozenset(
-    "欧阳 司马 上官 诸葛 慕容 令狐 夏侯 东方 皇甫 尉迟 公孙 长孙 宇文 司徒 司空 端木 轩辕 南宫 独孤 百里 呼延 澹台 公冶 太叔 申屠 "
-    "钟离 闻人 濮阳 淳于 单于 赫连 万俟 第五 西门 东郭 鲜于 闾丘 拓跋 纳兰 完颜".split()
+_OF_TWO: Final = (
+    "欧阳 司马 上官 诸葛 慕容 令狐 夏侯 东方 皇甫 尉迟 公孙 长孙 宇文 司徒 司空 端木 轩辕 南宫 独孤 百里 呼延 澹台 公冶 "
+    "太叔 申屠 钟离 闻人 濮阳 淳于 单于 赫连 万俟 第五 西门 东郭 鲜于 闾丘 拓跋 纳兰 完颜"
 )
+SURNAMES_OF_TWO: Final = frozenset(_OF_TWO.split())
 _AS_SURNAME: Final = {
     "单": "shàn", "曾": "zēng", "解": "xiè", "仇": "qiú", "查": "zhā", "任": "rén", "朴": "piáo", "盖": "gě", "区": "ōu",
     "缪": "miào", "乐": "yuè", "翟": "zhái", "冼": "xiǎn", "华": "huà", "宁": "nìng", "尹": "yǐn", "覃": "qín", "员": "yùn",

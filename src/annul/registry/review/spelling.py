@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from annul.errors import BadInput, MalformedNumber
-from annul.records.document import SCHEMES, parse_document
+from annul.records.document import SCHEMES, DocumentFields, parse_document
 from annul.records.names import holder_block, normal_forms
 from annul.records.person import Person
 from annul.registry.review.rules import normal, whole_number
@@ -96,8 +96,7 @@ def _words(name: str) -> list[str]:
     if "," in name:
         before, _, after = name.partition(",")
         name = f"{after} {before}"
-    found = [_LV.sub(r"\1YU", forms[0].replace(" ", "")) for word in name.split() if (forms := normal_forms(word))]
-    return found
+    return [_LV.sub(r"\1YU", forms[0].replace(" ", "")) for word in name.split() if (forms := normal_forms(word))]
 
 
 def _sorted_letters(words: list[str]) -> str:
@@ -129,15 +128,16 @@ def reach_of(person: Person) -> list[str]:
 
 def papers_of(person: Person) -> list[str]:
     """Return what stands for the documents that name a person by a number of their own; of others there are none."""
-    found: dict[str, None] = {}
-    for fields in person.documents:
-        try:
-            document = parse_document(fields)
-        except (MalformedNumber, BadInput):
-            continue
-        if not SCHEMES[document.scheme].discriminated:
-            found[holder_block(document).hex()] = None
-    return list(found)
+    return list(dict.fromkeys(paper for fields in person.documents if (paper := paper_of(fields))))
+
+
+def paper_of(fields: DocumentFields) -> str:
+    """Return what stands for a document that names its holder by a number of its own; empty for any other."""
+    try:
+        document = parse_document(fields)
+    except (MalformedNumber, BadInput):
+        return ""
+    return "" if SCHEMES[document.scheme].discriminated else holder_block(document).hex()
 
 
 def numbers_of(person: Person) -> tuple[str, str]:

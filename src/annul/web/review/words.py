@@ -38,7 +38,7 @@ RULES: Final = {
         _("Damaged text"),
         _("The text was damaged when it was carried from one encoding into another."),
     ),
-    "shared-number": (_("One number, several records"), _("Several records have one personal number.")),
+    "shared-number": (_("One number, several records"), _("Several records have one number, of a person or of a document.")),
     "same-person": (_("One person, two numbers"), _("Two numbers seem to belong to one person.")),
     "same-face": (_("One face, two persons"), _("The portraits of two persons look like one face.")),
     "no-event": (_("No civil event"), _("No civil event stands behind this entry.")),
@@ -97,6 +97,9 @@ TOLD: Final = {
     "Division code in the number": _("Division code in the number"),
     "Place of registration": _("Place of registration"),
     "Damaged text": _("Damaged text"),
+    "Document on several records": _("Document on several records"),
+    "One number of 15 and of 18 digits": _("One number of 15 and of 18 digits"),
+    "One birthday in two calendars, the Chinese and the civil": _("One birthday in two calendars, the Chinese and the civil"),
     "Probability that it is one person": _("Probability that it is one person"),
     "Likeness of the portraits (cosine)": _("Likeness of the portraits (cosine)"),
 }
