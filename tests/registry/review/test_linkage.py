@@ -26,7 +26,7 @@ OTHER_M, OTHER_F = number("440106", "19560501", 2), number("440106", "19530304",
 def engine(people: list[Person]) -> Any:
     """Hold persons in a DuckDB connection as a run does."""
     rows = [(SimpleNamespace(id=at), person) for at, person in enumerate(people)]
-    table, _ = population._columns(rows, b"k" * 32, TODAY)  # type: ignore[arg-type]
+    table, _ = population.columns(rows, b"k" * 32, TODAY)  # type: ignore[arg-type]
     held = population.open_engine()
     held.register("piece", table)
     held.execute("CREATE TABLE person AS SELECT * FROM piece")

@@ -284,10 +284,10 @@ def test_planted_errors_are_found_and_only_they(clinic: Clinic) -> None:
     people = list(families.persons(1200))
     ids = clinic.enter(*people)
     by_name: dict[str, set[int]] = {}
-    for person, each in zip(ids, people, strict=True):
+    for place, each in zip(ids, people, strict=True):
         for name in (each.origin, each.personal_number):
             if name:
-                by_name.setdefault(name, set()).add(person)
+                by_name.setdefault(name, set()).add(place)
     clinic.run()
     queue = clinic.open(limit=500)
     found: dict[str, set[int]] = {rule: set() for rule in RULES}

@@ -226,10 +226,11 @@ def _reader(
 def _read(db: Database, vault: Vault, realm: int, key: bytes, today: date, span: tuple[int, int] | None) -> Iterator[Piece]:
     with fewer_collections():
         for batch in read_all(db, vault, realm, span=span):
-            yield _columns(batch, key, today)
+            yield columns(batch, key, today)
 
 
-def _columns(batch: Sequence[tuple[PersonRow, Person]], key: bytes, today: date) -> Piece:
+def columns(batch: Sequence[tuple[PersonRow, Person]], key: bytes, today: date) -> Piece:
+    """Return opened records as columns (SCHEMA), and the ids of those that contradict themselves with the rules."""
     broken = []
     lines: list[tuple[Any, ...]] = []
     for row, person in batch:
