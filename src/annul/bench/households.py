@@ -205,7 +205,8 @@ class Households:
             surname, given = "", chance.choice(_MINORITY)
         elif kind in ("other order", "one missing", "look-alike"):
             given = "".join(chance.sample(_GIVEN, 2))
-        other = _OTHERS.get(kind, lambda _chance, name: name)(chance, surname + given)
+        written = _OTHERS.get(kind)
+        other = written(chance, surname + given) if written else surname + given
         if other is None:
             return []
         birth, sex = born.isoformat(), model.sex

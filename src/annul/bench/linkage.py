@@ -47,9 +47,7 @@ def measure_outside(seed: int) -> dict[str, Any]:
         sets.append(measure(people))
     except ModuleNotFoundError as error:
         missing.append(str(error.name))
-    met = all(
-        each["recall"] >= RECALL_MIN.get(each["name"], 0.0) and each["precision"] >= PRECISION_MIN for each in sets
-    )
+    met = all(each["recall"] >= RECALL_MIN.get(each["name"], 0.0) and each["precision"] >= PRECISION_MIN for each in sets)
     return {"sets": sets, "missing": missing, "met": met}
 
 

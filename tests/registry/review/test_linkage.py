@@ -6,12 +6,15 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from annul.bench.households import HARD, Households
 from annul.records.person import Contact, Name, Person
+from annul.registry.review import linkage as linkages
 from annul.registry.review import population
+from annul.registry.review.families import Pointed
 from annul.registry.review.linkage import Linkage
 from annul.registry.review.lunar import is_other_calendar, meant_by
 from annul.registry.review.sounds import sound, surname_length
@@ -134,7 +137,32 @@ def test_slices_give_what_the_whole_gives(town: list[Person], monkeypatch: pytes
     linkage.slices = 5
     assert {link for part in range(5) for link in linkage.links(part)} == whole
     linkage.slices = 2
-    assert {link for part in (1, 2) for half in (0, 1) for link in linkage._links(part + 2 * half, 4)} == whole
+    links = Linkage._links
+
+    def short(self: Linkage, number: int, of: int, blocks: list[str]) -> list[Pointed]:
+        if of < 4 or len(blocks) > 12:
+            raise duckdb.OutOfMemoryException("no more")
+        return links(self, number, of, blocks)
+
+    monkeypatch.setattr(Linkage, "_links", short)
+    monkeypatch.setattr(linkages, "SLICE_LEAST", 10)
+    linkage.blocks = linkage.blocks[:2]
+    few = set(linkage.links(0) + linkage.links(1))
+    monkeypatch.setattr(Linkage, "_links", links)
+    assert few == set(linkage.links(0) + linkage.links(1)) != set()
+
+
+def test_what_fits_in_no_memory_is_said(town: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splink wraps the engine's error into its own, with the whole statement; ours says memory."""
+    linkage = Linkage(engine(town))
+    linkage.prepare()
+
+    def short(_self: Any, *_arguments: Any, **_named: Any) -> None:
+        raise RuntimeError("Error executing SQL …\n\nError was: Out of Memory Error: could not allocate block")
+
+    monkeypatch.setattr("splink.internals.linker_components.inference.LinkerInference.predict_chunk", short)
+    with pytest.raises(duckdb.OutOfMemoryException, match="needs more memory"):
+        linkage.links(0)
 
 
 def test_characters_sound_as_passports_write_them() -> None:

@@ -226,35 +226,42 @@ class Linkage:
     def links(self, part: int) -> list[Pointed]:
         """Return the links of one slice, best first.
 
-        A slice that does not fit into memory is halved, down to SLICE_LEAST persons.
+        What does not fit into memory is done in halves: of the ways to make pairs, then of the slice, down to SLICE_LEAST persons.
 
         Args:
             part: 0 to `slices` - 1.
 
         Raises:
-            duckdb.OutOfMemoryException: not even the least slice fits.
+            duckdb.OutOfMemoryException: not even the least of these fits.
         """
-        import duckdb
-
         if self.total < 2:
             return []
-        halves = 1
-        while True:
-            try:
-                return [
-                    each for half in range(halves) for each in self._links(part + 1 + half * self.slices, halves * self.slices)
-                ]
-            except duckdb.OutOfMemoryException:
-                _forget(self._db)
-                halves *= 2
-                if self.total < SLICE_LEAST * self.slices * halves:
-                    raise
+        found = {each.persons: each for each in self._fitting(part + 1, self.slices, self.blocks)}
+        return sorted(found.values(), key=lambda each: (-(each.score or 0.0), each.persons))
 
-    def _links(self, number: int, of: int) -> list[Pointed]:
+    def _fitting(self, number: int, of: int, blocks: list[str]) -> Iterator[Pointed]:
+        import duckdb
+
+        try:
+            yield from self._links(number, of, blocks)
+            return
+        except duckdb.OutOfMemoryException:
+            _forget(self._db)
+            if len(blocks) == 1 and self.total < 2 * SLICE_LEAST * of:
+                raise
+        if len(blocks) > 1:
+            half = len(blocks) // 2
+            for some in (blocks[:half], blocks[half:]):
+                yield from self._fitting(number, of, some)
+        else:
+            for piece in (number, number + of):
+                yield from self._fitting(piece, 2 * of, blocks)
+
+    def _links(self, number: int, of: int, blocks: list[str]) -> list[Pointed]:
         """Return the links of one piece. Records fall into pieces by a hash of their id: halves of a piece make it up."""
         db = self._db
         with _quiet():
-            linker = _linker(db, settings(self.prior, self.blocks, self.m, self.u))
+            linker = _linker(db, settings(self.prior, blocks, self.m, self.u))
             pairs = linker.inference.predict_chunk(
                 left_chunk=(number, of), right_chunk=(1, 1), threshold_match_probability=MATCH_MIN, warning_mode="never"
             )
@@ -397,7 +404,26 @@ def _forget(db: Any) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
-    """Keep splink's hints and progress bars from the terminal; what fails still raises."""
+def _quiet() -> Iterator[None]:
+    """Keep splink's hints and progress bars from the terminal; what fails still raises.
+
+    Raises:
+        duckdb.OutOfMemoryException: as such, where splink wraps it into an exception of its own.
+    """
+    import duckdb
+
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+        try:
+            yield
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                if isinstance(cause, duckdb.OutOfMemoryException) or _NO_MEMORY in str(cause):
+                    raise duckdb.OutOfMemoryException(
+                        "The linkage needs more memory."
+                    ) from None  # its text holds the statement
+                cause = cause.__cause__ or cause.__context__
+            raise
+
+
+_NO_MEMORY: Final = "Out of Memory Error"

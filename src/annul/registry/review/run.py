@@ -179,6 +179,7 @@ def _link(db: Database, filling: Filling, population: Population, key: bytes, ac
         engine = linkage.Linkage(population.held)
         sameness = population.fingerprint(key)
         engine.prepare()
+        population.held.execute("DROP TABLE person")  # what is compared was made of it
         first, engine.slices = _gone_before(db, act.realm_code, filling.run_id, sameness, engine.slices)
         with bar("Linking records", engine.slices, "slices") as advance:
             _note(db, filling.run_id, Progress(sameness, engine.slices, first))
