@@ -226,7 +226,7 @@ class Linkage:
     def links(self, part: int) -> list[Pointed]:
         """Return the links of one slice, best first.
 
-        What does not fit into memory is done in halves: of the ways to make pairs, then of the slice, down to SLICE_LEAST persons.
+        What does not fit into memory is done in halves: of the ways to make pairs, then of the slice, to SLICE_LEAST persons.
 
         Args:
             part: 0 to `slices` - 1.
