@@ -187,7 +187,8 @@ class Linkage:
 
     def __init__(self, db: Any) -> None:
         self._db = db
-        ((self.total,),) = db.execute("SELECT count(*) FROM person").fetchall()
+        ((total,),) = db.execute("SELECT count(*) FROM person").fetchall()
+        self.total = int(total)
         self.slices = max(1, -(-self.total // SLICE_PERSONS))
         self.m: dict[str, list[float]] = {each.name: held(each, [None] * len(each.levels)) for each in COMPARISONS}
         self.u: dict[str, list[float]] = {}
@@ -286,7 +287,7 @@ class Linkage:
 
     @property
     def _pairs(self) -> float:
-        return self.total * (self.total - 1) / 2
+        return float(self.total * (self.total - 1) / 2)
 
     def _expect(self, exact: float, chance: float) -> None:
         """Say how likely two records are one person, by those that agree in all and the model's share of such."""
