@@ -115,7 +115,7 @@ def _splink(outside: Outside) -> tuple[float, float]:
         compare.NameComparison(last),
         compare.DateOfBirthComparison("born", input_is_string=True),
     ]
-    rules = [
+    rules: list[Any] = [
         block_on("born"),
         block_on(first, last),
         block_on(first, "substr(born, 1, 4)"),
