@@ -22,10 +22,28 @@ this notice being included in all copies. The software is provided "as is", with
 """
 
 LEFT_OUT = (
-    "accordion", "cookie-banner", "exit-this-page", "footer", "generic-header", "header", "tabs", "phase-banner",
-    "service-navigation", "breadcrumbs", "character-count", "!-", "template", "panel", "task-list", "password-input",
-    "file-upload", "width-container", "main-wrapper", "clearfix", "section-break",
-)  # fmt: skip
+    "accordion",
+    "cookie-banner",
+    "exit-this-page",
+    "footer",
+    "generic-header",
+    "header",
+    "tabs",
+    "phase-banner",
+    "service-navigation",
+    "breadcrumbs",
+    "character-count",
+    "!-",
+    "template",
+    "panel",
+    "task-list",
+    "password-input",
+    "file-upload",
+    "width-container",
+    "main-wrapper",
+    "clearfix",
+    "section-break",
+)
 """Components and overrides no page of ours uses."""
 
 LOGICAL = (

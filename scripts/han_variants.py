@@ -12,8 +12,13 @@ from pathlib import Path
 import opencc  # type: ignore[import-untyped]
 
 BLOCKS = (
-    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0x20000, 0x2A6DF), (0x2A700, 0x2EBE0), (0x2EBF0, 0x2EE5D), (0x30000, 0x323AF),
-)  # fmt: skip
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2EBE0),
+    (0x2EBF0, 0x2EE5D),
+    (0x30000, 0x323AF),
+)
 TARGET = Path(__file__).parent.parent / "src" / "annul" / "records" / "han_variants.py"
 PAIRS_A_LINE = 30
 

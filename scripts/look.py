@@ -35,9 +35,11 @@ def main() -> None:
             for scheme in chosen.scheme:
                 for width in chosen.width:
                     context = browser.new_context(
-                        base_url=chosen.url, locale=LOCALES[language], color_scheme=scheme,
+                        base_url=chosen.url,
+                        locale=LOCALES[language],
+                        color_scheme=scheme,
                         viewport={"width": width, "height": 800},
-                    )  # fmt: skip
+                    )
                     if chosen.cookie:
                         name, _, value = chosen.cookie.partition("=")
                         context.add_cookies([{"name": name, "value": value, "url": chosen.url}])

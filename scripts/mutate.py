@@ -142,8 +142,12 @@ def _cosmic_ray(copy: Path, *arguments: str) -> None:
     environment = dict(os.environ, PYTHONPATH=str(copy / "src"), PYTHONDONTWRITEBYTECODE="1")  # no stale code of a fault before
     done = subprocess.run(
         [sys.executable, "-m", "cosmic_ray.cli", *arguments],
-        cwd=copy, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(
             f"cosmic-ray {arguments[0]} failed: the tests are not green without a fault?\n{done.stdout}{done.stderr}"

@@ -92,9 +92,14 @@ def _same(old: Image.Image, new: Image.Image, mark: bytes) -> bool:
 def public(walk: Walk) -> None:
     """What everybody sees."""
     for address, name in (
-        ("/", "start"), ("/found", "found"), ("/status", "status"), ("/figures", "figures"), ("/developers", "developers"),
-        ("/developers/sandbox", "sandbox"), ("/developers/reference/post_v1_checks", "reference"),
-    ):  # fmt: skip
+        ("/", "start"),
+        ("/found", "found"),
+        ("/status", "status"),
+        ("/figures", "figures"),
+        ("/developers", "developers"),
+        ("/developers/sandbox", "sandbox"),
+        ("/developers/reference/post_v1_checks", "reference"),
+    ):
         walk.show(address, name)
 
 
@@ -145,63 +150,98 @@ def citizen(walk: Walk) -> None:
     page.locator("button[type=submit], form button").first.click()
     page.wait_for_url("**/my*")
     for address, name in (
-        ("/my", "my"), ("/my/checks", "my-checks"), ("/my/attempts", "my-attempts"), ("/my/messages", "my-messages"),
-    ):  # fmt: skip
+        ("/my", "my"),
+        ("/my/checks", "my-checks"),
+        ("/my/attempts", "my-attempts"),
+        ("/my/messages", "my-messages"),
+    ):
         walk.show(address, name)
 
 
 DESK: Final = [("/desk", "desk"), ("/desk/found", "desk-found"), ("/desk/disputes", "desk-disputes")]
 ISSUER: Final = [("/desk/bulk", "desk-bulk"), ("/desk/review", "review")]
-OVERSIGHT: Final = [("/oversight", "oversight"), ("/oversight/parties", "oversight-parties"),
-                    ("/oversight/verifiers", "oversight-verifiers")]  # fmt: skip
+OVERSIGHT: Final = [
+    ("/oversight", "oversight"),
+    ("/oversight/parties", "oversight-parties"),
+    ("/oversight/verifiers", "oversight-verifiers"),
+]
 
 CHAPTERS: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
-    ("Everybody", "No account, no script, no cookie.", (
-        ("start", "One sentence and three doors."),
-        ("found", "Who found a card hands it in; no account is needed."),
-        ("status", "Are checks answered now, and how current are the answers?"),
-        ("figures", "What the register did year by year, and how often it was wrong."),
-        ("receipt", "A receipt is proved with the public key alone. The seal appears when something is proved, or made void."),
-    )),
-    ("The counter", "A clerk with a queue: one box, keyboard only, the answer large, in colour and word and icon.", (
-        ("counter-sign-in", "Once a day, with the organisation's key."),
-        ("counter", "The empty counter."),
-        ("counter-pass", "No listing as of now."),
-        ("counter-stop", "A card that was reported lost, and the next step."),
-    )),
-    ("The holder", "On a phone, without an app.", (
-        ("report", "The wallet is gone: one question a page."),
-        ("my", "Own documents and their state."),
-        ("my-checks", "Who checked them, when, and what for."),
-        ("my-attempts", "A dead card was tried: this was me, this was not me."),
-        ("my-messages", "What she was told."),
-    )),
-    ("The desk", "Police and issuers: every search has a case.", (
-        ("desk", "Search with a case reference."),
-        ("desk-found", "Found cards and where they are."),
-        ("desk-disputes", "Disputes with their clock."),
-        ("desk-bulk", "Bulk changes: dry run, two officers, one undo."),
-        ("review", "The clean-up of wrong, duplicate and false entries."),
-    )),
-    ("Oversight", "Five numbers that matter; every number links to its list.", (
-        ("oversight", "Live by server-sent events, plain without a script."),
-        ("oversight-parties", "Who should have checked and did not."),
-        ("oversight-verifiers", "How fresh every verifier's newest answer was."),
-    )),
-    ("Developers", "Everything on a register of their own.", (
-        ("developers", "The first check, to copy."),
-        ("sandbox", "Documents that give every status, every error, every delay."),
-        ("reference", "The reference, made from the route table."),
-    )),
-)  # fmt: skip
+    (
+        "Everybody",
+        "No account, no script, no cookie.",
+        (
+            ("start", "One sentence and three doors."),
+            ("found", "Who found a card hands it in; no account is needed."),
+            ("status", "Are checks answered now, and how current are the answers?"),
+            ("figures", "What the register did year by year, and how often it was wrong."),
+            (
+                "receipt",
+                "A receipt is proved with the public key alone. The seal appears when something is proved, or made void.",
+            ),
+        ),
+    ),
+    (
+        "The counter",
+        "A clerk with a queue: one box, keyboard only, the answer large, in colour and word and icon.",
+        (
+            ("counter-sign-in", "Once a day, with the organisation's key."),
+            ("counter", "The empty counter."),
+            ("counter-pass", "No listing as of now."),
+            ("counter-stop", "A card that was reported lost, and the next step."),
+        ),
+    ),
+    (
+        "The holder",
+        "On a phone, without an app.",
+        (
+            ("report", "The wallet is gone: one question a page."),
+            ("my", "Own documents and their state."),
+            ("my-checks", "Who checked them, when, and what for."),
+            ("my-attempts", "A dead card was tried: this was me, this was not me."),
+            ("my-messages", "What she was told."),
+        ),
+    ),
+    (
+        "The desk",
+        "Police and issuers: every search has a case.",
+        (
+            ("desk", "Search with a case reference."),
+            ("desk-found", "Found cards and where they are."),
+            ("desk-disputes", "Disputes with their clock."),
+            ("desk-bulk", "Bulk changes: dry run, two officers, one undo."),
+            ("review", "The clean-up of wrong, duplicate and false entries."),
+        ),
+    ),
+    (
+        "Oversight",
+        "Five numbers that matter; every number links to its list.",
+        (
+            ("oversight", "Live by server-sent events, plain without a script."),
+            ("oversight-parties", "Who should have checked and did not."),
+            ("oversight-verifiers", "How fresh every verifier's newest answer was."),
+        ),
+    ),
+    (
+        "Developers",
+        "Everything on a register of their own.",
+        (
+            ("developers", "The first check, to copy."),
+            ("sandbox", "Documents that give every status, every error, every delay."),
+            ("reference", "The reference, made from the route table."),
+        ),
+    ),
+)
 
 
 def page_of_tour() -> str:
     """Return docs/tour.md."""
     lines = [
-        "# A tour of annul", "",
-        "Made by `make tour` from a fresh demo: every picture is a page as it answered. English left, Chinese right.", "",
-    ]  # fmt: skip
+        "# A tour of annul",
+        "",
+        "Made by `make tour` from a fresh demo: every picture is a page as it answered. English left, Chinese right.",
+        "",
+    ]
     for title, words, screens in CHAPTERS:
         lines += [f"## {title}", "", words, ""]
         for name, told in screens:

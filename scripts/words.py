@@ -53,11 +53,17 @@ RAISED: Final = frozenset(name for name, kind in vars(errors).items() if isinsta
 MALFORMED: Final = "malformed"
 """What schemes raise their errors by: message, then next step."""
 ERROR_FILES: Final = (
-    "records/document.py", "records/scheme.py", "records/schemes/*.py", "registry/counter/verification.py",
-    "likeness/samples.py", "likeness/process.py", "web/doors.py", "web/api/operation.py",
+    "records/document.py",
+    "records/scheme.py",
+    "records/schemes/*.py",
+    "registry/counter/verification.py",
+    "likeness/samples.py",
+    "likeness/process.py",
+    "web/doors.py",
+    "web/api/operation.py",
     *(f"web/door/{part}.py" for part in ("auth", "forms", "pages", "paging", "reading")),
     *(f"web/{room}/*.py" for room in ("counter", "citizen", "desk", "review", "oversight", "developers", "public")),
-)  # fmt: skip
+)
 """Where errors come from that people meet on pages; those that programs meet stay in English."""
 
 

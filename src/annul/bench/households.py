@@ -58,9 +58,18 @@ _LOOK: Final = {
 }
 
 KINDS: Final = (
-    "same sound", "other order", "one missing", "look-alike", "cut", "respelt", "other calendar", "no birthday",
-    "first of January", "sex wrong", "changed surname",
-)  # fmt: skip
+    "same sound",
+    "other order",
+    "one missing",
+    "look-alike",
+    "cut",
+    "respelt",
+    "other calendar",
+    "no birthday",
+    "first of January",
+    "sex wrong",
+    "changed surname",
+)
 HARD: Final = ("twins", "sound-alike twins", "sound-alike brothers", "named again", "father and son", "adopted", "foundlings")
 
 
@@ -119,9 +128,14 @@ class Households:
     def _one(self, surname: str, given: str, man: bool, born: date, place: str, **more: str) -> Person:
         said = born.isoformat()
         return Person(
-            personal_number=self._number(place, said, man), names=[Name(surname + given)], sex="M" if man else "F",
-            birth_date=said, place=place, origin=f"household {self._chance.getrandbits(48):012x}", **more,  # type: ignore[arg-type]
-        )  # fmt: skip
+            personal_number=self._number(place, said, man),
+            names=[Name(surname + given)],
+            sex="M" if man else "F",
+            birth_date=said,
+            place=place,
+            origin=f"household {self._chance.getrandbits(48):012x}",
+            **more,  # type: ignore[arg-type]
+        )
 
     def _phone(self) -> Contact:
         return Contact("phone", f"1{self._chance.randrange(3 * 10**9, 10**10)}")
@@ -284,6 +298,11 @@ def _changed_surname(chance: random.Random, name: str) -> str | None:
 
 
 _OTHERS: Final[dict[str, Callable[[random.Random, str], str | None]]] = {
-    "same sound": _same_sound, "other order": _other_order, "one missing": _one_missing, "look-alike": _look_alike, "cut": _cut,
-    "respelt": _respelt, "changed surname": _changed_surname,
-}  # fmt: skip
+    "same sound": _same_sound,
+    "other order": _other_order,
+    "one missing": _one_missing,
+    "look-alike": _look_alike,
+    "cut": _cut,
+    "respelt": _respelt,
+    "changed surname": _changed_surname,
+}

@@ -61,10 +61,17 @@ def measure(outside: Outside) -> dict[str, Any]:
     recall, precision = _splink(outside)
     own = right / outside.pairs
     return {
-        "name": outside.name, "persons": len(outside.persons), "pairs": outside.pairs, "recall": own,
-        "precision": right / max(1, len(found)), "took_s": took, "splink_recall": recall, "splink_precision": precision,
-        "splink_s": time.perf_counter() - begun, "ratio": own / recall if recall else 0.0,
-    }  # fmt: skip
+        "name": outside.name,
+        "persons": len(outside.persons),
+        "pairs": outside.pairs,
+        "recall": own,
+        "precision": right / max(1, len(found)),
+        "took_s": took,
+        "splink_recall": recall,
+        "splink_precision": precision,
+        "splink_s": time.perf_counter() - begun,
+        "ratio": own / recall if recall else 0.0,
+    }
 
 
 def measure_households(count: int, second: int, seed: int, today: date) -> dict[str, Any]:

@@ -135,10 +135,16 @@ def measure_run(count: int, seed: int) -> dict[str, Any]:
     )
     scale = max(1.0, 1_000_000 / total)
     return figures | {
-        "persons": total, "seconds": seconds, "took_s": view["took_s"], "cpu_s": view["cpu_s"], "bytes": size, "processes": 3,
-        "import_per_s": total / imported_s, "planted_share": figures["planted"] / total,
+        "persons": total,
+        "seconds": seconds,
+        "took_s": view["took_s"],
+        "cpu_s": view["cpu_s"],
+        "bytes": size,
+        "processes": 3,
+        "import_per_s": total / imported_s,
+        "planted_share": figures["planted"] / total,
         "met": met and seconds * scale <= TARGET_S * (1 if scale == 1 else 2) and size <= TARGET_BYTES,
-    }  # fmt: skip
+    }
 
 
 def import_families(
@@ -235,10 +241,7 @@ def compare(
         )
     causes = {}
     for cause in (*CAUSES, "linkage"):
-        of = [
-            line for rule, line in lines.items()
-            if (cause == "linkage" if rule in LINKED else RULES[rule].cause == cause)
-        ]  # fmt: skip
+        of = [line for rule, line in lines.items() if (cause == "linkage" if rule in LINKED else RULES[rule].cause == cause)]
         totals = [sum(line[name] for line in of) for name in ("hits", "planted", "right", "suspicions")]
         causes[cause] = {"planted": totals[1], "suspicions": totals[3]} | _rates(*totals)
     hard = {kind: len(entries) for kind, entries in planted.hard.items()}
@@ -294,10 +297,16 @@ def measure_faces(count: int, seed: int) -> dict[str, Any]:
     one = float(np.median(single))
     million = max(1.0, 1_000_000 / count)
     return {
-        "portraits": count, "single_ms": one, "flat_ms": float(np.median(by_flat)), "ratio": one / float(np.median(by_flat)),
-        "many_ms": many, "megabytes": held / 1e6, "twice": twice, "missed": missed,
+        "portraits": count,
+        "single_ms": one,
+        "flat_ms": float(np.median(by_flat)),
+        "ratio": one / float(np.median(by_flat)),
+        "many_ms": many,
+        "megabytes": held / 1e6,
+        "twice": twice,
+        "missed": missed,
         "met": one * million <= SINGLE_MS and many * 2 <= one and missed == 0 and held * million <= MEMORY_MB * 1e6,
-    }  # fmt: skip
+    }
 
 
 def _milliseconds(search: Callable[[], Any]) -> float:

@@ -44,10 +44,33 @@ class Office:
         at_us = NOW_US - chance.randrange(40 * DAY_US if chance.random() < 0.5 else DAY_US)
         outcome = chance.choice([1, 1, 1, 2, 3, 4])
         return (
-            at_us, chance.choice(PARTIES[:2]), int(chance.random() < 0.1), 0, number, 0, number.to_bytes(16), bytes(16), b"", 1,
-            chance.choice([1, 2]), chance.choice([1, 2]), 1, outcome, 17 if outcome == 3 else 1, 17 if outcome == 3 else 1,
-            chance.choice([1, 1, 1, 2]), 256, number, f"b{number % 3}", f"t{number % 5}", "c", "", 9, 9, 1,
-        )  # fmt: skip
+            at_us,
+            chance.choice(PARTIES[:2]),
+            int(chance.random() < 0.1),
+            0,
+            number,
+            0,
+            number.to_bytes(16),
+            bytes(16),
+            b"",
+            1,
+            chance.choice([1, 2]),
+            chance.choice([1, 2]),
+            1,
+            outcome,
+            17 if outcome == 3 else 1,
+            17 if outcome == 3 else 1,
+            chance.choice([1, 1, 1, 2]),
+            256,
+            number,
+            f"b{number % 3}",
+            f"t{number % 5}",
+            "c",
+            "",
+            9,
+            9,
+            1,
+        )
 
     def live(self, party: str = "", *, since_us: int = 0) -> list[tuple[Any, ...]]:
         """Return live checks, of one party or all, since a time."""

@@ -108,8 +108,9 @@ class Branch:
         with psycopg.connect(self.database) as db:
             db.execute(
                 "INSERT INTO api_key (id, principal_id, realm, label, token_hash, created_at_us, expires_at_us) "
-                "VALUES ('k', 'bank', 0, '', %s, 0, 0) ON CONFLICT DO NOTHING", (bytes(32),),
-            )  # fmt: skip
+                "VALUES ('k', 'bank', 0, '', %s, 0, 0) ON CONFLICT DO NOTHING",
+                (bytes(32),),
+            )
             return load_snapshot(read_snapshot(db, 1)).by_key["k"].decisions
 
 
@@ -306,9 +307,13 @@ def test_a_repeated_request_is_answered_from_its_key(branch: Branch) -> None:
 
 @pytest.mark.parametrize(
     ("decision", "reason", "words"),
-    [("proceeded", "bearer-doubted", ""), ("proceeded", "other", " "), ("proceeded", "other", "card 1101 0519 4912 3100"),
-     ("proceeded", "other", "x" * 501)],
-)  # fmt: skip
+    [
+        ("proceeded", "bearer-doubted", ""),
+        ("proceeded", "other", " "),
+        ("proceeded", "other", "card 1101 0519 4912 3100"),
+        ("proceeded", "other", "x" * 501),
+    ],
+)
 def test_a_reason_is_given_and_holds_no_number(branch: Branch, decision: Any, reason: Any, words: str) -> None:
     """A reason of the other decision, none at all, one with a number, one without end."""
     (answer,) = branch.ask(branch.bank, question())
@@ -392,8 +397,9 @@ def test_a_card_that_has_expired_serves_no_urgent_need(branch: Branch) -> None:
     with psycopg.connect(branch.database) as db:
         db.execute(
             "INSERT INTO document (realm, document_key, coverage, kind, valid_until_day, standing) "
-            "VALUES (0, %s, 'cn-resident', 'resident', 19000, 1)", (key,),
-        )  # fmt: skip
+            "VALUES (0, %s, 'cn-resident', 'resident', 19000, 1)",
+            (key,),
+        )
     with pytest.raises(Conflict) as refused:
         branch.serve(stop)
     assert refused.value.where == "/confirmed/unexpired"

@@ -53,9 +53,13 @@ def test_every_binding_decides_beside_every_status_in_one_window(tmp_path: Path)
         for (fields, channel, code), answer in zip(cases * 2, answers, strict=True):
             said = explain(verify(answer.receipt, desk.verifier))
             decision = DECISIONS.look(
-                StatusCode.S10 if fields is LOST else StatusCode.V00, IdentityCode.M9, code, FreshnessCode.F0,
-                Channel(channel), purpose=Purpose.account_opening,
-            )  # fmt: skip
+                StatusCode.S10 if fields is LOST else StatusCode.V00,
+                IdentityCode.M9,
+                code,
+                FreshnessCode.F0,
+                Channel(channel),
+                purpose=Purpose.account_opening,
+            )
             assert answer.binding.code == said["binding"] == code.value
             assert (answer.outcome, answer.advice) == (decision.outcome.value, list(decision.names))
             assert (said["outcome"], said["advice"]) == (answer.outcome, answer.advice)

@@ -147,10 +147,14 @@ def test_an_address_that_will_never_take_it_is_given_up_at_once(street: Street) 
 @pytest.mark.parametrize(
     ("event", "kind"),
     [
-        (Event.owner_lock, "locked"), (Event.compromise, "compromised"), (Event.revoke_error, "revoked"),
-        (Event.surrender, "found"), (Event.destroy, "destroyed"), (Event.cancel_data, "cancelled"),
+        (Event.owner_lock, "locked"),
+        (Event.compromise, "compromised"),
+        (Event.revoke_error, "revoked"),
+        (Event.surrender, "found"),
+        (Event.destroy, "destroyed"),
+        (Event.cancel_data, "cancelled"),
     ],
-)  # fmt: skip
+)
 def test_what_happens_to_a_document_is_told(street: Street, event: Event, kind: str) -> None:
     """Each event of a life has its notice."""
     street.run(street.register.change(ISSUER, card(), event, happened_at_us=street.clock(), proof=Proof.in_person))

@@ -71,8 +71,10 @@ def test_enrolling_again_replaces(town: Town) -> None:
     asyncio.run(desk.enrol(REGISTRAR, WANG, CONSENT, fingers=[Finger(2, template(3), 70)]))
     listed = asyncio.run(desk.enrolled(REGISTRAR, WANG))
     assert [(each.trait, each.finger, each.quality, each.ended) for each in listed] == [
-        ("face", 0, 80, None), ("finger", 2, 60, "replaced"), ("finger", 2, 70, None),
-    ]  # fmt: skip
+        ("face", 0, 80, None),
+        ("finger", 2, 60, "replaced"),
+        ("finger", 2, 70, None),
+    ]
     assert asyncio.run(desk.templates(REGISTRAR, WANG)) == [(2, template(3))]
 
 
@@ -155,5 +157,7 @@ def test_a_portrait_leaves_small_and_marked_and_is_accounted_for(town: Town) -> 
     with psycopg.connect(town.conninfo) as db:
         entries = [decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log ORDER BY position")]
     assert [entry.evidence for entry in entries if entry.kind is EntryKind.note] == [
-        f"portrait for check {'a1' * 16}", f"portrait for check {'b2' * 16}", f"portrait for check {'a1' * 16}",
-    ]  # fmt: skip
+        f"portrait for check {'a1' * 16}",
+        f"portrait for check {'b2' * 16}",
+        f"portrait for check {'a1' * 16}",
+    ]

@@ -51,10 +51,16 @@ def test_the_three_formats_bring_the_same_persons(town: Town, tmp_path: Path, fo
     """Names, former names, documents and contacts come out as they went in."""
     file = tmp_path / f"list.{form}"
     row = {
-        "personal_number": WANG, "name": "王小明", "latin_name": "Wang Xiaoming", "former_names": "王大明|王二", "sex": "M",
-        "birth_date": "1949-12-31", "place": "110105", "phone": "+86 10 5550 0199",
+        "personal_number": WANG,
+        "name": "王小明",
+        "latin_name": "Wang Xiaoming",
+        "former_names": "王大明|王二",
+        "sex": "M",
+        "birth_date": "1949-12-31",
+        "place": "110105",
+        "phone": "+86 10 5550 0199",
         "documents": '[{"scheme":"icao-9303","issuer":"UTO","kind":"P","number":"L898902C3"}]',
-    }  # fmt: skip
+    }
     if form == "csv":
         write_csv(file, [row], columns=tuple(row))
     elif form == "parquet":
@@ -177,8 +183,10 @@ def test_lines_of_ndjson_that_are_none(town: Town, tmp_path: Path) -> None:
     report = town.imports.try_run(REGISTRAR, file)
     assert report.good == 2
     assert {cause: each.first_lines for cause, each in report.bad.items()} == {
-        "not-json": [2, 6], "members": [3], "line-too-long": [4],
-    }  # fmt: skip
+        "not-json": [2, 6],
+        "members": [3],
+        "line-too-long": [4],
+    }
 
 
 def test_a_large_import_needs_a_second_officer(town: Town) -> None:

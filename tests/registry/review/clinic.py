@@ -44,9 +44,11 @@ class Clinic(Town):
         """Make a person in order, born by what the number says, with a civil event behind it; `more` changes that."""
         self._numbered += 1
         said = {
-            "birth_date": f"{number[6:10]}-{number[10:12]}-{number[12:14]}", "sex": "M" if number[16] in "13579" else "F",
-            "place": number[:6], "origin": f"birth register {self._numbered}",
-        }  # fmt: skip
+            "birth_date": f"{number[6:10]}-{number[10:12]}-{number[12:14]}",
+            "sex": "M" if number[16] in "13579" else "F",
+            "place": number[:6],
+            "origin": f"birth register {self._numbered}",
+        }
         return person(number, name, **(said | more))
 
     def connect(self) -> Any:

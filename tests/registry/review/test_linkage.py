@@ -46,8 +46,10 @@ def links(people: list[Person]) -> list[tuple[int, ...]]:
 def one(of: str, name: str, **more: Any) -> Person:
     """Make a person as the number says; `more` changes that."""
     said = {
-        "birth_date": f"{of[6:10]}-{of[10:12]}-{of[12:14]}", "sex": "M" if of[16] in "13579" else "F", "place": of[:6],
-    } | more  # fmt: skip
+        "birth_date": f"{of[6:10]}-{of[10:12]}-{of[12:14]}",
+        "sex": "M" if of[16] in "13579" else "F",
+        "place": of[:6],
+    } | more
     return Person(personal_number=of, names=[Name(name)], **said)  # type: ignore[arg-type]
 
 
@@ -128,8 +130,16 @@ def test_a_parent_is_not_their_child(town: list[Person]) -> None:
 
 def test_slices_give_what_the_whole_gives(town: list[Person], monkeypatch: pytest.MonkeyPatch) -> None:
     """One slice or five, and a slice cut in halves: the same links."""
-    second = [one(number("440106", person.birth_date.replace("-", ""), 31), person.names[0].text, mother=person.mother,
-                  father=person.father) for person in town[:40] if person.mother]  # fmt: skip
+    second = [
+        one(
+            number("440106", person.birth_date.replace("-", ""), 31),
+            person.names[0].text,
+            mother=person.mother,
+            father=person.father,
+        )
+        for person in town[:40]
+        if person.mother
+    ]
     linkage = Linkage(engine([*town, *second]))
     linkage.prepare()
     whole = set(linkage.links(0))
@@ -169,8 +179,10 @@ def test_characters_sound_as_passports_write_them() -> None:
     """ü is YU after l and n; surnames with a reading of their own; compound surnames; names of other peoples have none."""
     assert (sound("吕", surname=True).plain, sound("女").plain, sound("巨").plain) == ("LYU", "NYU", "JU")
     assert (sound("曾", surname=True).plain, sound("单", surname=True).plain, sound("尉迟", surname=True).plain) == (
-        "ZENG", "SHAN", "YUCHI",
-    )  # fmt: skip
+        "ZENG",
+        "SHAN",
+        "YUCHI",
+    )
     assert sound("伟") == sound("玮")
     assert sound("静").toned != sound("晶").toned
     assert [surname_length(name) for name in ("陈伟", "欧阳娜", "欧阳娜娜", "买买提吐尔逊")] == [1, 2, 2, 0]
@@ -188,9 +200,10 @@ def test_a_day_of_the_other_calendar_is_the_same_day() -> None:
 def test_a_record_is_taken_apart() -> None:
     """Names, addresses, telephones with and without the code of the country."""
     person = Person(
-        personal_number="1", names=[Name("GREENE, Mitchell J.")],
+        personal_number="1",
+        names=[Name("GREENE, Mitchell J.")],
         contacts=[Contact("phone", "+86 139 0000 1111"), Contact("email", "M@x.example"), Contact("post", "8, Stanley St.")],
-    )  # fmt: skip
+    )
     spelt = spell(person, "GREENE J MITCHELL")
     assert (spelt.head, spelt.middle, spelt.tail) == ("MITCHELL", "J", "GREENE")
     assert spelt.letters == spell(Person(personal_number="1", names=[Name("Mitchell J Greene")]), "GREENE J MITCHELL").letters

@@ -27,9 +27,10 @@ def doubled(clinic: Clinic) -> tuple[list[int], Suspicion]:
     """Register one person twice, with a card on each number, and suspect it."""
     town = [number("110105", f"19{50 + at % 40}0{1 + at % 9}1{at % 9}", 2 * at + 11) for at in range(300)]
     ids = clinic.enter(
-        clinic.one(CHILD, "张伟", latin="Zhang Wei", **PARENTS), clinic.one(OTHER, "張偉", former=("张小伟",), **PARENTS),
+        clinic.one(CHILD, "张伟", latin="Zhang Wei", **PARENTS),
+        clinic.one(OTHER, "張偉", former=("张小伟",), **PARENTS),
         *(clinic.one(each, "赵" + chr(0x5C71 + at)) for at, each in enumerate(town)),
-    )[:2]  # fmt: skip
+    )[:2]
     clinic.issue(CHILD)
     clinic.issue(OTHER)
     clinic.run()
@@ -97,8 +98,10 @@ def test_a_merge_needs_two_officers_ends_the_second_number_and_comes_back(clinic
     done = clinic.confirm(proposed)
     assert (done.state, done.documents) == ("in_force", 1)
     assert [(name.text, name.kind) for name in clinic.find(CHILD)[0].names] == [
-        ("张伟", "main"), ("Zhang Wei", "latin"), ("张小伟", "former")
-    ]  # fmt: skip
+        ("张伟", "main"),
+        ("Zhang Wei", "latin"),
+        ("张小伟", "former"),
+    ]
     with pytest.raises(NotFound):
         clinic.find(OTHER)
     assert (state_of_card(clinic, CHILD), state_of_card(clinic, OTHER)) == ("current", "cancelled")

@@ -41,9 +41,11 @@ def test_a_register_in_order_has_no_suspicions(clinic: Clinic) -> None:
     """A family, with twins who share everything but their names and numbers."""
     parents = {"mother": M, "father": F}
     clinic.enter(
-        clinic.one(M, "李梅"), clinic.one(F, "王刚"), clinic.one(CHILD, "王明", **parents),
+        clinic.one(M, "李梅"),
+        clinic.one(F, "王刚"),
+        clinic.one(CHILD, "王明", **parents),
         clinic.one(number("110105", "19800101", 3), "王亮", **parents),
-    )  # fmt: skip
+    )
     clinic.issue(CHILD, "2006-10-06")
     made = clinic.run()
     assert (made.persons, made.suspicions, clinic.open()) == (4, 0, [])
@@ -56,10 +58,13 @@ def test_each_impossible_family_is_found(clinic: Clinic) -> None:
     gone = number("110105", "19500101", 3)
     near = number("110105", "19800401", 1)
     clinic.enter(
-        clinic.one(M, "李梅"), clinic.one(F, "王刚"), clinic.one(old, "周兰"),
+        clinic.one(M, "李梅"),
+        clinic.one(F, "王刚"),
+        clinic.one(old, "周兰"),
         clinic.one(dead, "赵红", status="deceased", death_date="1975-01-01"),
         clinic.one(gone, "吴强", status="deceased", death_date="1978-01-01"),
-        clinic.one(CHILD, "王明", mother=M, father=F), clinic.one(near, "王亮", mother=M, father=F),
+        clinic.one(CHILD, "王明", mother=M, father=F),
+        clinic.one(near, "王亮", mother=M, father=F),
         clinic.one(number("110105", "19810101", 1), "周一", mother=old),
         clinic.one(number("110105", "19620101", 3), "李三", mother=M),
         clinic.one(number("110105", "19600101", 3), "王三", father=F),
@@ -68,19 +73,26 @@ def test_each_impossible_family_is_found(clinic: Clinic) -> None:
         clinic.one(number("110105", "19900101", 1), "王六", mother=F),
         clinic.one(number("110105", "20000101", 2), "环", mother=number("110105", "20200101", 2)),
         clinic.one(number("110105", "20200101", 2), "圈", mother=number("110105", "20000101", 2)),
-    )  # fmt: skip
+    )
     clinic.run()
     assert set(rules_of(clinic)) == {
-        "mother-age", "father-age", "mother-dead", "father-dead", "parent-sex", "births-near", "parent-cycle"
-    }  # fmt: skip
+        "mother-age",
+        "father-age",
+        "mother-dead",
+        "father-dead",
+        "parent-sex",
+        "births-near",
+        "parent-cycle",
+    }
 
 
 def test_a_wrong_sex_of_a_parent_is_one_suspicion(clinic: Clinic) -> None:
     """Where the mother's own number says that the record is wrong, her children bring none of their own."""
     clinic.enter(
-        clinic.one(M, "李梅", sex="M"), clinic.one(CHILD, "王明", mother=M),
+        clinic.one(M, "李梅", sex="M"),
+        clinic.one(CHILD, "王明", mother=M),
         clinic.one(number("110105", "19820101", 3), "王亮", mother=M),
-    )  # fmt: skip
+    )
     clinic.run()
     assert rules_of(clinic) == ["sex"]
 
@@ -90,10 +102,13 @@ def test_numbers_events_and_documents_are_held_against_each_other(clinic: Clinic
     late = number("110105", "19900202", 1)
     dead = number("110105", "19400101", 1)
     ids = clinic.enter(
-        clinic.one(M, "李梅"), clinic.one(M, "张兰"), clinic.one(F, "王刚", origin="register 77"),
-        clinic.one(CHILD, "王明", origin="register 77"), clinic.one(late, "王伟", origin=""),
+        clinic.one(M, "李梅"),
+        clinic.one(M, "张兰"),
+        clinic.one(F, "王刚", origin="register 77"),
+        clinic.one(CHILD, "王明", origin="register 77"),
+        clinic.one(late, "王伟", origin=""),
         clinic.one(dead, "钱老", status="deceased", death_date="2001-01-01"),
-    )  # fmt: skip
+    )
     clinic.issue(dead, "2000-05-05")
     clinic.issue(late, "1995-05-05")
     with clinic.connect() as db:
@@ -103,9 +118,12 @@ def test_numbers_events_and_documents_are_held_against_each_other(clinic: Clinic
     clinic.run()
     found = {rule: each.persons for each in clinic.open() for rule in each.rules}
     assert found == {
-        "shared-number": ids[:2], "event-twice": ids[2:4], "no-event": [ids[4]], "document-dates": [ids[4]],
+        "shared-number": ids[:2],
+        "event-twice": ids[2:4],
+        "no-event": [ids[4]],
+        "document-dates": [ids[4]],
         "dead-documents": [ids[5]],
-    }  # fmt: skip
+    }
 
 
 def test_one_person_with_two_numbers_is_linked_and_neighbours_are_not(clinic: Clinic) -> None:
@@ -121,12 +139,14 @@ def test_one_person_with_two_numbers_is_linked_and_neighbours_are_not(clinic: Cl
         for at in range(400)
     ]
     ids = clinic.enter(
-        clinic.one(CHILD, "张伟", latin="Zhang Wei", **parents), clinic.one(second, "張偉", latin="Zhang Wei", **parents),
+        clinic.one(CHILD, "张伟", latin="Zhang Wei", **parents),
+        clinic.one(second, "張偉", latin="Zhang Wei", **parents),
         clinic.one(number("110105", "19800101", 7), "张华", **parents),
         clinic.one(number("110105", "19800101", 9), "张伟", **others),
         clinic.one(number("110105", "19770101", 9), "张勇", status="deceased", death_date="1979-01-01", **parents),
-        clinic.one(number("110105", "19810501", 9), "张勇", **parents), *town,
-    )  # fmt: skip
+        clinic.one(number("110105", "19810501", 9), "张勇", **parents),
+        *town,
+    )
     clinic.run()
     linked = [each for each in clinic.open() if "same-person" in each.rules]
     assert [each.persons for each in linked] == [ids[:2]]
@@ -165,10 +185,13 @@ def test_what_was_decided_is_not_asked_again_until_the_facts_change(clinic: Clin
     def edit(place: str) -> None:
         asyncio.run(
             clinic.people.change(
-                REGISTRAR, person, lambda known: msgspec.structs.replace(known, place=place), CivilEvent.details,
+                REGISTRAR,
+                person,
+                lambda known: msgspec.structs.replace(known, place=place),
+                CivilEvent.details,
                 happened_at_us=clinic.clock(),
             )
-        )  # fmt: skip
+        )
 
     edit("110106")
     assert clinic.run().again == 1
@@ -255,9 +278,11 @@ def test_one_document_on_two_persons_and_one_number_in_two_lengths(clinic: Clini
     passport = DocumentFields(scheme="icao-9303", issuer="UTO", kind="P", number="L898902C3")
     old = number("110105", "19640202", 11)
     ids = clinic.enter(
-        clinic.one(M, "李梅", documents=[passport]), clinic.one(F, "王刚", documents=[passport]), clinic.one(old, "陈伟"),
+        clinic.one(M, "李梅", documents=[passport]),
+        clinic.one(F, "王刚", documents=[passport]),
+        clinic.one(old, "陈伟"),
         person(old[:6] + old[8:17], "陈伟", birth_date="1964-02-02", sex="M", place="110105", origin="register 9"),
-    )  # fmt: skip
+    )
     clinic.run()
     found = [each for each in clinic.open() if "shared-number" in each.rules]
     assert sorted(each.persons for each in found) == [ids[:2], ids[2:]]

@@ -169,8 +169,9 @@ class Oversight:
         rows = await self._all(
             "SELECT minute::bigint * 60000000 / %s, outcome, sum(count)::bigint FROM checks_by_minute "
             "WHERE realm = 0 AND minute >= %s GROUP BY 1, 2",
-            step_us, first * step_us // MINUTE_US,
-        )  # fmt: skip
+            step_us,
+            first * step_us // MINUTE_US,
+        )
         counts: dict[int, dict[int, int]] = {}
         for at, outcome, count in rows:
             counts.setdefault(at, {})[outcome] = count
@@ -182,8 +183,11 @@ class Oversight:
             "SELECT coalesce(p.name, v.party), branch, terminal, seen_at_us, freshness, v.position FROM verifier v "
             "LEFT JOIN principal p ON p.id = v.party WHERE realm = 0 AND seen_at_us > %s "
             "AND (NOT %s OR freshness <> %s) ORDER BY freshness DESC, seen_at_us LIMIT %s",
-            self._now_us() - STALE_AFTER_US, stale, LIVE, LIST_MAX,
-        )  # fmt: skip
+            self._now_us() - STALE_AFTER_US,
+            stale,
+            LIVE,
+            LIST_MAX,
+        )
         return [Verifier(*row) for row in rows]
 
     async def disputes_by_age(self, limits_days: Sequence[int]) -> list[int]:
@@ -195,8 +199,9 @@ class Oversight:
         rows = await self._all(
             "SELECT width_bucket(%s - opened_at_us, %s::bigint[]), count(*) FROM dispute WHERE realm = 0 AND state = 'open' "
             "GROUP BY 1",
-            self._now_us(), [days * DAY_US for days in limits_days],
-        )  # fmt: skip
+            self._now_us(),
+            [days * DAY_US for days in limits_days],
+        )
         counts = dict(rows)
         return [counts.get(place, 0) for place in range(len(limits_days) + 1)]
 
@@ -215,8 +220,9 @@ class Oversight:
         rows = await self._all(
             "SELECT id, author, proof, recorded_at_us, lapses_at_us FROM report WHERE realm = 0 AND state = 'lapsed' "
             "AND recorded_at_us > %s ORDER BY position DESC LIMIT %s",
-            self._now_us() - 33 * DAY_US, LIST_MAX,
-        )  # fmt: skip
+            self._now_us() - 33 * DAY_US,
+            LIST_MAX,
+        )
         return [Lapsed(*row) for row in rows]
 
     async def undelivered(self) -> list[Undelivered]:
@@ -224,8 +230,9 @@ class Oversight:
         rows = await self._all(
             "SELECT d.id, n.kind, d.channel, d.state, d.tries, d.due_at_us FROM delivery d JOIN notice n ON n.id = d.notice_id "
             "WHERE n.realm = 0 AND (d.state = 'dead' OR (d.state = 'due' AND d.due_at_us < %s)) ORDER BY d.due_at_us LIMIT %s",
-            self._now_us() - LATE_US, LIST_MAX,
-        )  # fmt: skip
+            self._now_us() - LATE_US,
+            LIST_MAX,
+        )
         return [Undelivered(*row) for row in rows]
 
     async def scorecards(self) -> list[Scorecard]:
@@ -249,8 +256,10 @@ class Oversight:
         rows = await self._all(
             "SELECT at, (SELECT count(*) FROM dispute WHERE realm = 0 AND due_at_us < at AND opened_at_us < at "
             "AND (decided_at_us IS NULL OR decided_at_us > at)) FROM generate_series(%s::bigint, %s::bigint, %s::bigint) AS at",
-            now - 13 * DAY_US, now, DAY_US,
-        )  # fmt: skip
+            now - 13 * DAY_US,
+            now,
+            DAY_US,
+        )
         return [float(row[1]) for row in rows]
 
     async def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -52,9 +52,15 @@ REFERENCE_DIGITS_MAX: Final = 12
 
 DecisionName = Literal["proceeded", "refused"]
 ReasonName = Literal[
-    "second-document", "issuer-confirmed", "holder-known", "superior-decided", "urgent-need", "bearer-doubted",
-    "document-doubted", "other",
-]  # fmt: skip
+    "second-document",
+    "issuer-confirmed",
+    "holder-known",
+    "superior-decided",
+    "urgent-need",
+    "bearer-doubted",
+    "document-doubted",
+    "other",
+]
 REASONS: Final[dict[str, tuple[str, ...]]] = {
     "proceeded": ("second-document", "issuer-confirmed", "holder-known", "superior-decided", "other"),
     "refused": ("bearer-doubted", "document-doubted", "superior-decided", "other"),
@@ -207,9 +213,10 @@ class Departures:
             raise Conflict("An urgent need can be served only in person.", where="/receipt")
         if StatusCode.of_octet(leaf.status) not in policy.statuses:
             raise Conflict(
-                "This answer does not allow an urgent need to be served.", where="/receipt",
+                "This answer does not allow an urgent need to be served.",
+                where="/receipt",
                 mend="Ask for a second document, or call the issuer.",
-            )  # fmt: skip
+            )
         if identity not in policy.identities or not confirmed.name_and_number_match:
             raise Conflict("Name and number must match.", where="/confirmed/name_and_number_match")
         if BindingCode.of_octet(leaf.binding) not in policy.bindings:
@@ -253,8 +260,9 @@ class Departures:
             earlier = await write.one(
                 "SELECT d.id, decision, reason, d.position, n.id, due_at_us FROM departure d LEFT JOIN urgent_need n "
                 "ON n.departure_id = d.id WHERE d.realm = %s AND d.check_id = %s",
-                REALM_CODES[who.realm], check,
-            )  # fmt: skip
+                REALM_CODES[who.realm],
+                check,
+            )
             if earlier is not None:
                 if (earlier[1], earlier[2]) == (decision, reason):  # a second click, a second tab: the same decision
                     return Decided(earlier[0], earlier[4], earlier[5], earlier[3])
@@ -268,9 +276,17 @@ class Departures:
                 await write.run(
                     "INSERT INTO urgent_need (id, departure_id, party, realm, check_id, document_key, number_key, reference, "
                     "opened_at_us, due_at_us, state) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'open')",
-                    need_id, made[0], who.id, REALM_CODES[who.realm], check, keys[0], keys[1] or None, need[2],
-                    write.recorded_at_us, due,
-                )  # fmt: skip
+                    need_id,
+                    made[0],
+                    who.id,
+                    REALM_CODES[who.realm],
+                    check,
+                    keys[0],
+                    keys[1] or None,
+                    need[2],
+                    write.recorded_at_us,
+                    due,
+                )
                 decided = Decided(made[0], need_id, due, made[1])
             await remember(write, act, decided)
         return decided
@@ -289,13 +305,26 @@ class Departures:
             ).fetchall()
         return [
             Departure(
-                id=row[0], check=bytes(row[1]).hex(), checked_at_us=row[2], outcome=Outcome.of_octet(row[3]).value,
-                status=StatusCode.of_octet(row[4]).value, purpose=Purpose.of_octet(row[5]).value,
-                channel=Channel.of_octet(row[6]).value, policy_version=row[7], decision=row[8], reason=row[9], words=row[10],
-                branch=row[11], terminal=row[12], clerk=row[13], decided_at_us=row[14], position=row[15], need=row[16],
+                id=row[0],
+                check=bytes(row[1]).hex(),
+                checked_at_us=row[2],
+                outcome=Outcome.of_octet(row[3]).value,
+                status=StatusCode.of_octet(row[4]).value,
+                purpose=Purpose.of_octet(row[5]).value,
+                channel=Channel.of_octet(row[6]).value,
+                policy_version=row[7],
+                decision=row[8],
+                reason=row[9],
+                words=row[10],
+                branch=row[11],
+                terminal=row[12],
+                clerk=row[13],
+                decided_at_us=row[14],
+                position=row[15],
+                need=row[16],
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     async def needs(self, who: Principal, *, state: NeedState | None = None, limit: int = 200) -> list[UrgentNeed]:
         """Return urgent needs of the party in this realm, those due first at the top; `state` None is all."""
@@ -306,9 +335,11 @@ class Departures:
     ) -> list[UrgentNeed]:
         now = self._now_us()
         where = {
-            None: "TRUE", "open": "n.state = 'open' AND due_at_us > %(now)s",
-            "overdue": "n.state = 'open' AND due_at_us <= %(now)s", "settled": "n.state = 'settled'",
-        }[state]  # fmt: skip
+            None: "TRUE",
+            "open": "n.state = 'open' AND due_at_us > %(now)s",
+            "overdue": "n.state = 'open' AND due_at_us <= %(now)s",
+            "settled": "n.state = 'settled'",
+        }[state]
         async with reading(self._connections) as db:
             rows = await (
                 await db.execute(
@@ -352,8 +383,11 @@ class Departures:
             row = await write.one(
                 "SELECT document_key, opened_at_us, shown_check FROM urgent_need WHERE id = %s AND party = %s AND realm = %s "
                 "AND (state = 'open' OR shown_check = %s) FOR UPDATE",
-                need_id, who.id, REALM_CODES[who.realm], check,
-            )  # fmt: skip
+                need_id,
+                who.id,
+                REALM_CODES[who.realm],
+                check,
+            )
             if row is None:
                 raise NotFound("There is no such open follow-up.")
             if document_key in (bytes(16), bytes(row[0])):
@@ -363,8 +397,10 @@ class Departures:
             if row[2] is None:  # else this very check has settled it
                 await write.run(
                     "UPDATE urgent_need SET state = 'settled', shown_check = %s, shown_at_us = %s WHERE id = %s",
-                    check, leaf.checked_at_us, need_id,
-                )  # fmt: skip
+                    check,
+                    leaf.checked_at_us,
+                    need_id,
+                )
         return (await self._needs(who, None, [need_id], None))[0]
 
     async def concerning(self, who: Principal, receipt: Mapping[str, Any]) -> dict[str, list[UrgentNeed]]:
@@ -437,10 +473,12 @@ def settle_shown(db: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]]) -
         rows: checks as `registry.accounts` indexes them.
     """
     passed = [
-        row for row in rows
-        if row[counts.OUTCOME] == Outcome.PASS.octet and row[counts.CHANNEL] == Channel.in_person.octet
+        row
+        for row in rows
+        if row[counts.OUTCOME] == Outcome.PASS.octet
+        and row[counts.CHANNEL] == Channel.in_person.octet
         and row[counts.DOCUMENT] != bytes(16)
-    ]  # fmt: skip
+    ]
     if not passed:
         return 0
     parties = {(row[counts.PARTY], row[counts.REALM]) for row in passed}
@@ -479,10 +517,24 @@ async def _insert(
     """Write the departure and the entry with its digest; return its id and position."""
     departure_id = "p_" + secrets.token_hex(12)
     row = (
-        departure_id, who.id, REALM_CODES[who.realm], check, leaf.checked_at_us, leaf.outcome, leaf.status, leaf.purpose,
-        leaf.channel, leaf.policy_version, decision, reason, words.strip(), at.branch, at.terminal, at.clerk,
+        departure_id,
+        who.id,
+        REALM_CODES[who.realm],
+        check,
+        leaf.checked_at_us,
+        leaf.outcome,
+        leaf.status,
+        leaf.purpose,
+        leaf.channel,
+        leaf.policy_version,
+        decision,
+        reason,
+        words.strip(),
+        at.branch,
+        at.terminal,
+        at.clerk,
         write.recorded_at_us,
-    )  # fmt: skip
+    )
     # The id is random and stays with the record: without it nobody can try which words the digest stands for.
     digest = hashlib.sha256(b"annul departure v1\0" + msgspec.msgpack.encode(row)).digest()
     position = write.note(act.author, f"check {check.hex()}", b"departure v1 " + digest, realm=act.code)
@@ -490,8 +542,9 @@ async def _insert(
         "INSERT INTO departure (id, party, realm, check_id, checked_at_us, outcome, answered_status, purpose, channel, "
         "policy_version, decision, reason, words, branch, terminal, clerk, decided_at_us, position) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        *row, position,
-    )  # fmt: skip
+        *row,
+        position,
+    )
     return departure_id, position
 
 
@@ -506,10 +559,20 @@ async def _require_unexpired(write: Write, who: Principal, document_key: bytes) 
 
 def _need(row: tuple[Any, ...], now: int) -> UrgentNeed:
     return UrgentNeed(
-        id=row[0], check=bytes(row[1]).hex(), reference=row[2], words=row[3], branch=row[4], terminal=row[5], clerk=row[6],
-        opened_at_us=row[7], due_at_us=row[8], state="overdue" if row[9] == "open" and row[8] <= now else row[9],
-        shown_check=bytes(row[10]).hex() if row[10] is not None else None, shown_at_us=row[11], departure=row[12],
-    )  # fmt: skip
+        id=row[0],
+        check=bytes(row[1]).hex(),
+        reference=row[2],
+        words=row[3],
+        branch=row[4],
+        terminal=row[5],
+        clerk=row[6],
+        opened_at_us=row[7],
+        due_at_us=row[8],
+        state="overdue" if row[9] == "open" and row[8] <= now else row[9],
+        shown_check=bytes(row[10]).hex() if row[10] is not None else None,
+        shown_at_us=row[11],
+        departure=row[12],
+    )
 
 
 def _limit(limit: int) -> int:

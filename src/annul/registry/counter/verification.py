@@ -250,9 +250,15 @@ class Verifications:
         self, done: Done, answer: Answer, samples: Samples, compared_at_us: int, position: int | None
     ) -> evidence.Signed:
         return evidence.record(
-            done.lines, check=answer.check, compared_at_us=compared_at_us, device_class=samples.device, sign=self._signer.sign,
-            binding=answer.binding.code, chip=samples.chip, register_position=position,
-        )  # fmt: skip
+            done.lines,
+            check=answer.check,
+            compared_at_us=compared_at_us,
+            device_class=samples.device,
+            sign=self._signer.sign,
+            binding=answer.binding.code,
+            chip=samples.chip,
+            register_position=position,
+        )
 
     def warm(self) -> None:
         """Make ready to compare: a clerk is about to."""
@@ -265,9 +271,10 @@ class Verifications:
 
 def _not_this_challenge() -> BadInput:
     return BadInput(
-        "The challenge is not one for this document, was answered already, or is too old.", where="/challenge",
+        "The challenge is not one for this document, was answered already, or is too old.",
+        where="/challenge",
         mend="Begin a new challenge.",
-    )  # fmt: skip
+    )
 
 
 def _require(capture: Capture, question: Question, samples: Samples) -> None:

@@ -208,10 +208,14 @@ class Recalls:
             last: look among checks under older keys as well: these do not come into the index any more.
         """
         wrong = await _candidates(
-            db, told,
+            db,
+            told,
             "AND key_epoch = %s AND (document_key = %s OR (number_key = %s AND number_key <> '' AND document_key = %s))",
-            self._keys.epoch, row.document_key, row.number_key or b"", _NO_KEY,
-        )  # fmt: skip
+            self._keys.epoch,
+            row.document_key,
+            row.number_key or b"",
+            _NO_KEY,
+        )
         if last:
             wrong += await self._under_older_keys(db, told, row)
         if told.cause == "corrected":  # a report that was never true had been told to those who accepted the document before it
@@ -282,24 +286,52 @@ class Recalls:
             await write.run(
                 "INSERT INTO recall (id, correction, realm, party, check_count, note, position, made_at_us) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                recall_id, correction, realm, party, len(wrong), note, position, write.recorded_at_us,
-            )  # fmt: skip
+                recall_id,
+                correction,
+                realm,
+                party,
+                len(wrong),
+                note,
+                position,
+                write.recorded_at_us,
+            )
             for each in wrong:
                 await write.run(
                     "INSERT INTO recall_check (correction, check_id, recall_id, checked_at_us, answered, outcome, reference) "
                     "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                    correction, each.check_id, recall_id, each.checked_at_us, each.answered, each.outcome, each.reference,
-                )  # fmt: skip
+                    correction,
+                    each.check_id,
+                    recall_id,
+                    each.checked_at_us,
+                    each.answered,
+                    each.outcome,
+                    each.reference,
+                )
                 if told.cause == "reported_late" and told.facts & _REPORTED and told.document_id is not None:
                     await attempted(
-                        write.db, told.document_id, each.check_id, realm=realm, party=party, branch=each.branch,
-                        purpose=each.purpose, channel=each.channel, outcome=each.outcome, status=each.status,
-                        checked_at_us=each.checked_at_us, delay_us=self._delay_us, recorded_at_us=told.until_us,
-                    )  # fmt: skip
+                        write.db,
+                        told.document_id,
+                        each.check_id,
+                        realm=realm,
+                        party=party,
+                        branch=each.branch,
+                        purpose=each.purpose,
+                        channel=each.channel,
+                        outcome=each.outcome,
+                        status=each.status,
+                        checked_at_us=each.checked_at_us,
+                        delay_us=self._delay_us,
+                        recorded_at_us=told.until_us,
+                    )
             await notices.queue(
-                write.db, "recall", key=f"recall:{recall_id}", now_us=write.recorded_at_us, realm=realm, party=party,
+                write.db,
+                "recall",
+                key=f"recall:{recall_id}",
+                now_us=write.recorded_at_us,
+                realm=realm,
+                party=party,
                 values={"recall": recall_id, "cause": told.cause, "checks": len(wrong), "position": position},
-            )  # fmt: skip
+            )
 
     # -- questions ---------------------------------------------------------------------------------------------------------
 
@@ -373,9 +405,16 @@ _VIEW: Final = (
 
 def _view(row: tuple[Any, ...]) -> RecallView:
     return RecallView(
-        id=row[0], party=row[1], cause=row[2], position=row[3], made_at_us=row[4], check_count=row[5],
-        note=bytes(row[6]).decode(), acknowledged_at_us=row[7], acknowledged_by=row[8],
-    )  # fmt: skip
+        id=row[0],
+        party=row[1],
+        cause=row[2],
+        position=row[3],
+        made_at_us=row[4],
+        check_count=row[5],
+        note=bytes(row[6]).decode(),
+        acknowledged_at_us=row[7],
+        acknowledged_by=row[8],
+    )
 
 
 def _text(recall_id: str, party: str, position: int, told: _Correction, made_at_us: int, wrong: Sequence[_Wrong]) -> bytes:

@@ -229,14 +229,26 @@ class Searches:
             self._keys.require_epoch(write.key_epoch)
             await write.run(
                 "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",
-                search_id, sealed.ciphertext, sealed.hash, sealed.wrapped_key,
-            )  # fmt: skip
+                search_id,
+                sealed.ciphertext,
+                sealed.hash,
+                sealed.wrapped_key,
+            )
             await write.run(
                 "INSERT INTO search (id, realm, party, officer, case_reference, purpose, kind, question_id, searched_at_us, "
                 "delayed_until_us, delay_ground) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                search_id, act.realm_code, act.author.partition("/")[0], act.author, case, purpose,
-                kind, search_id, write.recorded_at_us, delayed_until_us, delay_ground,
-            )  # fmt: skip
+                search_id,
+                act.realm_code,
+                act.author.partition("/")[0],
+                act.author,
+                case,
+                purpose,
+                kind,
+                search_id,
+                write.recorded_at_us,
+                delayed_until_us,
+                delay_ground,
+            )
             await _put_subjects(write, act, search_id, case, result, sealed.hash)
         return search_id
 
@@ -327,21 +339,33 @@ class Searches:
         by_person = {row.person_key: place for place, row in person_rows}
         shown = [
             DocumentFound(
-                place=place, coverage=row.coverage, kind=row.kind,
+                place=place,
+                coverage=row.coverage,
+                kind=row.kind,
                 number=numbers.get(row.document_key, "") or numbers.get(row.number_key or b"", ""),
-                valid_from_day=row.valid_from_day, valid_until_day=row.valid_until_day,
+                valid_from_day=row.valid_from_day,
+                valid_until_day=row.valid_until_day,
                 state=state_of(standing_on(row.standing, row.expiry_day, today)).name,
                 facts=[fact.name for fact in facts_of(row.standing) if fact is not State.current],
-                disputed=row.disputed, since_us=since.get(row.id), person=by_person.get(row.person_key or b""),
+                disputed=row.disputed,
+                since_us=since.get(row.id),
+                person=by_person.get(row.person_key or b""),
                 asked=row.document_key == asked_key or (asked_key is None and row.number_key == asked_number is not None),
             )
             for place, row in found
-        ]  # fmt: skip
+        ]
         return SearchShown(
-            id=search_id, officer=line[0], case=line[1], purpose=line[2], kind=line[3], searched_at_us=line[4],
-            delayed_until_us=line[5], persons=persons, documents=shown,
+            id=search_id,
+            officer=line[0],
+            case=line[1],
+            purpose=line[2],
+            kind=line[3],
+            searched_at_us=line[4],
+            delayed_until_us=line[5],
+            persons=persons,
+            documents=shown,
             unknown=typed if typed is not None and not any(each.asked for each in shown) else None,
-        )  # fmt: skip
+        )
 
     async def chosen(self, act: Act, search_id: str, place: int) -> Known:
         """Return the document at a place of one's own search, to act on it; NotFound when there is none."""
@@ -557,9 +581,14 @@ async def _put_subjects(write: Write, act: Act, search_id: str, case: str, resul
 
     def enter(document_key: bytes, number_key: bytes) -> int:
         return write.note(
-            act.author, case, b"a search by an officer", realm=act.code, document_key=document_key, number_key=number_key,
+            act.author,
+            case,
+            b"a search by an officer",
+            realm=act.code,
+            document_key=document_key,
+            number_key=number_key,
             detail_hash=digest,
-        )  # fmt: skip
+        )
 
     lines: list[tuple[int | None, int | None, int]] = []
     entered: dict[bytes, int] = {}
@@ -576,8 +605,12 @@ async def _put_subjects(write: Write, act: Act, search_id: str, case: str, resul
     for place, (person_id, document_id, position) in enumerate(lines, 1):
         await write.run(
             "INSERT INTO search_subject (search_id, place, person_id, document_id, position) VALUES (%s, %s, %s, %s, %s)",
-            search_id, place, person_id, document_id, position,
-        )  # fmt: skip
+            search_id,
+            place,
+            person_id,
+            document_id,
+            position,
+        )
 
 
 async def _since(db: Connection, ids: list[int]) -> dict[int, int]:

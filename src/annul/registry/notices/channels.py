@@ -103,9 +103,15 @@ class Smtp:
         letter.set_content(text)
         try:
             await aiosmtplib.send(
-                letter, hostname=self._host, port=self._port, use_tls=self._tls, username=self._user, password=self._password,
-                start_tls=True if self._user and not self._tls else None, timeout=SEND_S,
-            )  # fmt: skip
+                letter,
+                hostname=self._host,
+                port=self._port,
+                use_tls=self._tls,
+                username=self._user,
+                password=self._password,
+                start_tls=True if self._user and not self._tls else None,
+                timeout=SEND_S,
+            )
         except aiosmtplib.SMTPRecipientsRefused as error:
             worst = max((refused.code for refused in error.recipients), default=550)
             raise Undelivered(f"smtp-{worst}", for_good=worst >= 500) from None

@@ -119,9 +119,15 @@ class Delivery:
         return len(hooks)
 
     async def _to_holder(
-        self, db: Connection, notice_id: str, kind: str, realm: int, document_id: int | None, person_id: int | None,
+        self,
+        db: Connection,
+        notice_id: str,
+        kind: str,
+        realm: int,
+        document_id: int | None,
+        person_id: int | None,
         values: dict[str, Any],
-    ) -> tuple[int | None, int]:  # fmt: skip
+    ) -> tuple[int | None, int]:
         row = await holder(db, realm, document_id, person_id)
         if row is None or row.wrapped_key is None:
             return None, 0
@@ -231,10 +237,14 @@ class Delivery:
             ).fetchone()
         if found is None or found[3] is not None:
             raise Undelivered("webhook-ended", for_good=True)
-        body = msgspec.json.encode({
-            "type": due.kind, "timestamp": texts.clock(due.created_at_us).replace(" UTC", "Z").replace(" ", "T"),
-            "realm": "test" if due.realm else "live", "data": {name: _wire(name, value) for name, value in due.values.items()},
-        }).decode()  # fmt: skip
+        body = msgspec.json.encode(
+            {
+                "type": due.kind,
+                "timestamp": texts.clock(due.created_at_us).replace(" UTC", "Z").replace(" ", "T"),
+                "realm": "test" if due.realm else "live",
+                "data": {name: _wire(name, value) for name, value in due.values.items()},
+            }
+        ).decode()
         secret = open_secret(bytes(found[1]), found[2], self._keys.envelope)
         try:
             return await self._channels.webhooks.send(due.id, found[0], secret, body, self._now_us())

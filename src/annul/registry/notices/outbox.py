@@ -17,12 +17,40 @@ HOLD_DAYS_MAX: Final = 366
 """Longest hold; who needs longer decides again."""
 PAGE_MAX: Final = 500
 
-HOLDER_KINDS: Final = frozenset({
-    "reported", "suspended", "confirmed", "lapsed", "withdrawn", "lifted", "replaced", "revoked", "cancelled", "compromised",
-    "found", "found_card_held", "found_card_handed_out", "found_card_destroyed", "returned", "destroyed", "locked", "unlocked",
-    "unlocked_for", "dispute_opened", "dispute_received", "dispute_decided", "dispute_closed", "corrected", "searched",
-    "attempt", "used_before_report", "death_reported", "contacts_changed", "record_corrected",
-})  # fmt: skip
+HOLDER_KINDS: Final = frozenset(
+    {
+        "reported",
+        "suspended",
+        "confirmed",
+        "lapsed",
+        "withdrawn",
+        "lifted",
+        "replaced",
+        "revoked",
+        "cancelled",
+        "compromised",
+        "found",
+        "found_card_held",
+        "found_card_handed_out",
+        "found_card_destroyed",
+        "returned",
+        "destroyed",
+        "locked",
+        "unlocked",
+        "unlocked_for",
+        "dispute_opened",
+        "dispute_received",
+        "dispute_decided",
+        "dispute_closed",
+        "corrected",
+        "searched",
+        "attempt",
+        "used_before_report",
+        "death_reported",
+        "contacts_changed",
+        "record_corrected",
+    }
+)
 """What a holder is told; each has a text in every language under `texts/`."""
 
 PARTY_KINDS: Final = frozenset({"recall", "attempt_not_mine", "follow_up_due"})
@@ -73,10 +101,19 @@ async def queue(
         "INSERT INTO notice (id, key, kind, realm, document_id, person_id, party, details, created_at_us, not_before_us, "
         "hold_id, state) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'waiting') ON CONFLICT (key) DO NOTHING",
         (
-            "n_" + secrets.token_hex(12), key, kind, realm, document_id, person_id, party,
-            msgspec.json.encode(dict(values or {})), now_us, not_before_us, hold_id,
+            "n_" + secrets.token_hex(12),
+            key,
+            kind,
+            realm,
+            document_id,
+            person_id,
+            party,
+            msgspec.json.encode(dict(values or {})),
+            now_us,
+            not_before_us,
+            hold_id,
         ),
-    )  # fmt: skip
+    )
     return done.rowcount == 1
 
 

@@ -39,22 +39,41 @@ PUBLIC: Final = "(public)"
 """Authors of entries that come from citizens: signed in, or not. No principal can have such an id."""
 
 _KINDS: Final[Mapping[Event, str]] = {
-    Event.confirm: "confirmed", Event.lapse: "lapsed", Event.withdraw: "withdrawn", Event.lift: "lifted",
-    Event.supersede: "replaced", Event.cancel_nationality: "cancelled", Event.cancel_data: "cancelled",
-    Event.revoke_error: "revoked", Event.revoke_fraud: "revoked", Event.revoke_misuse: "revoked",
-    Event.compromise: "compromised", Event.surrender: "found", Event.return_to_holder: "returned", Event.destroy: "destroyed",
-    Event.owner_lock: "locked", Event.owner_unlock: "unlocked", Event.dispute_open: "dispute_opened",
-    Event.dispute_close: "dispute_closed", Event.correct: "corrected",
-}  # fmt: skip
+    Event.confirm: "confirmed",
+    Event.lapse: "lapsed",
+    Event.withdraw: "withdrawn",
+    Event.lift: "lifted",
+    Event.supersede: "replaced",
+    Event.cancel_nationality: "cancelled",
+    Event.cancel_data: "cancelled",
+    Event.revoke_error: "revoked",
+    Event.revoke_fraud: "revoked",
+    Event.revoke_misuse: "revoked",
+    Event.compromise: "compromised",
+    Event.surrender: "found",
+    Event.return_to_holder: "returned",
+    Event.destroy: "destroyed",
+    Event.owner_lock: "locked",
+    Event.owner_unlock: "unlocked",
+    Event.dispute_open: "dispute_opened",
+    Event.dispute_close: "dispute_closed",
+    Event.correct: "corrected",
+}
 """What each event of a document's life tells its holder; reports are judged by what stands after them."""
 
 _PERSON_KINDS: Final[Mapping[CivilEvent, str]] = {
-    CivilEvent.contact: "contacts_changed", CivilEvent.death_reported: "death_reported", CivilEvent.details: "record_corrected",
-    CivilEvent.correction: "record_corrected", CivilEvent.number_correction: "record_corrected",
-    CivilEvent.name_change: "record_corrected", CivilEvent.marriage: "record_corrected",
-    CivilEvent.emigration: "record_corrected", CivilEvent.merged: "record_corrected", CivilEvent.revert: "record_corrected",
+    CivilEvent.contact: "contacts_changed",
+    CivilEvent.death_reported: "death_reported",
+    CivilEvent.details: "record_corrected",
+    CivilEvent.correction: "record_corrected",
+    CivilEvent.number_correction: "record_corrected",
+    CivilEvent.name_change: "record_corrected",
+    CivilEvent.marriage: "record_corrected",
+    CivilEvent.emigration: "record_corrected",
+    CivilEvent.merged: "record_corrected",
+    CivilEvent.revert: "record_corrected",
     CivilEvent.cancelled: "record_corrected",
-}  # fmt: skip
+}
 
 
 class Sources:
@@ -149,10 +168,16 @@ class Sources:
         )
         search = await found.fetchone()
         await queue(
-            db, "searched", key=f"entry:{position}", now_us=entry.recorded_at_us, realm=realm, document_id=document_id,
-            person_id=person_id, values={"recorded_at_us": entry.recorded_at_us, "author": entry.author},
+            db,
+            "searched",
+            key=f"entry:{position}",
+            now_us=entry.recorded_at_us,
+            realm=realm,
+            document_id=document_id,
+            person_id=person_id,
+            values={"recorded_at_us": entry.recorded_at_us, "author": entry.author},
             not_before_us=search[0] if search is not None else entry.recorded_at_us + self._delay_us,
-        )  # fmt: skip
+        )
 
     def _current(self, entry: Entry, key: bytes) -> bytes:
         return self._advanced(key, entry.key_epoch, entry.realm)
@@ -197,23 +222,55 @@ class Sources:
         return await found.fetchall()
 
     async def _attempt(
-        self, db: Connection, check_id: bytes, document_key: bytes, key_epoch: int, realm: int, party: str, branch: str,
-        purpose: int, channel: int, status: int, checked_at_us: int,
-    ) -> int:  # fmt: skip
+        self,
+        db: Connection,
+        check_id: bytes,
+        document_key: bytes,
+        key_epoch: int,
+        realm: int,
+        party: str,
+        branch: str,
+        purpose: int,
+        channel: int,
+        status: int,
+        checked_at_us: int,
+    ) -> int:
         key = self._advanced(bytes(document_key), key_epoch, Realm.of_octet(realm))
         document_id = await _one(db, "SELECT id FROM document WHERE realm = %s AND document_key = %s", realm, key)
         if document_id is None:  # listed by a bulk event alone: the register knows no holder
             return 0
         return await attempted(
-            db, document_id, check_id, realm=realm, party=party, branch=branch, purpose=purpose, channel=channel,
-            outcome=Outcome.STOP.octet, status=status, checked_at_us=checked_at_us, delay_us=self._delay_us,
-        )  # fmt: skip
+            db,
+            document_id,
+            check_id,
+            realm=realm,
+            party=party,
+            branch=branch,
+            purpose=purpose,
+            channel=channel,
+            outcome=Outcome.STOP.octet,
+            status=status,
+            checked_at_us=checked_at_us,
+            delay_us=self._delay_us,
+        )
 
 
 async def attempted(
-    db: Connection, document_id: int, check_id: bytes, *, realm: int, party: str, branch: str, purpose: int, channel: int,
-    outcome: int, status: int, checked_at_us: int, delay_us: int, recorded_at_us: int = 0,
-) -> int:  # fmt: skip
+    db: Connection,
+    document_id: int,
+    check_id: bytes,
+    *,
+    realm: int,
+    party: str,
+    branch: str,
+    purpose: int,
+    channel: int,
+    outcome: int,
+    status: int,
+    checked_at_us: int,
+    delay_us: int,
+    recorded_at_us: int = 0,
+) -> int:
     """List a use of a document that must not be relied on, and tell its holder; return 0 when the check is listed already.
 
     Args:
@@ -229,24 +286,44 @@ async def attempted(
         "visible_from_us, hold_id, outcome) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "ON CONFLICT (check_id) DO NOTHING",
         (
-            attempt_id, check_id, realm, document_id, party, branch, purpose, channel, status, checked_at_us,
-            max(lawful, held, checked_at_us), hold_id, outcome,
+            attempt_id,
+            check_id,
+            realm,
+            document_id,
+            party,
+            branch,
+            purpose,
+            channel,
+            status,
+            checked_at_us,
+            max(lawful, held, checked_at_us),
+            hold_id,
+            outcome,
         ),
-    )  # fmt: skip
+    )
     if done.rowcount != 1:
         return 0
     values: dict[str, str | int] = {
-        "attempt": attempt_id, "checked_at_us": checked_at_us, "party": party, "purpose": Purpose.of_octet(purpose).value,
+        "attempt": attempt_id,
+        "checked_at_us": checked_at_us,
+        "party": party,
+        "purpose": Purpose.of_octet(purpose).value,
         "status": StatusCode.of_octet(status).value,
-    }  # fmt: skip
+    }
     # The list shows every attempt; a clerk who tries a card five times is one message.
     kind, hour = "attempt", f"{document_id}:{party}:{checked_at_us // HOUR_US}"
     if recorded_at_us:
         kind, values["recorded_at_us"] = "used_before_report", recorded_at_us
     await queue(
-        db, kind, key=f"{kind}:{hour}", now_us=recorded_at_us or checked_at_us, realm=realm, document_id=document_id,
-        not_before_us=lawful, values=values,
-    )  # fmt: skip
+        db,
+        kind,
+        key=f"{kind}:{hour}",
+        now_us=recorded_at_us or checked_at_us,
+        realm=realm,
+        document_id=document_id,
+        not_before_us=lawful,
+        values=values,
+    )
     return 1
 
 

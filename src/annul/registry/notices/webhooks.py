@@ -65,10 +65,18 @@ class WebhookBook:
                 "INSERT INTO webhook (id, party, realm, url, kinds, secret, created_at_us) SELECT %s, %s, %s, %s, %s, %s, %s "
                 "WHERE (SELECT count(*) FROM webhook WHERE party = %s AND realm = %s AND ended_at_us IS NULL) < %s",
                 (
-                    webhook_id, party, REALM_CODES[realm], url, sorted(set(kinds)), sealed, now_us, party, REALM_CODES[realm],
+                    webhook_id,
+                    party,
+                    REALM_CODES[realm],
+                    url,
+                    sorted(set(kinds)),
+                    sealed,
+                    now_us,
+                    party,
+                    REALM_CODES[realm],
                     WEBHOOKS_MAX,
                 ),
-            )  # fmt: skip
+            )
         if done.rowcount != 1:
             raise Conflict(f"A party has at most {WEBHOOKS_MAX} webhooks.", mend="End one first.")
         view = WebhookView(id=webhook_id, url=url, kinds=sorted(set(kinds)), created_at_us=now_us)

@@ -140,22 +140,41 @@ class Enrolments:
             await write.run(
                 "INSERT INTO consent (id, person_id, scope, basis, evidence, author, given_at_us, position) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                consent_id, row.id, consent.scope, consent.basis, consent.evidence, act.author, write.recorded_at_us, position,
-            )  # fmt: skip
+                consent_id,
+                row.id,
+                consent.scope,
+                consent.basis,
+                consent.evidence,
+                act.author,
+                write.recorded_at_us,
+                position,
+            )
             if face is not None:
                 await write.run("DELETE FROM face_vector WHERE person_id = %s", row.id)
             for trait_id, trait_kind, finger, quality, media, ciphertext in sealed:
                 await write.run(
                     "UPDATE enrolment SET ended = 'replaced', ended_at_us = %s, ciphertext = NULL "
                     "WHERE person_id = %s AND trait = %s AND finger = %s AND ended IS NULL",
-                    write.recorded_at_us, row.id, trait_kind, finger,
-                )  # fmt: skip
+                    write.recorded_at_us,
+                    row.id,
+                    trait_kind,
+                    finger,
+                )
                 await write.run(
                     "INSERT INTO enrolment (id, person_id, consent_id, trait, finger, quality, media, ciphertext, hash, "
                     "enrolled_at_us, position) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                    trait_id, row.id, consent_id, trait_kind, finger, quality, media, ciphertext,
-                    hashlib.sha256(ciphertext).digest(), write.recorded_at_us, position,
-                )  # fmt: skip
+                    trait_id,
+                    row.id,
+                    consent_id,
+                    trait_kind,
+                    finger,
+                    quality,
+                    media,
+                    ciphertext,
+                    hashlib.sha256(ciphertext).digest(),
+                    write.recorded_at_us,
+                    position,
+                )
             await self._tell(write, act, row, CivilEvent.enrolment, consent.evidence, position)
             return PersonRecorded(person=row.id, position=position)
 
@@ -292,11 +311,17 @@ class Enrolments:
         state = hashlib.sha256(row.ciphertext).digest()
         return write.append(
             Entry(
-                kind=EntryKind.person, realm=act.code, recorded_at_us=write.recorded_at_us, happened_at_us=write.recorded_at_us,
-                author=act.author, evidence=evidence, key_epoch=write.key_epoch, detail_hash=detail_hash,
+                kind=EntryKind.person,
+                realm=act.code,
+                recorded_at_us=write.recorded_at_us,
+                happened_at_us=write.recorded_at_us,
+                author=act.author,
+                evidence=evidence,
+                key_epoch=write.key_epoch,
+                detail_hash=detail_hash,
                 body=PersonBody(event, row.id, state, state).encode(),
             )
-        )  # fmt: skip
+        )
 
     async def _tell(self, write: Write, act: Act, row: PersonRow, event: CivilEvent, evidence: str, position: int) -> None:
         """Note the event, and whether a portrait is on record now."""

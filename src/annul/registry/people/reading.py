@@ -28,9 +28,22 @@ Batches = Iterable[list[Line]]
 LINE_BYTES_MAX: Final = 64 * 1024
 BATCH: Final = 5_000
 COLUMNS: Final = (
-    "personal_number", "name", "latin_name", "former_names", "sex", "birth_date", "death_date", "place", "status",
-    "documents", "phone", "email", "mother", "father", "origin",
-)  # fmt: skip
+    "personal_number",
+    "name",
+    "latin_name",
+    "former_names",
+    "sex",
+    "birth_date",
+    "death_date",
+    "place",
+    "status",
+    "documents",
+    "phone",
+    "email",
+    "mother",
+    "father",
+    "origin",
+)
 NEEDED: Final = frozenset({"personal_number", "name"})
 FORMER_SEPARATOR: Final = "|"
 
@@ -198,7 +211,17 @@ def _of_columns(row: Sequence[str]) -> Read | str:
     life: Any = _STATUSES[status]
     return read_one(
         Person(
-            personal_number=number, names=names, sex=sex, birth_date=born, death_date=died, place=place, status=life,  # type: ignore[arg-type]
-            documents=named, contacts=contacts, mother=mother, father=father, origin=origin,
+            personal_number=number,
+            names=names,
+            sex=sex,
+            birth_date=born,
+            death_date=died,
+            place=place,
+            status=life,  # type: ignore[arg-type]
+            documents=named,
+            contacts=contacts,
+            mother=mother,
+            father=father,
+            origin=origin,
         )
-    )  # fmt: skip
+    )

@@ -171,11 +171,15 @@ class People:
             lines = await found.fetchall()
         return [
             CivilLine(
-                position=position, event=CivilEvent.of_octet(event).value, happened_at_us=happened, recorded_at_us=recorded,
-                author=author, evidence=evidence,
+                position=position,
+                event=CivilEvent.of_octet(event).value,
+                happened_at_us=happened,
+                recorded_at_us=recorded,
+                author=author,
+                evidence=evidence,
             )
             for position, event, happened, recorded, author, evidence in lines
-        ]  # fmt: skip
+        ]
 
     # Changes -----------------------------------------------------------------------------------------------------
 
@@ -207,9 +211,16 @@ class People:
         async def body(write: Write) -> PersonRecorded:
             row = await rows.by_id(write.db, act.realm_code, person_id)
             return await self.changed(
-                write, act, row, edit, event, happened_at_us=happened_at_us, evidence=evidence, proof=proof,
+                write,
+                act,
+                row,
+                edit,
+                event,
+                happened_at_us=happened_at_us,
+                evidence=evidence,
+                proof=proof,
                 consequence=consequence,
-            )  # fmt: skip
+            )
 
         return await self.write(act, happened_at_us, evidence, body)
 
@@ -241,19 +252,28 @@ class People:
             return msgspec.structs.replace(person, names=list(dict.fromkeys(names))[:20])
 
         return await self._of_number(
-            act, number, edit, event, happened_at_us=happened_at_us, evidence=evidence,
+            act,
+            number,
+            edit,
+            event,
+            happened_at_us=happened_at_us,
+            evidence=evidence,
             consequence=Event.cancel_data if cancel_documents else None,
-        )  # fmt: skip
+        )
 
     async def emigrate(
         self, act: Act, number: str, *, happened_at_us: int, loss_of_nationality: bool = False, evidence: str = ""
     ) -> PersonRecorded:
         """Record an emigration; with the loss of nationality all documents are cancelled."""
         return await self._of_number(
-            act, number, lambda person: msgspec.structs.replace(person, status="emigrated"), CivilEvent.emigration,
-            happened_at_us=happened_at_us, evidence=evidence,
+            act,
+            number,
+            lambda person: msgspec.structs.replace(person, status="emigrated"),
+            CivilEvent.emigration,
+            happened_at_us=happened_at_us,
+            evidence=evidence,
             consequence=Event.cancel_nationality if loss_of_nationality else None,
-        )  # fmt: skip
+        )
 
     async def correct_number(
         self, act: Act, number: str, corrected: str, *, happened_at_us: int, evidence: str = ""
@@ -269,9 +289,15 @@ class People:
                 raise Conflict("The corrected number is in the register.", where="/corrected_number")
             row = await self.one_of(write.db, act, number)
             return await self.changed(
-                write, act, row, lambda person: msgspec.structs.replace(person, personal_number=corrected),
-                CivilEvent.number_correction, happened_at_us=happened_at_us, evidence=evidence, consequence=Event.cancel_data,
-            )  # fmt: skip
+                write,
+                act,
+                row,
+                lambda person: msgspec.structs.replace(person, personal_number=corrected),
+                CivilEvent.number_correction,
+                happened_at_us=happened_at_us,
+                evidence=evidence,
+                consequence=Event.cancel_data,
+            )
 
         return await self.write(act, happened_at_us, evidence, body)
 
@@ -280,9 +306,14 @@ class People:
     ) -> PersonRecorded:
         """Set how a person is told of things; refused remotely while a document of the person is suspended (rule 9)."""
         return await self._of_number(
-            act, number, lambda person: msgspec.structs.replace(person, contacts=list(contacts)), CivilEvent.contact,
-            happened_at_us=happened_at_us, evidence=evidence, proof=proof,
-        )  # fmt: skip
+            act,
+            number,
+            lambda person: msgspec.structs.replace(person, contacts=list(contacts)),
+            CivilEvent.contact,
+            happened_at_us=happened_at_us,
+            evidence=evidence,
+            proof=proof,
+        )
 
     async def revert(self, act: Act, person_id: int, position: int, *, happened_at_us: int, evidence: str) -> PersonRecorded:
         """Take a change back: the record says again what it said before the entry at `position`. Documents stay as they are.
@@ -362,15 +393,28 @@ class People:
             due_at_us = write.recorded_at_us + self._death_delay_us
             position = write.append(
                 self.entry(
-                    write, act, CivilEvent.death_reported, row.id, happened_at_us, evidence, before=row.ciphertext,
+                    write,
+                    act,
+                    CivilEvent.death_reported,
+                    row.id,
+                    happened_at_us,
+                    evidence,
+                    before=row.ciphertext,
                     after=row.ciphertext,
                 )
-            )  # fmt: skip
+            )
             await write.run(
                 "INSERT INTO pending_death (id, realm, person_id, happened_at_us, reported_at_us, due_at_us, author, evidence, "
                 "state) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'pending')",
-                death_id, act.realm_code, row.id, happened_at_us, write.recorded_at_us, due_at_us, act.author, evidence,
-            )  # fmt: skip
+                death_id,
+                act.realm_code,
+                row.id,
+                happened_at_us,
+                write.recorded_at_us,
+                due_at_us,
+                act.author,
+                evidence,
+            )
             await self.note(write, act, row.id, CivilEvent.death_reported, happened_at_us, evidence, position)
             return PersonRecorded(person=row.id, position=position, death=death_id, due_at_us=due_at_us)
 
@@ -387,8 +431,12 @@ class People:
             found = await write.one(
                 "UPDATE pending_death SET state = 'appealed', decided_by = %s, decided_at_us = %s, grounds = %s "
                 "WHERE id = %s AND realm = %s AND state = 'pending' RETURNING person_id",
-                act.author, write.recorded_at_us, grounds, death_id, act.realm_code,
-            )  # fmt: skip
+                act.author,
+                write.recorded_at_us,
+                grounds,
+                death_id,
+                act.realm_code,
+            )
             if found is None:
                 death = await self._death(write.db, act, death_id)
                 raise Conflict(
@@ -434,16 +482,24 @@ class People:
             found = await write.one(
                 "UPDATE pending_death SET state = 'carried_out', decided_by = %s, decided_at_us = %s "
                 "WHERE id = %s AND state = 'pending' RETURNING person_id, happened_at_us",
-                act.author, write.recorded_at_us, death_id,
-            )  # fmt: skip
+                act.author,
+                write.recorded_at_us,
+                death_id,
+            )
             if found is None:
                 return False
             row = await rows.by_id(write.db, act.realm_code, found[0])
             died = _iso_date(found[1])
             await self.changed(
-                write, act, row, lambda person: msgspec.structs.replace(person, status="deceased", death_date=died),
-                CivilEvent.death, happened_at_us=found[1], evidence=f"death {death_id}", consequence=Event.cancel_death,
-            )  # fmt: skip
+                write,
+                act,
+                row,
+                lambda person: msgspec.structs.replace(person, status="deceased", death_date=died),
+                CivilEvent.death,
+                happened_at_us=found[1],
+                evidence=f"death {death_id}",
+                consequence=Event.cancel_death,
+            )
             return True
 
     async def _death(self, db: Connection, act: Act, death_id: str) -> PendingDeath:
@@ -573,8 +629,14 @@ class People:
         await write.run(
             "INSERT INTO civil_event (position, person_id, event, happened_at_us, recorded_at_us, author, evidence) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            position, person_id, event.octet, happened_at_us, write.recorded_at_us, act.author, evidence,
-        )  # fmt: skip
+            position,
+            person_id,
+            event.octet,
+            happened_at_us,
+            write.recorded_at_us,
+            act.author,
+            evidence,
+        )
 
     async def _account(self, act: Act, person_key: bytes, case: str) -> int:
         """Enter a look-up into the log before it is answered: who, about which person, for which case; at which position."""

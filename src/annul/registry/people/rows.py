@@ -90,10 +90,19 @@ def row_of(
         key = vault.unwrap(wrapped, person_id)
     names_at = 16 + len(holders)
     return PersonRow(
-        id=person_id, realm=realm, person_key=blinded[:16], status=PersonStatus[person.status].octet, wrapped_key=wrapped,
-        ciphertext=seal(key, pack_person(person), record_context(person_id)), holder_keys=blinded[16:names_at],
-        name_tags=blinded[names_at:], name_version=NAME_VERSION, photo=False, import_id=None, position=None,
-    )  # fmt: skip
+        id=person_id,
+        realm=realm,
+        person_key=blinded[:16],
+        status=PersonStatus[person.status].octet,
+        wrapped_key=wrapped,
+        ciphertext=seal(key, pack_person(person), record_context(person_id)),
+        holder_keys=blinded[16:names_at],
+        name_tags=blinded[names_at:],
+        name_version=NAME_VERSION,
+        photo=False,
+        import_id=None,
+        position=None,
+    )
 
 
 async def new_id(db: Connection) -> int:
@@ -128,9 +137,19 @@ async def insert(write: Write, row: PersonRow) -> None:
     marks = ", ".join(["%s"] * len(COLUMNS.split(",")))
     await write.run(
         f"INSERT INTO person_record ({COLUMNS}) VALUES ({marks})",
-        row.id, row.realm, row.person_key, row.status, row.wrapped_key, row.ciphertext, row.holder_keys, row.name_tags,
-        row.name_version, row.photo, row.import_id, row.position,
-    )  # fmt: skip
+        row.id,
+        row.realm,
+        row.person_key,
+        row.status,
+        row.wrapped_key,
+        row.ciphertext,
+        row.holder_keys,
+        row.name_tags,
+        row.name_version,
+        row.photo,
+        row.import_id,
+        row.position,
+    )
 
 
 async def move(write: Write, old: PersonRow, new: PersonRow) -> None:
@@ -143,14 +162,27 @@ async def move(write: Write, old: PersonRow, new: PersonRow) -> None:
     await write.run(
         "INSERT INTO person_version (person_id, position, person_key, status, ciphertext, holder_keys, name_tags) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        old.id, new.position, old.person_key, old.status, old.ciphertext, old.holder_keys, old.name_tags,
-    )  # fmt: skip
+        old.id,
+        new.position,
+        old.person_key,
+        old.status,
+        old.ciphertext,
+        old.holder_keys,
+        old.name_tags,
+    )
     moved = await write.run(
         "UPDATE person_record SET person_key = %s, status = %s, ciphertext = %s, holder_keys = %s, name_tags = %s, "
         "name_version = %s, import_id = NULL, position = %s WHERE id = %s AND ciphertext = %s",
-        new.person_key, new.status, new.ciphertext, new.holder_keys, new.name_tags, new.name_version, new.position, old.id,
+        new.person_key,
+        new.status,
+        new.ciphertext,
+        new.holder_keys,
+        new.name_tags,
+        new.name_version,
+        new.position,
+        old.id,
         old.ciphertext,
-    )  # fmt: skip
+    )
     if moved != 1:
         raise Conflict("The person's record changed meanwhile.", mend="Look at it and try again.")
 

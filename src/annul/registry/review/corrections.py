@@ -100,11 +100,15 @@ class Corrections:
         after = correction.applied(rows.open_row(row, self._vault))
         dead = after.status == "deceased"
         done = await self._people.changed(
-            write, act, row, lambda _: after,
+            write,
+            act,
+            row,
+            lambda _: after,
             CivilEvent.number_correction if correction.personal_number is not None else CivilEvent.correction,
-            happened_at_us=write.recorded_at_us, evidence=evidence,
+            happened_at_us=write.recorded_at_us,
+            evidence=evidence,
             consequence=(Event.cancel_death if dead else Event.cancel_data) if cancels else None,
-        )  # fmt: skip
+        )
         position = await _position_of(write, person_id)
         return Done([position], done.documents)
 
@@ -167,9 +171,14 @@ class Corrections:
             if ended is None:
                 earlier = rows.open_version(row, bytes(before), self._vault)
                 await self._people.changed(
-                    write, act, row, lambda _, earlier=earlier: earlier, CivilEvent.revert,  # type: ignore[misc]
-                    happened_at_us=write.recorded_at_us, evidence=evidence,
-                )  # fmt: skip
+                    write,
+                    act,
+                    row,
+                    lambda _, earlier=earlier: earlier,
+                    CivilEvent.revert,  # type: ignore[misc]
+                    happened_at_us=write.recorded_at_us,
+                    evidence=evidence,
+                )
                 done.append(await _position_of(write, person_id))
             else:
                 done.append(await self._restore(write, act, row, evidence))

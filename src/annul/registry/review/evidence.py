@@ -15,16 +15,30 @@ from annul.registry.review.rules import RULES, is_citizen_number, is_damaged, no
 from annul.registry.review.spelling import paper_of
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "number-form": ("personal_number",), "number-date": ("personal_number",), "check-character": ("personal_number",),
-    "birth-date": ("personal_number", "birth_date"), "sex": ("personal_number", "sex"),
-    "division-unknown": ("personal_number", "place"), "division-abolished": ("personal_number", "place", "birth_date"),
-    "dates-impossible": ("birth_date", "death_date", "status"), "document-dates": ("documents", "birth_date", "death_date"),
-    "encoding-damage": ("names", "place", "origin"), "shared-number": ("personal_number",), "same-person": (),
-    "same-face": ("photo",), "no-event": ("origin",), "event-twice": ("origin",), "dead-documents": ("status", "documents"),
-    "mother-age": ("birth_date", "mother"), "father-age": ("birth_date", "father"), "mother-dead": ("birth_date", "death_date"),
-    "father-dead": ("birth_date", "death_date"), "parent-sex": ("sex", "mother", "father"),
-    "births-near": ("birth_date", "mother"), "parent-cycle": ("mother", "father"),
-}  # fmt: skip
+    "number-form": ("personal_number",),
+    "number-date": ("personal_number",),
+    "check-character": ("personal_number",),
+    "birth-date": ("personal_number", "birth_date"),
+    "sex": ("personal_number", "sex"),
+    "division-unknown": ("personal_number", "place"),
+    "division-abolished": ("personal_number", "place", "birth_date"),
+    "dates-impossible": ("birth_date", "death_date", "status"),
+    "document-dates": ("documents", "birth_date", "death_date"),
+    "encoding-damage": ("names", "place", "origin"),
+    "shared-number": ("personal_number",),
+    "same-person": (),
+    "same-face": ("photo",),
+    "no-event": ("origin",),
+    "event-twice": ("origin",),
+    "dead-documents": ("status", "documents"),
+    "mother-age": ("birth_date", "mother"),
+    "father-age": ("birth_date", "father"),
+    "mother-dead": ("birth_date", "death_date"),
+    "father-dead": ("birth_date", "death_date"),
+    "parent-sex": ("sex", "mother", "father"),
+    "births-near": ("birth_date", "mother"),
+    "parent-cycle": ("mother", "father"),
+}
 """Fields of the records that each rule holds against each other."""
 
 
@@ -96,8 +110,10 @@ def _told(rule: str, person: Person) -> list[Told]:
     number = whole_number(normal(person.personal_number))
     if is_citizen_number(number):
         if rule in ("birth-date", "number-date"):
-            return [Told("Birth date by the number", f"{number[6:10]}-{number[10:12]}-{number[12:14]}"),
-                    Told("Birth date by the record", person.birth_date)]  # fmt: skip
+            return [
+                Told("Birth date by the number", f"{number[6:10]}-{number[10:12]}-{number[12:14]}"),
+                Told("Birth date by the record", person.birth_date),
+            ]
         if rule == "sex":
             return [Told("Sex by the number", "M" if number[16] in "13579" else "F"), Told("Sex by the record", person.sex)]
         if rule == "check-character":
@@ -124,9 +140,10 @@ def _equal(persons: Sequence[tuple[int, Person]]) -> list[str]:
     if not people:
         return []
     fields = [
-        name for name in ("sex", "birth_date", "death_date", "place", "mother", "father")
+        name
+        for name in ("sex", "birth_date", "death_date", "place", "mother", "father")
         if getattr(people[0], name) and len({getattr(person, name) for person in people}) == 1
-    ]  # fmt: skip
+    ]
     forms = [{form for name in person.names for form in normal_forms(name.text)} for person in people]
     if set.intersection(*forms):
         fields.insert(0, "names")

@@ -20,9 +20,19 @@ def facts_of(person: Person, key: bytes) -> bytes:
     """Return a keyed hash of all that suspicions can rest on in a record; contacts are left out: they change often."""
     names = "\x1f".join(f"{name.kind}{name.text}" for name in person.names)
     text = "\x1e".join(
-        (person.personal_number, names, person.sex, person.birth_date, person.death_date, person.place, person.status,
-         person.mother, person.father, person.origin)
-    )  # fmt: skip
+        (
+            person.personal_number,
+            names,
+            person.sex,
+            person.birth_date,
+            person.death_date,
+            person.place,
+            person.status,
+            person.mother,
+            person.father,
+            person.origin,
+        )
+    )
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=FACTS_BYTES).digest()
 
 

@@ -81,9 +81,25 @@ BLOCKS: Final = (
 _ACROSS: Final = ("l.lunar = r.birth AND l.head = r.head", "r.lunar = l.birth AND l.head = r.head")
 
 _TEXTS: Final = (
-    "main", "head", "tail", "middle", "head_sound", "tail_sound", "tone", "letters", "latin", "signs", "sex", "birth", "place",
-    "mother", "father", "phone", "address", "death",
-)  # fmt: skip
+    "main",
+    "head",
+    "tail",
+    "middle",
+    "head_sound",
+    "tail_sound",
+    "tone",
+    "letters",
+    "latin",
+    "signs",
+    "sex",
+    "birth",
+    "place",
+    "mother",
+    "father",
+    "phone",
+    "address",
+    "death",
+)
 _LINKED: Final = f"""
 CREATE OR REPLACE TEMP TABLE linked AS
 SELECT id AS unique_id, whole AS number, forms, dead, {", ".join(f"nullif({name}, '') AS {name}" for name in _TEXTS)},

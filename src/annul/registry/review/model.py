@@ -68,7 +68,8 @@ _COMMON: Final = "length(list_intersect({0}_l, {0}_r))"
 
 COMPARISONS: Final = (
     Comparison(
-        "head", "head_l IS NULL OR head_r IS NULL",
+        "head",
+        "head_l IS NULL OR head_r IS NULL",
         (
             Level("head_l = head_r", 0.88, 0.50, 0.99),
             Level("head_l = tail_r OR tail_l = head_r", 0.01, 0.002, 0.10),
@@ -80,7 +81,8 @@ COMPARISONS: Final = (
         "head",
     ),
     Comparison(
-        "tail", "tail_l IS NULL OR tail_r IS NULL",
+        "tail",
+        "tail_l IS NULL OR tail_r IS NULL",
         (
             Level("tail_l = tail_r", 0.84, 0.50, 0.99),
             Level("head_l = tail_r OR tail_l = head_r", 0.01, 0.002, 0.10),
@@ -92,7 +94,8 @@ COMPARISONS: Final = (
         "tail",
     ),
     Comparison(
-        "middle", "middle_l IS NULL OR middle_r IS NULL",
+        "middle",
+        "middle_l IS NULL OR middle_r IS NULL",
         (
             Level("middle_l = middle_r", 0.6, 0.01, 0.98),
             Level("(length(middle_l) = 1 OR length(middle_r) = 1) AND middle_l[1] = middle_r[1]", 0.25, 0.01, 0.98),
@@ -102,7 +105,8 @@ COMPARISONS: Final = (
         "middle",
     ),
     Comparison(
-        "birth", "birth_l IS NULL OR birth_r IS NULL",
+        "birth",
+        "birth_l IS NULL OR birth_r IS NULL",
         (
             Level("birth_l = birth_r", 0.78, 0.50, 0.99),
             Level("list_contains(meant_l, birth_r) OR list_contains(meant_r, birth_l)", 0.02, 0.004, 0.10),
@@ -115,13 +119,16 @@ COMPARISONS: Final = (
         ),
     ),
     Comparison(
-        "place", "place_l IS NULL OR place_r IS NULL",
+        "place",
+        "place_l IS NULL OR place_r IS NULL",
         (
             Level("place_l = place_r", 0.62, 0.30, 0.98),
             Level(
                 f"CASE WHEN {_CODES} THEN place_l[1:4] = place_r[1:4] ELSE jaro_winkler_similarity(place_l, place_r) >= 0.88 "
                 f"OR {_COMMON.format('words')} * 2 > greatest(length(words_l), length(words_r)) END",
-                0.15, 0.02, 0.35,
+                0.15,
+                0.02,
+                0.35,
             ),
             Level(
                 f"CASE WHEN {_CODES} THEN place_l[1:2] = place_r[1:2] ELSE {_COMMON.format('words')} >= 1 END", 0.10, 0.02, 0.35
@@ -131,7 +138,8 @@ COMPARISONS: Final = (
         "place",
     ),
     Comparison(
-        "address", "address_l IS NULL OR address_r IS NULL",
+        "address",
+        "address_l IS NULL OR address_r IS NULL",
         (
             Level("address_l = address_r", 0.40, 0.05, 0.95),
             Level(f"{_COMMON.format('lines')} * 2 >= greatest(length(lines_l), length(lines_r))", 0.25, 0.05, 0.80),
@@ -140,11 +148,13 @@ COMPARISONS: Final = (
         ),
     ),
     Comparison(
-        "sex", "sex_l IS NULL OR sex_r IS NULL",
+        "sex",
+        "sex_l IS NULL OR sex_r IS NULL",
         (Level("sex_l = sex_r", 0.985, 0.95, 0.999), Level("", 0.015, 0.001, 0.05)),
     ),
     Comparison(
-        "death", "death_l IS NULL AND death_r IS NULL",
+        "death",
+        "death_l IS NULL AND death_r IS NULL",
         (
             Level("death_l = death_r", 0.55, 0.30, 0.90),
             Level("death_l IS NOT NULL AND death_r IS NOT NULL", 0.05, 0.02, 0.20),
@@ -152,18 +162,21 @@ COMPARISONS: Final = (
         ),
     ),
     Comparison(
-        "mother", "mother_l IS NULL OR mother_r IS NULL",
+        "mother",
+        "mother_l IS NULL OR mother_r IS NULL",
         (Level("mother_l = mother_r", 0.985, 0.90, 0.995), Level("", 0.015, 0.005, 0.10)),
     ),
     Comparison(
-        "father", "father_l IS NULL OR father_r IS NULL",
+        "father",
+        "father_l IS NULL OR father_r IS NULL",
         (Level("father_l = father_r", 0.985, 0.90, 0.995), Level("", 0.015, 0.005, 0.10)),
     ),
     Comparison(
-        "reach", "reach_l IS NULL OR reach_r IS NULL",
+        "reach",
+        "reach_l IS NULL OR reach_r IS NULL",
         (Level("list_has_any(reach_l, reach_r)", 0.6, 0.30, 0.98), Level("", 0.4, 0.02, 0.70)),
     ),
-)  # fmt: skip
+)
 """What is compared; docs/review.md, "Rates", has the sources of the first m's."""
 
 USUAL: Final[dict[str, tuple[float, ...]]] = {

@@ -41,9 +41,21 @@ Database = psycopg.Connection[TupleRow]
 Progress = Callable[[int], None]
 
 _TEXTS: Final = (
-    "number", "whole", "main", *Spelt._fields, "sex", "birth", "death", "place", "region", "mother", "father", "phone",
-    "address", "origin",
-)  # fmt: skip
+    "number",
+    "whole",
+    "main",
+    *Spelt._fields,
+    "sex",
+    "birth",
+    "death",
+    "place",
+    "region",
+    "mother",
+    "father",
+    "phone",
+    "address",
+    "origin",
+)
 _LISTS: Final = ("forms", "reach", "papers")
 SCHEMA: Final = pa.schema(
     [("id", pa.int64()), ("facts", pa.binary(FACTS_BYTES)), ("dead", pa.bool_())]

@@ -66,10 +66,14 @@ class Decision(Coded):
 ALLOWED: Final = {
     "wrong": (Decision.correct_entry, Decision.cancel_entry, Decision.needs_visit, Decision.in_order),
     "duplicate": (
-        Decision.same_person, Decision.different_persons, Decision.correct_entry, Decision.cancel_entry, Decision.needs_visit,
+        Decision.same_person,
+        Decision.different_persons,
+        Decision.correct_entry,
+        Decision.cancel_entry,
+        Decision.needs_visit,
     ),
     "false": (Decision.correct_entry, Decision.cancel_entry, Decision.needs_visit, Decision.in_order),
-}  # fmt: skip
+}
 """Decisions that answer the question each cause puts."""
 
 
@@ -152,11 +156,15 @@ class Review:
         ]
         shown = [
             DocumentSeen(
-                id=document.id, person=person, kind=document.kind, valid_from_day=document.valid_from_day,
-                valid_until_day=document.valid_until_day, state=documents_state(document),
+                id=document.id,
+                person=person,
+                kind=document.kind,
+                valid_from_day=document.valid_from_day,
+                valid_until_day=document.valid_until_day,
+                state=documents_state(document),
             )
             for person, document in papers
-        ]  # fmt: skip
+        ]
         told = evidence_of(suspicion.rules, [(each.id, each.person) for each in seen], suspicion.score)
         return Looked(suspicion=suspicion, persons=seen, documents=shown, evidence=told, decisions=decisions)
 
@@ -215,9 +223,11 @@ class Review:
                 )
             ).fetchall()
         return Figures(
-            by_region=[Figure(*row) for row in regions], by_rule=dict(by_rule), by_decision=dict(by_decision),
+            by_region=[Figure(*row) for row in regions],
+            by_rule=dict(by_rule),
+            by_decision=dict(by_decision),
             runs=[_run_view(row) for row in runs],
-        )  # fmt: skip
+        )
 
     # Decide --------------------------------------------------------------------------------------------------------
 
@@ -266,9 +276,17 @@ class Review:
             await write.run(
                 "INSERT INTO review_decision (id, suspicion_id, decision, grounds, person_id, cancels, correction, state, "
                 "decided_by, decided_at_us) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                decision_id, suspicion_id, decision.value, grounds, chosen, cancels, sealed,
-                "waiting" if two else "in_force", act.author, write.recorded_at_us,
-            )  # fmt: skip
+                decision_id,
+                suspicion_id,
+                decision.value,
+                grounds,
+                chosen,
+                cancels,
+                sealed,
+                "waiting" if two else "in_force",
+                act.author,
+                write.recorded_at_us,
+            )
             if two:
                 await _set_state(write, suspicion_id, "proposed")
                 return Decided(decision=decision_id, suspicion=suspicion_id, state="waiting")
@@ -281,9 +299,12 @@ class Review:
             await _carried_out(write, decision_id, done)
             await _set_state(write, suspicion_id, "visit" if decision is Decision.needs_visit else "decided")
             return Decided(
-                decision=decision_id, suspicion=suspicion_id, state="in_force", positions=done.positions,
+                decision=decision_id,
+                suspicion=suspicion_id,
+                state="in_force",
+                positions=done.positions,
                 documents=done.documents,
-            )  # fmt: skip
+            )
 
         return await self._write(act, body)
 
@@ -322,9 +343,12 @@ class Review:
             await _carried_out(write, decision_id, done)
             await _set_state(write, suspicion.id, "decided")
             return Decided(
-                decision=decision_id, suspicion=suspicion.id, state="in_force", positions=done.positions,
+                decision=decision_id,
+                suspicion=suspicion.id,
+                state="in_force",
+                positions=done.positions,
                 documents=done.documents,
-            )  # fmt: skip
+            )
 
         return await self._write(act, body)
 
@@ -336,8 +360,11 @@ class Review:
             await write.run(
                 "UPDATE review_decision SET state = 'refused', second_by = %s, second_at_us = %s, undone_grounds = %s, "
                 "correction = NULL WHERE id = %s",
-                act.author, write.recorded_at_us, grounds, decision_id,
-            )  # fmt: skip
+                act.author,
+                write.recorded_at_us,
+                grounds,
+                decision_id,
+            )
             await _set_state(write, decision.suspicion, "open")
             return Decided(decision=decision_id, suspicion=decision.suspicion, state="refused")
 
@@ -364,8 +391,11 @@ class Review:
             await write.run(
                 "UPDATE review_decision SET state = 'undone', undone_by = %s, undone_at_us = %s, undone_grounds = %s "
                 "WHERE id = %s",
-                act.author, write.recorded_at_us, grounds, decision_id,
-            )  # fmt: skip
+                act.author,
+                write.recorded_at_us,
+                grounds,
+                decision_id,
+            )
             await write.run(
                 "UPDATE suspicion SET state = 'open' WHERE id = %s AND state IN ('decided', 'visit')", decision.suspicion
             )

@@ -116,9 +116,18 @@ def run(
 
 
 def _run(
-    db: Database, conninfo: str, home: Home, vault: Vault, keys: Keys, act: Act, now_us: Clock, run_id: str,
-    started: int, bar: Bar, processes: int,
-) -> RunView:  # fmt: skip
+    db: Database,
+    conninfo: str,
+    home: Home,
+    vault: Vault,
+    keys: Keys,
+    act: Act,
+    now_us: Clock,
+    run_id: str,
+    started: int,
+    bar: Bar,
+    processes: int,
+) -> RunView:
     key = facts_key(keys.envelope)
     today = datetime.fromtimestamp(started / 1e6, UTC).date()
     took: dict[str, float] = {}
@@ -136,10 +145,19 @@ def _run(
     with _timed(took, "store"), db.transaction():
         closed = filling.close(searched or [])
     view = RunView(
-        id=run_id, state="done", started_by=act.author, started_at_us=started, ended_at_us=now_us(),
-        persons=len(population), suspicions=filling.found, rules=filling.rules,
-        portraits=None if searched is None else len(searched), took_s=took, closed=closed, **filling.counts,
-    )  # fmt: skip
+        id=run_id,
+        state="done",
+        started_by=act.author,
+        started_at_us=started,
+        ended_at_us=now_us(),
+        persons=len(population),
+        suspicions=filling.found,
+        rules=filling.rules,
+        portraits=None if searched is None else len(searched),
+        took_s=took,
+        closed=closed,
+        **filling.counts,
+    )
     db.execute(
         "UPDATE review_run SET state = 'done', ended_at_us = %s, summary = %s WHERE id = %s",
         (view.ended_at_us, msgspec.json.encode(view), run_id),
@@ -383,9 +401,18 @@ class Filling:
                 facts = combine(each.rules, (about[person][0] for person in each.persons), each.documents, self._key)
                 region = next((about[person][1] for person in each.persons if about[person][1]), "")
                 copy.write_row(
-                    ("s_" + secrets.token_hex(12), RULES[each.rules[0]].cause, list(each.rules), list(each.persons),
-                     each.subject, list(each.documents), each.score, region, facts)
-                )  # fmt: skip
+                    (
+                        "s_" + secrets.token_hex(12),
+                        RULES[each.rules[0]].cause,
+                        list(each.rules),
+                        list(each.persons),
+                        each.subject,
+                        list(each.documents),
+                        each.score,
+                        region,
+                        facts,
+                    )
+                )
         self._db.execute("DELETE FROM found a USING found b WHERE a.subject = b.subject AND a.id > b.id")
         self._db.execute("CREATE INDEX ON found (subject)")
         self._db.execute("ANALYZE found")
