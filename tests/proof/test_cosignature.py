@@ -61,9 +61,15 @@ def test_keys_are_read_as_they_are_shown() -> None:
         assert WitnessKey.parse(key.vkey).vkey == key.vkey
         name, hashed, encoded = key.vkey.split("+", 2)
         wrong = (
-            LOG.vkey, f"{name}+00000000+{encoded}", f"{name}x+{hashed}+{encoded}", f"{name}+{hashed}+", key.vkey[:-4],
-            f"{name}+{hashed}+{encoded} x", "", "a b+1+AA==",
-        )  # fmt: skip
+            LOG.vkey,
+            f"{name}+00000000+{encoded}",
+            f"{name}x+{hashed}+{encoded}",
+            f"{name}+{hashed}+",
+            key.vkey[:-4],
+            f"{name}+{hashed}+{encoded} x",
+            "",
+            "a b+1+AA==",
+        )
         for vkey in wrong:
             with pytest.raises(BadInput):
                 WitnessKey.parse(vkey)

@@ -110,10 +110,19 @@ def _message(kind: int, name: str, text: bytes, at_s: int) -> bytes:
     origin, cosigner = checkpoint.origin.encode(), name.encode()
     if len(origin) > 255:
         raise VerificationFailed("The origin is too long for a cosignature.", step=4, where="origin")
-    return b"".join((
-        b"subtree/v1\n\0", bytes((len(cosigner),)), cosigner, at_s.to_bytes(8, "big"), bytes((len(origin),)), origin,
-        bytes(8), checkpoint.size.to_bytes(8, "big"), checkpoint.root,
-    ))  # fmt: skip
+    return b"".join(
+        (
+            b"subtree/v1\n\0",
+            bytes((len(cosigner),)),
+            cosigner,
+            at_s.to_bytes(8, "big"),
+            bytes((len(origin),)),
+            origin,
+            bytes(8),
+            checkpoint.size.to_bytes(8, "big"),
+            checkpoint.root,
+        )
+    )
 
 
 class Cosigner:
