@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench mutate drill-kill drill-database fuzz house tour lock clean
+.PHONY: help setup demo test check bench mutate drill-kill drill-database drill-verifier fuzz house tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and dat
 
 drill-database: .venv/dev.done ## database stopped for 60 s under load: checks go on, accounts complete afterwards
 	@ANNUL_HOME= $(BIN)/python -m tests.drills.database --seconds 60
+
+drill-verifier: .venv/dev.done ## 100,000 receipts changed at random: the JavaScript verifier refuses all
+	@$(BIN)/python -m tests.drills.verifier --mutations 100000
 
 fuzz: .venv/dev.done ## 60 s of hostile input for every decoder
 	@$(BIN)/python -m tests.fuzz --seconds 60

@@ -20,6 +20,7 @@ from annul.errors import AnnulError
 from annul.listings import Listings
 from annul.listings.values import FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack_many
 from annul.proof import receipt as receipts
+from annul.proof.leaf import check_id
 from annul.records.codes import Realm
 from annul.records.document import DocumentFields, block, parse_document
 from annul.records.entry import Entry, EntryKind, decode
@@ -231,7 +232,7 @@ def _accounts(db: psycopg.Connection[Any], home: Path) -> list[str]:
     indexed = {bytes(row[0]).hex() for row in db.execute("SELECT check_id FROM check_index")}
     count = _one(db, "SELECT count(*) FROM check_index")
     logged = [
-        receipts.check_id(leaf)
+        check_id(leaf)
         for worker in workers(home / "checks")
         for window in read_windows(worker_folder(home / "checks", worker))
         for leaf in window.leaves
@@ -277,7 +278,7 @@ def _seals(home: Path, keys: key_file.Keys, db: psycopg.Connection[Any]) -> list
 
 def _receipts(home: Path, keys: key_file.Keys, answers: Sequence[Mapping[str, Any]]) -> list[str]:
     logged = {
-        receipts.check_id(leaf)
+        check_id(leaf)
         for worker in workers(home / "checks")
         for window in read_windows(worker_folder(home / "checks", worker))
         for leaf in window.leaves

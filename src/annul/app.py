@@ -79,7 +79,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
         UnsafeSettings: `demo` is set on a register that no demo made; the key file can be read by others.
     """
     from annul.listings.listings import Listings
-    from annul.proof.receipt import WindowSigner
+    from annul.proof.window import WindowSigner
     from annul.registry import keys as key_file
     from annul.registry.answering.checklog import CheckLog
     from annul.registry.answering.checks import Checks

@@ -49,6 +49,13 @@ PARTS: Final = (
         "nobody can read the register of persons again",
         "apart",
     ),
+    Part(
+        "keys/witness.json",
+        "keys of the witness this annul is for others",
+        "`annul witness serve`",
+        "whoever trusts this witness must learn new keys",
+        "apart",
+    ),
     Part("keys/annul.pub", "public keys", "with `secret.json`", "made anew from it", "apart"),
     Part("postgres/", "the embedded PostgreSQL", "the database", "the register", "yes"),
     Part(
@@ -63,6 +70,14 @@ PARTS: Final = (
     Part("people/", "names by keyed number, for checks", "follower", "rebuilt from the register", "no"),
     Part("checks/", "check log, one folder a worker", "workers", "the account of who asked what", "yes"),
     Part("log/", "both sealed logs as static files", "sealer", "the proof", "yes"),
+    Part(
+        "witness/logs/",
+        "what was cosigned last of every log that is watched",
+        "`annul witness add`, `annul witness serve`",
+        "the witness could cosign a fork: make new keys then",
+        "yes",
+    ),
+    Part("witness/asked", "witnesses this register asks", "`annul witness add`", "none are asked", "yes"),
     Part("run/", "sockets, process ids, counts, alarms that wait", "all", "made anew at a start", "no"),
 )
 """Everything that stands in the data folder, in the order of docs/operate.md."""
@@ -100,6 +115,11 @@ class Home(PosixPath):
     def person_keys(self) -> Path:
         """Key set under which the keys of persons are wrapped (0600)."""
         return Path(self, "keys", "people.json")
+
+    @property
+    def witness_keys(self) -> Path:
+        """Keys of the witness this annul is for other registers (0600)."""
+        return Path(self, "keys", "witness.json")
 
     @property
     def postgres(self) -> Path:
@@ -159,6 +179,20 @@ class Home(PosixPath):
     def sealed_cursor(self) -> Path:
         """How far the check log is sealed; may be behind."""
         return Path(self, "log", "checks.cursor")
+
+    def witnessed(self, name: str) -> Path:
+        """Return the newest checkpoint of a sealed log that witnesses cosigned."""
+        return Path(self, "log", f"{name}.witnessed")
+
+    @property
+    def watched(self) -> Path:
+        """Folder of what a witness knows of the logs it watches."""
+        return Path(self, "witness", "logs")
+
+    @property
+    def witnesses(self) -> Path:
+        """List of the witnesses this register asks."""
+        return Path(self, "witness", "asked")
 
     @property
     def run(self) -> Path:

@@ -45,7 +45,7 @@ FIELDS = {
     "where": "file, setting or JSON pointer an error is about",
     "step": "step of a recipe",
     "port": "TCP port",
-    "url": "address of the doors",
+    "url": "address of the doors, or of a witness",
     "signal": "signal that ended a process",
     "exit_code": "exit code of a process",
     "role": "role of a process",

@@ -355,6 +355,7 @@ def _hold_the_register(home: Home, conninfo: str) -> None:
     with connect(conninfo) as db:
         head = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
         keys = key_file.load(home) if head and head[0] else key_file.load_or_create(home)
+        key_file.publish(home, keys)
         require_not_rolled_back(db, sealed_size(home, keys))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from annul.demo.samples import MAKERS
+from annul.proof.checkpoint import sign_checkpoint
 from annul.records.codes import StatusCode
+from annul.registry.keys import load
 from tests.cli.conftest import Annul, demo_of
 from tests.waiting import until
 
@@ -175,13 +177,34 @@ def test_a_list_is_imported_by_two_officers_and_undone_as_one(annul: Annul, tmp_
     assert staged["id"] in annul("bulk", "list").out
 
 
-def test_both_logs_verify_completely_and_prove_single_entries(annul: Annul, demo_home: Path) -> None:
-    """Every entry is sealed; one path is proved against the signed checkpoint."""
+def test_both_logs_verify_completely_and_prove_single_entries(annul: Annul, demo_home: Path, tmp_path: Path) -> None:
+    """Every entry is sealed; one path is proved against the signed checkpoint; a log that did not only grow is told."""
     whole = annul("log", "verify", "--json")
     assert whole.code == 0, whole
     assert whole.json["verified"] is True
     assert annul("log", "prove", "3", "--json").json["proved"] is True
+    receipt = tmp_path / "receipt.json"
+    assert annul("check", "--sample", "V00", "--receipt", receipt).code in (0, 10)
+    until(lambda: annul("log", "prove", "--receipt", receipt).code == 0, "the seal of the receipt's window")
+    assert annul("log", "prove").code == annul("log", "prove", "1", "--receipt", receipt).code == 2
     assert annul("log", "checkpoint", "checks", "--json").json["size"] > 0
+    kept = tmp_path / "kept"
+    kept.write_text(annul("log", "checkpoint", "checks").out)
+    assert annul("check", "--sample", "V00").code in (0, 10)
+    newer = tmp_path / "newer"
+    until(
+        lambda: newer.write_text(annul("log", "checkpoint", "checks").out) and newer.read_text() != kept.read_text(), "a seal"
+    )
+    grown = annul("log", "compare", kept, "--json")
+    assert (grown.code, grown.json["consistent"], grown.json["log"]) == (0, True, "checks")
+    assert "CONSISTENT" in annul("log", "consistency", kept, newer).out
+    assert annul("log", "consistency", newer, kept).code == 1
+    signer = load(demo_home).check_signer()
+    kept.write_bytes(sign_checkpoint(signer.name, grown.json["old"], bytes(32), signer))
+    forged = annul("log", "compare", kept)
+    assert (forged.code, "REFUSED" in forged.out) == (1, True)
+    kept.write_text(kept.read_text().replace("checks", "checkz"))
+    assert annul("log", "compare", kept).code == 1
     assert annul("keys", "show").out == (demo_home / "keys" / "annul.pub").read_text()
 
 

@@ -14,17 +14,10 @@ from hypothesis import strategies as st
 from annul.client import TrustedKeys, verify_receipt
 from annul.errors import BadInput, NotFound, VerificationFailed
 from annul.proof.checkpoint import Signer
-from annul.proof.receipt import (
-    NO_STATEMENT,
-    Leaf,
-    WindowSigner,
-    explain,
-    from_json,
-    pack_leaf,
-    party_bytes,
-    receipt_json,
-    to_binary,
-)
+from annul.proof.leaf import Leaf, pack_leaf, party_bytes
+from annul.proof.receipt import from_json, receipt_json, to_binary
+from annul.proof.window import NO_STATEMENT, WindowSigner
+from annul.proof.words import explain
 from annul.records.codes import (
     Advice,
     BindingCode,

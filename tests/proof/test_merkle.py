@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
+from annul.errors import VerificationFailed
 from annul.proof.merkle import (
     EMPTY_ROOT,
     consistency_proof,
@@ -70,12 +73,12 @@ def test_paths_and_proofs_are_those_of_certificate_transparency() -> None:
         path = inclusion_path(leaves, vector["index"])
         assert [value.hex() for value in path] == vector["path"]
         assert b"".join(path) == window(leaves)[1][vector["index"]]
-        assert verify_inclusion(root(leaves), vector["size"], vector["index"], leaves[vector["index"]], path)
+        verify_inclusion(root(leaves), vector["size"], vector["index"], leaves[vector["index"]], path)
     for vector in RFC["consistency"]:
         proof = [bytes.fromhex(text) for text in vector["proof"]]
         assert consistency_proof(LEAVES[: vector["new"]], vector["old"]) == proof
         roots = [root(LEAVES[: vector[name]]) for name in ("old", "new")]
-        assert verify_consistency(roots[0], vector["old"], roots[1], vector["new"], proof)
+        verify_consistency(roots[0], vector["old"], roots[1], vector["new"], proof)
 
 
 @pytest.mark.parametrize("size", [*range(1, 35), 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 1000, 1024])
@@ -88,7 +91,7 @@ def test_a_window_is_the_tree_of_the_standard(size: int) -> None:
     for index in range(0, size, max(1, size // 40)):
         assert split(paths[index]) == inclusion_path(leaves, index)
     for index, path in enumerate(paths):
-        assert verify_inclusion(top, size, index, leaves[index], split(path))
+        verify_inclusion(top, size, index, leaves[index], split(path))
 
 
 def test_an_independent_implementation_agrees() -> None:
@@ -105,6 +108,13 @@ def test_an_independent_implementation_agrees() -> None:
             assert [bytes.fromhex(text) for text in theirs][1:] == inclusion_path(leaves[:size], index)
 
 
+def refused(verify: Callable[..., None], *given: Any) -> None:
+    """Assert that a proof is refused, by the step of proofs in the recipe of logs."""
+    with pytest.raises(VerificationFailed) as caught:
+        verify(*given)
+    assert caught.value.step == 6
+
+
 @given(st.integers(1, 300), st.data())
 def test_no_other_leaf_place_size_or_path_verifies(size: int, data: st.DataObject) -> None:
     """One leaf, one place, one path: everything else is refused."""
@@ -113,16 +123,16 @@ def test_no_other_leaf_place_size_or_path_verifies(size: int, data: st.DataObjec
     index = data.draw(st.integers(0, size - 1))
     path = split(paths[index])
     other = data.draw(st.integers(-1, size).filter(lambda place: place != index))
-    assert not verify_inclusion(top, size, other, leaves[index], path)
-    assert not verify_inclusion(top, size, index, leaf_hash(b"other"), path)
-    assert not verify_inclusion(leaf_hash(b"root"), size, index, leaves[index], path)
-    assert not verify_inclusion(top, size, index, leaves[index], [*path, leaf_hash(b"x")])
-    assert not verify_inclusion(top, size, index, leaves[index], path[:-1]) or not path
+    refused(verify_inclusion, top, size, other, leaves[index], path)
+    refused(verify_inclusion, top, size, index, leaf_hash(b"other"), path)
+    refused(verify_inclusion, leaf_hash(b"root"), size, index, leaves[index], path)
+    refused(verify_inclusion, top, size, index, leaves[index], [*path, leaf_hash(b"x")])
     if path:
+        refused(verify_inclusion, top, size, index, leaves[index], path[:-1])
         at = data.draw(st.integers(0, len(path) - 1))
         wrong = [*path[:at], leaf_hash(path[at]), *path[at + 1 :]]
-        assert not verify_inclusion(top, size, index, leaves[index], wrong)
-        assert not verify_inclusion(top, size, index, leaves[index], [*path[:at], path[at][:31], *path[at + 1 :]])
+        refused(verify_inclusion, top, size, index, leaves[index], wrong)
+        refused(verify_inclusion, top, size, index, leaves[index], [*path[:at], path[at][:31], *path[at + 1 :]])
 
 
 @given(st.integers(1, 200), st.data())
@@ -132,26 +142,28 @@ def test_a_log_that_changed_its_past_is_found_out(new: int, data: st.DataObject)
     old = data.draw(st.integers(1, new))
     proof = consistency_proof(leaves, old)
     old_root, new_root = root(leaves[:old]), root(leaves)
-    assert verify_consistency(old_root, old, new_root, new, proof)
+    verify_consistency(old_root, old, new_root, new, proof)
     if old == new:
-        assert not verify_consistency(old_root, old, new_root, new, [leaf_hash(b"x")])
+        refused(verify_consistency, old_root, old, new_root, new, [leaf_hash(b"x")])
         return
     changed = [leaf_hash(b"changed"), *leaves[1:old]]
-    assert not verify_consistency(root(changed), old, new_root, new, proof)
-    assert not verify_consistency(old_root, old, root([*changed, *leaves[old:]]), new, proof)
-    assert not verify_consistency(old_root, old, new_root, new, [*proof, leaf_hash(b"x")])
-    assert not verify_consistency(old_root, old, new_root, new, proof[:-1])
+    refused(verify_consistency, root(changed), old, new_root, new, proof)
+    refused(verify_consistency, old_root, old, root([*changed, *leaves[old:]]), new, proof)
+    refused(verify_consistency, old_root, old, new_root, new, [*proof, leaf_hash(b"x")])
+    refused(verify_consistency, old_root, old, new_root, new, proof[:-1])
     at = data.draw(st.integers(0, len(proof) - 1))
-    assert not verify_consistency(old_root, old, new_root, new, [*proof[:at], leaf_hash(proof[at]), *proof[at + 1 :]])
+    refused(verify_consistency, old_root, old, new_root, new, [*proof[:at], leaf_hash(proof[at]), *proof[at + 1 :]])
 
 
 def test_the_empty_log_is_a_beginning_of_every_log() -> None:
     """With an empty proof and its own root only."""
     top = root(some(3))
-    assert verify_consistency(EMPTY_ROOT, 0, top, 3, [])
-    assert not verify_consistency(top, 0, top, 3, [])
-    assert not verify_consistency(EMPTY_ROOT, 0, top, 3, [top])
-    assert not verify_consistency(top, 3, EMPTY_ROOT, 0, [])
+    verify_consistency(EMPTY_ROOT, 0, top, 3, [])
+    refused(verify_consistency, top, 0, top, 3, [])
+    refused(verify_consistency, EMPTY_ROOT, 0, top, 3, [top])
+    refused(verify_consistency, top, 3, EMPTY_ROOT, 0, [])
+    verify_consistency(EMPTY_ROOT, 0, EMPTY_ROOT, 0, [])
+    refused(verify_consistency, top, 0, top, 0, [])
 
 
 def test_what_does_not_exist_is_not_proved() -> None:

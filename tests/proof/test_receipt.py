@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -12,33 +13,43 @@ from hypothesis import strategies as st
 
 from annul.errors import VerificationFailed
 from annul.proof.checkpoint import Signer
-from annul.proof.receipt import (
+from annul.proof.leaf import (
     LEAF_BYTES,
-    NO_STATEMENT,
-    SIGNED_PREFIX,
-    STATEMENT_BYTES,
     Leaf,
-    Receipt,
-    Statement,
-    WindowSigner,
     check_id,
     context_commitment,
     document_commitment,
-    explain,
+    pack_context,
+    pack_leaf,
+    pack_middle,
+    pack_text,
+    parse_leaf,
+    party_bytes,
+    write_leaves,
+)
+from annul.proof.receipt import (
+    Receipt,
     from_binary,
     from_json,
-    pack_leaf,
-    pack_statement,
-    parse_leaf,
-    parse_statement,
-    party_bytes,
-    statement_hash,
+    json_shape,
+    receipt_of,
     to_binary,
     to_json,
     verify,
     verify_document,
+)
+from annul.proof.window import (
+    NO_STATEMENT,
+    SIGNED_PREFIX,
+    STATEMENT_BYTES,
+    Statement,
+    WindowSigner,
+    pack_statement,
+    parse_statement,
+    statement_hash,
     verify_window,
 )
+from annul.proof.words import explain
 from annul.records import codes
 from annul.records.document import DocumentFields, canonical, parse_document
 
@@ -64,7 +75,7 @@ LEAF = Leaf(
     codes.advice_mask((codes.Advice.A6, codes.Advice.A8)),
     1,
     document_commitment(SALT, DOCUMENT),
-    context_commitment(SALT, "001", "t-4", "c-17", "", "张三"),
+    context_commitment(SALT, pack_context("001", "t-4", "c-17", "") + pack_text("张三")),
 )
 
 
@@ -76,7 +87,7 @@ def leaves(count: int) -> list[bytes]:
 def made(count: int = 5, index: int = 3) -> Receipt:
     """Return one receipt of a window."""
     packed = leaves(count)
-    return from_json(SIGNER.close(packed, 3, 41, NO_STATEMENT, 1_795_442_400_005_000).receipt(packed, index))
+    return from_json(receipt_of(SIGNER.close(packed, 3, 41, NO_STATEMENT, 1_795_442_400_005_000), packed, index))
 
 
 RECEIPT = made()
@@ -98,7 +109,7 @@ def test_every_receipt_of_a_window_verifies_in_every_form(count: int) -> None:
     packed = leaves(count)
     signed = SIGNER.close(packed, 3, 41, NO_STATEMENT, 5)
     for index in range(count):
-        shown = signed.receipt(packed, index)
+        shown = receipt_of(signed, packed, index)
         for form in (shown, msgspec.json.encode(shown), json.dumps(shown), to_binary(from_json(shown)), from_json(shown)):
             verified = verify(form, SIGNER.verifier)
             assert verified.leaf == parse_leaf(packed[index])
@@ -240,19 +251,19 @@ def test_a_signature_over_something_else_does_not_count_as_a_window() -> None:
 def test_a_signed_leaf_without_meaning_is_refused(change: dict[str, Any]) -> None:
     """Step 6: the signature is good, but no version of this program means that."""
     packed = [pack_leaf(LEAF._replace(**change))]
-    assert step_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0)) == 6
+    assert step_of(receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0)) == 6
 
 
 def test_a_signed_leaf_of_a_later_version_is_refused() -> None:
     """Step 6, with the advice to use a newer annul."""
     packed = [b"\x02" + pack_leaf(LEAF)[1:]]
-    assert step_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0)) == 6
+    assert step_of(receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0)) == 6
 
 
 def test_a_signed_statement_of_a_later_version_is_refused() -> None:
     """Step 4; so is one that covers no answer, or was closed after the year 9999."""
-    empty = pack_statement(Statement(1, 1, 0, 1, NO_STATEMENT, NO_STATEMENT))
-    never = pack_statement(Statement(1, 1, 1, 2**63, NO_STATEMENT, NO_STATEMENT))
+    empty = pack_statement(1, 1, 0, 1, NO_STATEMENT, NO_STATEMENT)
+    never = pack_statement(1, 1, 1, 2**63, NO_STATEMENT, NO_STATEMENT)
     for statement in (b"\x02" + RECEIPT.statement[1:], empty, never):
         signature = SIGNER.signer.sign(SIGNED_PREFIX + statement)
         assert step_of(msgspec.structs.replace(RECEIPT, statement=statement, signature=signature)) == 4
@@ -298,7 +309,7 @@ def test_no_answer_has_an_empty_status() -> None:
     packed = [
         pack_leaf(LEAF._replace(outcome=codes.Outcome.NO_ANSWER.octet, status=0, error=codes.ErrorCode.E90.octet, flags=1))
     ]
-    words = explain(verify(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0), SIGNER.verifier))
+    words = explain(verify(receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0), SIGNER.verifier))
     assert (words["status"], words["status_class"], words["error"], words["realm"]) == (None, None, "E90", "test")
 
 
@@ -317,7 +328,7 @@ def test_the_number_cannot_be_found_in_a_receipt() -> None:
     """Neither in the bytes nor, without the salt, by trying numbers."""
     assert b"110105" not in BINARY
     assert document_commitment(bytes(15) + b"1", DOCUMENT) not in BINARY
-    assert document_commitment(SALT, DOCUMENT) != context_commitment(SALT, "", "", "", "")
+    assert document_commitment(SALT, DOCUMENT) != context_commitment(SALT, pack_context("", "", "", "") + pack_text(""))
 
 
 @given(
@@ -327,10 +338,69 @@ def test_the_number_cannot_be_found_in_a_receipt() -> None:
 def test_contexts_do_not_run_into_each_other(texts: tuple[str, ...], data: st.DataObject) -> None:
     """("ab", "c") and ("a", "bc") commit differently."""
     other = tuple(data.draw(st.permutations(texts)))
-    assert (context_commitment(SALT, *texts) == context_commitment(SALT, *other)) == (texts == other)
+    assert (committed(*texts) == committed(*other)) == (texts == other)
     joined = ("".join(texts), "", "", "", "")
     if joined != texts:
-        assert context_commitment(SALT, *joined) != context_commitment(SALT, *texts)
+        assert committed(*joined) != committed(*texts)
+
+
+def committed(branch: str, terminal: str, clerk: str, reference: str, holder_name: str) -> bytes:
+    """Return the commitment to a context."""
+    return context_commitment(SALT, pack_context(branch, terminal, clerk, reference) + pack_text(holder_name))
+
+
+octets = st.integers(0, 255)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.text("abcdefghij-.0123456789", min_size=1, max_size=24),
+            st.tuples(*[octets] * 10),
+            st.integers(0, 65535),
+            st.integers(0, 65535),
+            st.binary(min_size=16, max_size=16),
+            st.binary(max_size=90),
+            st.tuples(*[st.text(max_size=60)] * 5),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.tuples(*[st.integers(0, 2**64 - 1)] * 3),
+)
+def test_the_quick_writer_writes_what_the_plain_one_specifies(rows: list[Any], times: tuple[int, int, int]) -> None:
+    """`write_leaves` puts leaves together from parts; each is `pack_leaf` of the same fields, in both realms."""
+    checked_at_us, position, as_of_us = times
+    parts, plain = [], []
+    for test, party, octet_row, advice, version, salt, identity, texts in rows:
+        context = pack_context(*texts[:4]) + pack_text(texts[4])
+        parts.append((test, pack_middle(party, octet_row, advice, version), salt, identity, context))
+        leaf = Leaf(
+            int(test),
+            checked_at_us,
+            position,
+            as_of_us,
+            party_bytes(party),
+            *octet_row,
+            advice,
+            version,
+            document_commitment(salt, identity),
+            context_commitment(salt, context),
+        )
+        plain.append(pack_leaf(leaf))
+    assert write_leaves(checked_at_us, position, as_of_us, parts) == plain
+
+
+@given(st.integers(1, 9), st.data())
+def test_the_quick_json_is_the_plain_one(count: int, data: st.DataObject) -> None:
+    """The pattern of a window, filled, is the JSON of `receipt_json` to the byte."""
+    packed = leaves(count)
+    signed = SIGNER.close(packed, 3, 41, NO_STATEMENT, 5)
+    index = data.draw(st.integers(0, count - 1))
+    encode = base64.b64encode
+    filled = json_shape(signed) % (encode(packed[index]), index, encode(signed.paths[index]))
+    assert filled == msgspec.json.encode(receipt_of(signed, packed, index))
 
 
 def test_windows_are_linked_and_verified_whole() -> None:
@@ -356,7 +426,7 @@ def test_lengths_are_those_of_the_format() -> None:
     assert (LEAF_BYTES, STATEMENT_BYTES) == (128, 87)
     assert parse_leaf(pack_leaf(LEAF)) == LEAF
     statement = Statement(65535, 2**64 - 1, 2**32 - 1, 2**57, b"p" * 32, b"r" * 32)
-    assert parse_statement(pack_statement(statement)) == statement
+    assert parse_statement(pack_statement(*msgspec.structs.astuple(statement))) == statement
     for parse, data in ((parse_leaf, bytes(127)), (parse_statement, bytes(88))):
         with pytest.raises(VerificationFailed):
             parse(data)  # type: ignore[operator]
@@ -369,6 +439,17 @@ def test_party_names_are_short_and_printable(name: str) -> None:
         party_bytes(name)
 
 
+def test_schemes_in_receipts_are_those_of_the_register() -> None:
+    """The number of a scheme is told by its name, 0 by none, and one that is not known as unknown."""
+    from annul.records.scheme import SCHEME_OF_CODE
+
+    told = {0: None, 31: "unknown"} | {code: scheme.name for code, scheme in SCHEME_OF_CODE.items()}
+    for code, name in told.items():
+        packed = [pack_leaf(LEAF._replace(scheme=code))]
+        words = explain(receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0))
+        assert words["scheme"] == name
+
+
 def test_a_signer_may_be_given_whole() -> None:
     """The key file hands out signers."""
     signer = Signer("annul/receipts", bytes(range(32)))
@@ -379,7 +460,7 @@ def test_a_signer_may_be_given_whole() -> None:
 def test_an_opening_has_sixteen_bytes(salt: bytes) -> None:
     """Step 7, although the commitment was made with that very salt: other lengths could be cut in two ways."""
     packed = [pack_leaf(LEAF._replace(document=document_commitment(salt, DOCUMENT)))]
-    verified = verify(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0), SIGNER.verifier)
+    verified = verify(receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0), SIGNER.verifier)
     with pytest.raises(VerificationFailed) as caught:
         verify_document(verified, salt, DOCUMENT)
     assert caught.value.step == 7
@@ -398,7 +479,7 @@ def test_times_end_with_the_year_9999(member: str) -> None:
     last = 253_402_300_799_999_999
     for at_us, good in ((last, True), (last + 1, False)):
         packed = [pack_leaf(LEAF._replace(**{member: at_us}))]
-        receipt = SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0)
+        receipt = receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0)
         if good:
             told = explain(verify(receipt, SIGNER.verifier))
             assert told[member.removesuffix("_us")] == "9999-12-31T23:59:59.999Z"
@@ -410,7 +491,7 @@ def test_times_end_with_the_year_9999(member: str) -> None:
 def test_an_axis_that_was_not_reached_says_nothing(member: str) -> None:
     """0 stands for none: told as nothing, never as the mildest code of the axis, and every other axis as it is."""
     packed = [pack_leaf(LEAF._replace(**{member: 0}))]
-    words = explain(verify(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1).receipt(packed, 0), SIGNER.verifier))
+    words = explain(verify(receipt_of(SIGNER.close(packed, 1, 1, NO_STATEMENT, 1), packed, 0), SIGNER.verifier))
     whole = explain(RECEIPT)
     assert words[member] is None
     axes = {"purpose", "channel", "outcome", "status", "identity", "binding", "freshness", "error", "coverage"}

@@ -26,7 +26,11 @@ def test_keys_come_back_as_they_were_made(tmp_path: Path) -> None:
     assert key_file.load(tmp_path) == made
     assert tmp_path.secret_keys.stat().st_mode & 0o777 == 0o600
     lines = tmp_path.public_keys.read_text().splitlines()
-    assert [Verifier.parse(line).name for line in lines] == ["annul/receipts", "annul/register", "annul/checks"]
+    assert [Verifier.parse(line).name for line in lines] == [
+        "annul/receipts",
+        f"{made.origin}/register",
+        f"{made.origin}/checks",
+    ]
     assert made.receipts.hex() not in repr(made)
     with pytest.raises(Conflict):
         key_file.create(tmp_path)

@@ -10,10 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from annul.proof import leaf as leaf_form
 from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Signer, sign_checkpoint
 from annul.proof.merkle import leaf_hash, root
 from annul.proof.tiles import pack_bundle
+from annul.proof.window import NO_STATEMENT, WindowSigner
+from annul.proof.words import explain
 from annul.records import codes, entry
 from annul.records.document import (
     DocumentFields,
@@ -45,6 +48,7 @@ DOCUMENTS: list[dict[str, Any]] = [
     {"scheme": "ru-internal", "series": "4509", "number": "123456"},
     {"scheme": "generic", "issuer": "UTOPIA.POST", "kind": "STAFF-CARD", "number": "A/17"},
 ]
+CONTEXT = leaf_form.pack_context("001", "t-4", "c-17", "ref") + leaf_form.pack_text("张三")
 SECRETS = [hashlib.sha256(b"annul golden secret %d" % number).digest() for number in (1, 2)]
 
 
@@ -111,34 +115,34 @@ def leaves(count: int) -> list[bytes]:
     document = parse_document(DocumentFields(**DOCUMENTS[0]), TODAY_DAY)
     packed = []
     for number in range(count):
-        salt = hashlib.sha256(b"golden salt %d" % number).digest()[: receipts.SALT_BYTES]
-        leaf = receipts.Leaf(
-            0, AT_US + number, 1234, AT_US - 2000, receipts.party_bytes("utopia-bank"),
+        salt = hashlib.sha256(b"golden salt %d" % number).digest()[: leaf_form.SALT_BYTES]
+        leaf = leaf_form.Leaf(
+            0, AT_US + number, 1234, AT_US - 2000, leaf_form.party_bytes("utopia-bank"),
             codes.Purpose.account_opening.octet, codes.Channel.in_person.octet, 1, codes.Outcome.STOP.octet,
             codes.StatusCode.S10.octet, codes.IdentityCode.M9.octet, codes.BindingCode.B9.octet,
             codes.FreshnessCode.F0.octet, codes.ErrorCode.E00.octet, codes.Coverage.whole_life.octet,
             codes.advice_mask((codes.Advice.A6, codes.Advice.A8)), 1,
-            receipts.document_commitment(salt, canonical(document)),
-            receipts.context_commitment(salt, "001", "t-4", "c-17", "ref", "张三"),
+            leaf_form.document_commitment(salt, canonical(document)),
+            leaf_form.context_commitment(salt, CONTEXT),
         )  # fmt: skip
-        packed.append(receipts.pack_leaf(leaf))
+        packed.append(leaf_form.pack_leaf(leaf))
     return packed
 
 
 def windows() -> dict[str, Any]:
     """A window of seven answers with all receipts in both forms."""
-    signer = receipts.WindowSigner(hashlib.sha256(b"golden receipts key").digest())
+    signer = WindowSigner(hashlib.sha256(b"golden receipts key").digest())
     packed = leaves(7)
-    signed = signer.close(packed, 3, 41, receipts.NO_STATEMENT, AT_US + 5000)
-    made = [receipts.from_json(signed.receipt(packed, index)) for index in range(7)]
+    signed = signer.close(packed, 3, 41, NO_STATEMENT, AT_US + 5000)
+    made = [receipts.from_json(receipts.receipt_of(signed, packed, index)) for index in range(7)]
     return {
         "vkey": signer.signer.vkey,
-        "salt_0": hashlib.sha256(b"golden salt 0").digest()[: receipts.SALT_BYTES].hex(),
+        "salt_0": hashlib.sha256(b"golden salt 0").digest()[: leaf_form.SALT_BYTES].hex(),
         "statement": signed.statement.hex(),
         "signature": signed.signature.hex(),
         "json": [receipts.to_json(receipt) for receipt in made],
         "binary": [receipts.to_binary(receipt).hex() for receipt in made],
-        "explained": receipts.explain(made[0]),
+        "explained": explain(made[0]),
     }
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from annul.proof.receipt import LEAF_BYTES, STATEMENT_BYTES
+from annul.proof.leaf import CODES, LEAF_BYTES
+from annul.proof.window import STATEMENT_BYTES
 from annul.records.codes import Coded
+from annul.records.document import SCHEME_OF_CODE
 from annul.records.entry import EntryKind
 from annul.records.status import State
 
@@ -46,3 +48,11 @@ def test_printed_numbers_are_those_of_the_code() -> None:
     kinds: type[Coded] = EntryKind
     assert ", ".join(f"{kind.octet} {kind.value}" for kind in kinds) in page
     assert ", ".join(f"{state.value} {state.name}" for state in State) in page
+
+
+def test_codes_of_receipts_are_those_of_the_code() -> None:
+    """Every table of receipt.md, row by row: who has the page alone reads every answer."""
+    page = (FORMATS / "receipt.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\w+) \| ([^|]*?\d \S+(?:, \d+ \S+)+) \|$", page, re.MULTILINE))
+    assert rows.pop("scheme") == ", ".join(["0 –", *(f"{code} {SCHEME_OF_CODE[code].name}" for code in sorted(SCHEME_OF_CODE))])
+    assert rows == {axis: ", ".join(f"{code} {name or '–'}" for code, name in CODES[axis].items()) for axis in CODES}

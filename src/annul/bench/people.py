@@ -27,7 +27,7 @@ from annul.errors import AnnulError
 from annul.home import Home
 from annul.listings import Listings, ListingsWriter, pack
 from annul.listings.values import WHOLE_LIFE
-from annul.proof.receipt import WindowSigner
+from annul.proof.window import WindowSigner
 from annul.records.check import Holder, Question
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.document import DocumentFields, DocumentKeys, block, number_block, parse_document

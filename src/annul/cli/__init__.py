@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "generate": "lists:generate",
     "log": "proving:log_app",
     "keys": "proving:keys_app",
+    "witness": "witness:witness_app",
     "party": "parties:party_app",
     "policy": "policy:policy_app",
     "departure": "policy:departure_app",

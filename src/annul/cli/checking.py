@@ -308,7 +308,7 @@ ReceiptFile = Annotated[str, typer.Argument(metavar="FILE", help="Receipt or who
 def receipt_show(show: Show, file: ReceiptFile) -> None:
     """Say in words what a receipt states. This proves nothing: see verify."""
     from annul.client.receipts import parts_of
-    from annul.proof.receipt import explain
+    from annul.proof.words import explain
 
     words = explain(parts_of(_read(file))[0])
     show.result({"verified": False} | words, lambda: _show_words(words, verified=False))

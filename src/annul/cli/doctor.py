@@ -25,6 +25,8 @@ DISK_WARNING_SHARE: Final = 0.1
 BARRIER_WARNING_MS: Final = 20.0
 """A write barrier above this makes every answer slow; an ordinary SSD takes below 2 ms."""
 BARRIERS: Final = 8
+WITNESS_ROUNDS: Final = 3
+"""A log that does not grow is cosigned anew every ten minutes; after three missed turns something is wrong."""
 CLOCK_ERROR: Final = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES: Final = 256  # struct timex has 208 bytes on 64-bit Linux
 
@@ -71,6 +73,7 @@ def examine(home: Home) -> Iterator[Finding]:
         ("register", _rolled_back),
         ("listings", _listings),
         ("sealed logs", _logs),
+        ("witnesses", _witnesses),
     ):
         if look in (_rolled_back, _logs) and not readable:
             continue  # seals are verified with the key file: what is wrong with it was said
@@ -244,13 +247,13 @@ def _listings(settings: Settings) -> Iterator[Finding]:
 
 def _checkpoint(home: Home, log: str) -> Any:
     from annul.client import TrustedKeys
-    from annul.proof.checkpoint import open_checkpoint
+    from annul.client.logs import open_sealed
     from annul.registry import keys as key_file
 
     keys = TrustedKeys.parse("\n".join(key_file.load(home).public_lines()))
     file = home.log(log) / "checkpoint"
     try:
-        return open_checkpoint(file.read_bytes(), keys.register if log == "register" else keys.checks, f"annul/{log}")
+        return open_sealed(file.read_bytes(), keys.register if log == "register" else keys.checks)
     except AnnulError as error:
         raise Corrupt(
             f"The checkpoint is damaged: {error.message}.",
@@ -266,3 +269,19 @@ def _logs(settings: Settings) -> Iterator[Finding]:
             continue
         sealed = _checkpoint(settings.home, log)
         yield Finding(f"{log} log", "well", f"checkpoint signed, {sealed.size:,} entries; `annul log verify` re-reads all")
+
+
+def _witnesses(settings: Settings) -> Iterator[Finding]:
+    from annul.witness.asking import FRESH_S, LOGS, asked, last_cosigned
+
+    for witness in asked(settings.home.witnesses):
+        name = witness.keys[0].name
+        for log in LOGS:
+            _, at_s = last_cosigned(settings.home, log, witness)
+            age_s = time.time() - at_s
+            if age_s < WITNESS_ROUNDS * FRESH_S:
+                yield Finding(f"witness {name}", "well", f"cosigned the {log} log {age_s:.0f} s ago")
+                continue
+            when = f"for {age_s / 3600:.1f} hours" if at_s else "yet"
+            mend = "The sealer's log says why: is it reached, and does it watch this log (annul witness add, over there)?"
+            yield Finding(f"witness {name}", "warning", f"has not cosigned the {log} log {when}", mend)

@@ -51,6 +51,7 @@ ROUTE_COMMANDS: Final = {
     "POST /v1/bulk/{id}/discard": "bulk discard",
     "GET /v1/log/{log}/checkpoint": "log checkpoint",
     "GET /v1/log/{log}/proof": "log prove",
+    "GET /v1/log/{log}/consistency": "log compare, log consistency",
     "GET /v1/keys": "keys show",
     "POST /v1/receipts/verify": "receipt verify",
     "GET /v1/parties": "party list",

@@ -50,19 +50,41 @@ def _note(folder: Home, log: str) -> bytes:
 
 @log_app.command("checkpoint")
 @takes_groups
-def log_checkpoint(where: Server, show: Show, log: LogName = "register", key: KeyFile = None) -> None:
+def log_checkpoint(
+    where: Server,
+    show: Show,
+    log: LogName = "register",
+    key: KeyFile = None,
+    witness: Annotated[Path | None, typer.Option(help="File of keys of witnesses: the newest they cosigned.")] = None,
+    quorum: Annotated[int, typer.Option(min=1, help="How many of them must have cosigned it.")] = 1,
+) -> None:
     """Print the newest signed checkpoint of a log, verified."""
-    from annul.proof.checkpoint import open_checkpoint
+    from annul.client.logs import open_sealed
 
     name = _log(log)
-    if where.url:
+    witnesses = [] if witness is None else _witnesses(witness)
+    if where.url or witnesses:
         with where.client() as annul:
-            note = annul.connection.get_bytes(f"/v1/log/{name}/checkpoint")
+            note = annul.connection.get_bytes(f"/v1/log/{name}/checkpoint{'?witnessed=true' if witnesses else ''}")
     else:
         note = _note(where.folder, name)
-    sealed = open_checkpoint(note, _verifiers(where.folder, key, name), f"annul/{name}")
+    sealed = open_sealed(note, _verifiers(where.folder, key, name), witnesses, quorum if witnesses else 0)
     value = {"log": name, "size": sealed.size, "root": base64.b64encode(sealed.root).decode(), "note": note.decode()}
     show.result(value, note.decode().rstrip("\n"))
+
+
+def _witnesses(file: Path) -> list[Any]:
+    """Read the keys of witnesses, one a line."""
+    from annul.proof.cosignature import WitnessKey
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise NotFound("The keys of the witnesses cannot be read.", where=str(file)) from None
+    keys = [WitnessKey.parse(line) for line in lines if line.strip()]
+    if not keys:
+        raise BadInput("There is no key of a witness.", where=str(file))
+    return keys
 
 
 @log_app.command("verify")
@@ -135,29 +157,121 @@ def _show_verified(steps: dict[str, int], failed: dict[str, Any] | None, files_o
 def log_prove(
     where: Server,
     show: Show,
-    index: Annotated[int, typer.Argument(min=0, help="Entry, from 0 (register: position - 1).")],
+    index: Annotated[int | None, typer.Argument(min=0, help="Entry, from 0 (register: position - 1).")] = None,
     log: Annotated[str, typer.Option("--log", help="register or checks.")] = "register",
+    receipt: Annotated[Path | None, typer.Option(help="Instead: a receipt, whose window is to be in the log checks.")] = None,
     key: KeyFile = None,
 ) -> int:
     """Prove that an entry is in a log: ask for its path, and verify path, checkpoint and signature here."""
-    from annul.proof.checkpoint import open_checkpoint
-    from annul.proof.merkle import verify_inclusion
+    from annul.client.logs import open_sealed, verify_entry
 
-    name = _log(log)
+    if (index is None) == (receipt is None):
+        raise BadInput("Name an entry by its index, or a receipt with --receipt.", where="INDEX")
+    name = _log(log if receipt is None else "checks")
+    asked, leaf = ({"index": index}, None) if receipt is None else _window_of(receipt, where.folder, key)
     with where.client() as annul:
-        proof = annul.connection.get(f"/v1/log/{name}/proof", {"index": index})
-    sealed = open_checkpoint(proof["checkpoint"].encode(), _verifiers(where.folder, key, name), f"annul/{name}")
-    path = [base64.b64decode(step) for step in proof["path"]]
-    holds = sealed.size == proof["size"] and verify_inclusion(
-        sealed.root, sealed.size, index, base64.b64decode(proof["leaf_hash"]), path
-    )
-    mark = "✔  PROVED" if holds else "✖  REFUSED"
-    word = "is" if holds else "is not"
+        proof = annul.connection.get(f"/v1/log/{name}/proof", asked)
+    sealed = open_sealed(proof["checkpoint"].encode(), _verifiers(where.folder, key, name))
+    index = int(proof["index"]) if index is None else index
+    try:
+        if leaf is not None and proof["leaf_hash"] != leaf:
+            raise VerificationFailed("The entry is not the window of this receipt.", step=6, where="leaf_hash")
+        verify_entry(sealed, index, proof["leaf_hash"], proof["path"])
+    except VerificationFailed as error:
+        show.result({"proved": False} | proof, f"✖  REFUSED  Entry {index} is not in the log {name}: {error.message}")
+        return Exit.REFUSED
     show.result(
-        {"proved": holds} | proof,
-        f"{mark}  Entry {index} {word} in the log {name} of {sealed.size:,} entries ({len(path)} hashes).",
+        {"proved": True} | proof,
+        f"✔  PROVED  Entry {index} is in the log {name} of {sealed.size:,} entries ({len(proof['path'])} hashes).",
     )
-    return Exit.DONE if holds else Exit.REFUSED
+    return Exit.DONE
+
+
+def _window_of(file: Path, home: Home, key: Path | None) -> tuple[dict[str, int | None], str]:
+    """Verify a receipt; returns worker and window to ask for, and the leaf hash (base64) its window has in the sealed log."""
+    from annul.client import TrustedKeys
+    from annul.client.receipts import parts_of
+    from annul.proof.merkle import leaf_hash
+    from annul.proof.receipt import verify
+
+    try:
+        given = file.read_bytes()
+    except OSError:
+        raise NotFound("The receipt cannot be read.", where=str(file)) from None
+    verified = verify(parts_of(given)[0], TrustedKeys.read(key or home.public_keys).receipts)
+    entry = verified.receipt.statement + verified.receipt.signature
+    stated = verified.statement
+    return {"worker": stated.worker, "window": stated.window}, base64.b64encode(leaf_hash(entry)).decode()
+
+
+OldFile = Annotated[Path, typer.Argument(metavar="OLD", help="Signed checkpoint, as log checkpoint printed it.")]
+NewFile = Annotated[Path, typer.Argument(metavar="NEW", help="Signed checkpoint of the same log, of a later time.")]
+
+
+@log_app.command("compare")
+@takes_groups
+def log_compare(where: Server, show: Show, old: OldFile, key: KeyFile = None) -> int:
+    """Prove that a log only grew since a checkpoint one has kept: ask for the newest and the proof, and verify both here.
+
+    Exit code: 0 the kept log is a beginning of today's, 1 it is not; keep both checkpoints then.
+    """
+    name, before = _kept(old, where.folder, key)
+    with where.client() as annul:
+        note = annul.connection.get_bytes(f"/v1/log/{name}/checkpoint")
+        return _compare(show, name, before, _open(note, where.folder, key, name), annul)
+
+
+@log_app.command("consistency")
+@takes_groups
+def log_consistency(where: Server, show: Show, old: OldFile, new: NewFile, key: KeyFile = None) -> int:
+    """Prove that of two checkpoints one has kept, the older is a beginning of the newer: ask for the proof, verify it here.
+
+    Exit code: 0 it is, 1 it is not.
+    """
+    (name, before), (other, after) = _kept(old, where.folder, key), _kept(new, where.folder, key)
+    if other != name:
+        raise BadInput("The two checkpoints are of two logs.", where=str(new))
+    with where.client() as annul:
+        return _compare(show, name, before, after, annul)
+
+
+def _open(note: bytes, home: Home, key: Path | None, log: str) -> Any:
+    from annul.client.logs import open_sealed
+
+    return open_sealed(note, _verifiers(home, key, log))
+
+
+def _kept(file: Path, home: Home, key: Path | None) -> tuple[str, Any]:
+    """Read and verify a kept checkpoint; returns the name of its log too."""
+    try:
+        note = file.read_bytes()
+    except OSError:
+        raise NotFound("The checkpoint cannot be read.", where=str(file)) from None
+    origin = note.partition(b"\n")[0].decode(errors="replace")
+    name = next((log for log in LOGS if origin in {key.name for key in _verifiers(home, key, log)}), None)
+    if name is None:
+        raise VerificationFailed("The checkpoint is of a log whose key is not trusted here.", step=3, where=str(file))
+    return name, _open(note, home, key, name)
+
+
+def _compare(show: Show, log: str, old: Any, new: Any, annul: Any) -> int:
+    """Ask for the proof between two verified checkpoints, verify it and say what it proves."""
+    from annul.client.logs import verify_grown
+
+    told = {"log": log, "old": old.size, "new": new.size}
+    steps: list[str] = []
+    try:
+        if 0 < old.size < new.size:
+            steps = annul.connection.get(f"/v1/log/{log}/consistency", {"old": old.size, "new": new.size})["proof"]
+        verify_grown(old, new, steps)
+    except VerificationFailed as error:
+        show.result(told | {"consistent": False, "message": error.message}, f"✖  REFUSED  The log {log}: {error}")
+        return Exit.REFUSED
+    show.result(
+        told | {"consistent": True, "proof": steps},
+        f"✔  CONSISTENT  The log {log} of {old.size:,} entries is a beginning of that of {new.size:,} ({len(steps)} hashes).",
+    )
+    return Exit.DONE
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -14,16 +14,14 @@ from annul.errors import BadInput, NotFound, VerificationFailed
 from annul.likeness.evidence import Record
 from annul.likeness.evidence import verify as verify_record
 from annul.proof.checkpoint import Verifier
-from annul.proof.receipt import explain, verify
-
-RECEIPTS_NAME: Final = "annul/receipts"
-REGISTER_NAME: Final = "annul/register"
-CHECKS_NAME: Final = "annul/checks"
+from annul.proof.receipt import verify
+from annul.proof.window import RECEIPTS_NAME
+from annul.proof.words import explain
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedKeys:
-    """Hold the public keys one trusts; the name of a key says what it may sign.
+    """Hold the public keys one trusts; the name of a key says what it may sign: `annul/receipts`, `…/register`, `…/checks`.
 
     Args:
         receipts: keys for receipts.
@@ -48,7 +46,11 @@ class TrustedKeys:
         if not lines:
             raise BadInput("There is no public key.", where=where, mend="Use the register's annul.pub.")
         keys = [Verifier.parse(line) for line in lines]
-        return cls(*(tuple(key for key in keys if key.name == name) for name in (RECEIPTS_NAME, REGISTER_NAME, CHECKS_NAME)))
+        return cls(
+            tuple(key for key in keys if key.name == RECEIPTS_NAME),
+            tuple(key for key in keys if key.name.endswith("/register")),
+            tuple(key for key in keys if key.name.endswith("/checks")),
+        )
 
     @classmethod
     def read(cls, file: Path) -> Self:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+from annul.errors import VerificationFailed
+
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """Root of the tree without leaves (RFC 9162 section 2.1.1)."""
@@ -154,17 +156,20 @@ def consistency_proof(leaves: Sequence[bytes], old: int) -> list[bytes]:
     return [range_hash(start, end, node) for start, end in consistency_ranges(old, len(leaves))]
 
 
-def verify_inclusion(expected_root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]) -> bool:
-    """Tell whether the path leads from the leaf hash to the root.
+def verify_inclusion(expected_root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]) -> None:
+    """Verify that the path leads from the leaf hash to the root.
+
+    Raises:
+        VerificationFailed: step 6, it does not, or the tree has no such leaf.
 
     Source: RFC 9162 section 2.1.3.2.
     """
-    if not 0 <= index < size:
-        return False
+    if not 0 <= index < size or any(len(sibling) != HASH_BYTES for sibling in path):
+        raise _not_included()
     at, last, value = index, size - 1, leaf
     for sibling in path:
-        if last == 0 or len(sibling) != HASH_BYTES:
-            return False
+        if last == 0:
+            raise _not_included()
         if at & 1 or at == last:
             value = node_hash(sibling, value)
             while not at & 1 and at:
@@ -174,25 +179,35 @@ def verify_inclusion(expected_root: bytes, size: int, index: int, leaf: bytes, p
             value = node_hash(value, sibling)
         at >>= 1
         last >>= 1
-    return last == 0 and value == expected_root
+    if last or value != expected_root:
+        raise _not_included()
 
 
-def verify_consistency(old_root: bytes, old: int, new_root: bytes, new: int, proof: Sequence[bytes]) -> bool:
-    """Tell whether the tree of size `old` is a beginning of the tree of size `new`.
+def _not_included() -> VerificationFailed:
+    return VerificationFailed("The path does not lead from the entry to the root.", step=6, where="path")
 
-    Source: RFC 9162 section 2.1.4.2. The empty tree is a beginning of every tree, with an empty proof.
+
+def verify_consistency(old_root: bytes, old: int, new_root: bytes, new: int, proof: Sequence[bytes]) -> None:
+    """Verify that the tree of size `old` is a beginning of the tree of size `new`.
+
+    The empty tree is a beginning of every tree, and a tree of itself, with an empty proof.
+
+    Raises:
+        VerificationFailed: step 6, it is not, or the proof is of another pair.
+
+    Source: RFC 9162 section 2.1.4.2.
     """
-    if old == new:
-        return not proof and old_root == new_root
-    if not 0 <= old < new or any(len(value) != HASH_BYTES for value in proof):
-        return False
-    if old == 0:
-        return not proof and old_root == EMPTY_ROOT
+    if not 0 <= old <= new or any(len(value) != HASH_BYTES for value in proof):
+        raise _not_consistent()
+    if old in (0, new):
+        if proof or (old == new and old_root != new_root) or (old == 0 and old_root != EMPTY_ROOT):
+            raise _not_consistent()
+        return
     steps = list(proof)
     if old & (old - 1) == 0:
         steps.insert(0, old_root)
     if not steps:
-        return False
+        raise _not_consistent()
     at, last = old - 1, new - 1
     while at & 1:
         at >>= 1
@@ -200,7 +215,7 @@ def verify_consistency(old_root: bytes, old: int, new_root: bytes, new: int, pro
     first = second = steps[0]
     for value in steps[1:]:
         if last == 0:
-            return False
+            raise _not_consistent()
         if at & 1 or at == last:
             first, second = node_hash(value, first), node_hash(value, second)
             while not at & 1 and at:
@@ -210,4 +225,9 @@ def verify_consistency(old_root: bytes, old: int, new_root: bytes, new: int, pro
             second = node_hash(second, value)
         at >>= 1
         last >>= 1
-    return last == 0 and first == old_root and second == new_root
+    if last or first != old_root or second != new_root:
+        raise _not_consistent()
+
+
+def _not_consistent() -> VerificationFailed:
+    return VerificationFailed("The older tree is not a beginning of the newer one.", step=6, where="proof")

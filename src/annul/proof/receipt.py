@@ -21,221 +21,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import struct
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from annul.errors import VerificationFailed
-from annul.proof.checkpoint import KEY_ID_BYTES, SIGNATURE_BYTES, Signer, Verifier
-from annul.proof.merkle import HASH_BYTES, leaf_hash, verify_inclusion, window
-from annul.proof.merkle import root as root_of
-from annul.records.codes import (
-    BindingCode,
-    Channel,
-    Coded,
-    Coverage,
-    ErrorCode,
-    FreshnessCode,
-    IdentityCode,
-    Outcome,
-    Purpose,
-    StatusCode,
-    advice_of_mask,
-)
+from annul.proof.checkpoint import KEY_ID_BYTES, SIGNATURE_BYTES, Verifier
+from annul.proof.leaf import LEAF_BYTES, SALT_BYTES, Leaf, check_id, document_commitment, names_of, parse_leaf
+from annul.proof.merkle import HASH_BYTES, leaf_hash, verify_inclusion
+from annul.proof.window import SIGNED_PREFIX, STATEMENT_BYTES, SignedWindow, Statement, parse_statement
 
-LEAF_VERSION = 1
-STATEMENT_VERSION = 1
-RECEIPT_VERSION = 1
-RECEIPTS_NAME = "annul/receipts"
-"""Name of the signing key unless another is given."""
-FLAG_TEST_REALM = 1
-PARTY_BYTES = 24
-SALT_BYTES = 16
-PATH_MAX = 32
+RECEIPT_VERSION: Final = 1
+PATH_MAX: Final = 32
 """Hashes in a path: a window counts its leaves in 32 bits."""
-NO_STATEMENT = bytes(HASH_BYTES)
-"""`previous` of the first window of a worker."""
-SIGNED_PREFIX = b"annul window v1\n"
 
-_LEAF = struct.Struct(">BBQQQ24sBBBBBBBBBBHH32s32s")
-_STATEMENT = struct.Struct(">BHQIQ32s32s")
-LEAF_BYTES = _LEAF.size
-STATEMENT_BYTES = _STATEMENT.size
-_BINARY = struct.Struct(f">B{KEY_ID_BYTES}sI{LEAF_BYTES}s{STATEMENT_BYTES}s{SIGNATURE_BYTES}sB")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_MAX_US = 253_402_300_799_999_999
-"""The last microsecond of the year 9999."""
-
-
-class Leaf(NamedTuple):
-    """One answer as it stands in the log. Codes are octets of `annul.records.codes`; 0 where an axis is empty.
-
-    Attributes:
-        flags: bit 0: test realm.
-        checked_at_us, as_of_us: time of the check, and of the register state it stands on (microseconds, UTC).
-        position: position of the register log the answer stands on.
-        party: name of the relying party, ASCII, padded with zero bytes to 24.
-        scheme: number of the document's scheme; 0 when it was not known.
-        advice: 16-bit mask.
-        document, context: the two commitments, 32 bytes each.
-    """
-
-    flags: int
-    checked_at_us: int
-    position: int
-    as_of_us: int
-    party: bytes
-    purpose: int
-    channel: int
-    scheme: int
-    outcome: int
-    status: int
-    identity: int
-    binding: int
-    freshness: int
-    error: int
-    coverage: int
-    advice: int
-    policy_version: int
-    document: bytes
-    context: bytes
-
-
-def pack_leaf(leaf: Leaf) -> bytes:
-    """Return the leaf's LEAF_BYTES bytes. struct.error when a field is outside its range."""
-    return _LEAF.pack(LEAF_VERSION, *leaf)
-
-
-def parse_leaf(data: bytes) -> Leaf:
-    """Read a leaf's fields; its codes are not looked at.
-
-    Raises:
-        VerificationFailed: step 6, wrong length, unknown version, or a party name that is none.
-    """
-    if len(data) != LEAF_BYTES:
-        raise VerificationFailed(f"A leaf has {LEAF_BYTES} bytes.", step=6, where="leaf")
-    version, *fields = _LEAF.unpack(data)
-    if version != LEAF_VERSION:
-        raise VerificationFailed(f"The leaf has version {version}.", step=6, where="leaf", mend="Use a newer annul.")
-    return Leaf._make(fields)
-
-
-def party_bytes(name: str) -> bytes:
-    """Return a relying party's name as it stands in a leaf. ValueError when it is not 1 to 24 printable ASCII bytes."""
-    encoded = name.encode("ascii")
-    if not 1 <= len(encoded) <= PARTY_BYTES or not all(33 <= byte < 127 for byte in encoded):
-        raise ValueError("a party's name has 1 to 24 printable ASCII characters")
-    return encoded.ljust(PARTY_BYTES, b"\0")
-
-
-def document_commitment(salt: bytes, identity: bytes) -> bytes:
-    """Return SHA-256("annul document v1" | 0 | salt | canonical identity). The salt has 16 random bytes."""
-    return hashlib.sha256(b"annul document v1\0" + salt + identity).digest()
-
-
-def context_commitment(salt: bytes, branch: str, terminal: str, clerk: str, reference: str, holder_name: str = "") -> bytes:
-    """Return SHA-256("annul context v1" | 0 | salt | the five texts in UTF-8, each with its length in front as u16)."""
-    parts = [b"annul context v1\0", salt]
-    for text in (branch, terminal, clerk, reference, holder_name):
-        encoded = text.encode()
-        parts.append(len(encoded).to_bytes(2, "big"))
-        parts.append(encoded)
-    return hashlib.sha256(b"".join(parts)).digest()
-
-
-class Statement(msgspec.Struct, frozen=True):
-    """What is signed of a window: who closed it, which one, how many answers, when, what came before, and the root."""
-
-    worker: int
-    window: int
-    count: int
-    closed_at_us: int
-    previous: bytes
-    root: bytes
-
-
-def pack_statement(statement: Statement) -> bytes:
-    """Return the statement's STATEMENT_BYTES bytes."""
-    return _STATEMENT.pack(STATEMENT_VERSION, *msgspec.structs.astuple(statement))
-
-
-def parse_statement(data: bytes) -> Statement:
-    """Read a statement.
-
-    Raises:
-        VerificationFailed: step 4, wrong length, unknown version, an impossible count or time.
-    """
-    if len(data) != STATEMENT_BYTES:
-        raise VerificationFailed(f"A statement has {STATEMENT_BYTES} bytes.", step=4, where="statement")
-    version, *fields = _STATEMENT.unpack(data)
-    if version != STATEMENT_VERSION:
-        raise VerificationFailed(f"The statement has version {version}.", step=4, where="statement", mend="Use a newer annul.")
-    statement = Statement(*fields)
-    if statement.count < 1:
-        raise VerificationFailed("The statement covers no answer.", step=4, where="statement")
-    if statement.closed_at_us > _TIME_MAX_US:
-        raise VerificationFailed("The statement has a time outside the calendar.", step=4, where="statement")
-    return statement
-
-
-def statement_hash(data: bytes) -> bytes:
-    """Return SHA-256 of a statement's bytes: the link the next statement of the worker carries."""
-    return hashlib.sha256(data).digest()
-
-
-class SignedWindow(NamedTuple):
-    """A closed window: everything its receipts are made of."""
-
-    statement: bytes
-    signature: bytes
-    root: bytes
-    leaf_hashes: list[bytes]
-    paths: list[bytes]
-    key: str
-
-    @property
-    def statement_hash(self) -> bytes:
-        """SHA-256 of the statement: `previous` of the next window."""
-        return hashlib.sha256(self.statement).digest()
-
-    def receipt(self, leaves: Sequence[bytes], index: int) -> dict[str, Any]:
-        """Return the JSON form of one receipt."""
-        return receipt_json(leaves[index], index, self.paths[index], self.statement, self.signature, self.key)
-
-
-class WindowSigner:
-    """Close windows of answers.
-
-    Args:
-        secret: Ed25519 seed of 32 bytes, or a signer.
-        name: name of the key.
-    """
-
-    def __init__(self, secret: bytes | Signer, name: str = RECEIPTS_NAME) -> None:
-        self.signer = secret if isinstance(secret, Signer) else Signer(name, secret)
-        self.key = self.signer.key_id.hex()
-        self.verifier = self.signer.verifier
-
-    def close(
-        self, leaves: Sequence[bytes], worker: int, window_number: int, previous: bytes, closed_at_us: int
-    ) -> SignedWindow:
-        """Hash the leaves into a tree and sign its root.
-
-        Args:
-            leaves: at least one, LEAF_BYTES each.
-            worker, window_number: who closes, and its dense number of windows.
-            previous: hash of the worker's previous statement; NO_STATEMENT for its first.
-            closed_at_us: microseconds, UTC.
-        """
-        sha256 = hashlib.sha256
-        hashes = [sha256(b"\0" + leaf).digest() for leaf in leaves]
-        root, paths = window(hashes)
-        statement = _STATEMENT.pack(STATEMENT_VERSION, worker, window_number, len(hashes), closed_at_us, previous, root)
-        return SignedWindow(statement, self.signer.sign(SIGNED_PREFIX + statement), root, hashes, paths, self.key)
+_BINARY: Final = struct.Struct(f">B{KEY_ID_BYTES}sI{LEAF_BYTES}s{STATEMENT_BYTES}s{SIGNATURE_BYTES}sB")
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -254,11 +56,6 @@ class Receipt(msgspec.Struct, frozen=True):
         return check_id(self.leaf)
 
 
-def check_id(leaf: bytes) -> str:
-    """Return the ID of the check a leaf records: the first 16 bytes of its hash in hexadecimal."""
-    return leaf_hash(leaf)[:16].hex()
-
-
 def receipt_json(leaf: bytes, index: int, path: bytes, statement: bytes, signature: bytes, key: str) -> dict[str, Any]:
     """Return the JSON form of a receipt as a plain object; bytes are base64, the key ID is 8 hex digits."""
     text = binascii.b2a_base64
@@ -271,6 +68,27 @@ def receipt_json(leaf: bytes, index: int, path: bytes, statement: bytes, signatu
         "signature": text(signature, newline=False).decode(),
         "key": key,
     }
+
+
+def receipt_of(signed: SignedWindow, leaves: Sequence[bytes], index: int) -> dict[str, Any]:
+    """Return the JSON form of one receipt of a window, from the window and its leaves."""
+    return receipt_json(leaves[index], index, signed.paths[index], signed.statement, signed.signature, signed.key)
+
+
+_SHAPE: Final = (
+    msgspec.json.encode(receipt_json(b"", 0, b"", b"", b"", ""))
+    .replace(b'"leaf":"","index":0,"path":""', b'"leaf":"%%b","index":%%d,"path":"%%b"')
+    .replace(b'"statement":"","signature":"","key":""', b'"statement":"%b","signature":"%b","key":"%b"')
+)
+
+
+def json_shape(signed: SignedWindow) -> bytes:
+    """Return the JSON text of a window's receipts as a pattern for `%`: of leaf and path in base64, with the index between.
+
+    It is `receipt_json` with three gaps; the rest is the same in all receipts of the window and holds no per cent sign.
+    """
+    text = binascii.b2a_base64
+    return _SHAPE % (text(signed.statement, newline=False), text(signed.signature, newline=False), signed.key.encode())
 
 
 def to_json(receipt: Receipt) -> dict[str, Any]:
@@ -454,11 +272,13 @@ def verify(receipt: Receipt | Mapping[str, Any] | bytes | str, verifier: Verifie
         raise VerificationFailed("The window has no answer with this index.", step=4, where="index")
     # 5 inclusion
     path = [parts.path[at : at + HASH_BYTES] for at in range(0, len(parts.path), HASH_BYTES)]
-    if not verify_inclusion(statement.root, statement.count, parts.index, leaf_hash(parts.leaf), path):
-        raise VerificationFailed("The answer is not in the window that was signed.", step=5, where="path")
+    try:
+        verify_inclusion(statement.root, statement.count, parts.index, leaf_hash(parts.leaf), path)
+    except VerificationFailed as error:
+        raise VerificationFailed("The answer is not in the window that was signed.", step=5, where="path") from error
     # 6 leaf
     leaf = parse_leaf(parts.leaf)
-    _words(leaf)
+    names_of(leaf)
     return Verified(parts, leaf, statement, key)
 
 
@@ -473,98 +293,3 @@ def verify_document(verified: Verified, salt: bytes, identity: bytes) -> None:
     """
     if len(salt) != SALT_BYTES or document_commitment(salt, identity) != verified.leaf.document:
         raise VerificationFailed("The receipt is not about this document.", step=7, where="document")
-
-
-def verify_window(
-    statement: bytes, signature: bytes, leaves: Sequence[bytes], verifier: Verifier | Sequence[Verifier]
-) -> Statement:
-    """Verify a whole window as it stands in the check log: signature, count and root over all leaves.
-
-    Raises:
-        VerificationFailed: steps 3, 4 and 5 as for a receipt.
-    """
-    trusted = (verifier,) if isinstance(verifier, Verifier) else verifier
-    if not any(key.verify(SIGNED_PREFIX + statement, signature) for key in trusted):
-        raise VerificationFailed("The signature does not fit the statement.", step=3, where="signature")
-    parsed = parse_statement(statement)
-    if parsed.count != len(leaves):
-        raise VerificationFailed("The window has another number of answers than signed.", step=4, where="count")
-    if root_of([leaf_hash(leaf) for leaf in leaves]) != parsed.root:
-        raise VerificationFailed("The answers are not those that were signed.", step=5, where="root")
-    return parsed
-
-
-def explain(receipt: Receipt | Verified | Mapping[str, Any] | bytes | str) -> dict[str, Any]:
-    """Say in words what a receipt states. It proves nothing: call `verify` first.
-
-    Returns:
-        names of the codes, times in RFC 3339; None where an axis is empty.
-    Raises:
-        VerificationFailed: steps 1, 4 or 6 when it cannot be read.
-    """
-    parts = receipt.receipt if isinstance(receipt, Verified) else read(receipt)
-    leaf, statement = parse_leaf(parts.leaf), parse_statement(parts.statement)
-    words = _words(leaf)
-    return {
-        "check": parts.check,
-        "checked_at": _time(leaf.checked_at_us),
-        "party": leaf.party.rstrip(b"\0").decode("ascii"),
-        "realm": "test" if leaf.flags & FLAG_TEST_REALM else "live",
-        **words,
-        "position": leaf.position,
-        "as_of": _time(leaf.as_of_us),
-        "policy_version": leaf.policy_version,
-        "worker": statement.worker,
-        "window": statement.window,
-        "index": parts.index,
-        "answers_in_window": statement.count,
-        "closed_at": _time(statement.closed_at_us),
-        "key": parts.key.hex(),
-    }
-
-
-def _time(at_us: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=at_us)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-_AXES: tuple[tuple[str, type[Coded], bool], ...] = (
-    ("purpose", Purpose, True),
-    ("channel", Channel, True),
-    ("outcome", Outcome, False),
-    ("status", StatusCode, True),
-    ("identity", IdentityCode, True),
-    ("binding", BindingCode, True),
-    ("freshness", FreshnessCode, True),
-    ("error", ErrorCode, False),
-    ("coverage", Coverage, False),
-)
-"""Axis, its codes, and whether 0 stands for "none"."""
-_WORDS: dict[str, dict[int, str | None]] = {
-    axis: ({0: None} if may_be_empty else {}) | {member.octet: member.value for member in codes}
-    for axis, codes, may_be_empty in _AXES
-}
-
-
-def _words(leaf: Leaf) -> dict[str, Any]:
-    """Return the words of a leaf's codes; VerificationFailed (step 6) names the field that means nothing."""
-    from annul.records.schemes import name_of_code  # not above: verifying a receipt needs no rules of documents
-
-    words: dict[str, Any] = {"scheme": name_of_code(leaf.scheme)}
-    for axis, meaning in _WORDS.items():
-        octet = getattr(leaf, axis)
-        if octet not in meaning:
-            raise VerificationFailed("The leaf has a code without meaning.", step=6, where=axis, mend="Use a newer annul.")
-        words[axis] = meaning[octet]
-    try:
-        words["advice"] = [step.value for step in advice_of_mask(leaf.advice)]
-        name = leaf.party.rstrip(b"\0").decode("ascii")
-    except ValueError as error:
-        raise VerificationFailed("The leaf has a code without meaning.", step=6, where="advice or party") from error
-    if leaf.flags & ~FLAG_TEST_REALM or not name or not all("!" <= character <= "~" for character in name):
-        raise VerificationFailed("The leaf has a code without meaning.", step=6, where="flags or party")
-    if max(leaf.checked_at_us, leaf.as_of_us) > _TIME_MAX_US:
-        raise VerificationFailed("The leaf has a time outside the calendar.", step=6, where="checked_at")
-    status = words["status"]
-    words["status_class"] = None if status is None else StatusCode.of_octet(leaf.status).status_class.value
-    return words

@@ -182,9 +182,16 @@ class TileReader:
         """Return the inclusion path of an entry. ValueError when the tree has no such entry."""
         return [range_hash(start, end, self.node) for start, end in inclusion_ranges(index, self.size)]
 
-    def consistency_proof(self, old: int) -> list[bytes]:
-        """Return the proof that the tree of size `old` is a beginning of this one. ValueError unless 0 < old <= size."""
-        return [range_hash(start, end, self.node) for start, end in consistency_ranges(old, self.size)]
+    def consistency_proof(self, old: int, new: int | None = None) -> list[bytes]:
+        """Return the proof that the tree of size `old` is a beginning of the tree of size `new`, by default this one.
+
+        Raises:
+            ValueError: not 0 < old <= new <= size.
+        """
+        new = self.size if new is None else new
+        if new > self.size:
+            raise ValueError("the tree is not as large")
+        return [range_hash(start, end, self.node) for start, end in consistency_ranges(old, new)]
 
     def bundle(self, index: int) -> list[bytes]:
         """Return the entries of a bundle, as many as the tree of this size has.

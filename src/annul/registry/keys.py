@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import secrets
 import stat
@@ -19,6 +20,7 @@ from annul import durable
 from annul.errors import Conflict, Corrupt, NotFound, UnknownVersion, UnsafeSettings
 from annul.home import Home
 from annul.proof.checkpoint import Signer
+from annul.proof.window import RECEIPTS_NAME
 from annul.records.document import DocumentKeys
 
 VERSION = 1
@@ -28,10 +30,8 @@ CHECKSUM_BYTES = 8
 SECRET_FILE = "keys/secret.json"  # noqa: S105 - a name, not a secret
 """How the key file is called in errors; where it is: `Home.secret_keys`."""
 
-RECEIPTS_NAME = "annul/receipts"
-REGISTER_NAME = "annul/register"
-CHECKS_NAME = "annul/checks"
-"""Names of the signing keys, which are also the origins of the two logs (C2SP tlog-checkpoint)."""
+ORIGIN_BYTES = 6
+"""Bytes of the hash that names a register: two registers of the world have one name with a chance of 2^-48."""
 
 _SINGLE = ("receipts", "register", "checks", "session", "envelope")
 REALMS = ("live", "test")
@@ -72,6 +72,15 @@ class Keys:
         """Current epoch of the document keys, from 1."""
         return len(self.live)
 
+    @property
+    def origin(self) -> str:
+        """Name of this register among all: `annul-` and 12 hexadecimal digits of the SHA-256 of its log's public key.
+
+        The origins of both logs begin with it, so that witnesses can tell registers apart. Source: C2SP tlog-checkpoint.
+        """
+        public = Signer("register", self.register).verifier.public_key
+        return f"annul-{hashlib.sha256(public).digest()[:ORIGIN_BYTES].hex()}"
+
     def documents(self, realm: str) -> DocumentKeys:
         """Return the document keys of a realm ("live" or "test"); each realm has secrets of its own."""
         return DocumentKeys(self.live if realm == "live" else self.test)
@@ -99,11 +108,11 @@ class Keys:
 
     def register_signer(self) -> Signer:
         """Return the signer of the register log's checkpoints."""
-        return Signer(REGISTER_NAME, self.register)
+        return Signer(f"{self.origin}/register", self.register)
 
     def check_signer(self) -> Signer:
         """Return the signer of the check log's checkpoints."""
-        return Signer(CHECKS_NAME, self.checks)
+        return Signer(f"{self.origin}/checks", self.checks)
 
 
 def create(home: Home) -> Keys:
@@ -162,7 +171,16 @@ def save(home: Home, keys: Keys) -> None:
     """
     durable.folder(home.keys)
     durable.replace(home.secret_keys, _encode(keys))
-    durable.replace(home.public_keys, "".join(line + "\n" for line in keys.public_lines()).encode(), mode=0o644)
+    publish(home, keys)
+
+
+def publish(home: Home, keys: Keys) -> None:
+    """Write the public file when it is missing or says otherwise than the keys."""
+    lines = "".join(line + "\n" for line in keys.public_lines()).encode()
+    with contextlib.suppress(FileNotFoundError):
+        if home.public_keys.read_bytes() == lines:
+            return
+    durable.replace(home.public_keys, lines, mode=0o644)
 
 
 def _named(keys: Keys) -> dict[str, bytes]:

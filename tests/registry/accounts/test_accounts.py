@@ -12,7 +12,8 @@ import pytest
 from annul.errors import BadInput, Corrupt, NotFound
 from annul.listings import pack
 from annul.listings.values import WHOLE_LIFE
-from annul.proof.receipt import WindowSigner, verify
+from annul.proof.receipt import verify
+from annul.proof.window import WindowSigner
 from annul.records.check import Answer
 from annul.records.entry import EntryKind, decode
 from annul.registry import keys as key_file

@@ -11,7 +11,7 @@ import numpy as np
 from annul.listings import Listings, ListingsWriter, pack
 from annul.listings.values import WHOLE_LIFE
 from annul.proof.checkpoint import Verifier
-from annul.proof.receipt import WindowSigner
+from annul.proof.window import WindowSigner
 from annul.records.check import Question
 from annul.records.codes import Coverage
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, number_block, parse_document

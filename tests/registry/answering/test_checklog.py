@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annul.errors import Conflict, Corrupt, StorageFailed
-from annul.proof.receipt import LEAF_BYTES, WindowSigner
+from annul.proof.leaf import LEAF_BYTES, pack_context
+from annul.proof.window import WindowSigner
 from annul.registry.answering.checklog import (
     NO_WINDOW,
+    PRIVATE_FIXED,
     CheckLog,
     DiskFile,
     Private,
     durable_windows,
     encode_window,
     log_files,
-    pack_private,
     read_windows,
     worker_folder,
 )
@@ -29,11 +30,17 @@ SIGNER = WindowSigner(b"window signing secret of a test.")
 LEAF = b"\x01" + bytes(LEAF_BYTES - 1)
 
 
+def packed(record: Private) -> bytes:
+    """Return a private record as the answerer writes it."""
+    fixed = PRIVATE_FIXED.pack(record.document_key, record.number_key, record.salt, record.key_epoch, record.status)
+    return fixed + pack_context(record.branch, record.terminal, record.clerk, record.reference)
+
+
 def window(log: CheckLog, number: int, previous: bytes, *, leaves: int = 2) -> tuple[bytes, bytes, bytes]:
     """Make a window record: (record, statement, statement hash)."""
     rows = [LEAF[:-4] + index.to_bytes(4, "big") for index in range(leaves)]
     signed = SIGNER.close(rows, log.worker, number, previous, 1_000 + number)
-    privates = b"".join(pack_private(Private(bytes(16), b"", bytes(16), 1, 17, "b", "t", "c", "r")) for _ in rows)
+    privates = b"".join(packed(Private(bytes(16), b"", bytes(16), 1, 17, "b", "t", "c", "r")) for _ in rows)
     return encode_window(signed.statement, signed.signature, b"".join(rows), privates), signed.statement, signed.statement_hash
 
 
@@ -253,7 +260,7 @@ def test_private_records_come_back_as_they_were(record: Private) -> None:
     """Packing and reading a private record are inverse for every text and key."""
     from annul.registry.answering.checklog import _unpack_privates
 
-    assert _unpack_privates(pack_private(record) * 2, 2) == [record, record]
+    assert _unpack_privates(packed(record) * 2, 2) == [record, record]
 
 
 def test_readers_stop_at_the_durable_mark(tmp_path: Path) -> None:

@@ -27,16 +27,9 @@ from annul.errors import (
 from annul.home import Home
 from annul.listings import pack, pack_many, pack_unlock
 from annul.listings.values import COMPROMISED, DISPUTED, NUMBER, WHOLE_LIFE
-from annul.proof.receipt import (
-    Leaf,
-    context_commitment,
-    document_commitment,
-    explain,
-    pack_leaf,
-    party_bytes,
-    verify,
-    verify_document,
-)
+from annul.proof.leaf import Leaf, context_commitment, document_commitment, pack_context, pack_leaf, pack_text, party_bytes
+from annul.proof.receipt import verify, verify_document
+from annul.proof.words import explain
 from annul.records.check import Answer, Question
 from annul.records.codes import Channel, FreshnessCode, Outcome, Purpose, StatusCode
 from annul.records.document import block, canonical, number_block, unlock_key
@@ -284,10 +277,11 @@ def test_the_receipt_opens_to_the_document_and_the_context(tmp_path: Path) -> No
         salt = bytes.fromhex(answer.opening)
         verified = verify(answer.receipt, desk.verifier)
         verify_document(verified, salt, canonical(parsed()))
+        texts = pack_context("支行 1", "t", "c", "r") + pack_text("王 明")
         leaf = Leaf(
             0, desk.now, 7, NOW_US, party_bytes("bank"), Purpose.account_opening.octet, Channel.in_person.octet, 1,
             Outcome.STOP.octet, StatusCode.S10.octet, 9, 9, FreshnessCode.F0.octet, 0, 2, verified.leaf.advice, 1,
-            document_commitment(salt, canonical(parsed())), context_commitment(salt, "支行 1", "t", "c", "r", "王 明"),
+            document_commitment(salt, canonical(parsed())), context_commitment(salt, texts),
         )  # fmt: skip
         assert pack_leaf(leaf) == verified.receipt.leaf
 

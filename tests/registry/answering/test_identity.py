@@ -15,7 +15,7 @@ import pytest
 from annul.demo import numbers
 from annul.listings import Listings, pack
 from annul.listings.values import WHOLE_LIFE
-from annul.proof.receipt import explain
+from annul.proof.words import explain
 from annul.records.check import Answer, Holder
 from annul.records.document import DocumentFields
 from annul.records.status import State

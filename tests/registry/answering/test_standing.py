@@ -13,7 +13,6 @@ from annul.proof.checkpoint import sign_checkpoint
 from annul.records.document import block
 from annul.registry import keys as key_file
 from annul.registry.answering.standing import mark_behind, stands
-from annul.registry.keys import REGISTER_NAME
 from annul.registry.loops import rotation
 from tests.registry.world import POLICE, START_US, STRONG, World, passport
 
@@ -24,7 +23,7 @@ def sealed(world: World, size: int) -> None:
     """Leave a checkpoint of the register log, signed with the register's key."""
     path = world.home.log("register") / "checkpoint"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(sign_checkpoint(REGISTER_NAME, size, bytes(32), world.keys.register_signer()))
+    path.write_bytes(sign_checkpoint(world.keys.register_signer().name, size, bytes(32), world.keys.register_signer()))
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 from annul.errors import BadInput, Conflict, Forbidden, NotFound, VerificationFailed
 from annul.listings import pack
 from annul.listings.values import WHOLE_LIFE
-from annul.proof.receipt import WindowSigner, parse_leaf
+from annul.proof.leaf import parse_leaf
+from annul.proof.window import WindowSigner
 from annul.records.check import Answer
 from annul.records.codes import IdentityCode, Outcome, StatusCode
 from annul.records.entry import decode

@@ -12,7 +12,8 @@ from annul.likeness.comparison import ATTEMPTS_MAX
 from annul.likeness.process import FingerSet
 from annul.listings import pack
 from annul.proof.checkpoint import Signer
-from annul.proof.receipt import explain, verify
+from annul.proof.receipt import verify
+from annul.proof.words import explain
 from annul.records.check import DECISIONS, Answer
 from annul.records.codes import BindingCode, Channel, FreshnessCode, IdentityCode, Purpose, StatusCode
 from annul.registry.counter.attempts import AttemptFile

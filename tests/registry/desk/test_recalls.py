@@ -13,7 +13,7 @@ import pytest
 from annul.errors import NotFound, VerificationFailed
 from annul.listings import Listings
 from annul.proof.checkpoint import open_note
-from annul.proof.receipt import WindowSigner
+from annul.proof.window import WindowSigner
 from annul.records.check import Answer, Question
 from annul.records.codes import Coverage
 from annul.records.document import DocumentFields

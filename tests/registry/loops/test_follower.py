@@ -23,7 +23,6 @@ from annul.proof.checkpoint import sign_checkpoint
 from annul.records.codes import Coverage
 from annul.records.document import block, number_block
 from annul.records.status import Event
-from annul.registry.keys import REGISTER_NAME
 from annul.registry.loops.follower import Follower
 from annul.registry.parties.parties import Agreement, Parties
 from annul.registry.postgres import Embedded
@@ -164,7 +163,7 @@ def test_a_register_that_was_set_back_is_refused(world: World) -> None:
 
 def test_a_register_behind_its_sealed_checkpoint_is_refused(world: World) -> None:
     """Listings deleted, database set back: the sealed log still knows how long the register was."""
-    note = sign_checkpoint(REGISTER_NAME, 5, bytes(32), world.keys.register_signer())
+    note = sign_checkpoint(world.keys.register_signer().name, 5, bytes(32), world.keys.register_signer())
     path = world.home.log("register") / "checkpoint"
     path.parent.mkdir(parents=True)
     path.write_bytes(note)

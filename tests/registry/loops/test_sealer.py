@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from annul.errors import AnnulError, BadInput, Corrupt, VerificationFailed
+from annul.errors import AnnulError, Corrupt, VerificationFailed
 from annul.listings import pack
 from annul.proof.checkpoint import Verifier, open_checkpoint
-from annul.proof.merkle import leaf_hash, verify_inclusion
-from annul.proof.receipt import WindowSigner
 from annul.proof.tiles import CHECKPOINT
+from annul.proof.window import WindowSigner
 from annul.records.entry import Entry, EntryKind, encode
 from annul.registry import keys as key_file
 from annul.registry.answering.checklog import CheckLog, log_files, worker_folder
-from annul.registry.loops.sealer import CheckSealer, Faults, Progress, RegisterSealer, Scrubber, log_folder, prove, verify_logs
+from annul.registry.loops.sealer import CheckSealer, Faults, Progress, RegisterSealer, Scrubber, log_folder, verify_logs
 from tests.registry.answering.desk import Desk, DocumentFields, State, parsed, question
 
 RU = DocumentFields(scheme="ru-internal", series="4509", number="123456")
@@ -91,7 +89,7 @@ def test_windows_of_all_workers_are_merged_once(tmp_path: Path) -> None:
 def sealed_size(sealed: Sealed, log: str) -> int:
     """Return the size a signed checkpoint states."""
     note = (log_folder(sealed.home, log) / CHECKPOINT).read_bytes()
-    return open_checkpoint(note, sealed.verifiers, f"annul/{log}").size
+    return open_checkpoint(note, sealed.verifiers, f"{sealed.keys.origin}/{log}").size
 
 
 def test_a_crash_between_tiles_and_checkpoint_merges_again(tmp_path: Path) -> None:
@@ -208,22 +206,6 @@ def test_a_flipped_bit_in_tiles_or_checkpoint_is_found(tmp_path: Path) -> None:
             sealed.verify()
         path.write_bytes(whole)
     sealed.verify()
-
-
-def test_a_proof_holds_with_the_public_key_alone(tmp_path: Path) -> None:
-    """The text of a proof carries entry, path and checkpoint; an entry that is not sealed has none."""
-    sealed = Sealed(tmp_path)
-    sealed.answer(0, 5)
-    sealed.checks().step()
-    lines, _, note = prove(tmp_path, "checks", 3, sealed.verifiers).partition(b"\n\n")
-    version, extra, index, *path = lines.decode().split("\n")
-    assert (version, index) == ("c2sp.org/tlog-proof@v1", "index 3")
-    entry = base64.b64decode(extra.removeprefix("extra "))
-    checkpoint = open_checkpoint(note, sealed.verifiers, "annul/checks")
-    nodes = [base64.b64decode(node) for node in path]
-    assert verify_inclusion(checkpoint.root, checkpoint.size, 3, leaf_hash(entry), nodes)
-    with pytest.raises(BadInput):
-        prove(tmp_path, "checks", 5, sealed.verifiers)
 
 
 def test_windows_that_are_not_durable_yet_are_not_sealed(tmp_path: Path) -> None:

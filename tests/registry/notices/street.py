@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from annul.listings import Listings
-from annul.proof.receipt import WindowSigner
+from annul.proof.window import WindowSigner
 from annul.records.document import DocumentFields
 from annul.records.person import Contact
 from annul.registry.accounts.accounts import Indexer

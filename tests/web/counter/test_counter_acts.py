@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from annul.proof.receipt import from_compact, parse_leaf, verify
+from annul.proof.leaf import parse_leaf
+from annul.proof.receipt import from_compact, verify
 from annul.records.codes import BindingCode, Outcome
 from annul.records.policy import DEFAULT_POLICY, policy_to_json
 from annul.registry.parties.parties import Agreement, Capture

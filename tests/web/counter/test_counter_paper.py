@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annul.errors import MissingPackage, VerificationFailed
-from annul.proof.receipt import (
-    NO_STATEMENT,
-    Leaf,
-    WindowSigner,
-    from_compact,
-    pack_leaf,
-    party_bytes,
-    to_compact,
-    to_json,
-    verify,
-)
+from annul.proof.leaf import Leaf, pack_leaf, party_bytes
+from annul.proof.receipt import from_compact, receipt_of, to_compact, to_json, verify
+from annul.proof.window import NO_STATEMENT, WindowSigner
 from annul.web.counter import paper
 from annul.web.door import typeset
 
@@ -40,7 +32,7 @@ def receipt(count: int = 1, index: int = 0) -> dict[str, Any]:
         )
         for number in range(count)
     ]
-    return SIGNER.close(leaves, 0, 1, NO_STATEMENT, NOW_US).receipt(leaves, index)
+    return receipt_of(SIGNER.close(leaves, 0, 1, NO_STATEMENT, NOW_US), leaves, index)
 
 
 @given(st.integers(1, 40), st.data())

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from annul.listings.values import pack
-from annul.proof.receipt import explain, verify
+from annul.proof.receipt import verify
+from annul.proof.words import explain
 from annul.records.check import Answer
 from annul.records.status import State
 from annul.web.door import protocol

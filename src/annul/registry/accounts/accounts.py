@@ -21,8 +21,10 @@ import psycopg
 from psycopg import sql
 
 from annul.errors import BadInput, Corrupt, NotFound
+from annul.proof.leaf import FLAG_TEST_REALM, parse_leaf
 from annul.proof.merkle import inclusion_path, leaf_hash
-from annul.proof.receipt import FLAG_TEST_REALM, from_json, parse_leaf, parse_statement, receipt_json
+from annul.proof.receipt import from_json, receipt_json
+from annul.proof.window import parse_statement
 from annul.records.codes import (
     Advice,
     Channel,

@@ -14,7 +14,7 @@ import msgspec
 
 from annul.errors import AnnulError
 from annul.listings.values import CODE_MASK, COMPROMISED, DISPUTED, FLAGS_SHIFT, MANY, WHOLE_LIFE
-from annul.proof.receipt import party_bytes
+from annul.proof.leaf import pack_middle
 from annul.records.check import (
     Answer,
     BindingPart,
@@ -142,7 +142,7 @@ class Told(NamedTuple):
     """The ready parts of every answer with one set of codes."""
 
     leaf: bytes
-    """The leaf from the party to the policy version: the part between the window's time and the commitments."""
+    """Middle of the leaf, of `proof.leaf.pack_middle`."""
     head: bytes
     """JSON up to the freshness position."""
     tail: bytes
@@ -191,13 +191,9 @@ class Manner:
         decision = self.decisions.look(
             shown, identity, binding, freshness, self.channel, purpose=self.purpose, urgent=self.urgent
         )
-        codes = (decision.outcome, shown, identity, binding, freshness, ErrorCode.E00, coverage)
-        leaf = (
-            party_bytes(self.party)
-            + bytes((self.purpose.octet, self.channel.octet, scheme, *(code.octet for code in codes)))
-            + decision.mask.to_bytes(2, "big")
-            + self.decisions.policy.version.to_bytes(2, "big")
-        )
+        axes = (decision.outcome, shown, identity, binding, freshness, ErrorCode.E00, coverage)
+        codes = (self.purpose.octet, self.channel.octet, scheme, *(code.octet for code in axes))
+        leaf = pack_middle(self.party, codes, decision.mask, self.decisions.policy.version)
         encode = msgspec.json.encode
         detail = sentence(sentence_key(decision.outcome, shown, identity=identity, binding=binding))
         head = (b'{"outcome":%b,"status":%b,"identity":%b,"binding":%b,"freshness":{"code":%b,"position":') % (

@@ -34,7 +34,8 @@ from typing import Final, Protocol
 
 from annul import durable
 from annul.errors import Conflict, Corrupt, StorageFailed
-from annul.proof.receipt import LEAF_BYTES, STATEMENT_BYTES, Statement, parse_statement, statement_hash
+from annul.proof.leaf import LEAF_BYTES
+from annul.proof.window import STATEMENT_BYTES, Statement, parse_statement, statement_hash
 
 VERSION: Final = 1
 FILE_BYTES_MAX: Final = 64 << 20
@@ -43,7 +44,8 @@ SIGNATURE_BYTES: Final = 64
 RECORD_BYTES_MAX: Final = 16 << 20
 """Largest record; 4,096 leaves with the longest context stay below half of it."""
 PRIVATE_FIXED: Final = struct.Struct(">16s16s16sHBx")
-"""Beginning of a private record: document key, number key, salt, key epoch, exact status."""
+"""Beginning of a private record: document key, number key, salt, key epoch, exact status. `proof.leaf.pack_context` makes
+the rest."""
 NO_WINDOW: Final = bytes(32)
 """Previous statement hash of the first window of a worker."""
 
@@ -114,22 +116,6 @@ class Private:
     terminal: str = ""
     clerk: str = ""
     reference: str = ""
-
-
-def pack_private(record: Private) -> bytes:
-    """Return the bytes of a private record, version 1."""
-    fixed = PRIVATE_FIXED.pack(record.document_key, record.number_key, record.salt, record.key_epoch, record.status)
-    return fixed + pack_context(record.branch, record.terminal, record.clerk, record.reference)
-
-
-SHORT: Final = [length.to_bytes(2, "big") for length in range(1024)]
-"""u16 lengths ready made; texts of a question are at most 800 bytes long."""
-
-
-def pack_context(branch: str, terminal: str, clerk: str, reference: str) -> bytes:
-    """Return the four texts as UTF-8, each behind its u16 length. Written out: it runs once per check."""
-    b, t, c, r = branch.encode(), terminal.encode(), clerk.encode(), reference.encode()
-    return b"".join((SHORT[len(b)], b, SHORT[len(t)], t, SHORT[len(c)], c, SHORT[len(r)], r))
 
 
 def _unpack_privates(raw: bytes, count: int) -> list[Private]:

@@ -32,7 +32,7 @@ import msgspec
 from annul import logs, metrics
 from annul.errors import AnnulError, Corrupt, SourceDown, StorageFailed, TimedOut, TooLarge
 from annul.listings.listings import Listings
-from annul.proof.receipt import WindowSigner
+from annul.proof.window import WindowSigner
 from annul.records.check import DECISIONS, Answer, Decisions, Question
 from annul.records.codes import BindingCode
 from annul.records.document import DocumentKeys

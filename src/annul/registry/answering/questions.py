@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from annul.errors import Forbidden, MalformedNumber, PurposeNotAllowed
+from annul.proof.leaf import SHORT, pack_context, pack_text
 from annul.records.check import Decisions, Holder, Question, channel_of, purpose_of
 from annul.records.codes import BindingCode
 from annul.records.document import (
@@ -28,7 +29,6 @@ from annul.records.document import (
 )
 from annul.records.names import name_block, normal_forms
 from annul.registry.answering.answers import FULL, NUMBER_ONLY, PLAIN, Manner
-from annul.registry.answering.checklog import SHORT, pack_context
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.quota import Allowance, Quota
 from annul.registry.answering.walk import Walker
@@ -67,7 +67,7 @@ class Asked(NamedTuple):
     document: Document | None  # None: the number was malformed
     identity: bytes  # what the receipt commits to
     context: bytes  # branch, terminal, clerk, reference as the private record keeps them
-    holder: bytes
+    holder: bytes  # the holder's name as the receipt commits to it: its length, then UTF-8
     names: bytes  # blocks of number and name, one for each normal form; empty: the identity is not asked
     binding: BindingCode
 
@@ -179,7 +179,7 @@ class Reader:
         desk = caller.desks.get((question.purpose, question.channel, question.urgent)) or self.desk(caller, question)
         holder = question.holder
         context = pack_context(question.branch, question.terminal, question.clerk, question.reference)
-        name = b"" if holder is None else holder.name.encode()
+        name = pack_text("" if holder is None else holder.name)
         fields = question.document
         try:
             document = parse_document(fields)

@@ -22,7 +22,7 @@ from annul.errors import AnnulError, Corrupt
 from annul.home import Home
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import open_checkpoint
-from annul.registry.keys import REGISTER_NAME, Keys
+from annul.registry.keys import Keys
 
 CHECKPOINT: Final = "log/register/checkpoint"
 """How the checkpoint of the register is called in errors."""
@@ -52,7 +52,8 @@ def sealed_size(home: Home, keys: Keys) -> int:
     if not file.exists():
         return 0
     try:
-        return open_checkpoint(file.read_bytes(), [keys.register_signer().verifier], REGISTER_NAME).size
+        signer = keys.register_signer()
+        return open_checkpoint(file.read_bytes(), [signer.verifier], signer.name).size
     except AnnulError as error:
         raise Corrupt(
             "The checkpoint of the register log is damaged, or of another key file.",

@@ -8,9 +8,7 @@ What must never happen here: an answer from the other realm, an answer that stan
 
 from __future__ import annotations
 
-import hashlib
 import os
-import struct
 from binascii import b2a_base64, hexlify
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,24 +18,20 @@ from annul import logs, metrics
 from annul.errors import Corrupt, SourceDown
 from annul.listings.listings import Listings
 from annul.listings.values import CODE_MASK, UNLOCK
-from annul.proof.receipt import SignedWindow, WindowSigner
+from annul.proof.leaf import Row, write_leaves
+from annul.proof.receipt import json_shape
+from annul.proof.window import SignedWindow, WindowSigner
 from annul.records.codes import Coverage, FreshnessCode, IdentityCode, StatusCode
 from annul.records.document import DocumentKeys, unlock_key
 from annul.registry.answering.answers import FULL, NUMBER_ONLY, Judge, Told, Verdict, nothing_found, unlocked
-from annul.registry.answering.checklog import PRIVATE_FIXED, SHORT, encode_window
+from annul.registry.answering.checklog import PRIVATE_FIXED, encode_window
 from annul.registry.answering.questions import Asked
 from annul.registry.answering.walk import Walker
 from annul.registry.people import PHOTO
 from annul.times import SECOND_US, rfc3339
 
 _log = logs.get("checks")
-_sha256 = hashlib.sha256
 _private = PRIVATE_FIXED.pack
-_TIMES: Final = struct.Struct(">QQQ")
-_LIVE_LEAF: Final = b"\x01\x00"
-_TEST_LEAF: Final = b"\x01\x01"
-_DOCUMENT: Final = b"annul document v1\0"
-_CONTEXT: Final = b"annul context v1\0"
 _NO_KEY: Final = bytes(16)
 _UNKNOWN: Final = Verdict(StatusCode.U30, Coverage.none)
 """Stands for a fact that is not remembered; None is one that is."""
@@ -108,11 +102,9 @@ class Answerer:
         identities = self._identities(asked, keys, test_at)
         remembered = self._judge.day(now_us).get
         salts = os.urandom(16 * len(asked))
-        times = _TIMES.pack(now_us, position, as_of_us)
-        starts = (_LIVE_LEAF + times, _TEST_LEAF + times)
         epochs = (self._keys["live"].epoch, self._keys["test"].epoch)
         uncovered: dict[tuple[str, str, str], Verdict] = {}
-        leaves: list[bytes] = []
+        rows: list[Row] = []
         privates: list[bytes] = []
         tellings: list[Told] = []
         ats = [0, test_at]
@@ -153,14 +145,10 @@ class Answerer:
             )
             salt = salts[salt_at : salt_at + 16]
             salt_at += 16
-            leaves.append(
-                starts[test]
-                + told.leaf
-                + _sha256(_DOCUMENT + salt + identity).digest()
-                + _sha256(_CONTEXT + salt + context + SHORT[len(holder)] + holder).digest()
-            )
+            rows.append((test, told.leaf, salt, identity, context + holder))
             privates.append(_private(key, number_key, salt, epochs[test], told.status) + context)
             tellings.append(told)
+        leaves = write_leaves(now_us, position, as_of_us, rows)
         signed = self._signer.close(leaves, place.worker, place.number, place.previous, now_us)
         record = encode_window(signed.statement, signed.signature, b"".join(leaves), b"".join(privates))
         stood = b'%d,"as_of":"%b"}' % (position, rfc3339(as_of_us).encode())
@@ -193,30 +181,22 @@ class Answerer:
     @staticmethod
     def _bodies(signed: SignedWindow, leaves: list[bytes], tellings: list[Told], salts: bytes, stood: bytes) -> list[bytes]:
         """Assemble the JSON of each answer; its parts decode to `Answer` (a property test holds it)."""
-        ending = b'","statement":"%b","signature":"%b","key":"%b"},"opening":"' % (
-            b2a_base64(signed.statement, newline=False),
-            b2a_base64(signed.signature, newline=False),
-            signed.key.encode(),
-        )
-        bodies: list[bytes] = []
-        for index, (told, leaf, leaf_hash, path) in enumerate(
-            zip(tellings, leaves, signed.leaf_hashes, signed.paths, strict=True)
-        ):
-            bodies.append(
-                b'%b%b%b%b","receipt":{"version":1,"leaf":"%b","index":%d,"path":"%b%b%b","error":{"code":"E00"}}'
-                % (
-                    told.head,
-                    stood,
-                    told.tail,
-                    hexlify(leaf_hash[:16]),
-                    b2a_base64(leaf, newline=False),
-                    index,
-                    b2a_base64(path, newline=False),
-                    ending,
-                    hexlify(salts[index * 16 : index * 16 + 16]),
-                )
+        shape = b"%b" + stood + b'%b%b","receipt":' + json_shape(signed) + b',"opening":"%b","error":{"code":"E00"}}'
+        return [
+            shape
+            % (
+                told.head,
+                told.tail,
+                hexlify(leaf_hash[:16]),
+                b2a_base64(leaf, newline=False),
+                index,
+                b2a_base64(path, newline=False),
+                hexlify(salts[index * 16 : index * 16 + 16]),
             )
-        return bodies
+            for index, (told, leaf, leaf_hash, path) in enumerate(
+                zip(tellings, leaves, signed.leaf_hashes, signed.paths, strict=True)
+            )
+        ]
 
     def _look_up(self, asked: list[Asked]) -> tuple[bytes, list[int], int]:
         """Blind all blocks and look all keys up at once; the keys of the test realm follow those of the live one."""

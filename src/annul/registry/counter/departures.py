@@ -22,7 +22,8 @@ import msgspec
 import psycopg
 
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
-from annul.proof.receipt import FLAG_TEST_REALM, Leaf, Verified, verify
+from annul.proof.leaf import FLAG_TEST_REALM, Leaf
+from annul.proof.receipt import Verified, verify
 from annul.records.codes import (
     BindingCode,
     Channel,

@@ -12,13 +12,11 @@ the log, in the metric `annul_corrupt` and in `<home>/run/corrupt.json`, which `
 
     run(settings, stop)                    the process
     for part in verify_logs(home, …): …    re-read everything
-    prove(home, "checks", 17)              a proof that entry 17 is in the log, for those who have the public key
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import threading
 import time
@@ -34,15 +32,8 @@ from annul.errors import AnnulError, BadInput, Corrupt, NotFound, SourceDown, St
 from annul.home import Home
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import Checkpoint, Signer, Verifier, open_checkpoint, sign_checkpoint
-from annul.proof.receipt import (
-    SIGNED_PREFIX,
-    STATEMENT_BYTES,
-    Statement,
-    parse_statement,
-    statement_hash,
-    verify_window,
-)
 from annul.proof.tiles import CHECKPOINT, TileReader, TileWriter, folder_reader, verify_tree
+from annul.proof.window import SIGNED_PREFIX, STATEMENT_BYTES, Statement, parse_statement, statement_hash, verify_window
 from annul.records.entry import decode
 from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Indexer
@@ -55,6 +46,7 @@ from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
 from annul.settings import Settings
 from annul.times import now_us
+from annul.witness.asking import rounds
 
 STEP_S: Final = 0.25
 """Pause between two steps: a window or an entry is sealed within half a second."""
@@ -293,6 +285,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     faults = Faults(settings.home)
     scrubber = Scrubber(settings.home)
     fresh = {"register": True, "checks": True}
+    threading.Thread(target=rounds, args=(settings.home, stop), name="witnesses", daemon=True).start()
     threading.Thread(target=_errands, args=(settings, keys, stop), name="errands", daemon=True).start()
 
     def attempt(name: str, work: Callable[[], int]) -> int:
@@ -435,7 +428,7 @@ class _Database:
             self._db = None
 
 
-# -- verify and prove --------------------------------------------------------------------------------------------------------
+# -- verify ------------------------------------------------------------------------------------------------------------------
 
 
 class Progress(NamedTuple):
@@ -489,7 +482,7 @@ def _verify_windows(home: Home, size: int, verifiers: Sequence[Verifier]) -> Ite
 
     The sealed log has the windows of all workers, each worker's in order, so one window of each file is held at a time.
     """
-    receipts = _key("annul/receipts", verifiers)
+    receipts = _key("receipts", verifiers)
     files = {worker: _verified_windows(home, worker, receipts) for worker in workers(home.checks)}
     done = 0
     for entry in TileReader(folder_reader(log_folder(home, "checks")), size).entries():
@@ -546,31 +539,6 @@ def _verify_register(home: Home, size: int, db: psycopg.Connection[Any]) -> Iter
     yield Progress("register rows", place, place)
 
 
-def prove(home: Home, log: str, index: int, verifiers: Sequence[Verifier]) -> bytes:
-    """Return a proof that an entry is in a sealed log: entry, path and signed checkpoint as text.
-
-    Args:
-        log: "register" or "checks".
-        index: place of the entry, from 0 (register: position - 1).
-
-    Raises:
-        BadInput: the log has no such entry.
-
-    Source: C2SP tlog-proof v1; the extra line carries the entry itself.
-    """
-    checkpoint = _checkpoint(home, log, verifiers)
-    if not 0 <= index < checkpoint.size:
-        raise BadInput(
-            f"The log has {checkpoint.size} sealed entries.", where="index", mend="A new entry is sealed within seconds."
-        )
-    folder = log_folder(home, log)
-    reader = TileReader(folder_reader(folder), checkpoint.size)
-    entry = next(reader.entries(index, index + 1))
-    lines = ["c2sp.org/tlog-proof@v1", f"extra {base64.b64encode(entry).decode()}", f"index {index}"]
-    lines += [base64.b64encode(node).decode() for node in reader.inclusion_path(index)]
-    return "\n".join([*lines, "", ""]).encode() + (folder / CHECKPOINT).read_bytes()
-
-
 def _checkpoint(home: Home, log: str, verifiers: Sequence[Verifier]) -> Checkpoint:
     try:
         note = folder_reader(log_folder(home, log))(CHECKPOINT)
@@ -578,11 +546,12 @@ def _checkpoint(home: Home, log: str, verifiers: Sequence[Verifier]) -> Checkpoi
         raise SourceDown(
             f"The {log} log has no checkpoint yet.", where=f"log/{log}", mend="Start annul; it seals within a second."
         ) from None
-    return open_checkpoint(note, [_key(f"annul/{log}", verifiers)], f"annul/{log}")
+    key = _key(log, verifiers)
+    return open_checkpoint(note, [key], key.name)
 
 
-def _key(name: str, verifiers: Sequence[Verifier]) -> Verifier:
+def _key(use: str, verifiers: Sequence[Verifier]) -> Verifier:
     for verifier in verifiers:
-        if verifier.name == name:
+        if verifier.name.rpartition("/")[2] == use:
             return verifier
-    raise BadInput(f"The public key {name} was not given.", where="key", mend="Give the whole public key file.")
+    raise BadInput(f"The public key for {use} was not given.", where="key", mend="Give the whole public key file.")

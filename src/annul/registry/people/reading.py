@@ -213,11 +213,11 @@ def _of_columns(row: Sequence[str]) -> Read | str:
         Person(
             personal_number=number,
             names=names,
-            sex=sex,
+            sex=sex,  # type: ignore[arg-type]
             birth_date=born,
             death_date=died,
             place=place,
-            status=life,  # type: ignore[arg-type]
+            status=life,
             documents=named,
             contacts=contacts,
             mother=mother,

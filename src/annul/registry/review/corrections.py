@@ -5,6 +5,7 @@ after. What follows for documents is what follows from any fact about a person (
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -170,12 +171,13 @@ class Corrections:
             row = await _any(write.db, person_id)
             if ended is None:
                 earlier = rows.open_version(row, bytes(before), self._vault)
+                as_it_was = partial(_always, earlier)
                 await self._people.changed(
                     write,
                     act,
                     row,
-                    lambda _, earlier=earlier: earlier,
-                    CivilEvent.revert,  # type: ignore[misc]
+                    as_it_was,
+                    CivilEvent.revert,
                     happened_at_us=write.recorded_at_us,
                     evidence=evidence,
                 )
@@ -240,3 +242,8 @@ def _joined(kept: Person, other: Person) -> Person:
     if blanks.get("death_date") and kept.status != "deceased":
         del blanks["death_date"]
     return msgspec.structs.replace(kept, names=names, documents=documents, **blanks)
+
+
+def _always(earlier: Person, _now: Person) -> Person:
+    """Return what a record was, whatever it is now."""
+    return earlier

@@ -8,6 +8,7 @@ import msgspec
 
 from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Verifier
+from annul.proof.words import explain
 from annul.web.door.call import Call, Route, get, post, tagged
 
 if TYPE_CHECKING:
@@ -41,14 +42,15 @@ class Proved(msgspec.Struct):
     says: dict[str, Any]
 
 
-_USES: Final = {"annul/receipts": "receipts", "annul/register": "register log", "annul/checks": "check log"}
+_USES: Final = {"receipts": "receipts", "register": "register log", "checks": "check log"}
+"""What a key is for, by the last part of its name."""
 
 
 async def keys(office: Office, _call: Call) -> PublicKeys:
     """Answer the public keys."""
     lines = office.keys.public_lines()
     named = [(line.partition("+")[0], line) for line in lines]
-    return PublicKeys([PublicKey(name, _USES.get(name, name), line) for name, line in named])
+    return PublicKeys([PublicKey(name, _USES.get(name.rpartition("/")[2], name), line) for name, line in named])
 
 
 def verified(office: Office, receipt: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +60,7 @@ def verified(office: Office, receipt: dict[str, Any]) -> dict[str, Any]:
         VerificationFailed: with the failing step.
     """
     verifier = Verifier.parse(office.keys.receipt_signer().vkey)
-    receipts.verify(receipt, verifier)
-    return receipts.explain(receipt)
+    return explain(receipts.verify(receipt, verifier))
 
 
 async def verify_receipt(office: Office, call: Call) -> Proved:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, SourceDown
-from annul.proof.receipt import explain, from_compact, to_compact, to_json
+from annul.proof.receipt import from_compact, to_compact, to_json
+from annul.proof.words import explain
 from annul.records.check import Answer, Holder, Question, sentence, sentence_key
 from annul.records.codes import BindingCode, IdentityCode, Outcome, Purpose, StatusCode
 from annul.records.policy import DEFAULT_POLICY

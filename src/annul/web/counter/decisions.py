@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from annul.errors import AnnulError
-from annul.proof.receipt import explain, from_compact, verify
+from annul.proof.receipt import from_compact, verify
+from annul.proof.words import explain
 from annul.registry.counter.departures import At, Confirmed, day_of
 from annul.registry.parties.policies import require_officer
 from annul.registry.writing.act import Act, Idempotency

@@ -49,9 +49,10 @@ STATIC_MEDIA: Final = {
     "css": "text/css; charset=utf-8",
     "svg": "image/svg+xml",
     "js": "text/javascript; charset=utf-8",
+    "mjs": "text/javascript; charset=utf-8",
     "webp": "image/webp",
 }
-STATIC_NAME: Final = r"[a-z0-9-]+\.(?:css|svg|js|webp)"
+STATIC_NAME: Final = r"[a-z0-9-]+\.(?:css|svg|js|mjs|webp)"
 STATIC_SECONDS: Final = 31_536_000
 """Static files are addressed by their content's hash, so that they can be kept for a year."""
 
@@ -89,6 +90,11 @@ def _static_files() -> dict[str, _Static]:
 def static_address(name: str) -> str:
     """Return the address of a static file, with the hash of its content."""
     return f"/static/{name}?v={_static_files()[name].tag}"
+
+
+def static_text(name: str) -> str:
+    """Return the text of a static file, for a page that carries it along."""
+    return _static_files()[name].data.decode()
 
 
 async def static_file(_office: object, call: Call) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from markupsafe import Markup
 
 from annul import __version__
 from annul.errors import AnnulError, BadInput, NotFound, VerificationFailed
@@ -161,16 +162,17 @@ async def receipt_answer(office: Office, call: Call) -> Reply:
         form.refuse("receipt", translate(_("This receipt is not proved.")) + " " + translate(error.message))
         return pages.page(call, "public/receipt.html", status=422, form=form, proved=False, failed=True, step=step)
     details = [(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else value) for name, value in says.items()]
-    return pages.page(
-        call,
-        "public/receipt.html",
-        proved=True,
-        failed=False,
-        step=0,
-        outcome=says["outcome"],
-        facts=_facts(says, translate),
-        every=details,
-    )
+    shown: dict[str, Any] = {"outcome": says["outcome"], "facts": _facts(says, translate), "every": details}
+    own: dict[str, Any] = {"receipt": msgspec.json.encode(pasted).decode(), "keys": "\n".join(office.keys.public_lines())}
+    return pages.page(call, "public/receipt.html", proved=True, failed=False, step=0, **shown, **own)
+
+
+async def receipt_verifier(office: Office, call: Call) -> Reply:
+    """Hand out the verifier as one page to keep: it checks receipts without a network, and shows the keys it trusts."""
+    code = Markup(pages.static_text("verify.mjs"))  # noqa: S704 - our own file; a test holds that it ends no script
+    headers = {"content-disposition": 'attachment; filename="annul-verifier.html"'}
+    lines = "\n".join(office.keys.public_lines())
+    return pages.page(call, "public/verifier.html", headers=headers, code=code, keys=lines)
 
 
 def _facts(says: dict[str, Any], translate: Any) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         open=True,
         body_bytes_max=public.RECEIPT_BYTES_MAX * 3,
     ),
+    page("/receipts/verifier", "public", public.receipt_verifier, "Save the verifier of receipts"),
     page("/figures", "public", public.figures, "Yearly figures"),
     page("/status", "public", public.status, "Status of the service"),
 )
