@@ -3,14 +3,13 @@
     search_id = await searches.look(act, ByNumber("…"), case="K-2026-117", purpose="report")
     shown = await searches.view(act, search_id)          # only who searched, within one working day
 
-A name is found by a keyed tag of name and date of birth (`person_search`), which `catch_up` keeps behind the register.
+A name is found by a keyed tag of name and date of birth (`person_search`), which `NameIndex` keeps behind the register.
 What must never happen here: an answer without its record; a search without a case reference; a search that its holder can
 never know of: a delay has an end.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from annul.records.names import check_name, normal_forms, search_block
 from annul.records.person import Person
 from annul.records.schemes import SCHEMES
 from annul.records.status import State, facts_of, standing_on, state_of
+from annul.registry.desk.names import NameIndex
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault
@@ -45,8 +45,6 @@ DELAY_MAX_US: Final = 180 * DAY_US
 """Longest time a police case keeps a search from its holder. Source: this project's choice, docs/desk.md; a longer case asks
 again. Only police may delay."""
 PERSONS_MAX: Final = 20
-CATCH_UP_ROWS: Final = 2_000
-"""Persons indexed in one step (some 0.2 s)."""
 
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -183,6 +181,7 @@ class Searches:
     def __init__(self, ground: Ground, vault: Vault) -> None:
         self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
         self._segments, self._documents, self._vault = ground.segments, ground.documents, vault
+        self._names = NameIndex(ground, vault)
 
     # -- search ------------------------------------------------------------------------------------------------------------
 
@@ -219,7 +218,7 @@ class Searches:
         now = self._now_us()
         self._require_delay(now, delayed_until_us, delay_ground, police=police)
         if isinstance(question, ByName):
-            await self.catch_up()
+            await self._names.catch_up()
         async with reading(self._connections) as db:
             result = await self._find(db, act, question)
         search_id = "s_" + secrets.token_hex(12)
@@ -499,73 +498,6 @@ class Searches:
             if document.discriminated:
                 known[documents.number_key(document, keys)] = document.number
         return known
-
-    # -- the tags of names -------------------------------------------------------------------------------------------------
-
-    async def catch_up(self, *, steps_max: int = 50) -> int:
-        """Bring the tags of names up to the register of persons; return how many persons are left.
-
-        It follows entries by their position: a crash repeats a step, which changes nothing.
-        """
-        left = 1
-        for _ in range(steps_max):
-            left = await self._index_step()
-            if not left:
-                break
-        return left
-
-    async def _index_step(self) -> int:
-        async with reading(self._connections) as db, db.transaction():
-            cursor = await (
-                await db.execute("SELECT position, after_id, key_epoch FROM person_search_cursor FOR UPDATE")
-            ).fetchone()
-            assert cursor is not None
-            position, after_id, epoch = cursor
-            if epoch != self._keys.epoch:  # other keys, other tags: begin anew
-                await db.execute("TRUNCATE person_search")
-                position = after_id = 0
-            row = await (
-                await db.execute(
-                    "SELECT position, first_id, last_id FROM (SELECT position, person_id AS first_id, person_id AS last_id "
-                    "FROM civil_event WHERE position > %(at)s UNION ALL SELECT position, first_id, last_id FROM person_import "
-                    "WHERE state = 'in_force' AND position > %(at)s) e ORDER BY position LIMIT 1",
-                    {"at": position},
-                )
-            ).fetchone()
-            if row is not None:
-                entry, first, last = row
-                first = max(first, after_id + 1)
-                found = await db.execute(
-                    f"SELECT {rows.COLUMNS} FROM person_record WHERE id BETWEEN %s AND %s ORDER BY id LIMIT %s",
-                    (first, last, CATCH_UP_ROWS),
-                )
-                persons = [PersonRow(*values) for values in await found.fetchall()]
-                tags = await asyncio.to_thread(self._tags, persons)
-                await db.execute("DELETE FROM person_search WHERE person_id = ANY(%s)", ([each.id for each in persons],))
-                async with db.cursor() as many:
-                    await many.executemany(
-                        "INSERT INTO person_search (realm, tag, person_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", tags
-                    )
-                more = len(persons) == CATCH_UP_ROWS
-                position, after_id = (position, persons[-1].id) if more else (entry, 0)
-            await db.execute(
-                "UPDATE person_search_cursor SET position = %s, after_id = %s, key_epoch = %s",
-                (position, after_id, self._keys.epoch),
-            )
-        return 0 if row is None else 1
-
-    def _tags(self, persons: list[PersonRow]) -> list[tuple[int, bytes, int]]:
-        made: list[tuple[int, bytes, int]] = []
-        for row in persons:
-            if row.wrapped_key is None:
-                continue
-            person = rows.open_row(row, self._vault)
-            if not person.birth_date:
-                continue
-            forms = dict.fromkeys(form for name in person.names for form in normal_forms(name.text))
-            keys = self._documents["test" if row.realm else "live"]
-            made += [(row.realm, keys.blind(search_block(form, person.birth_date)), row.id) for form in forms]
-        return made
 
 
 async def _rows_of(db: Connection, document: Document, keys: DocumentKeys, realm: int) -> list[Row]:

@@ -19,8 +19,8 @@ from annul.registry.accounts import accounts, counts, pulse
 from annul.registry.answering.walk import alarms
 from annul.registry.citizen import drafts, provisional
 from annul.registry.counter.departures import tell_due
+from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
-from annul.registry.desk.searches import Searches
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
@@ -73,7 +73,7 @@ async def _recall(ground: Ground, settings: Settings) -> int:
 
 
 async def _find_by_name(ground: Ground, _settings: Settings) -> int:
-    return await Searches(ground, Vault(ground.home)).catch_up(steps_max=1)
+    return await NameIndex(ground, Vault(ground.home)).catch_up(steps_max=1)
 
 
 async def _enter_alarms(ground: Ground, _settings: Settings) -> int:

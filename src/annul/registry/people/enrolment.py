@@ -22,9 +22,10 @@ from annul.records.entry import Entry, EntryKind
 from annul.records.names import same
 from annul.records.person import CivilEvent, PersonBody
 from annul.registry.people import rows
-from annul.registry.people.register import People, PersonRecorded
+from annul.registry.people.register import People
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault, seal, trait_context, unseal
+from annul.registry.people.views import PersonRecorded
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Connection, Write, reading
@@ -331,7 +332,7 @@ class Enrolments:
             row.id,
             row.id,
         )
-        await self._people.note(write, act, row.id, event, write.recorded_at_us, evidence, position)
+        await rows.note(write, act, row.id, event, write.recorded_at_us, evidence, position)
 
 
 def _require(consent: Consent, face: Face | None, fingers: Sequence[Finger]) -> None:

@@ -23,10 +23,10 @@ from annul.records.status import Event, Proof, contact_change_allowed
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow, row_of
 from annul.registry.people.vault import Vault, digest
+from annul.registry.people.views import CivilLine, PendingDeath, PersonRecorded, PersonView
 from annul.registry.writing import documents
 from annul.registry.writing.act import Act, require_case
 from annul.registry.writing.ground import Ground
-from annul.registry.writing.pen import Done
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Connection, Write, reading, writing
 from annul.times import DAY_US, SECOND_US
@@ -36,57 +36,6 @@ DEATH_DELAY_US: Final = 14 * DAY_US
 CARRIED_OUT_BATCH: Final = 100
 
 _NOTHING: Final = bytes(32)
-
-
-class PersonRecorded(Done, frozen=True, kw_only=True):
-    """Say what was recorded about a person.
-
-    Args:
-        person: id of the record.
-        documents: how many documents it changed.
-        death: id of a reported death that waits, and `due_at_us`, when it is carried out.
-    """
-
-    person: int
-    documents: int = 0
-    death: str = ""
-    due_at_us: int | None = None
-
-
-class PersonView(msgspec.Struct, frozen=True, kw_only=True):
-    """Show a person to an officer who named a case."""
-
-    id: int
-    person: Person
-    photo: bool
-    imported: bool
-    position: int | None
-
-
-class CivilLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a person's past, without details."""
-
-    position: int
-    event: str
-    happened_at_us: int
-    recorded_at_us: int
-    author: str
-    evidence: str
-
-
-class PendingDeath(msgspec.Struct, frozen=True, kw_only=True):
-    """A death that was told: pending until it is due, appealed against, or carried out."""
-
-    id: str
-    person: int
-    state: str
-    happened_at_us: int
-    reported_at_us: int
-    due_at_us: int
-    author: str
-    evidence: str
-    decided_by: str | None
-    grounds: str
 
 
 class People:
@@ -130,7 +79,7 @@ class People:
                 raise Conflict("The personal number is in the register.", where="/person/personal_number")
             position = write.append(self.entry(write, act, event, person_id, happened_at_us, evidence, after=row.ciphertext))
             await rows.insert(write, replace(row, position=position))
-            await self.note(write, act, person_id, event, happened_at_us, evidence, position)
+            await rows.note(write, act, person_id, event, happened_at_us, evidence, position)
             return PersonRecorded(person=person_id, position=position)
 
         return await self.write(act, happened_at_us, evidence, body)
@@ -145,7 +94,7 @@ class People:
             NotFound: there is none.
         """
         key = self._key(act, number)
-        await self._account(act, key, case)
+        await self.account(act, key, case)
         async with reading(self._connections) as db:
             found = await rows.by_key(db, act.realm_code, key)
         if not found:
@@ -156,7 +105,7 @@ class People:
         """Return a person by the record's id; the look-up is entered in the log first."""
         async with reading(self._connections) as db:
             row = await rows.by_id(db, act.realm_code, person_id)
-        await self._account(act, row.person_key, case)
+        await self.account(act, row.person_key, case)
         return self._view(row)
 
     async def past(self, act: Act, person_id: int) -> list[CivilLine]:
@@ -356,7 +305,7 @@ class People:
                 now,
                 person_id,
             )
-            await self.note(write, act, person_id, CivilEvent.erased, now, evidence, position)
+            await rows.note(write, act, person_id, CivilEvent.erased, now, evidence, position)
             return PersonRecorded(person=person_id, position=position)
 
         return await self.write(act, None, evidence, body)
@@ -415,7 +364,7 @@ class People:
                 act.author,
                 evidence,
             )
-            await self.note(write, act, row.id, CivilEvent.death_reported, happened_at_us, evidence, position)
+            await rows.note(write, act, row.id, CivilEvent.death_reported, happened_at_us, evidence, position)
             return PersonRecorded(person=row.id, position=position, death=death_id, due_at_us=due_at_us)
 
         return await self.write(act, happened_at_us, evidence, body)
@@ -450,7 +399,7 @@ class People:
                     write, act, CivilEvent.death_appealed, row.id, now, grounds, before=row.ciphertext, after=row.ciphertext
                 )
             )
-            await self.note(write, act, row.id, CivilEvent.death_appealed, now, grounds, position)
+            await rows.note(write, act, row.id, CivilEvent.death_appealed, now, grounds, position)
             return PersonRecorded(person=row.id, position=position, death=death_id)
 
         return await self.write(act, None, grounds, body)
@@ -575,7 +524,7 @@ class People:
             )
         )
         await rows.move(write, row, replace(new, photo=row.photo, position=position))
-        await self.note(write, act, row.id, event, happened_at_us, evidence, position)
+        await rows.note(write, act, row.id, event, happened_at_us, evidence, position)
         count = 0
         if consequence is not None:
             position, count = await self._register.fan_out(
@@ -621,24 +570,7 @@ class People:
             body=PersonBody(event, person_id, digest(before) if before else _NOTHING, hash_after).encode(),
         )
 
-    async def note(
-        self, write: Write, act: Act, person_id: int, event: CivilEvent, happened_at_us: int, evidence: str, position: int
-    ) -> None:
-        """Note what happened to a record, inside a write; from now on the record stands without its import."""
-        await write.run("UPDATE person_record SET import_id = NULL, position = %s WHERE id = %s", position, person_id)
-        await write.run(
-            "INSERT INTO civil_event (position, person_id, event, happened_at_us, recorded_at_us, author, evidence) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            position,
-            person_id,
-            event.octet,
-            happened_at_us,
-            write.recorded_at_us,
-            act.author,
-            evidence,
-        )
-
-    async def _account(self, act: Act, person_key: bytes, case: str) -> int:
+    async def account(self, act: Act, person_key: bytes, case: str) -> int:
         """Enter a look-up into the log before it is answered: who, about which person, for which case; at which position."""
         require_case(case)
         async with writing(self._connections, self._now_us()) as write:
@@ -655,10 +587,6 @@ class People:
             return self._key(act, document.number)
         row = await documents.find(db, document, self._documents[act.realm], act.realm_code)
         return None if row is None else row.person_key
-
-    async def account(self, act: Act, person_key: bytes, what: str) -> int:
-        """Enter into the log that something of a person is given out, before it is; return the entry's position."""
-        return await self._account(act, person_key, what)
 
     def _key(self, act: Act, number: str) -> bytes:
         return self._documents[act.realm].blind(person_block(number))

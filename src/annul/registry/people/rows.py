@@ -13,8 +13,9 @@ from psycopg.rows import TupleRow
 from annul.errors import Conflict, NotFound
 from annul.records.document import DocumentKeys
 from annul.records.names import NAME_VERSION
-from annul.records.person import Person, PersonStatus, check_person
+from annul.records.person import CivilEvent, Person, PersonStatus, check_person
 from annul.registry.people.vault import Vault, record_context, seal, unseal
+from annul.registry.writing.act import Act
 from annul.registry.writing.store import Connection, Write
 
 COLUMNS: Final = (
@@ -273,3 +274,21 @@ def rewrap(db: psycopg.Connection[TupleRow], vault: Vault) -> int:
             )
         done += len(old)
     return done
+
+
+async def note(
+    write: Write, act: Act, person_id: int, event: CivilEvent, happened_at_us: int, evidence: str, position: int
+) -> None:
+    """Note what happened to a record, inside a write; from now on the record stands without its import."""
+    await write.run("UPDATE person_record SET import_id = NULL, position = %s WHERE id = %s", position, person_id)
+    await write.run(
+        "INSERT INTO civil_event (position, person_id, event, happened_at_us, recorded_at_us, author, evidence) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        position,
+        person_id,
+        event.octet,
+        happened_at_us,
+        write.recorded_at_us,
+        act.author,
+        evidence,
+    )

@@ -195,7 +195,7 @@ class Corrections:
         position = write.append(self._people.entry(write, act, event, row.id, now, evidence, before=row.ciphertext))
         await rows.move(write, row, replace(row, position=position))
         await write.run("UPDATE person_record SET ended = %s, merged_into = %s WHERE id = %s", how, into, row.id)
-        await self._people.note(write, act, row.id, event, now, evidence, position)
+        await rows.note(write, act, row.id, event, now, evidence, position)
         return position
 
     async def _restore(self, write: Write, act: Act, row: PersonRow, evidence: str) -> int:
@@ -204,7 +204,7 @@ class Corrections:
         position = write.append(entry)
         await rows.move(write, row, replace(row, position=position))
         await write.run("UPDATE person_record SET ended = NULL, merged_into = NULL WHERE id = %s", row.id)
-        await self._people.note(write, act, row.id, CivilEvent.revert, now, evidence, position)
+        await rows.note(write, act, row.id, CivilEvent.revert, now, evidence, position)
         return position
 
     async def _others(self, db: Connection, row: PersonRow) -> bool:

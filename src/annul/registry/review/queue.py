@@ -268,11 +268,7 @@ class Review:
             cancels = decision is Decision.correct_entry and (cancel_documents or correction.personal_number is not None)
             two = cancels or decision in (Decision.same_person, Decision.cancel_entry)
             decision_id = "j_" + secrets.token_hex(12)
-            sealed = None
-            if not correction.empty:
-                row = next(row for row in opened if row.id == chosen)
-                key = self._vault.unwrap(row.wrapped_key, row.id)
-                sealed = seal(key, msgspec.msgpack.encode(correction), _context(decision_id))
+            sealed = None if correction.empty else self._sealed(correction, decision_id, opened, chosen)
             await write.run(
                 "INSERT INTO review_decision (id, suspicion_id, decision, grounds, person_id, cancels, correction, state, "
                 "decided_by, decided_at_us) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -298,15 +294,16 @@ class Review:
                 done = Done([])
             await _carried_out(write, decision_id, done)
             await _set_state(write, suspicion_id, "visit" if decision is Decision.needs_visit else "decided")
-            return Decided(
-                decision=decision_id,
-                suspicion=suspicion_id,
-                state="in_force",
-                positions=done.positions,
-                documents=done.documents,
-            )
+            positions, count = done.positions, done.documents
+            return Decided(decision=decision_id, suspicion=suspicion_id, state="in_force", positions=positions, documents=count)
 
         return await self._write(act, body)
+
+    def _sealed(self, correction: Correction, decision_id: str, opened: list[PersonRow], chosen: int | None) -> bytes:
+        """Encrypt a correction that waits under the key of the person it is about."""
+        row = next(row for row in opened if row.id == chosen)
+        key = self._vault.unwrap(row.wrapped_key, row.id)
+        return seal(key, msgspec.msgpack.encode(correction), _context(decision_id))
 
     async def confirm(self, act: Act, decision_id: str) -> Decided:
         """Confirm a decision as the second officer; it is carried out.

@@ -14,7 +14,7 @@ from msgspec import Meta
 from annul.errors import BadInput
 from annul.records.person import CivilEvent, Contact, Person
 from annul.registry.people.enrolment import Consent, EnrolmentView, Face, Finger
-from annul.registry.people.register import CivilLine, PersonRecorded, PersonView
+from annul.registry.people.views import CivilLine, PersonRecorded, PersonView
 from annul.times import rfc3339
 from annul.web.api.terms import PROOFS, Body, Case, Evidence, Moment, ProofName, act_of, happened_us, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged, write

@@ -12,7 +12,7 @@ from annul import metrics
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.records.check import purpose_of
 from annul.records.status import Proof
-from annul.registry.citizen.citizens import OwnDocument
+from annul.registry.citizen.views import OwnDocument
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.documents import Known

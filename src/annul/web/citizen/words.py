@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annul.records import meanings, schemes
-from annul.registry.citizen.citizens import OwnDocument
+from annul.registry.citizen.views import OwnDocument
 from annul.web.door.pages import day
 from annul.web.door.words import _
 
