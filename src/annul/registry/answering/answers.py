@@ -49,7 +49,7 @@ PLAIN, FULL, NUMBER_ONLY = 0, 1, 2
 
 
 class Verdict:
-    """What the table says: exact status and coverage, with the small number (`key`) under which a desk remembers it."""
+    """What the table says: exact status and coverage, with the small number (`key`) under which a manner remembers it."""
 
     __slots__ = ("coverage", "key", "status")
 

@@ -21,7 +21,6 @@ import asyncio
 import contextlib
 import queue
 import threading
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +38,7 @@ from annul.records.document import DocumentKeys
 from annul.registry.answering.answers import error_code, no_answer
 from annul.registry.answering.checklog import CheckLog
 from annul.registry.answering.principals import Principal
-from annul.registry.answering.questions import Asked, Reader, Sink, malformed_identity
+from annul.registry.answering.questions import Asked, Caller, Reader, Sink, malformed_identity
 from annul.registry.answering.quota import Allowance, Quota
 from annul.registry.answering.walk import Walker
 from annul.registry.answering.windows import Answerer, Closed, Place
@@ -218,16 +217,10 @@ class Checks:
         """
         caller = self._reader.caller(principal)
         future: asyncio.Future[bytes] = self._loop.create_future()
-        asked = self._reader.read(caller, question, _Single(future), -1, binding)
-        now_us = self._now_us()
-        walker = caller.walker
-        if walker is not None and walker.pace:
-            await asyncio.sleep(walker.hold(now_us))
-        if not admitted and not caller.allowance.take(1, now_us):
-            raise caller.allowance.refusal(now_us)
-        if question.min_position and question.min_position > self._listings.position:
+        if question.min_position > self._listings.position:
             await self._reach(question.min_position)
-        self._enqueue(asked)
+        await self._pace(caller)
+        self._admit(caller, question, _Single(future), -1, binding, admitted=admitted)
         return Answered(await future)
 
     def ask_soon(self, principal: Principal, question: Question, sink: Sink) -> bool:
@@ -242,11 +235,7 @@ class Checks:
         caller = self._reader.caller(principal)
         if question.min_position > self._listings.position or (caller.walker is not None and caller.walker.pace):
             return False
-        asked = self._reader.read(caller, question, sink, -1)
-        now_us = self._now_us()
-        if not caller.allowance.take(1, now_us):
-            raise caller.allowance.refusal(now_us)
-        self._enqueue(asked)
+        self._admit(caller, question, sink, -1)
         return True
 
     def admit(self, principal: Principal, question: Question) -> None:
@@ -256,11 +245,9 @@ class Checks:
             Forbidden, PurposeNotAllowed, BadInput, OverQuota: as `ask`.
         """
         caller = self._reader.caller(principal)
-        if (question.purpose, question.channel, question.urgent) not in caller.desks:
-            self._reader.desk(caller, question)
-        now_us = self._now_us()
-        if not caller.allowance.take(1, now_us):
-            raise caller.allowance.refusal(now_us)
+        if (question.purpose, question.channel, question.urgent) not in caller.manners:
+            self._reader.manner(caller, question)
+        self._take(caller)
 
     async def ask_many(self, principal: Principal, questions: Sequence[Question | AnnulError]) -> list[Answered]:
         """Answer up to 10,000 questions, each as `ask` would; what `ask` raises becomes a NO_ANSWER in its place.
@@ -296,20 +283,44 @@ class Checks:
             try:
                 if isinstance(question, AnnulError):
                     raise question
-                asked = self._reader.read(caller, question, batch, index)
                 if late is not None and question.min_position > reached:
                     raise late
-                now_us = self._now_us()
-                if caller.walker is not None and caller.walker.pace:
-                    await asyncio.sleep(caller.walker.hold(now_us))
-                if not caller.allowance.take(1, now_us):
-                    raise caller.allowance.refusal(now_us)
-                self._enqueue(asked)
+                await self._pace(caller)
+                self._admit(caller, question, batch, index)
             except AnnulError as error:
                 metrics.REFUSED.labels(error_code(error).value).inc()
                 listings = self._listings
                 batch.tell(index, no_answer(error, self._decisions, listings.position, listings.as_of_us))
         return [Answered(body) for body in await batch.future]
+
+    # One order for every way to ask: position, pace, read, quota. What waits comes first, so that a question that is refused
+    # for its time has cost no quota; the quota comes last, so that one that cannot be read has cost none either.
+
+    async def _pace(self, caller: Caller) -> None:
+        """Make a party that walks through numbers wait, or refuse it."""
+        if caller.walker is not None and caller.walker.pace:
+            await asyncio.sleep(caller.walker.hold(self._now_us()))
+
+    def _admit(
+        self,
+        caller: Caller,
+        question: Question,
+        sink: Sink,
+        place: int,
+        binding: BindingCode = BindingCode.B9,
+        *,
+        admitted: bool = False,
+    ) -> None:
+        """Read a question, take it from the quota, and put it into the window."""
+        asked = self._reader.read(caller, question, sink, place, binding)
+        if not admitted:
+            self._take(caller)
+        self._enqueue(asked)
+
+    def _take(self, caller: Caller) -> None:
+        now_us = self._now_us()
+        if not caller.allowance.take(1, now_us):
+            raise caller.allowance.refusal(now_us)
 
     async def _reach(self, position: int) -> None:
         if position > AHEAD_MAX or not await self._listings.reached(position, POSITION_WAIT_MAX_S):
@@ -362,9 +373,7 @@ class Checks:
             self._quota.publish()
         except Exception as error:  # noqa: BLE001 - whatever failed, these questions must hear of it
             if not isinstance(error, AnnulError):
-                frames = traceback.extract_tb(error.__traceback__)
-                stack = " > ".join(f"{frame.name}:{frame.lineno}" for frame in frames)
-                _log.error("window failed", error=type(error).__name__, stack=stack)
+                _log.error("window failed", error=type(error).__name__, stack=logs.stack_of(error))
                 error = SourceDown("The window could not be answered.")
             self._fail(asked, error)
             if not self._in_flight:

@@ -1,4 +1,4 @@
-"""Read questions: who asks, by which desk, about which document, down to the blocks and bytes a window needs.
+"""Read questions: who asks, by which manner, about which document, down to the blocks and bytes a window needs.
 
 What is learnt of a caller, of a way of asking and of a kind of document is kept; one question costs microseconds. Nothing here
 looks anything up, waits or writes.
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
 
     sink: Sink
     place: int  # in the batch; -1 for a single check
-    desk: Manner
+    manner: Manner
     test: bool
     blocks: bytes  # document block and/or number block: 0, 16 or 32 bytes
     naming: int
@@ -73,16 +73,16 @@ class Asked(NamedTuple):
 
 
 class Caller:
-    """What is known of one principal: its allowance and its desks."""
+    """What is known of one principal: its allowance and its manners."""
 
-    __slots__ = ("allowance", "desks", "principal", "test", "walker")
+    __slots__ = ("allowance", "manners", "principal", "test", "walker")
 
     def __init__(self, principal: Principal, allowance: Allowance, walker: Walker | None) -> None:
         self.walker = walker
         self.principal = principal
         self.allowance = allowance
         self.test = principal.realm == "test"
-        self.desks: dict[tuple[str, str, bool], Manner] = {}
+        self.manners: dict[tuple[str, str, bool], Manner] = {}
 
 
 def _name_blocks(number: bytes, holder: Holder) -> bytes:
@@ -141,8 +141,8 @@ class Reader:
         found = self._callers[id(principal)] = Caller(principal, allowance, walker)
         return found
 
-    def desk(self, caller: Caller, question: Question) -> Manner:
-        """Check that the agreement allows this purpose and channel, and remember the desk.
+    def manner(self, caller: Caller, question: Question) -> Manner:
+        """Check that the agreement allows this purpose and channel, and remember the manner.
 
         Raises:
             PurposeNotAllowed: it does not; BadInput: there is no such purpose or channel.
@@ -156,12 +156,12 @@ class Reader:
             raise PurposeNotAllowed("The agreement does not cover this purpose.", where="/purpose")
         if channel.value not in agreement.channels:
             raise PurposeNotAllowed("The agreement does not cover this channel.", where="/channel")
-        desk = Manner(
+        manner = Manner(
             principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, principal.decisions or self._decisions,
             identity=agreement.identity_allowed and self._named, walker=caller.walker,
         )  # fmt: skip
-        caller.desks[question.purpose, question.channel, question.urgent] = desk
-        return desk
+        caller.manners[question.purpose, question.channel, question.urgent] = manner
+        return manner
 
     def read(
         self,
@@ -176,7 +176,7 @@ class Reader:
         Raises:
             PurposeNotAllowed, BadInput: it cannot be asked.
         """
-        desk = caller.desks.get((question.purpose, question.channel, question.urgent)) or self.desk(caller, question)
+        manner = caller.manners.get((question.purpose, question.channel, question.urgent)) or self.manner(caller, question)
         holder = question.holder
         context = pack_context(question.branch, question.terminal, question.clerk, question.reference)
         name = pack_text("" if holder is None else holder.name)
@@ -186,7 +186,7 @@ class Reader:
         except MalformedNumber:
             identity, scheme_number = malformed_identity(fields), scheme_code(fields.scheme)
             return Asked(
-                sink, index, desk, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name, b"", binding
+                sink, index, manner, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name, b"", binding
             )
         scheme = SCHEMES[document.scheme]
         start = document.valid_from_day
@@ -196,7 +196,7 @@ class Reader:
             blocks, naming = both_blocks(document), FULL
         else:
             blocks, naming = number_block(document), NUMBER_ONLY
-        named = holder if desk.identity else None
+        named = holder if manner.identity else None
         if caller.walker is not None:
             now_us = self._now_us()
             if scheme.bears_personal_number:
@@ -205,7 +205,7 @@ class Reader:
                 caller.walker.named(document.number, named.name, now_us)
         names = b"" if named is None else _name_blocks(blocks[-16:], named)
         return Asked(
-            sink, index, desk, caller.test, blocks, naming, document.valid_until_day or 0, scheme.code,
+            sink, index, manner, caller.test, blocks, naming, document.valid_until_day or 0, scheme.code,
             document, self._identity(document, start), context, name, names, binding,
         )  # fmt: skip
 

@@ -110,7 +110,7 @@ class Answerer:
         ats = [0, test_at]
         salt_at = 0
         for each, identified in zip(asked, identities, strict=True):
-            _, _, desk, test, blocks, naming, until_day, scheme, document, identity, context, holder, _, binding = each
+            _, _, manner, test, blocks, naming, until_day, scheme, document, identity, context, holder, _, binding = each
             at = ats[test]
             ats[test] = at + len(blocks)
             slot = at >> 4
@@ -133,14 +133,14 @@ class Answerer:
                 if kind not in uncovered:
                     uncovered[kind] = nothing_found(listings.coverage(document.coverage_name))
                 verdict = uncovered[kind]
-            elif found.status is StatusCode.S13 and value and self._is_open(key, desk.purpose.octet, now_us):
+            elif found.status is StatusCode.S13 and value and self._is_open(key, manner.purpose.octet, now_us):
                 verdict = self._judge.look(unlocked(value), number, naming, until_day) or found
             else:
                 verdict = found
             if not live:  # how old a copy may be is for each party's policy to say
-                freshness = FreshnessCode.F1 if age_us <= desk.decisions.policy.copy_age_max_s * SECOND_US else FreshnessCode.F2
+                freshness = FreshnessCode.F1 if age_us <= manner.decisions.policy.copy_age_max_s * SECOND_US else FreshnessCode.F2
                 fresh = freshness.octet
-            told = desk.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or desk.tell(
+            told = manner.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or manner.tell(
                 verdict, freshness, scheme, identified, binding
             )
             salt = salts[salt_at : salt_at + 16]
@@ -164,7 +164,7 @@ class Answerer:
         """Count answers and misses of each party, and raise the alarm about those that walk through numbers."""
         walkers = set()
         for each, told in zip(asked, tellings, strict=True):
-            walker = each.desk.walker
+            walker = each.manner.walker
             if walker is not None:
                 walker.seen += 1
                 walker.missed += told.miss
