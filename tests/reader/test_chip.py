@@ -12,10 +12,11 @@ from annul.reader import active, specimen
 from annul.reader.access import PACE_ECDH_GM, AccessKey, PaceInfo
 from annul.reader.chip import CARD_ACCESS, DG1, DG2, DG14, DG15, SOD, read_document
 from annul.reader.faults import AccessRefused, CardMalformed, CardRefused, ReaderGone
-from annul.reader.passive import PassiveVerdict, TrustList
+from annul.reader.passive import PassiveVerdict
 from annul.reader.reading import AccessList, ActiveAuthentication, Assurance, ChipAuthentication, Means, Reading
 from annul.reader.secure_messaging import Suite
 from annul.reader.specimen import ActiveKey, ChipKey, SpecimenChip, SpecimenCountry
+from annul.reader.trust import TrustList
 
 AT = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 ZONE = [

@@ -17,7 +17,7 @@ from annul.errors import AnnulError, BadInput
 if TYPE_CHECKING:
     from annul.reader import Reading
     from annul.reader.access import AccessKey
-    from annul.reader.passive import TrustList
+    from annul.reader.trust import TrustList
     from annul.records.mrz import Mrz
 
 SAMPLE_BYTES_MAX: Final = 25 << 20
@@ -26,22 +26,22 @@ TEXT_BYTES_MAX: Final = 1000
 """A zone is three lines at most; a larger file is a photo."""
 
 
-def read_bytes(name: str | Path) -> bytes:
+def read_bytes(name: str | Path, *, bytes_max: int = SAMPLE_BYTES_MAX) -> bytes:
     """Read a file, or standard input for "-".
 
     Raises:
-        BadInput: it cannot be read, or is larger than SAMPLE_BYTES_MAX.
+        BadInput: it cannot be read, or is larger than `bytes_max`.
     """
     try:
         if str(name) == "-":
-            data = sys.stdin.buffer.read(SAMPLE_BYTES_MAX + 1)
+            data = sys.stdin.buffer.read(bytes_max + 1)
         else:
             with Path(name).open("rb") as file:
-                data = file.read(SAMPLE_BYTES_MAX + 1)
+                data = file.read(bytes_max + 1)
     except OSError as error:
         raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(name)) from None
-    if len(data) > SAMPLE_BYTES_MAX:
-        raise BadInput(f"The file is larger than {SAMPLE_BYTES_MAX >> 20} MiB.", where=str(name), mend="Give a smaller one.")
+    if len(data) > bytes_max:
+        raise BadInput(f"The file is larger than {bytes_max >> 20} MiB.", where=str(name), mend="Give a smaller one.")
     return data
 
 
@@ -225,6 +225,18 @@ _ASSURANCE: Final = {
     "signed": "signed by a state: may be a copy",
     "signed_same_chip": "signed by a state, and the chip is the one it issued",
 }
+_VERDICTS: Final = {
+    "malformed": "malformed: the security object is missing or cannot be decoded; treat the chip as unreadable",
+    "bad_signature": "bad signature: suspect a forgery",
+    "altered": "altered: the chip differs from what was signed; suspect a forgery",
+    "unknown_signer": "unknown signer: no certificate that is believed; the chip proves nothing",
+    "revoked_signer": "revoked signer: refuse the chip",
+    "cannot_verify": "cannot verify: no verifier for its curve, digest or form; no sign of a forgery, and no proof",
+    "expired_signer": "expired signer: out of its dates",
+    "other_state": "signer of another state: suspect a forgery",
+    "genuine": "genuine",
+    "not_done": "not done",
+}
 _HOLDER: Final = (
     ("Name", "name"),
     ("Sex", "sex"),
@@ -236,7 +248,11 @@ _HOLDER: Final = (
 )
 Trust = Annotated[
     list[Path] | None,
-    typer.Option("--trust", metavar="FILE", help="Certificates of states to believe, PEM or DER; may be given several times."),
+    typer.Option(
+        "--trust",
+        metavar="FILE",
+        help="Certificates of states to believe: PEM, DER, PKCS#7, master list or LDIF; may be given several times.",
+    ),
 ]
 
 
@@ -245,9 +261,12 @@ def _now() -> datetime:
 
 
 def _trust(files: list[Path] | None) -> TrustList:
-    from annul.reader.passive import TrustList
+    from annul.reader.trust import FILE_MAX_BYTES, TrustList
 
-    return TrustList.load(b"\n".join(read_bytes(file) for file in files or ()))
+    believed = TrustList.read([(str(file), read_bytes(file, bytes_max=FILE_MAX_BYTES)) for file in files or ()])
+    for note in believed.passed_over:
+        print(note, file=sys.stderr)
+    return believed
 
 
 def _print(found: Reading, show: Show) -> None:
@@ -271,7 +290,8 @@ def _print(found: Reading, show: Show) -> None:
     if found.chip is not None:
         pairs += [
             ("Opened by", found.chip.access),
-            ("Signature", found.chip.passive.verdict.value),
+            ("Signature", _VERDICTS[found.chip.passive.verdict.value]),
+            ("Remarks", list(found.chip.passive.remarks)),
             ("Signer", found.chip.passive.signer_country),
             ("Chip authentication", found.chip.chip_authentication.value),
             ("Active authentication", found.chip.active_authentication.value),

@@ -28,6 +28,7 @@ from annul.reader.reading import (
     Reading,
 )
 from annul.reader.transport import Channel, Command, Transport
+from annul.reader.trust import TrustList
 from annul.records.mrz import ZoneMalformed, parse
 
 APPLICATION = bytes.fromhex("A0000002471001")
@@ -45,7 +46,7 @@ Progress = Callable[[str, int, int], None]
 def read_document(
     transport: Transport,
     key: access.AccessKey,
-    trust: passive.TrustList,
+    trust: TrustList,
     *,
     at: datetime.datetime,
     printed: Sequence[str] | None = None,

@@ -90,8 +90,13 @@ class ChipEvidence:
 
     @property
     def unaltered(self) -> bool:
-        """No data group that was read differs from what was signed."""
-        wrong = {PassiveVerdict.ALTERED, PassiveVerdict.BAD_SIGNATURE, PassiveVerdict.MALFORMED}
+        """No data group that was read differs from what was signed, as far as that could be verified."""
+        wrong = {
+            PassiveVerdict.ALTERED,
+            PassiveVerdict.BAD_SIGNATURE,
+            PassiveVerdict.MALFORMED,
+            PassiveVerdict.CANNOT_VERIFY,
+        }
         return self.passive.verdict is not PassiveVerdict.NOT_DONE and not wrong & set(self.passive.failures)
 
     @property

@@ -25,9 +25,10 @@ from cryptography.x509.oid import NameOID
 from annul.reader import access, curves, tlv
 from annul.reader.chip import APPLICATION, CARD_ACCESS, SOD
 from annul.reader.faults import CardMalformed
-from annul.reader.passive import SECURITY_OBJECT, SecurityObject, TrustList
+from annul.reader.passive import SECURITY_OBJECT, SecurityObject
 from annul.reader.secure_messaging import Session, Suite, decrypt, derive, encrypt, mac, pad
 from annul.reader.transport import Command
+from annul.reader.trust import TrustList
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PACE_AES = access.PaceInfo(f"{access.PACE_ECDH_GM}.2", Suite.AES_128, 13)

@@ -34,10 +34,10 @@ from annul.reader import faults, reading
 from annul.reader.access import AccessKey
 from annul.reader.capture import Program
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
-from annul.reader.passive import TrustList
 from annul.reader.reading import Means, Reading
 from annul.reader.resident_card import Line, SamReader, SerialLine, read_resident_card
 from annul.reader.transport import PcscTransport, Transport, pcsc_readers
+from annul.reader.trust import TrustList
 from annul.records.mrz import read_typed
 from annul.roles import forbid_core_dumps
 

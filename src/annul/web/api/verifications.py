@@ -58,6 +58,7 @@ class PassiveGiven(Body):
     groups: Annotated[dict[Annotated[str, Meta(max_length=3)], bool], Meta(max_length=20)] = msgspec.field(default_factory=dict)
     signer: Annotated[str, Meta(max_length=64)] = ""
     signer_country: Annotated[str, Meta(max_length=3, pattern="^[A-Za-z]*$")] = ""
+    remarks: Annotated[list[Word], Meta(max_length=16)] = msgspec.field(default_factory=list)
 
 
 class ChipGiven(Body):
