@@ -245,6 +245,7 @@ _HOLDER: Final = (
     ("Personal number", "personal_number"),
     ("Ethnicity", "ethnicity"),
     ("Address", "address"),
+    ("Name in its own letters", "native_name"),
 )
 Trust = Annotated[
     list[Path] | None,
@@ -284,7 +285,8 @@ def _print(found: Reading, show: Show) -> None:
     pairs += [(name.replace("_", " ").capitalize(), each) for name, each in document.items()]
     pairs += [(f"Zone {n}", each) for n, each in enumerate(value["document"].get("mrz") or (), 1)]
     pairs += [(label, value["holder"][member]) for label, member in _HOLDER]
-    pairs += [("Valid until", value["valid_until"]), ("Notes", value["notes"])]
+    pairs += [("Valid until", value["valid_until"]), ("Permit", value["permit_number"])]
+    pairs += [("Times issued", value["times_issued"] or None), ("Notes", value["notes"])]
     if found.portrait is not None:
         pairs.append(("Portrait", f"{found.portrait.media_type}, {len(found.portrait.data):,} bytes"))
     if found.chip is not None:
@@ -383,11 +385,23 @@ def read_resident(
     port: Annotated[str | None, typer.Option(help="Serial port of the reader box, such as /dev/ttyUSB0.")] = None,
     photo: Annotated[str | None, typer.Option(metavar="FILE", help="Photo of the front instead; - for standard input.")] = None,
     back: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo of the back.")] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Text record of 256 bytes that was stored; - for standard input.")
+    ] = None,
     wait_s: Annotated[float, typer.Option("--wait", min=0, max=60, help="Seconds to wait for a card.")] = 5.0,
 ) -> None:
-    """Read a Chinese resident card by its reader box, or from photos."""
-    if (port is None) == (photo is None):
-        raise BadInput("Say how to read the card.", where="--port, --photo", mend="Give one of them.")
+    """Read a Chinese resident card by its reader box, from photos, or from a stored record.
+
+    The box and the record may be of any of the four kinds: resident, resident from Hong Kong, Macao or Taiwan, foreigner of
+    2017 or of 2023.
+    """
+    if sum(way is not None for way in (port, photo, record)) != 1:
+        raise BadInput("Say how to read the card.", where="--port, --photo, --record", mend="Give one of them.")
+    if record is not None:
+        from annul.reader.resident_records import parse_record, reading_of
+
+        _print(reading_of(parse_record(read_bytes(record)), at=_now()), show)
+        return
     if photo is not None:
         from annul.reader.ocr import TextReader
         from annul.reader.resident_photo import read_resident_photo

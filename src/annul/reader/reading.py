@@ -121,6 +121,7 @@ class HolderFields:
         personal_number: the citizen number of a resident card.
         ethnicity, address: of a resident card only.
         name_cut: the name fills its field and may be cut.
+        native_name: the same name in the letters of its language, where the document has both.
     """
 
     name: str = ""
@@ -133,6 +134,7 @@ class HolderFields:
     ethnicity: str = ""
     address: str = ""
     name_cut: bool = False
+    native_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,6 +151,9 @@ class Reading:
         portrait: the chip's image, in memory only.
         chip: what the chip proved; None where no chip of Doc 9303 was read.
         notes: short codes of what the clerk should know (`names_cut`, `expired`, `front_only`, …).
+        form: name of the document's form; "" where it is not told.
+        permit_number: travel permit that stands on a residence permit of a resident of Hong Kong, Macao or Taiwan.
+        times_issued: how often the card was issued or renewed; 0 where it is not told.
     """
 
     means: Means
@@ -160,6 +165,9 @@ class Reading:
     portrait: Portrait | None = None
     chip: ChipEvidence | None = None
     notes: tuple[str, ...] = ()
+    form: str = ""
+    permit_number: str = ""
+    times_issued: int = 0
 
     def __repr__(self) -> str:
         return f"Reading(means={self.means.value}, assurance={self.assurance.value})"

@@ -18,7 +18,7 @@ from annul.errors import BadInput, MalformedNumber
 from annul.reader.faults import Unreadable
 from annul.reader.ocr import TextLine, TextReader, decode_image, ways_up
 from annul.reader.reading import Assurance, HolderFields, Means, Reading
-from annul.reader.resident_card import ETHNICITIES, birth_date_of, sex_of
+from annul.reader.resident_records import ETHNICITIES, birth_date_of, sex_of
 from annul.records.document import DocumentFields, parse_document
 
 if TYPE_CHECKING:
