@@ -123,7 +123,7 @@ def compare(
     """Compare a live photo with a reference portrait.
 
     Args:
-        live, reference: JPEG, PNG, JPEG 2000 or BMP.
+        live, reference: files of the forms `pictures.FORMS`.
         calibration: thresholds and quality limits; the packaged ones if None.
         fmr: false match rate wanted.
         detectors: presentation-attack detectors to ask about the live photo.

@@ -82,7 +82,7 @@ def read_document(
         zone = parse(lines, at.date())
     except ZoneMalformed as error:
         raise CardMalformed("the zone in DG1 breaks the rules of Doc 9303", where="DG1") from error
-    image: Portrait | None = portrait_of_dg2(dg2) if dg2 is not None else None
+    image, notes = _portrait(dg2)
     proof, signed = walk.authenticate_chip(dg14)
     signs = walk.authenticate_actively(dg15, signed)
     groups = {number: data for number, data in ((1, dg1), (2, dg2), (14, dg14), (15, dg15)) if data is not None}
@@ -102,7 +102,18 @@ def read_document(
     if evidence.genuine:
         assurance = Assurance.SIGNED_SAME_CHIP if evidence.same_chip else Assurance.SIGNED
     found = reading.of_zone(zone, Means.CHIP, at)
-    return dataclasses.replace(found, assurance=assurance, portrait=image, chip=evidence)
+    return dataclasses.replace(found, assurance=assurance, portrait=image, chip=evidence, notes=(*found.notes, *notes))
+
+
+def _portrait(dg2: bytes | None) -> tuple[Portrait | None, list[str]]:
+    """Return the portrait and what is odd about it: a damaged one costs itself, not the document."""
+    notes: list[str] = []
+    if dg2 is None:
+        return None, notes
+    try:
+        return portrait_of_dg2(dg2, remarks=notes), notes
+    except CardMalformed:
+        return None, ["portrait_unreadable"]
 
 
 def _compare(offered: access.SecurityInfos | None, signed: access.SecurityInfos | None) -> AccessList:

@@ -50,7 +50,7 @@ def read_resident_photo(photo: bytes, reader: TextReader, *, at: datetime.dateti
     """Read the front of a resident card, and its back if there is a photo of it.
 
     Args:
-        photo: JPEG, PNG or WebP file of the front, or of both sides in one picture.
+        photo: a file (`pictures.FORMS`) of the front, or of both sides in one picture.
         reader: the text reader.
         at: time of the reading, UTC.
         back: photo of the back.

@@ -64,7 +64,7 @@ def read_zone_photo(photo: bytes, reader: TextReader, *, today: datetime.date) -
     """Read the zone in a photo of a document.
 
     Args:
-        photo: JPEG, PNG or WebP file.
+        photo: a file of the forms `pictures.FORMS`.
         reader: the text reader (kept by the caller: loading it takes two seconds).
         today: decides the century of two-digit years.
     Raises:
