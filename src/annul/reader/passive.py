@@ -148,6 +148,27 @@ def authenticate(
     return PassiveAuthentication(verdict, ordered, matches or {}, judged.signer, judged.country, tuple(sorted(remarks)))
 
 
+def believed_content(data: bytes, kind: str, trust: TrustList, at: datetime.datetime) -> tuple[bytes, str] | None:
+    """Return the content of signed data of another kind (EF.CardSecurity) and its signer, if a known state signed it.
+
+    Args:
+        data: the ContentInfo.
+        kind: content type that is asked for, dotted.
+        trust: certificates to believe.
+        at: time of the check, with a time zone.
+    Returns:
+        (content, SHA-256 of the signer's certificate in hex); None when it cannot be decoded, verified or believed.
+    """
+    try:
+        signed = open_signed(data)
+        if signed.content_type != kind:
+            return None
+        found = [_judge(signed, info, trust, at, None) for info in signed.signers]
+    except (CardMalformed, *DECODING):
+        return None
+    return next(((signed.content, each.signer) for each in found if not each.failures), None)
+
+
 def _compare(security_object: SecurityObject, groups: Mapping[int, bytes]) -> dict[int, bool] | None:
     """Compare the digests of what was read; None when nothing here computes the digest."""
     digests = {int(item["number"].native): item["digest"].native for item in security_object["groups"]}

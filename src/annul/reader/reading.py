@@ -68,7 +68,7 @@ class ChipEvidence:
     """What the chip proved.
 
     Attributes:
-        access: "PACE", "BAC" or "open".
+        access: "PACE", "PACE-CAM" (with chip authentication mapping, whose proof held under a signed key), "BAC" or "open".
         passive: findings of passive authentication.
         chip_authentication: whether the chip holds its private key.
         access_list: whether EF.CardAccess is confirmed by the signed DG14.
@@ -105,6 +105,8 @@ class ChipEvidence:
         proofs = ((14, self.chip_authentication.value), (15, self.active_authentication.value))
         if not self.genuine or any(found == "failed" for _, found in proofs):
             return False
+        if self.access == "PACE-CAM":
+            return True
         return any(found == "passed" and self.passive.groups.get(group, False) for group, found in proofs)
 
 
