@@ -191,8 +191,16 @@ def _undecided(
     decided = {v.position for v, each in zip(usable, second, strict=True) if _decisive(each)}
     if decided != {v.position for v in stored}:
         return "reference-unusable"
-    alike = (minutiae.second_look(a, b) >= SECOND_LOOK_MAX for a in first for b in second)
-    return "doubtful" if any(alike) else ""
+    return "doubtful" if any(not _unlike_twice(a, b) for a in first for b in second) else ""
+
+
+def unlike(a: minutiae.Prepared, b: minutiae.Prepared) -> bool:
+    """Say whether two prints that score below doubt are called unlike (B1): both show enough, and twice nothing is alike."""
+    return _decisive(a) and _decisive(b) and _unlike_twice(a, b)
+
+
+def _unlike_twice(a: minutiae.Prepared, b: minutiae.Prepared) -> bool:
+    return minutiae.second_look(a, b) < SECOND_LOOK_MAX
 
 
 def _decisive(prepared: minutiae.Prepared) -> bool:
