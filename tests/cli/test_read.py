@@ -16,7 +16,7 @@ from annul.reader import specimen
 from annul.reader.specimen import ActiveKey, ChipKey, SpecimenCountry
 from tests.reader import test_virtual_reader as virtual
 from tests.reader.test_chip import KEY, PORTRAIT, ZONE
-from tests.reader.test_resident_card import NUMBER, Box, Terminal
+from tests.reader.test_resident_card import NUMBER, Box, J, Terminal
 from tests.reader.test_virtual_reader import Laid, port  # noqa: F401  a fixture
 
 PHOTOS = Path(__file__).parents[1] / "reader" / "photos"
@@ -51,6 +51,17 @@ def test_a_resident_card_is_read_in_the_emulated_box() -> None:
     assert gone.returncode not in (0, 1)
     assert "went away" in gone.stderr or "taken" in gone.stderr or "reader" in gone.stderr
     assert NUMBER not in gone.stderr
+
+
+def test_a_stored_record_is_read_from_a_file(tmp_path: Path) -> None:
+    """256 bytes of any of the kinds; exactly one way of reading is given."""
+    (tmp_path / "card.bin").write_bytes(J)
+    found = read_json("resident", "--record", tmp_path / "card.bin")
+    assert (found["form"], found["permit_number"], found["times_issued"]) == ("CHN-RESIDENT-HMT", "H12345678", 1)
+    assert found["holder"]["address"] == "广东省深圳市福田区某路2号"
+    shown = annul_read("resident", "--record", tmp_path / "card.bin")
+    assert "H12345678" in shown.stdout
+    assert annul_read("resident", "--record", tmp_path / "card.bin", "--port", "/dev/null").returncode != 0
 
 
 @virtual.pytestmark

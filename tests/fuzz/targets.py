@@ -19,7 +19,8 @@ from annul.likeness import attack, calibration, evidence, minutiae, samples, tem
 from annul.proof.checkpoint import Signer
 from annul.reader import ocr
 from annul.reader.chip import read_document
-from annul.reader.resident_card import SamReader, parse_record
+from annul.reader.resident_card import SamReader
+from annul.reader.resident_records import parse_record
 from annul.reader.station import CardRequest, ResidentRequest, ZoneRequest, _decode, _key
 from tests.likeness.people import minutiae_of, packed, print_image, record_of
 from tests.likeness.test_evidence import signed

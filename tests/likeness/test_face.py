@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def test_a_colour_portrait_matches_itself_darker_and_smaller() -> None:
     small = Pillow.fromarray((image * 0.7).astype(np.uint8)).resize((204, 180))
     found = face.compare(packed(image, "PNG"), packed(np.asarray(small), "JPEG2000"), supervised=True)
     assert found.binding == "B0", found
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("person", [3, 7, 12, 20, 31])
+def test_a_photo_turned_without_a_note_is_as_the_upright_one(person: int, quarters: int) -> None:
+    """Sideways and upside down, on either side: the same answer as upright, never a mismatch."""
+    turned = packed(np.ascontiguousarray(np.rot90(np.asarray(Pillow.open(io.BytesIO(orl(person, 2)))), quarters)))
+    upright = face.compare(orl(person, 1), orl(person, 2), supervised=True)
+    for pair in ((orl(person, 1), turned), (turned, orl(person, 1))):
+        found = face.compare(*pair, supervised=True)
+        assert found.binding == upright.binding == "B0"
+        assert abs(float(found.score or 0) - float(upright.score or 0)) < 0.05
 
 
 def test_a_second_person_in_the_picture_is_named() -> None:

@@ -115,7 +115,7 @@ def test_worker_and_station_forbid_core_dumps_before_they_listen(program: str, t
         ),
         "annul.reader.station.run": (
             "import resource\n"
-            "from annul.reader.passive import TrustList\nfrom annul.reader import station\n"
+            "from annul.reader.trust import TrustList\nfrom annul.reader import station\n"
             "def stop(*_): raise SystemExit(repr(resource.getrlimit(resource.RLIMIT_CORE)))\n"
             "station.run(station.Station(('https://a.example',), TrustList([])), port=0, ready=stop)\n"
         ),

@@ -6,16 +6,18 @@ import datetime
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from annul.errors import TimedOut
 from annul.reader import active, specimen
-from annul.reader.access import PACE_ECDH_GM, AccessKey, PaceInfo
-from annul.reader.chip import CARD_ACCESS, DG1, DG2, DG14, DG15, SOD, read_document
+from annul.reader.access import PACE_ECDH_CAM, PACE_ECDH_GM, PACE_ECDH_IM, AccessKey, PaceInfo, parse_security_infos
+from annul.reader.chip import CARD_ACCESS, CARD_SECURITY_TYPE, DG1, DG2, DG14, DG15, SOD, read_document
 from annul.reader.faults import AccessRefused, CardMalformed, CardRefused, ReaderGone
-from annul.reader.passive import PassiveVerdict, TrustList
+from annul.reader.passive import PassiveVerdict
 from annul.reader.reading import AccessList, ActiveAuthentication, Assurance, ChipAuthentication, Means, Reading
 from annul.reader.secure_messaging import Suite
 from annul.reader.specimen import ActiveKey, ChipKey, SpecimenChip, SpecimenCountry
+from annul.reader.trust import TrustList
 
 AT = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 ZONE = [
@@ -368,3 +370,120 @@ def test_a_hostile_dg15_is_no_proof_and_no_crash(utopia: SpecimenCountry, dg15: 
         return
     assert found is not None
     assert not found.same_chip
+
+
+# -- what real chips also do ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("curve", [8, 11, 12, 13, 14, 18])
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_chip_that_offers_integrated_mapping_only_is_opened(utopia: SpecimenCountry, suite: Suite, curve: int) -> None:
+    """No generic mapping, no BAC."""
+    info = PaceInfo(f"{PACE_ECDH_IM}.{suite.value}", suite, curve)
+    found = read(issue(utopia, pace=[info]), utopia.trust_list(), portrait=False)
+    assert found.chip is not None
+    assert (found.chip.access, found.chip.genuine, found.chip.access_list) == ("PACE", True, AccessList.CONFIRMED)
+
+
+def test_integrated_mapping_is_not_offered_where_it_is_not_defined() -> None:
+    """The prime of P-224 is 1 modulo 4."""
+    infos = specimen.security_infos([PaceInfo(f"{PACE_ECDH_IM}.2", Suite.AES_128, 10)], None)
+    assert parse_security_infos(infos).pace == ()
+
+
+@pytest.mark.parametrize("suite", [Suite.AES_128, Suite.AES_192, Suite.AES_256])
+def test_chip_authentication_mapping_proves_the_chip_at_once(utopia: SpecimenCountry, suite: Suite) -> None:
+    """The mapping key comes from the static key: no further step is needed, and it is told."""
+    info = PaceInfo(f"{PACE_ECDH_CAM}.{suite.value}", suite, 13)
+    found = read(issue(utopia, pace=[info]), utopia.trust_list(), portrait=False)
+    assert found.chip is not None
+    assert (found.chip.access, found.chip.chip_authentication) == ("PACE-CAM", ChipAuthentication.PASSED)
+    assert found.assurance is Assurance.SIGNED_SAME_CHIP
+
+
+def test_the_key_of_card_security_proves_only_under_the_signer_of_the_document(utopia: SpecimenCountry) -> None:
+    """DG14 without a key: EF.CardSecurity decides, if the same signer signed both; another state's is no proof."""
+    info, key = PaceInfo(f"{PACE_ECDH_CAM}.2", Suite.AES_128, 13), ChipKey.new()
+    other = SpecimenCountry(AT)
+    for signer, same in ((utopia, True), (other, False)):
+        chip = specimen.personalise(utopia, ZONE, KEY, PORTRAIT, pace=[info])
+        chip.chip_key = key
+        chip.files[0x1_011D] = signer.signed(CARD_SECURITY_TYPE, specimen.security_infos([info], key))
+        believed = TrustList([each.country_certificate.public_bytes(serialization.Encoding.DER) for each in (utopia, other)])
+        found = read(chip, believed, portrait=False)
+        assert found.chip is not None
+        assert found.chip.genuine
+        assert found.chip.same_chip is same
+        assert found.chip.access == ("PACE-CAM" if same else "PACE")
+
+
+def test_a_clone_fails_chip_authentication_mapping(utopia: SpecimenCountry) -> None:
+    """All files copied, another private key."""
+    chip = issue(utopia, pace=[PaceInfo(f"{PACE_ECDH_CAM}.2", Suite.AES_128, 13)])
+    chip.chip_key = ChipKey.new()
+    found = read(chip, utopia.trust_list(), portrait=False).chip
+    assert found is not None
+    assert (found.genuine, found.chip_authentication, found.same_chip) == (True, ChipAuthentication.FAILED, False)
+
+
+@pytest.mark.parametrize("pace", [(specimen.PACE_AES,), ()], ids=["PACE", "BAC"])
+@pytest.mark.parametrize(("most", "refusal"), [(160, 0x6700), (100, 0x6700), (200, 0x6CC8), (64, 0x6C40), (17, 0x6C00)])
+def test_a_chip_that_takes_no_long_reads_is_read_in_shorter_ones(
+    utopia: SpecimenCountry, pace: tuple[PaceInfo, ...], most: int, refusal: int
+) -> None:
+    """6700 and 6Cxx: asked for less, also beyond 32 kB."""
+    big = PORTRAIT[:-2] * 3 + b"\xff\xd9"
+    chip = specimen.personalise(utopia, ZONE, KEY, big, pace=pace)
+    chip.read_max, chip.read_refusal = most, refusal
+    found = read(chip, utopia.trust_list())
+    assert found.portrait is not None
+    assert found.portrait.data == big
+    assert found.assurance is Assurance.SIGNED
+
+
+def test_a_chip_that_forgets_its_keys_over_a_long_read_is_opened_again(utopia: SpecimenCountry) -> None:
+    """It answers 6700 without protection and has lost the session."""
+
+    class Forgetful(SpecimenChip):
+        def transmit(self, command: bytes) -> bytes:
+            if command[:2] == b"\x0c\xb0" and b"\x97\x01\xdf" in command:
+                self._session = None
+                return b"\x67\x00"
+            return super().transmit(command)
+
+    whole = issue(utopia)
+    for pace in ((specimen.PACE_AES,), ()):
+        chip = Forgetful(whole.files, KEY, pace=pace, chip_key=whole.chip_key)
+        if not pace:
+            chip.files = {number: data for number, data in whole.files.items() if number != CARD_ACCESS}
+        found = read(chip, utopia.trust_list())
+        assert found.chip is not None
+        assert found.chip.genuine
+
+
+@pytest.mark.parametrize(("change", "note"), [(1, "portrait_length"), (-1, "portrait_length")])
+def test_a_portrait_whose_length_is_off_is_a_remark(utopia: SpecimenCountry, change: int, note: str) -> None:
+    """The record's own length is one too large or too small, signed so by the state; the image's block fits."""
+    chip = issue(utopia)
+    data = chip.files[DG2]
+    at = data.index(b"FAC\x00010\x00") + 8
+    length = int.from_bytes(data[at : at + 4], "big") + change
+    chip.files[DG2] = data[:at] + length.to_bytes(4, "big") + data[at + 4 :]
+    groups = {1: chip.files[DG1], 2: chip.files[DG2], 14: chip.files[DG14]}
+    chip.files[SOD] = utopia.security_object(groups)
+    found = read(chip, utopia.trust_list())
+    assert found.chip is not None
+    assert (found.chip.genuine, found.notes) == (True, (note,))
+    assert found.portrait is not None
+    assert found.portrait.data == PORTRAIT
+
+
+def test_a_portrait_that_cannot_be_read_costs_itself_only(utopia: SpecimenCountry) -> None:
+    """Zone, number and `genuine` are told all the same."""
+    chip = issue(utopia)
+    chip.files[DG2] = chip.files[DG2].replace(b"FAC\0", b"XXX\0")
+    chip.files[SOD] = utopia.security_object({1: chip.files[DG1], 2: chip.files[DG2], 14: chip.files[DG14]})
+    found = read(chip, utopia.trust_list())
+    assert found.chip is not None
+    assert (found.chip.genuine, found.portrait, found.notes) == (True, None, ("portrait_unreadable",))
+    assert found.holder.primary == "ERIKSSON"

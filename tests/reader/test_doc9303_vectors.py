@@ -1,6 +1,7 @@
 """The worked examples of ICAO Doc 9303-11, byte for byte.
 
-Source: ICAO Doc 9303-11 (8th edition): appendix D (BAC and secure messaging), appendix G.1 (PACE, ECDH, generic mapping).
+Source: ICAO Doc 9303-11 (8th edition): appendix D (BAC and secure messaging), appendix G.1 (PACE, ECDH, generic mapping),
+appendix H (integrated mapping).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from annul.reader import access, curves
+from annul.reader import access, curves, mappings
 from annul.reader.access import AccessKey
 from annul.reader.faults import AccessRefused, CardMalformed
 from annul.reader.secure_messaging import Session, Suite, decrypt, derive, encrypt, mac, pad
@@ -204,3 +205,29 @@ def test_the_retail_mac_is_that_of_appendix_d() -> None:
     assert mac(Suite.TRIPLE_DES, key, pad(secret, 8)) == H("5F1448EEA8AD90A7")
     plain = decrypt(Suite.TRIPLE_DES, H("AB94FDECF2674FDFB9B391F85D7F76F2"), secret)
     assert encrypt(Suite.TRIPLE_DES, H("AB94FDECF2674FDFB9B391F85D7F76F2"), plain) == secret
+
+
+def test_appendix_h_integrated_mapping() -> None:
+    """Nonces, the field element they give and the base point it maps to, on brainpoolP256r1 with AES-128."""
+    password_key = H("591468CDA83D65219CCCB8560233600F")
+    theirs = decrypt(Suite.AES_128, password_key, H("143DC40C08C8E891FBED7DEDB92B64AD"))
+    assert theirs == H("2923BE84E16CD6AE529049F1F1BBE9EB")
+    ours = H("5DD4CBFC96F5453B130D890A1CDBAE32")
+    element = mappings.field_element(Suite.AES_128, ours, theirs, int(BP256.curve.p()))
+    assert element == int("A2F8FF2DF50E52C6599F386ADCB595D229F6A167ADE2BE5F2C3296ADD5B7430E", 16)
+    assert curves.encode(BP256, mappings.point_of(BP256, element)) == H(
+        "048E82D31559ED0FDE92A4D0498ADD3C23BABA94FB77691E31E90AEA77FB17D427"
+        "4C1AE14BD0C3DBAC0C871B7F3608169364437CA30AC243A089D3F266C1E60FAD"
+    )
+
+
+@pytest.mark.parametrize("number", [8, 9, 11, 12, 13, 14, 15, 16, 17, 18])
+def test_integrated_mapping_ends_on_the_curve(number: int) -> None:
+    """Both branches of the encoding; 0 and 1 map to no point and are refused."""
+    curve = curves.STANDARDISED[number]
+    for element in range(2, 30):
+        point = mappings.point_of(curve, element)
+        assert curve.curve.contains_point(int(point.x()), int(point.y()))
+    for element in (0, 1):
+        with pytest.raises(CardMalformed):
+            mappings.point_of(curve, element)

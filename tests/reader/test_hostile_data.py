@@ -19,9 +19,10 @@ from annul.reader import specimen, tlv
 from annul.reader.access import parse_security_infos
 from annul.reader.datagroups import portrait_of_dg2, zone_of_dg1
 from annul.reader.faults import CardMalformed
-from annul.reader.passive import PassiveVerdict, TrustList, authenticate
+from annul.reader.passive import PassiveVerdict, authenticate
 from annul.reader.secure_messaging import Session, Suite
 from annul.reader.specimen import ChipKey, SpecimenCountry
+from annul.reader.trust import TrustList
 from annul.records.mrz import read_typed
 
 AT = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from annul.errors import TimedOut
 from annul.reader import resident_card
-from annul.reader.faults import CardMalformed, CardRefused, NoCard, NoReader, ReaderGone
+from annul.reader.faults import CardMalformed, CardRefused, CardUnknown, NoCard, NoReader, ReaderGone
 from annul.reader.reading import Assurance, Means
-from annul.reader.resident_card import SamReader, SerialLine, decode_frame, encode_frame, parse_record, read_resident_card
+from annul.reader.resident_card import SamReader, SerialLine, decode_frame, encode_frame, read_resident_card
+from annul.reader.resident_records import TEXT_BYTES, parse_record
 from annul.records.schemes.cn_resident import check_character
 
 AT = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
@@ -48,6 +49,7 @@ class Box:
     mend: Callable[[bytes], bytes] = lambda frame: frame
     noise: bytes = b""
     hang_up_at: bytes = b""
+    newer: tuple[str, ...] | None = None
 
     def reply(self, body: bytes) -> bytes | None:
         """Answer one request, or None to be torn off."""
@@ -60,6 +62,12 @@ class Box:
             return answer(0x90, bytes(8))
         if body == b"\x30\x01":
             return self.mend(answer(0x90, b"\x01\x00\x04\x00" + self.text + bytes(1024)))
+        if body == b"\x30\x03" and self.newer is not None:
+            return (
+                answer(0x90, b"".join(each.ljust(35).encode("utf-16-le") for each in self.newer))
+                if self.newer
+                else answer(0x91)
+            )
         if body == b"\x11\xff":
             return answer(0x90)
         return answer(0x21)
@@ -211,9 +219,92 @@ def test_a_record_that_contradicts_itself_is_refused(changes: dict[str, str]) ->
         parse_record(record(**changes))
 
 
-def test_the_newer_address_replaces_the_older() -> None:
-    """An address written after issue stands in the rest of the record."""
-    assert parse_record(record(newer="上海市试验路2号")).address == "上海市试验路2号"
+def test_the_newer_address_is_asked_for_by_its_own_command(terminal: Callable[[Box], SamReader]) -> None:
+    """Of up to four fields of 70 bytes the last that is written is the newest; a card without the field keeps its own."""
+    asked = {
+        ("上海市试验路2号", "", "", ""): "上海市试验路2号",
+        ("上海市试验路2号", "天津市试验路3号", "", ""): "天津市试验路3号",
+        ("", "", "", ""): "北京市朝阳区试验路1号",
+        (): "北京市朝阳区试验路1号",
+        None: "北京市朝阳区试验路1号",
+    }
+    for newer, right in asked.items():
+        assert read_resident_card(terminal(Box(newer=newer)), at=AT, wait_s=5).holder.address == right
+
+
+def test_the_reserved_bytes_are_no_address() -> None:
+    """GA/T 490-2019: the last 36 bytes are reserved, whatever stands there."""
+    assert parse_record(record(newer="上海市试验路2号")).address == "北京市朝阳区试验路1号"
+
+
+def written(*fields: tuple[str, int]) -> bytes:
+    """Write fields of so many bytes in UTF-16LE, padded with blanks."""
+    data = b"".join(text.ljust(size // 2).encode("utf-16-le") for text, size in fields)
+    assert len(data) == 256
+    return data
+
+
+J = written(
+    ("陈大文", 30), ("1", 2), ("", 4), ("19900501", 16), ("广东省深圳市福田区某路2号", 70), ("810000199005010024", 36),
+    ("深圳市公安局", 30), ("20190101", 16), ("20240101", 16), ("H12345678", 18), ("01", 4), ("", 6), ("J", 2), ("", 6),
+)  # fmt: skip
+I_RECORD = written(
+    ("SMITH, JOHN MICHAEL", 120), ("1", 2), ("USA110180010112", 30), ("USA", 6), ("史密斯", 30), ("20170601", 16),
+    ("20270601", 16), ("19800101", 16), ("01", 4), ("1100", 8), ("I", 2), ("", 6),
+)  # fmt: skip
+Y = written(
+    ("史密斯", 30), ("1", 2), ("01", 4), ("19800101", 16), ("SMITH, JOHN MICHAEL", 70), ("911840198001010013", 36), ("", 30),
+    ("20240101", 16), ("20340101", 16), ("", 22), ("840", 6), ("Y", 2), ("", 6),
+)  # fmt: skip
+
+
+def test_a_residence_permit_of_hong_kong_macao_and_taiwan(terminal: Callable[[Box], SamReader]) -> None:
+    """Type J: its permit number and times of issue are no address, and it has no ethnicity."""
+    reading = read_resident_card(terminal(Box(text=J)), at=AT, wait_s=5)
+    assert (reading.form, reading.document.scheme) == ("CHN-RESIDENT-HMT", "cn-resident")
+    assert (reading.holder.name, reading.holder.sex, reading.holder.birth_date) == ("陈大文", "M", "1990-05-01")
+    assert (reading.holder.address, reading.holder.ethnicity) == ("广东省深圳市福田区某路2号", "")
+    assert (reading.permit_number, reading.times_issued) == ("H12345678", 1)
+    assert (reading.document.valid_from, reading.valid_until) == ("2019-01-01", "2024-01-01")
+    assert "expired" in reading.notes
+
+
+def test_a_foreigner_s_card_of_2017(terminal: Callable[[Box], SamReader]) -> None:
+    """Type I: another layout, another number."""
+    reading = read_resident_card(terminal(Box(text=I_RECORD)), at=AT, wait_s=5)
+    assert (reading.form, reading.document.scheme) == ("CHN-FOREIGNER-2017", "generic")
+    assert (reading.holder.name, reading.holder.native_name) == ("SMITH, JOHN MICHAEL", "史密斯")
+    assert (reading.holder.sex, reading.holder.nationality, reading.holder.birth_date) == ("M", "USA", "1980-01-01")
+    assert reading.document.number == "USA110180010112"
+    assert (reading.document.valid_from, reading.valid_until, reading.notes) == ("2017-06-01", "2027-06-01", ())
+    assert reading.holder.address == reading.holder.ethnicity == ""
+
+
+def test_a_foreigner_s_card_of_2023(terminal: Callable[[Box], SamReader]) -> None:
+    """Type Y: ISO's number of the state, times of renewal, neither ethnicity nor address."""
+    reading = read_resident_card(terminal(Box(text=Y)), at=AT, wait_s=5)
+    assert (reading.form, reading.document.scheme) == ("CHN-FOREIGNER-2023", "cn-resident")
+    assert (reading.holder.name, reading.holder.native_name) == ("SMITH, JOHN MICHAEL", "史密斯")
+    assert (reading.holder.nationality, reading.holder.birth_date) == ("USA", "1980-01-01")
+    assert (reading.document.number, reading.times_issued) == ("911840198001010013", 1)
+    assert (reading.document.valid_from, reading.valid_until) == ("2024-01-01", "2034-01-01")
+    assert reading.holder.address == reading.holder.ethnicity == reading.permit_number == ""
+
+
+@pytest.mark.parametrize("mark", ["K", "j", "7"])
+def test_a_card_of_an_unknown_kind_is_called_that(mark: str) -> None:
+    """Not a damaged chip: the message names the mark."""
+    with pytest.raises(CardUnknown, match=f"type mark {mark}"):
+        parse_record(J[:248] + mark.encode("utf-16-le") + J[250:])
+
+
+@pytest.mark.parametrize(("text", "was", "becomes"), [(I_RECORD, "80010112", "81010112"), (Y, "19800101", "19800102")])
+def test_birth_date_and_number_of_a_foreigner_must_agree(text: bytes, was: str, becomes: str) -> None:
+    """Each kind by its own rule."""
+    changed = text.replace(was.encode("utf-16-le"), becomes.encode("utf-16-le"), 1)
+    assert changed != text
+    with pytest.raises(CardMalformed):
+        parse_record(changed)
 
 
 @given(st.binary(max_size=300))
@@ -229,7 +320,7 @@ def test_no_record_crashes_the_parser(data: bytes) -> None:
         parse_record(data)
     except CardMalformed:
         return
-    assert len(data) == resident_card.TEXT_BYTES
+    assert len(data) == TEXT_BYTES
 
 
 @given(st.binary(max_size=64))

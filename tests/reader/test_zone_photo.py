@@ -250,3 +250,64 @@ def test_the_shapes_alone_tell_lookalikes_apart() -> None:
     """Weights are there, and give probabilities."""
     cells = np.zeros((3, glyphs.CELL_HEIGHT, glyphs.CELL_WIDTH), np.float32)
     assert np.allclose(np.exp(glyphs.judge(cells)).sum(1), 1)
+
+
+# -- rules that must not invent ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("printed", ["<<<", "SUN", "QQQ", "D9<", "UT0"])
+@pytest.mark.parametrize("field", ["nationality", "issuer"])
+def test_an_illegal_value_that_is_seen_clearly_is_never_replaced(field: str, printed: str) -> None:
+    """No check digit stands over it: refused, or read as it is printed; never the nearest legal text."""
+    for seed in range(4):
+        lines = random_zone(random.Random(seed), TD3)
+        line, start = (1, 10) if field == "nationality" else (0, 2)
+        lines[line] = lines[line][:start] + printed + lines[line][start + 3 :]
+        tables = seen_surely(lines)
+        for column in range(start, start + 3):  # look-alikes are as near as the network ever puts them
+            tables[line][column] = np.minimum(tables[line][column], 9.0)
+        try:
+            zone = decide(TD3, tables, TODAY)
+        except Unreadable:
+            continue
+        assert list(zone.lines) == lines
+
+
+def test_an_expiry_of_another_age_is_told_as_that() -> None:
+    """The check digits fit: it would not be true to say that they do not."""
+    lines = random_zone(random.Random(5), TD3)
+    expiry = "050101"
+    rest = lines[1][:21] + expiry + check_digit(expiry) + lines[1][28:43]
+    lines[1] = rest + check_digit(rest[0:10] + rest[13:20] + rest[21:43])
+    with pytest.raises(Unreadable, match="expired, or expires, more than 16 years"):
+        decide(TD3, seen_surely(lines), TODAY)
+
+
+def test_a_cell_without_ink_is_unknown() -> None:
+    """A printed filler has ink; burnt-out paper has none."""
+    cells = np.zeros((3, glyphs.CELL_HEIGHT, glyphs.CELL_WIDTH), np.float32)
+    cells[0, 5:20, 8:11] = 1.0
+    cells[1, 10:14, 5:14] = 0.7
+    assert glyphs.without_ink(cells).tolist() == [False, False, True]
+
+
+@needs_network
+def test_a_letter_burnt_out_of_a_name_is_no_filler() -> None:
+    """A white spot over the last letter of a given name: refused, never read as a shorter name."""
+    import cv2
+
+    from annul.reader import bench
+
+    rng = random.Random(3)
+    lines = random_zone(rng, TD1)
+    name = "SMITH<<ANN"
+    lines[2] = name.ljust(30, "<")
+    image = bench.render(lines, TD1, rng, next(font for font in bench.FONTS if font.is_file()))
+    centres, corners = bench.cell_centres(TD1, 2), bench.row_corners(TD1, 2)
+    height = int(corners[:, 1].max() - corners[:, 1].min())
+    middle = (int(centres[len(name) - 1][0]), int(corners[:, 1].mean()))
+    burnt = np.array(image)
+    cv2.ellipse(burnt, middle, (int(height * 0.45), height), 0, 0, 360, (255, 255, 255), -1)
+    buffer = io.BytesIO(cv2.imencode(".png", burnt)[1].tobytes())
+    with pytest.raises(Unreadable):
+        read_zone_photo(buffer.getvalue(), TextReader(), today=TODAY)

@@ -17,7 +17,7 @@ from annul.errors import AnnulError, BadInput
 if TYPE_CHECKING:
     from annul.reader import Reading
     from annul.reader.access import AccessKey
-    from annul.reader.passive import TrustList
+    from annul.reader.trust import TrustList
     from annul.records.mrz import Mrz
 
 SAMPLE_BYTES_MAX: Final = 25 << 20
@@ -26,22 +26,22 @@ TEXT_BYTES_MAX: Final = 1000
 """A zone is three lines at most; a larger file is a photo."""
 
 
-def read_bytes(name: str | Path) -> bytes:
+def read_bytes(name: str | Path, *, bytes_max: int = SAMPLE_BYTES_MAX) -> bytes:
     """Read a file, or standard input for "-".
 
     Raises:
-        BadInput: it cannot be read, or is larger than SAMPLE_BYTES_MAX.
+        BadInput: it cannot be read, or is larger than `bytes_max`.
     """
     try:
         if str(name) == "-":
-            data = sys.stdin.buffer.read(SAMPLE_BYTES_MAX + 1)
+            data = sys.stdin.buffer.read(bytes_max + 1)
         else:
             with Path(name).open("rb") as file:
-                data = file.read(SAMPLE_BYTES_MAX + 1)
+                data = file.read(bytes_max + 1)
     except OSError as error:
         raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(name)) from None
-    if len(data) > SAMPLE_BYTES_MAX:
-        raise BadInput(f"The file is larger than {SAMPLE_BYTES_MAX >> 20} MiB.", where=str(name), mend="Give a smaller one.")
+    if len(data) > bytes_max:
+        raise BadInput(f"The file is larger than {bytes_max >> 20} MiB.", where=str(name), mend="Give a smaller one.")
     return data
 
 
@@ -225,6 +225,18 @@ _ASSURANCE: Final = {
     "signed": "signed by a state: may be a copy",
     "signed_same_chip": "signed by a state, and the chip is the one it issued",
 }
+_VERDICTS: Final = {
+    "malformed": "malformed: the security object is missing or cannot be decoded; treat the chip as unreadable",
+    "bad_signature": "bad signature: suspect a forgery",
+    "altered": "altered: the chip differs from what was signed; suspect a forgery",
+    "unknown_signer": "unknown signer: no certificate that is believed; the chip proves nothing",
+    "revoked_signer": "revoked signer: refuse the chip",
+    "cannot_verify": "cannot verify: no verifier for its curve, digest or form; no sign of a forgery, and no proof",
+    "expired_signer": "expired signer: out of its dates",
+    "other_state": "signer of another state: suspect a forgery",
+    "genuine": "genuine",
+    "not_done": "not done",
+}
 _HOLDER: Final = (
     ("Name", "name"),
     ("Sex", "sex"),
@@ -233,10 +245,15 @@ _HOLDER: Final = (
     ("Personal number", "personal_number"),
     ("Ethnicity", "ethnicity"),
     ("Address", "address"),
+    ("Name in its own letters", "native_name"),
 )
 Trust = Annotated[
     list[Path] | None,
-    typer.Option("--trust", metavar="FILE", help="Certificates of states to believe, PEM or DER; may be given several times."),
+    typer.Option(
+        "--trust",
+        metavar="FILE",
+        help="Certificates of states to believe: PEM, DER, PKCS#7, master list or LDIF; may be given several times.",
+    ),
 ]
 
 
@@ -245,9 +262,12 @@ def _now() -> datetime:
 
 
 def _trust(files: list[Path] | None) -> TrustList:
-    from annul.reader.passive import TrustList
+    from annul.reader.trust import FILE_MAX_BYTES, TrustList
 
-    return TrustList.load(b"\n".join(read_bytes(file) for file in files or ()))
+    believed = TrustList.read([(str(file), read_bytes(file, bytes_max=FILE_MAX_BYTES)) for file in files or ()])
+    for note in believed.passed_over:
+        print(note, file=sys.stderr)
+    return believed
 
 
 def _print(found: Reading, show: Show) -> None:
@@ -265,13 +285,15 @@ def _print(found: Reading, show: Show) -> None:
     pairs += [(name.replace("_", " ").capitalize(), each) for name, each in document.items()]
     pairs += [(f"Zone {n}", each) for n, each in enumerate(value["document"].get("mrz") or (), 1)]
     pairs += [(label, value["holder"][member]) for label, member in _HOLDER]
-    pairs += [("Valid until", value["valid_until"]), ("Notes", value["notes"])]
+    pairs += [("Valid until", value["valid_until"]), ("Permit", value["permit_number"])]
+    pairs += [("Times issued", value["times_issued"] or None), ("Notes", value["notes"])]
     if found.portrait is not None:
         pairs.append(("Portrait", f"{found.portrait.media_type}, {len(found.portrait.data):,} bytes"))
     if found.chip is not None:
         pairs += [
             ("Opened by", found.chip.access),
-            ("Signature", found.chip.passive.verdict.value),
+            ("Signature", _VERDICTS[found.chip.passive.verdict.value]),
+            ("Remarks", list(found.chip.passive.remarks)),
             ("Signer", found.chip.passive.signer_country),
             ("Chip authentication", found.chip.chip_authentication.value),
             ("Active authentication", found.chip.active_authentication.value),
@@ -363,11 +385,23 @@ def read_resident(
     port: Annotated[str | None, typer.Option(help="Serial port of the reader box, such as /dev/ttyUSB0.")] = None,
     photo: Annotated[str | None, typer.Option(metavar="FILE", help="Photo of the front instead; - for standard input.")] = None,
     back: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo of the back.")] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Text record of 256 bytes that was stored; - for standard input.")
+    ] = None,
     wait_s: Annotated[float, typer.Option("--wait", min=0, max=60, help="Seconds to wait for a card.")] = 5.0,
 ) -> None:
-    """Read a Chinese resident card by its reader box, or from photos."""
-    if (port is None) == (photo is None):
-        raise BadInput("Say how to read the card.", where="--port, --photo", mend="Give one of them.")
+    """Read a Chinese resident card by its reader box, from photos, or from a stored record.
+
+    The box and the record may be of any of the four kinds: resident, resident from Hong Kong, Macao or Taiwan, foreigner of
+    2017 or of 2023.
+    """
+    if sum(way is not None for way in (port, photo, record)) != 1:
+        raise BadInput("Say how to read the card.", where="--port, --photo, --record", mend="Give one of them.")
+    if record is not None:
+        from annul.reader.resident_records import parse_record, reading_of
+
+        _print(reading_of(parse_record(read_bytes(record)), at=_now()), show)
+        return
     if photo is not None:
         from annul.reader.ocr import TextReader
         from annul.reader.resident_photo import read_resident_photo

@@ -356,13 +356,15 @@ def _measure_prints(files: Sequence[Path]) -> tuple[dict[str, Any], list[Took], 
         foreign.append(minutiae.prepare(template.decode(template.encode([other], shape))[0].minutiae))
         raw.append(compared)
     n = len(files)
-    found = {name: np.full((n, n), -1.0) for name in ("own", "foreign", "baseline")}
+    found = {name: np.full((n, n), -1.0) for name in ("own", "foreign", "baseline", "unlike")}
+    doubtful = calibration.packaged("finger").tail(finger.OWN).counted(FMR * calibration.packaged("finger").doubt)
     for i, j in itertools.combinations(range(n), 2):
         started = _now()
         score = minutiae.similarity(own[i], own[j])
         match_s.append(_since(started))
         if min(len(own[i].minutiae), len(own[j].minutiae)) >= MINUTIAE_LEAST:
             found["own"][i, j] = score
+            found["unlike"][i, j] = score < doubtful and finger.unlike(own[i], own[j])
         found["foreign"][i, j] = minutiae.similarity(own[i], foreign[j])
         found["baseline"][i, j] = raw[i].compare(raw[j])
     return {**found, "unusable": unusable}, extract_s, match_s
@@ -379,6 +381,7 @@ def _fingers(
     else:
         measured = [_measure_prints(files) for _, files in sets]
     rows: list[Row] = []
+    unlike: list[str] = []
     about: list[MeasuredSet] = []
     scored: dict[str, list[_Scores]] = {kind: [] for kind in (finger.OWN, finger.FOREIGN)}
     for (name, files), (found, _, _) in zip(sets, measured, strict=True):
@@ -390,7 +393,11 @@ def _fingers(
         rows.append(_row(scores[finger.FOREIGN], "annul, enrolled record of another maker (mindtct)"))
         for kind, collected in scored.items():
             collected.append(scores[kind])
-        _, same, _, _ = scores[finger.OWN].pairs()
+        called, same, _, _ = _Scores(name, subjects, found["unlike"], found["unusable"]).pairs()
+        unlike.append(
+            f"{name}: called unlike (B1): {rate(called[same] > 0)} of genuine pairs, {rate(called[~same] > 0)} of impostors; "
+            "the others are matched or doubted"
+        )
         about.append(MeasuredSet(name, len(np.unique(subjects)), len(files), int(same.sum()), int((~same).sum())))
     made = Calibration(
         version=calibration.VERSION,
@@ -407,6 +414,7 @@ def _fingers(
         timing("fingerprint: compare two templates", [s for _, _, match_s in measured for s in match_s]),
     ]
     notes = [
+        *unlike,
         *_robustness(scored[finger.OWN], rows, ONE_IMPRESSION),
         "Parameters of the matcher and the rule of calibration were chosen on these same sets; thresholds alone were not.",
         "What the LEADER network was trained on could not be established; if FVC images were among it, its rows flatter.",

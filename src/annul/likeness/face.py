@@ -28,6 +28,8 @@ FACE_WIDTH: Final = 140
 """Pixels a found face is brought to before it is described."""
 FOUND_MIN: Final = 0.6
 """YuNet score below which a box is no face."""
+SURE_FOUND: Final = 0.9
+"""YuNet score from which a face is the right way up. Measured (60 ORL faces): upright 0.91 and more, upside down up to 0.89."""
 SECOND_FACE_MIN: Final = 0.25
 """Width, as a share of the main face's, from which another face counts as a second person before the camera."""
 _MARGIN: Final = 0.35
@@ -98,14 +100,34 @@ def portrait_quality(image: bytes, *, calibration: Calibration | None = None) ->
 
 def look(image: Image, calibration: Calibration) -> tuple[Face | None, FaceQuality]:
     """Find the main face and judge it; no face gives None and the problem "no-face"."""
-    rows, scale, pad = _engine().find(image.pixels)
+    pixels, rows, scale, pad = _upright(image.pixels)
     if len(rows) == 0:
         return None, FaceQuality(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, ("no-face",))
-    main = rows[int(np.argmax(rows[:, 2] * rows[:, 3]))]
+    main = _main(rows)
     others = int((rows[:, 2] >= SECOND_FACE_MIN * main[2]).sum())
     width = float(main[2] / scale)
-    face = _working(image.pixels, main, scale, pad)
+    face = _working(pixels, main, scale, pad)
     return face, _judge(face, others, width, calibration)
+
+
+def _upright(pixels: Pixels) -> tuple[Pixels, NDArray[np.float32], float, int]:
+    """Find faces the way the picture lies, or, where the main one is not surely found, the way up in which it is surest.
+
+    The network takes an upside-down face for an upright one with the mouth on the brow: it must not be compared so.
+    """
+    best = (pixels, *_engine().find(pixels))
+    if len(best[1]) and _main(best[1])[14] >= SURE_FOUND:
+        return best
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(pixels, quarters))
+        found = (turned, *_engine().find(turned))
+        if len(found[1]) and (not len(best[1]) or _main(found[1])[14] > _main(best[1])[14]):
+            best = found
+    return best
+
+
+def _main(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(rows[int(np.argmax(rows[:, 2] * rows[:, 3]))])
 
 
 def compare(
@@ -123,7 +145,7 @@ def compare(
     """Compare a live photo with a reference portrait.
 
     Args:
-        live, reference: JPEG, PNG, JPEG 2000 or BMP.
+        live, reference: files of the forms `pictures.FORMS`.
         calibration: thresholds and quality limits; the packaged ones if None.
         fmr: false match rate wanted.
         detectors: presentation-attack detectors to ask about the live photo.

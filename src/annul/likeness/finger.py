@@ -25,6 +25,7 @@ from annul.likeness.calibration import Calibration, packaged
 from annul.likeness.comparison import CapturePolicy, Comparison, Result, settle
 from annul.likeness.engines import library, version, weights
 from annul.likeness.fusion import fuse
+from annul.likeness.ridges import is_print
 from annul.likeness.samples import Image, Pixels, decode_finger
 
 EXTRACTOR: Final = "LEADER"
@@ -39,6 +40,12 @@ RIDGED_MIN: Final = 16
 """Blocks of 0.8 mm with ridges below which the network is not asked: a square of 3 mm is no print."""
 RELIABILITY_MIN: Final = 0.3
 """Network output below which a point is no minutia."""
+DECISIVE_MINUTIAE: Final = 20
+DECISIVE_MM2: Final = 60.0
+"""Minutiae of a print, and square millimetres that they span, below which it may have too little in common with another
+impression of the same finger to be called unlike it."""
+SECOND_LOOK_MAX: Final = 0.8
+"""Score of `minutiae.second_look` from which two prints are not called unlike; 95 % of impostors stay below 0.7."""
 _BLOCK: Final = 16
 _MULTIPLE: Final = 32
 
@@ -116,7 +123,8 @@ def compare(
 
     Returns:
         Match at or above the threshold; doubtful (no usable trait) down to the threshold that `calibration.doubt` times the
-        rate of the measured impostors reached; below no match. Too few minutiae on either side is no usable trait.
+        rate of the measured impostors reached; below no match, if both sides show enough for a match and a second look
+        for twisted skin and any turn finds nothing alike either. Too few minutiae on either side is no usable trait.
 
     Raises:
         BadInput, TooLarge, UnknownVersion: a sample or template is not of its form, or the rate cannot be supported.
@@ -127,11 +135,13 @@ def compare(
         raise BadInput("There is no enrolled print to compare with.", where="/enrolled", mend="Compare the face.")
     if len(enrolled) > ENROLLED_MAX:
         raise TooLarge(f"At most {ENROLLED_MAX} enrolled prints are compared.", where="/enrolled")
-    image = None if live[:4] == template.MAGIC else decode_finger(live, where="/live")
+    is_record = live[:4] == template.MAGIC or template.card_format(live)
+    image = None if is_record else decode_finger(live, where="/live")
     if image is None and detectors:
         raise BadInput("Detectors of attacks need the image, not a template.", where="/live")
     findings = () if image is None else examine(detectors, "finger", (image,))
-    views = template.decode(live, where="/live") if image is None else [_view(_at_500_dpi(image, None), 0, 0)[0]]
+    scanned = None if image is None else _at_500_dpi(image, None)
+    views = template.decode(live, where="/live") if scanned is None else [_view(scanned, 0, 0)[0]]
     if len(views) > LIVE_MAX:
         raise TooLarge(f"At most {LIVE_MAX} live views are compared.", where="/live")
     stored = [v for k, sample in enumerate(enrolled) for v in _views(sample, f"/enrolled/{k}")]
@@ -156,7 +166,45 @@ def compare(
         findings=findings,
         supervised=supervised,
     )
-    return settle(_scored(base, shown, usable, chosen, fmr) if shown and usable else base, policy)
+    if not (shown and usable):
+        return settle(base, policy)
+    found = _scored(base, shown, usable, chosen, fmr)
+    if found.result is Result.NO_MATCH and (reason := _undecided(shown, usable, stored, scanned)):
+        found = msgspec.structs.replace(found, result=Result.NO_USABLE_TRAIT, reasons=(reason,))
+    return settle(found, policy)
+
+
+def _undecided(
+    shown: list[template.View], usable: list[template.View], stored: list[template.View], scanned: Pixels | None
+) -> str:
+    """Return why two prints that do not match must not be called unlike, or "".
+
+    "Not alike" is said only where "alike" could have been said: both sides show enough of a finger, and not even a second look,
+    for twisted skin and any turn, finds them alike. For each finger that is enrolled one impression must be good enough.
+    """
+    if scanned is not None and not is_print(scanned):
+        return "few-minutiae"
+    first = [minutiae.prepare(v.minutiae) for v in shown]
+    second = [minutiae.prepare(v.minutiae) for v in usable]
+    if not any(_decisive(each) for each in first):
+        return "few-minutiae"
+    decided = {v.position for v, each in zip(usable, second, strict=True) if _decisive(each)}
+    if decided != {v.position for v in stored}:
+        return "reference-unusable"
+    return "doubtful" if any(not _unlike_twice(a, b) for a in first for b in second) else ""
+
+
+def unlike(a: minutiae.Prepared, b: minutiae.Prepared) -> bool:
+    """Say whether two prints that score below doubt are called unlike (B1): both show enough, and twice nothing is alike."""
+    return _decisive(a) and _decisive(b) and _unlike_twice(a, b)
+
+
+def _unlike_twice(a: minutiae.Prepared, b: minutiae.Prepared) -> bool:
+    return minutiae.second_look(a, b) < SECOND_LOOK_MAX
+
+
+def _decisive(prepared: minutiae.Prepared) -> bool:
+    return len(prepared.minutiae) >= DECISIVE_MINUTIAE and minutiae.extent(prepared) >= DECISIVE_MM2
 
 
 def load() -> None:
@@ -223,7 +271,7 @@ def _scored(
 
 
 def _views(sample: bytes, where: str) -> list[template.View]:
-    if sample[:4] == template.MAGIC:
+    if sample[:4] == template.MAGIC or template.card_format(sample):
         return template.decode(sample, where=where)
     return [_view(_at_500_dpi(decode_finger(sample, where=where), None), 0, 0)[0]]
 

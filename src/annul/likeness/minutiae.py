@@ -44,6 +44,7 @@ _ROTATION_MAX = np.pi / 2
 # Relaxation.
 _ROUNDS = 5
 _KEEP = 0.5
+_STRETCH = 0.15
 # Alignment, our own: tolerances in pixels at 500 dpi and radians, seeds tried, refits of each.
 _NEAR = 12.0
 _TURN = np.radians(20.0)
@@ -123,6 +124,34 @@ def similarity(a: Prepared, b: Prepared) -> float:
     return overlap + _LOCAL_WEIGHT * float(after[best].sum()) / count
 
 
+def second_look(a: Prepared, b: Prepared) -> float:
+    """Return how alike two sets are when skin may be twisted and a finger turned any way; 0 upwards, never a ground to match.
+
+    Neighbourhoods stay alike where the whole does not fit one rigid motion: pairs support one another within distances that may
+    stretch, and no turn is ruled out. Impostors score higher than by `similarity`, so it serves one end: not to call two
+    prints unlike that may be one finger's.
+    """
+    if min(len(a.hull), len(b.hull)) < 3 or min(int(a.usable.sum()), int(b.usable.sum())) < 2:
+        return 0.0
+    local = _local(a, b, turn_max=np.pi)
+    usable = int(min(a.usable.sum(), b.usable.sum()))
+    first, second = _greedy(local, usable)
+    if len(first) < 2:
+        return 0.0
+    after = _relax(a.minutiae[first], b.minutiae[second], local[first, second], stretch=_STRETCH)
+    count = _expected_pairs(usable)
+    return _LOCAL_WEIGHT * float(np.sort(after)[::-1][:count].sum()) / count
+
+
+def extent(prepared: Prepared) -> float:
+    """Return the area in square millimetres that the minutiae of a set span (their convex hull)."""
+    x, y = prepared.hull[:, 0], prepared.hull[:, 1]
+    if len(x) < 3:
+        return 0.0
+    twice = float(np.abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()))
+    return twice / 2 * (25.4 / 500) ** 2
+
+
 def _wrap(angle: Floats) -> Floats:
     return np.asarray((angle + np.pi) % (2 * np.pi) - np.pi)
 
@@ -154,7 +183,7 @@ def _inside(x: Floats, y: Floats, hull: Floats, margin: float) -> Flags:
     return np.asarray(nearest > -margin)
 
 
-def _local(a: Prepared, b: Prepared) -> Floats:
+def _local(a: Prepared, b: Prepared, *, turn_max: float = _ROTATION_MAX) -> Floats:
     """Return the (n, m) similarities 0..1 of cylinders; 0 where two cannot be compared."""
     common: Words = a.valid[:, None, :] & b.valid[None, :, :]
     bits_a, bits_b = a.cylinders[:, None, :] & common, b.cylinders[None, :, :] & common
@@ -162,7 +191,7 @@ def _local(a: Prepared, b: Prepared) -> Floats:
     alike = np.where(total > 0, 1 - np.sqrt(_ones(bits_a ^ bits_b)) / np.maximum(total, 1e-6), 0.0)
     too_little = _ones(common) < _CELLS_VALID_MIN * _SECTIONS * len(_CELL_X)
     turned = np.abs(_wrap(a.minutiae[:, 2][:, None] - b.minutiae[:, 2][None]))
-    alike[too_little | (turned > _ROTATION_MAX) | ~a.usable[:, None] | ~b.usable[None]] = 0
+    alike[too_little | (turned > turn_max) | ~a.usable[:, None] | ~b.usable[None]] = 0
     return alike
 
 
@@ -200,16 +229,20 @@ def _expected_pairs(usable: int) -> int:
     return round(4 + float(_sigmoid(np.array(usable), 20.0, 0.4)) * 8)
 
 
-def _relax(a: Floats, b: Floats, start: Floats) -> Floats:
-    """Strengthen pairs that agree in distance, direction and bearing with the other pairs, weaken the rest."""
+def _relax(a: Floats, b: Floats, start: Floats, *, stretch: float = 0.0) -> Floats:
+    """Strengthen pairs that agree in distance, direction and bearing with the other pairs, weaken the rest.
+
+    stretch: share of a distance by which it may differ beyond the rigid tolerance; directions are then given twice the room.
+    """
     apart_a, apart_b = a[:, None, :2] - a[None, :, :2], b[:, None, :2] - b[None, :, :2]
-    distance = np.abs(np.hypot(apart_a[..., 0], apart_a[..., 1]) - np.hypot(apart_b[..., 0], apart_b[..., 1]))
+    length_a, length_b = np.hypot(apart_a[..., 0], apart_a[..., 1]), np.hypot(apart_b[..., 0], apart_b[..., 1])
+    distance = np.maximum(np.abs(length_a - length_b) - stretch * np.minimum(length_a, length_b), 0)
     turn_a, turn_b = a[:, 2][:, None], b[:, 2][:, None]
     direction = np.abs(_wrap((turn_a - a[:, 2]) - (turn_b - b[:, 2])))
     bearing_a = turn_a - np.arctan2(-apart_a[..., 1], -apart_a[..., 0])
     bearing_b = turn_b - np.arctan2(-apart_b[..., 1], -apart_b[..., 0])
     bearing = np.abs(_wrap(bearing_a - bearing_b))
-    slope, limit = -30.0, np.pi / 12
+    slope, limit = -30.0, np.pi / (6 if stretch else 12)
     agree = _sigmoid(distance, 5.0, -1.6) * _sigmoid(direction, limit, slope) * _sigmoid(bearing, limit, slope)
     np.fill_diagonal(agree, 0)
     strength = start.copy()

@@ -42,7 +42,7 @@ _SET: Final = {
 
 
 class FacePair(msgspec.Struct, forbid_unknown_fields=True):
-    """A photo of the bearer and the portrait on the chip or in the register; JPEG, PNG, JPEG 2000 or BMP.
+    """A photo of the bearer and the portrait on the chip or in the register; forms of `pictures.FORMS`.
 
     reference: empty when there is none. frames: photos that answer a challenge, one an action, in order.
     """

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from annul.errors import BadInput, TooLarge
 from annul.likeness.engines import library
+from annul.likeness.pictures import FORMS, LOSSY, WORDS, reduced, refuse_foreign
 
 Pixels = NDArray[np.uint8]
 
@@ -33,8 +34,6 @@ SIDE_MIN: Final = 48
 """Pixels of the shorter side below which no trait can be in the image."""
 FACE_SIDE_MAX: Final = 2048
 """Pixels of the longer side a face photo is reduced to after decoding."""
-FACE_FORMATS: Final = ("JPEG", "PNG", "JPEG2000", "BMP")
-FINGER_FORMATS: Final = ("PNG", "TIFF", "BMP", "JPEG2000")
 WSQ_MAGIC: Final = b"\xff\xa0"
 DPI_RANGE: Final = (250.0, 1200.0)
 """Resolutions that are believed when a file states them; scanners' software often writes 1, 72 or 96 without meaning it."""
@@ -51,7 +50,7 @@ class Image:
 
 
 def decode_face(sample: bytes, *, where: str = "/face") -> Image:
-    """Decode a face photo (JPEG, PNG, JPEG 2000, BMP) to RGB, upright, at most `FACE_SIDE_MAX` on its longer side.
+    """Decode a face photo (`pictures.FORMS`) to RGB, upright, at most `FACE_SIDE_MAX` on its longer side.
 
     Args:
         sample: the file's bytes.
@@ -61,17 +60,8 @@ def decode_face(sample: bytes, *, where: str = "/face") -> Image:
         TooLarge: more bytes or pixels than allowed.
         BadInput: not an image of these formats, truncated, or smaller than `SIDE_MIN`.
     """
-    picture = _open(sample, FACE_FORMATS, FACE_PIXELS_MAX, where)
-
-    def read() -> Pixels:
-        from PIL import ImageOps
-
-        picture.draft("RGB", (FACE_SIDE_MAX, FACE_SIDE_MAX))
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
-        upright.thumbnail((FACE_SIDE_MAX, FACE_SIDE_MAX))
-        return np.asarray(upright, dtype=np.uint8)
-
-    return Image(_guarded(read, where), None)
+    picture = _open(sample, FACE_PIXELS_MAX, where)
+    return Image(_guarded(lambda: reduced(picture, FACE_SIDE_MAX), where), None)
 
 
 def decode_finger(sample: bytes, *, where: str = "/finger") -> Image:
@@ -87,7 +77,13 @@ def decode_finger(sample: bytes, *, where: str = "/finger") -> Image:
     """
     if sample[:2] == WSQ_MAGIC:
         return _decode_wsq(sample, where)
-    picture = _open(sample, FINGER_FORMATS, FINGER_PIXELS_MAX, where)
+    picture = _open(sample, FINGER_PIXELS_MAX, where)
+    if picture.format in LOSSY:
+        raise BadInput(
+            f"The fingerprint image is a {picture.format} file, whose compression changes ridges.",
+            where=where,
+            mend="Send PNG, TIFF, BMP, JPEG 2000 or WSQ, as the scanner gave it.",
+        )
     if picture.mode.startswith(("I", "F")):
         raise BadInput("The fingerprint image has more than 8 bits a sample.", where=where, mend="Send 8-bit grey.")
     stated = picture.info.get("dpi")
@@ -128,14 +124,15 @@ def _check_bytes(sample: bytes, where: str) -> None:
         raise BadInput("The sample is empty.", where=where, mend="Take the sample again.")
 
 
-def _open(sample: bytes, formats: tuple[str, ...], pixels_max: int, where: str) -> Any:
+def _open(sample: bytes, pixels_max: int, where: str) -> Any:
     _check_bytes(sample, where)
+    refuse_foreign(sample, where)
     images = library("PIL.Image")
 
     def read() -> Any:
-        return images.open(io.BytesIO(sample), formats=formats)
+        return images.open(io.BytesIO(sample), formats=FORMS)
 
-    picture = _guarded(read, where, f"The sample is not an image of the formats {', '.join(formats)}.")
+    picture = _guarded(read, where, f"The sample is not an image of the formats {WORDS}.")
     width, height = picture.size
     _check_size(width, height, pixels_max, where)
     return picture

@@ -10,16 +10,20 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from asn1crypto import core, keys
 
 from annul.reader import curves, tlv
 from annul.reader.faults import AccessRefused, CardMalformed, CardRefused
+from annul.reader.mappings import MappingProof, field_element, nonce_bytes, open_proof, point_of
 from annul.reader.secure_messaging import Session, Suite, decrypt, derive, encrypt, mac, pad
 from annul.reader.transport import Channel, Command
 from annul.records.mrz import Mrz, check_digit
 
 PACE_ECDH_GM = "0.4.0.127.0.7.2.2.4.2"
+PACE_ECDH_IM = "0.4.0.127.0.7.2.2.4.4"
+PACE_ECDH_CAM = "0.4.0.127.0.7.2.2.4.6"
 CA_ECDH = "0.4.0.127.0.7.2.2.3.2"
 PUBLIC_KEY_ECDH = "0.4.0.127.0.7.2.2.1.2"
 ACTIVE_AUTHENTICATION = "2.23.136.1.1.5"
@@ -80,6 +84,11 @@ class PaceInfo:
     suite: Suite
     parameters: int
 
+    @property
+    def mapping(self) -> str:
+        """The mapping, as the stem of its object identifier."""
+        return self.oid.rpartition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class ChipAuthenticationKey:
@@ -95,7 +104,8 @@ class SecurityInfos:
     """What EF.CardAccess or DG14 offers of the protocols this reader speaks.
 
     Attributes:
-        pace: generic mapping over standardised curves, strongest cipher first.
+        pace: ways of PACE over standardised curves that are spoken here, strongest cipher first; of the same cipher chip
+            authentication mapping first, which proves the chip at once.
         chip_authentication: keys for ECDH chip authentication, strongest cipher first.
         pace_entries: number of PACE entries of any kind (decides whether parameters must be named).
         active_digest: hash of the chip's ECDSA signatures in active authentication, None if it is not told.
@@ -140,9 +150,9 @@ def parse_security_infos(data: bytes) -> SecurityInfos:
             optional = entry["optional"]
             if stem.startswith("0.4.0.127.0.7.2.2.4."):
                 pace_entries += 1
-                if stem == PACE_ECDH_GM and last in "1234" and optional:
+                if stem in _CIPHERS and last in _CIPHERS[stem] and optional:
                     number = int(optional.parse(core.Integer).native)
-                    if number in curves.STANDARDISED and int(entry["required"].parse(core.Integer).native) == 2:
+                    if _speaks(stem, number) and int(entry["required"].parse(core.Integer).native) == 2:
                         pace.append(PaceInfo(oid, Suite(int(last)), number))
             elif stem == CA_ECDH and last in "1234":
                 key_id = int(optional.parse(core.Integer).native) if optional else None
@@ -156,11 +166,21 @@ def parse_security_infos(data: bytes) -> SecurityInfos:
                 public.append((key_id, entry["required"].parse(keys.PublicKeyInfo)))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CardMalformed("the list of its protocols cannot be decoded") from error
-    pace.sort(key=lambda info: -info.suite.value)
+    pace.sort(key=lambda info: (-info.suite.value, info.mapping != PACE_ECDH_CAM))
     # A key without any ChipAuthenticationInfo is used with 3DES (Doc 9303-11 section 9.2.6).
     found = [ChipAuthenticationKey(suites.get(key_id, Suite.TRIPLE_DES), key, key_id) for key_id, key in public]
     found.sort(key=lambda item: -item.suite.value)
     return SecurityInfos(tuple(pace), tuple(found), pace_entries, active_digest)
+
+
+_CIPHERS = {PACE_ECDH_GM: "1234", PACE_ECDH_IM: "1234", PACE_ECDH_CAM: "234"}
+
+
+def _speaks(mapping: str, number: int) -> bool:
+    """Tell whether a mapping is spoken over domain parameters: integrated mapping needs a prime that is 3 modulo 4."""
+    if number not in curves.STANDARDISED:
+        return False
+    return mapping != PACE_ECDH_IM or int(curves.STANDARDISED[number].curve.p()) % 4 == 3
 
 
 def bac(channel: Channel, key: AccessKey, random_bytes: RandomBytes) -> Session:
@@ -197,7 +217,14 @@ def bac(channel: Channel, key: AccessKey, random_bytes: RandomBytes) -> Session:
 def pace(
     channel: Channel, info: PaceInfo, key: AccessKey, random_bytes: RandomBytes, *, name_parameters: bool = False
 ) -> Session:
-    """Open the chip by PACE with generic mapping over ECDH and return the session.
+    """Open the chip by PACE over ECDH and return the session; see `open_pace`."""
+    return open_pace(channel, info, key, random_bytes, name_parameters=name_parameters)[0]
+
+
+def open_pace(
+    channel: Channel, info: PaceInfo, key: AccessKey, random_bytes: RandomBytes, *, name_parameters: bool = False
+) -> tuple[Session, MappingProof | None]:
+    """Open the chip by PACE over ECDH, with generic, integrated or chip authentication mapping.
 
     Args:
         channel: the card.
@@ -205,6 +232,8 @@ def pace(
         key: the printed secret.
         random_bytes: source of randomness.
         name_parameters: name the domain parameters, needed when the chip offers several.
+    Returns:
+        The session, and what chip authentication mapping gave (None for the other mappings).
     Raises:
         AccessRefused: the key is wrong. CardRefused, CardMalformed.
     """
@@ -218,19 +247,14 @@ def pace(
     locked = _step(channel, b"", 0x80, "give the PACE nonce")
     if not locked or len(locked) > 32 or len(locked) % suite.block_bytes:
         raise CardMalformed("a PACE nonce of wrong length")
-    nonce = int.from_bytes(decrypt(suite, password_key, locked), "big")
+    nonce = decrypt(suite, password_key, locked)
+    if info.mapping == PACE_ECDH_IM:
+        base, mapped = _integrated(channel, curve, suite, nonce, random_bytes), b""
+    else:
+        base, mapped = _generic(channel, curve, nonce, random_bytes)
 
-    base = curves.generator(curve)
     secret = curves.scalar(curve, random_bytes)
     ours = curves.encode(curve, curves.multiply(base, secret))
-    theirs = _step(channel, tlv.write(0x81, ours), 0x82, "map the nonce")
-    if theirs == ours:
-        raise CardMalformed("it sent our own key back")
-    mapped = curves.multiply(base, nonce) + curves.multiply(curves.decode(curve, theirs), secret)
-    curves.refuse_neutral(mapped)
-
-    secret = curves.scalar(curve, random_bytes)
-    ours = curves.encode(curve, curves.multiply(mapped, secret))
     theirs = _step(channel, tlv.write(0x83, ours), 0x84, "agree a key")
     if theirs == ours:
         raise CardMalformed("it sent our own key back")
@@ -245,7 +269,32 @@ def pace(
         raise CardRefused("open by PACE", status)
     if not hmac.compare_digest(tlv.find(data, 0x7C, 0x86), pace_token(suite, mac_key, oid, ours)):
         raise AccessRefused("PACE")
-    return Session(suite, agreed)
+    session = Session(suite, agreed)
+    if info.mapping != PACE_ECDH_CAM:
+        return session, None
+    return session, open_proof(session, curve, mapped, tlv.find(data, 0x7C, 0x8A))
+
+
+def _generic(channel: Channel, curve: Any, nonce: bytes, random_bytes: RandomBytes) -> tuple[curves.Point, bytes]:
+    """Move the base point by a key agreement; also return the chip's key of it."""
+    base = curves.generator(curve)
+    secret = curves.scalar(curve, random_bytes)
+    ours = curves.encode(curve, curves.multiply(base, secret))
+    theirs = _step(channel, tlv.write(0x81, ours), 0x82, "map the nonce")
+    if theirs == ours:
+        raise CardMalformed("it sent our own key back")
+    moved = curves.multiply(base, int.from_bytes(nonce, "big")) + curves.multiply(curves.decode(curve, theirs), secret)
+    curves.refuse_neutral(moved)
+    return moved, theirs
+
+
+def _integrated(channel: Channel, curve: Any, suite: Suite, nonce: bytes, random_bytes: RandomBytes) -> curves.Point:
+    """Map both nonces to a point; the chip only takes ours."""
+    ours = random_bytes(nonce_bytes(suite))
+    raw = channel.demand(Command(b"\x10\x86\x00\x00", tlv.write(0x7C, tlv.write(0x81, ours)), 256), "map the nonce")
+    if any(item.tag == 0x82 and item.value for item in tlv.children(tlv.find(raw, 0x7C))):
+        raise CardMalformed("an answer to integrated mapping that should be empty")
+    return point_of(curve, field_element(suite, ours, nonce, int(curve.curve.p())))
 
 
 def pace_token(suite: Suite, mac_key: bytes, oid: bytes, public_key: bytes) -> bytes:

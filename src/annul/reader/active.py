@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from annul.reader import tlv
 from annul.reader.access import RandomBytes
 from annul.reader.faults import CardMalformed
-from annul.reader.passive import load_key
+from annul.reader.signatures import load_key
 from annul.reader.transport import Channel, Command
 
 CHALLENGE_BYTES: Final = 8

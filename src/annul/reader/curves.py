@@ -13,6 +13,7 @@ from typing import Any
 
 import ecdsa.curves as named
 from asn1crypto import keys
+from cryptography.hazmat.primitives.asymmetric import ec
 from ecdsa.ellipticcurve import INFINITY, PointJacobi
 
 from annul.reader.faults import CardMalformed
@@ -31,6 +32,17 @@ STANDARDISED: dict[int, Any] = {
     18: named.NIST521p,
 }
 """Identifier of the domain parameters -> curve. Doc 9303-11 table 6; 0..2 are MODP groups, which are not read."""
+
+LIBRARY_NAMES: dict[int, type[ec.EllipticCurve]] = {
+    8: ec.SECP192R1, 10: ec.SECP224R1, 12: ec.SECP256R1, 13: ec.BrainpoolP256R1, 15: ec.SECP384R1, 16: ec.BrainpoolP384R1,
+    17: ec.BrainpoolP512R1, 18: ec.SECP521R1,
+}  # fmt: skip
+"""Identifier -> the curve as `cryptography` names it; it has none for 9, 11 and 14."""
+
+
+class CurveUnknown(CardMalformed):
+    """A key's curve is none of the standardised ones: it can neither be used nor called wrong."""
+
 
 Point = Any
 """A point of `ecdsa` (the package has no complete types)."""
@@ -100,7 +112,7 @@ def of_public_key(info: keys.PublicKeyInfo) -> tuple[Any, bytes]:
     forged base point would let anybody pass (as in CVE-2020-0601).
 
     Raises:
-        CardMalformed: no elliptic curve key, or none of the known curves.
+        CurveUnknown: none of the known curves. CardMalformed: no elliptic curve key, or a forged base point.
     """
     try:
         if info["algorithm"]["algorithm"].native != "ec":
@@ -126,7 +138,7 @@ def of_public_key(info: keys.PublicKeyInfo) -> tuple[Any, bytes]:
                     return curve, point
     except (ValueError, TypeError, KeyError) as error:
         raise CardMalformed("a public key cannot be decoded") from error
-    raise CardMalformed("the key's curve is none of the standardised ones")
+    raise CurveUnknown("the key's curve is none of the standardised ones")
 
 
 def _compressed(curve: Any) -> bytes:

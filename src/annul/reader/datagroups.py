@@ -50,11 +50,14 @@ def zone_of_dg1(data: bytes) -> list[str]:
     return [text[start : start + columns] for start in range(0, len(text), columns)]
 
 
-def portrait_of_dg2(data: bytes) -> Portrait:
+def portrait_of_dg2(data: bytes, *, remarks: list[str] | None = None) -> Portrait:
     """Return the first facial image in DG2.
 
     Both record formats are read: ISO/IEC 19794-5:2005 by its lengths, ISO/IEC 39794-5 by its tags.
 
+    Args:
+        data: DG2 with its outer tag.
+        remarks: gets `portrait_length` when the record's own length is off but that of the image's block fits.
     Raises:
         CardMalformed: lengths that contradict each other, or no image of a known format.
     """
@@ -63,22 +66,24 @@ def portrait_of_dg2(data: bytes) -> Portrait:
         if item.tag == 0x7F60:
             for block in tlv.children(item.value):
                 if block.tag == 0x5F2E:
-                    return _face_record(block.value)
+                    return _face_record(block.value, [] if remarks is None else remarks)
                 if block.tag == 0x7F2E:
                     return _tagged_face(block.value)
     raise CardMalformed("DG2 holds no facial image", where="DG2")
 
 
-def _face_record(record: bytes) -> Portrait:
+def _face_record(record: bytes, remarks: list[str]) -> Portrait:
     try:
         magic, version, length, count = struct.unpack_from(">4s4sIH", record)
-        if magic != b"FAC\0" or version != b"010\0" or count < 1 or length > len(record):
+        if magic != b"FAC\0" or version != b"010\0" or count < 1:
             raise CardMalformed("the face record's header contradicts itself", where="DG2")
         block, points = struct.unpack_from(">IH", record, 14)
     except struct.error:
         raise CardMalformed("the face record is cut short", where="DG2") from None
     start, end = 14 + 20 + 8 * points + 12, 14 + block
-    if not start < end <= length:
+    if length != len(record):
+        remarks.append("portrait_length")
+    if not start < end <= len(record):
         raise CardMalformed("the face record's lengths contradict each other", where="DG2")
     return _image(record[start:end])
 

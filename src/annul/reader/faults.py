@@ -70,6 +70,20 @@ class CardMalformed(AnnulError):
         )
 
 
+class CardUnknown(CardMalformed):
+    """The card is well, but of a kind that this program does not know."""
+
+    code: ClassVar[str] = "card-unknown"
+
+    def __init__(self, mark: str) -> None:
+        AnnulError.__init__(
+            self,
+            f"The card is of a kind that is not known here (type mark {mark}).",
+            where="resident card",
+            mend="Type its number and ask about that.",
+        )
+
+
 class Unreadable(BadInput):
     """The photo does not show the text well enough to be sure of every character."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from annul.errors import MissingPackage, TooLarge
+from annul.likeness.pictures import FORMS, PHONE_MEND, WORDS, foreign_form, reduced
 from annul.reader.faults import Unreadable
 
 if TYPE_CHECKING:
@@ -59,32 +60,28 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     import numpy as np
 
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError as error:
         raise _missing() from error
     if len(data) > IMAGE_MAX_BYTES:
         raise TooLarge(f"The photo is larger than {IMAGE_MAX_BYTES >> 20} MiB.", where="/photo", mend="Send a smaller one.")
+    if name := foreign_form(data):
+        raise Unreadable(f"The photo is {name}, not an image of the formats {WORDS}.", where="/photo", mend=PHONE_MEND)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs and bad EXIF: both are dealt with here
-            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF")) as image:
+            with Image.open(io.BytesIO(data), formats=FORMS) as image:
                 width, height = image.size
                 if width * height > IMAGE_MAX_PIXELS:
-                    raise TooLarge(
-                        f"The photo has more than {IMAGE_MAX_PIXELS // 10**6} megapixels.",
-                        where="/photo",
-                        mend="Take it with a lower resolution.",
-                    )
+                    raise _too_many_pixels()
                 if min(width, height) < IMAGE_MIN_SIDE:
                     raise Unreadable("The photo is too small to hold text.", where="/photo", mend="Take a larger one.")
-                image.draft("RGB", (2 * WORK_MAX_SIDE, 2 * WORK_MAX_SIDE))
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-                upright.thumbnail((2 * WORK_MAX_SIDE, 2 * WORK_MAX_SIDE), Image.Resampling.LANCZOS)
+                upright = reduced(image, 2 * WORK_MAX_SIDE)
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, struct.error) as error:
-        raise Unreadable("The photo cannot be decoded.", where="/photo", mend="Send a JPEG, PNG or WebP file.") from error
-    return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+        raise Unreadable("The photo cannot be decoded.", where="/photo", mend=f"Send a file of the forms {WORDS}.") from error
+    return np.ascontiguousarray(upright[:, :, ::-1])
 
 
 def _too_many_pixels() -> TooLarge:

@@ -68,7 +68,7 @@ class ChipEvidence:
     """What the chip proved.
 
     Attributes:
-        access: "PACE", "BAC" or "open".
+        access: "PACE", "PACE-CAM" (with chip authentication mapping, whose proof held under a signed key), "BAC" or "open".
         passive: findings of passive authentication.
         chip_authentication: whether the chip holds its private key.
         access_list: whether EF.CardAccess is confirmed by the signed DG14.
@@ -90,8 +90,13 @@ class ChipEvidence:
 
     @property
     def unaltered(self) -> bool:
-        """No data group that was read differs from what was signed."""
-        wrong = {PassiveVerdict.ALTERED, PassiveVerdict.BAD_SIGNATURE, PassiveVerdict.MALFORMED}
+        """No data group that was read differs from what was signed, as far as that could be verified."""
+        wrong = {
+            PassiveVerdict.ALTERED,
+            PassiveVerdict.BAD_SIGNATURE,
+            PassiveVerdict.MALFORMED,
+            PassiveVerdict.CANNOT_VERIFY,
+        }
         return self.passive.verdict is not PassiveVerdict.NOT_DONE and not wrong & set(self.passive.failures)
 
     @property
@@ -100,6 +105,8 @@ class ChipEvidence:
         proofs = ((14, self.chip_authentication.value), (15, self.active_authentication.value))
         if not self.genuine or any(found == "failed" for _, found in proofs):
             return False
+        if self.access == "PACE-CAM":
+            return True
         return any(found == "passed" and self.passive.groups.get(group, False) for group, found in proofs)
 
 
@@ -116,6 +123,7 @@ class HolderFields:
         personal_number: the citizen number of a resident card.
         ethnicity, address: of a resident card only.
         name_cut: the name fills its field and may be cut.
+        native_name: the same name in the letters of its language, where the document has both.
     """
 
     name: str = ""
@@ -128,6 +136,7 @@ class HolderFields:
     ethnicity: str = ""
     address: str = ""
     name_cut: bool = False
+    native_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -144,6 +153,9 @@ class Reading:
         portrait: the chip's image, in memory only.
         chip: what the chip proved; None where no chip of Doc 9303 was read.
         notes: short codes of what the clerk should know (`names_cut`, `expired`, `front_only`, …).
+        form: name of the document's form; "" where it is not told.
+        permit_number: travel permit that stands on a residence permit of a resident of Hong Kong, Macao or Taiwan.
+        times_issued: how often the card was issued or renewed; 0 where it is not told.
     """
 
     means: Means
@@ -155,6 +167,9 @@ class Reading:
     portrait: Portrait | None = None
     chip: ChipEvidence | None = None
     notes: tuple[str, ...] = ()
+    form: str = ""
+    permit_number: str = ""
+    times_issued: int = 0
 
     def __repr__(self) -> str:
         return f"Reading(means={self.means.value}, assurance={self.assurance.value})"

@@ -7,8 +7,8 @@ persons. Nothing in the record is signed for us: the box vouches for it, so the 
     request   AA AA AA 96 69 | length 2 | command | parameter | data | xor
     answer    AA AA AA 96 69 | length 2 | status 3 | data | xor         length counts from command/status to xor
 
-Source: the dialogue as reader makers publish it (GA 450 describes the reader's duties; GB/T 2260 the division codes,
-GB/T 3304 the ethnic groups).
+Source: the dialogue as reader makers publish it (GA 450 describes the reader's duties). What a text record says is told by
+`resident_records`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from annul.errors import BadInput, MalformedNumber, MissingPackage, TimedOut
+from annul.errors import MissingPackage, TimedOut
 from annul.reader.faults import CardMalformed, CardRefused, NoCard, NoReader, ReaderGone
-from annul.reader.reading import Assurance, HolderFields, Means, Reading
-from annul.records.document import DocumentFields, parse_document
+from annul.reader.reading import Reading
+from annul.reader.resident_records import TEXT_BYTES, CardForm, CardRecord, newest_address, parse_record, reading_of
 
 PREAMBLE = b"\xaa\xaa\xaa\x96\x69"
 FRAME_MAX_BYTES = 4096
 """Text 256, portrait 1024, print 1024 and their head are 2,321 bytes."""
-TEXT_BYTES, PHOTO_BYTES = 256, 1024
+PHOTO_BYTES = 1024
 POLL_S = 0.3
 """The box needs 300 ms between two searches."""
 ANSWER_MAX_S = 3.0
@@ -50,15 +49,6 @@ _STATUS_WORDS = {
     0x66: "failed its self-test",
     0x91: "found no such field on the card",
 }
-
-ETHNICITIES = (
-    "汉", "蒙古", "回", "藏", "维吾尔", "苗", "彝", "壮", "布依", "朝鲜", "满", "侗", "瑶", "白",
-    "土家", "哈尼", "哈萨克", "傣", "黎", "傈僳", "佤", "畲", "高山", "拉祜", "水", "东乡", "纳西", "景颇",
-    "柯尔克孜", "土", "达斡尔", "仫佬", "羌", "布朗", "撒拉", "毛南", "仡佬", "锡伯", "阿昌", "普米", "塔吉克", "怒",
-    "乌孜别克", "俄罗斯", "鄂温克", "德昂", "保安", "裕固", "京", "塔塔尔", "独龙", "鄂伦春", "赫哲", "门巴", "珞巴", "基诺",
-)  # fmt: skip
-"""GB/T 3304-1991, code 01 to 56."""
-LONG_TERM = "长期"
 
 
 class Line(Protocol):
@@ -154,7 +144,7 @@ class SamReader:
         """
         self._demand(0x11, 0xFF, "report its state")
 
-    def read_record(self, *, wait_s: float = 0.0) -> ResidentRecord:
+    def read_record(self, *, wait_s: float = 0.0) -> CardRecord:
         """Find, select and read the card.
 
         Args:
@@ -180,6 +170,20 @@ class SamReader:
                 )
             self._sleep(POLL_S)
         return parse_record(_text_of(self._demand(0x30, 0x01, "read the card")))
+
+    def read_newer_address(self) -> str:
+        """Return the newest of the addresses that were written to a resident's card after its issue, or "".
+
+        A box that does not know the command, or a card without such a field, has none.
+
+        Raises:
+            ReaderGone, CardMalformed (damaged answer).
+        """
+        try:
+            status, data = self.ask(0x30, 0x03)
+        except TimedOut:
+            return ""
+        return newest_address(data) if status == OK else ""
 
     def _demand(self, command: int, parameter: int, step: str) -> bytes:
         status, data = self.ask(command, parameter)
@@ -260,124 +264,17 @@ def _text_of(data: bytes) -> bytes:
     return data[4 : 4 + text]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ResidentRecord:
-    """The text record of a card.
-
-    Attributes:
-        name: in Chinese characters.
-        sex: F or M ("" if neither).
-        ethnicity: name of the ethnic group, or "" for codes outside GB/T 3304.
-        birth_date: YYYY-MM-DD.
-        address: as written; the newer one where the card has been given one.
-        number: citizen number, 18 characters, checked.
-        authority: issuing police authority.
-        valid_from: YYYY-MM-DD. valid_until: YYYY-MM-DD or "long-term".
-    """
-
-    name: str
-    sex: str
-    ethnicity: str
-    birth_date: str
-    address: str
-    number: str
-    authority: str
-    valid_from: str
-    valid_until: str
-
-
-def parse_record(text: bytes) -> ResidentRecord:
-    """Read the 256-byte text record (UTF-16LE, fixed fields).
-
-    Raises:
-        CardMalformed: length, coding, number, check character or a date is wrong, or number and birth date differ.
-    """
-    if len(text) != TEXT_BYTES:
-        raise CardMalformed("a text record of wrong length", where="resident card")
-    fields, offset = [], 0
-    for size in (30, 2, 4, 16, 70, 36, 30, 16, 16, 36):
-        try:
-            fields.append(text[offset : offset + size].decode("utf-16-le").rstrip("\0 \u3000").strip())
-        except UnicodeDecodeError:
-            raise CardMalformed("a text record in another coding", where="resident card") from None
-        offset += size
-    name, sex, ethnicity, birth, address, number, authority, valid_from, valid_until, newer = fields
-    born, start = _day(birth), _day(valid_from)
-    end = "long-term" if valid_until == LONG_TERM else _day(valid_until)
-    try:
-        parse_document(DocumentFields(scheme="cn-resident", number=number, valid_from=start, valid_until=end))
-    except (MalformedNumber, BadInput):
-        raise CardMalformed("its citizen number or dates break the rules of resident cards", where="resident card") from None
-    if not name or birth_date_of(number) != born:
-        raise CardMalformed("its dates contradict each other", where="resident card")
-    group = int(ethnicity) if ethnicity.isascii() and ethnicity.isdigit() else 0
-    return ResidentRecord(
-        name=name,
-        sex={"1": "M", "2": "F"}.get(sex, ""),
-        ethnicity=ETHNICITIES[group - 1] if 1 <= group <= len(ETHNICITIES) else "",
-        birth_date=born,
-        address=newer or address,
-        number=number,
-        authority=authority,
-        valid_from=start,
-        valid_until=end,
-    )
-
-
-def _day(text: str) -> str:
-    try:
-        if len(text) != 8 or not (text.isascii() and text.isdigit()):
-            raise ValueError
-        return datetime.date(int(text[:4]), int(text[4:6]), int(text[6:])).isoformat()
-    except ValueError:
-        raise CardMalformed("a field that should be a date", where="resident card") from None
-
-
-def birth_date_of(number: str) -> str:
-    """Return the birth date inside a citizen number as YYYY-MM-DD."""
-    return f"{number[6:10]}-{number[10:12]}-{number[12:14]}"
-
-
-def sex_of(number: str) -> str:
-    """Return M or F: the 17th digit of a citizen number is odd for men (GB 11643)."""
-    return "M" if int(number[16]) % 2 else "F"
-
-
 def read_resident_card(reader: SamReader, *, at: datetime.datetime, wait_s: float = 0.0) -> Reading:
-    """Read the card on the box.
+    """Read the card on the box: any of the four kinds of text records, and a resident's newer address.
 
     Args:
         reader: the box.
         at: time of the reading, UTC.
         wait_s: how long to wait for a card.
     Raises:
-        NoCard, CardRefused, CardMalformed, ReaderGone, TimedOut.
+        NoCard, CardRefused, CardMalformed, CardUnknown, ReaderGone, TimedOut.
     """
     record = reader.read_record(wait_s=wait_s)
-    notes = []
-    if record.valid_until != "long-term" and record.valid_until < at.date().isoformat():
-        notes.append("expired")
-    if record.sex and record.sex != sex_of(record.number):
-        notes.append("sex_differs_from_number")
-    return Reading(
-        means=Means.RESIDENT_CHIP,
-        assurance=Assurance.CARD_DATA,
-        document=DocumentFields(
-            scheme="cn-resident",
-            number=record.number,
-            valid_from=record.valid_from,
-            valid_until=record.valid_until,
-        ),
-        holder=HolderFields(
-            name=record.name,
-            sex=record.sex,
-            birth_date=record.birth_date,
-            nationality="CHN",
-            personal_number=record.number,
-            ethnicity=record.ethnicity,
-            address=record.address,
-        ),
-        read_at=at,
-        valid_until=record.valid_until,
-        notes=tuple(notes),
-    )
+    if record.form is not CardForm.RESIDENT:
+        return reading_of(record, at=at)
+    return reading_of(record, at=at, newer_address=reader.read_newer_address())

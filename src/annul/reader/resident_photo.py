@@ -18,7 +18,7 @@ from annul.errors import BadInput, MalformedNumber
 from annul.reader.faults import Unreadable
 from annul.reader.ocr import TextLine, TextReader, decode_image, ways_up
 from annul.reader.reading import Assurance, HolderFields, Means, Reading
-from annul.reader.resident_card import ETHNICITIES, birth_date_of, sex_of
+from annul.reader.resident_records import ETHNICITIES, birth_date_of, sex_of
 from annul.records.document import DocumentFields, parse_document
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_resident_photo(photo: bytes, reader: TextReader, *, at: datetime.dateti
     """Read the front of a resident card, and its back if there is a photo of it.
 
     Args:
-        photo: JPEG, PNG or WebP file of the front, or of both sides in one picture.
+        photo: a file (`pictures.FORMS`) of the front, or of both sides in one picture.
         reader: the text reader.
         at: time of the reading, UTC.
         back: photo of the back.

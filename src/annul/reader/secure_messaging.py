@@ -155,9 +155,7 @@ class Session:
             )
         proof = mac(self.suite, self._mac_key, pad(counter + pad(header, size) + objects, size))
         body = objects + tlv.write(0x8E, proof)
-        if len(body) > 255:
-            raise ValueError("the protected command is too long for the short form")
-        if command.expected is not None and command.expected > 256:
+        if len(body) > 255 or (command.expected is not None and command.expected > 256):
             return header + b"\0" + len(body).to_bytes(2, "big") + body + b"\0\0"
         return header + bytes([len(body)]) + body + b"\0"
 
@@ -201,6 +199,19 @@ class Session:
         if not secret:
             raise CardMalformed("empty encrypted data")
         return unpad(decrypt(self.suite, self._encryption_key, secret, self._vector(counter))), status
+
+    def open_mapping_data(self, secret: bytes) -> bytes:
+        """Decrypt what the chip sends at the end of PACE with chip authentication mapping: the vector is that of counter -1.
+
+        Raises:
+            CardMalformed: not whole blocks, or not padded.
+        """
+        return unpad(decrypt(self.suite, self._encryption_key, secret, self._vector(b"\xff" * self.suite.block_bytes)))
+
+    def seal_mapping_data(self, data: bytes) -> bytes:
+        """Encrypt the same, as the chip does (the specimen card uses it)."""
+        vector = self._vector(b"\xff" * self.suite.block_bytes)
+        return encrypt(self.suite, self._encryption_key, pad(data, self.suite.block_bytes), vector)
 
     def open_command(self, raw: bytes) -> Command:
         """Check and open a protected command, as the chip does (the specimen card uses it).

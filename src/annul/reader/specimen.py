@@ -22,14 +22,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from annul.reader import access, curves, tlv
-from annul.reader.chip import APPLICATION, CARD_ACCESS, SOD
+from annul.reader import access, curves, mappings, tlv
+from annul.reader.chip import APPLICATION, CARD_ACCESS, CARD_SECURITY, CARD_SECURITY_TYPE, SOD
 from annul.reader.faults import CardMalformed
-from annul.reader.passive import SECURITY_OBJECT, SecurityObject, TrustList
+from annul.reader.passive import SECURITY_OBJECT, SecurityObject
 from annul.reader.secure_messaging import Session, Suite, decrypt, derive, encrypt, mac, pad
 from annul.reader.transport import Command
+from annul.reader.trust import TrustList
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_SECURITY_KEY = 0x1_011D
+"""EF.CardSecurity among a chip's files: in the card it has the number of EF.SOD, but stands in the master file."""
 PACE_AES = access.PaceInfo(f"{access.PACE_ECDH_GM}.2", Suite.AES_128, 13)
 """PACE as most documents of today have it: generic mapping, brainpoolP256r1, AES-128."""
 
@@ -100,10 +103,14 @@ class SpecimenCountry:
                 ],
             }
         ).dump()
+        return tlv.write(0x77, self.signed(SECURITY_OBJECT, listed, wrong_key=wrong_key))
+
+    def signed(self, kind: str, listed: bytes, *, wrong_key: bool = False) -> bytes:
+        """Return signed data over a content of a kind (dotted), as a ContentInfo."""
         certificate = asn1_x509.Certificate.load(self.signer_certificate.public_bytes(serialization.Encoding.DER))
         attributes = cms.CMSAttributes(
             [
-                {"type": "content_type", "values": [SECURITY_OBJECT]},
+                {"type": "content_type", "values": [kind]},
                 {"type": "message_digest", "values": [hashlib.sha256(listed).digest()]},
             ]
         )
@@ -129,7 +136,7 @@ class SpecimenCountry:
             {
                 "version": "v3",
                 "digest_algorithms": [{"algorithm": "sha256"}],
-                "encap_content_info": {"content_type": SECURITY_OBJECT, "content": core.ParsableOctetString(listed)},
+                "encap_content_info": {"content_type": kind, "content": core.ParsableOctetString(listed)},
                 "certificates": [certificate],
                 "signer_infos": [
                     {
@@ -145,7 +152,7 @@ class SpecimenCountry:
                 ],
             }
         )
-        return tlv.write(0x77, cms.ContentInfo({"content_type": "signed_data", "content": content}).dump())
+        return bytes(cms.ContentInfo({"content_type": "signed_data", "content": content}).dump())
 
 
 def _usage(*, ca: bool) -> x509.KeyUsage:
@@ -293,6 +300,8 @@ def personalise(
     files[SOD] = country.security_object(groups, wrong_key=wrong_key)
     if pace:
         files[CARD_ACCESS] = security_infos(pace, None)
+    if chip_key is not None and any(info.mapping == access.PACE_ECDH_CAM for info in pace):
+        files[_SECURITY_KEY] = country.signed(CARD_SECURITY_TYPE, security_infos(pace, chip_key))
     return SpecimenChip(files, key, pace=pace, chip_key=chip_key, active_key=active_key)
 
 
@@ -307,6 +316,8 @@ class SpecimenChip:
     """
 
     ATR = bytes.fromhex("3B80800101")
+    read_max, read_refusal = 65_536, 0x6700
+    """Longest answer to READ BINARY in bytes, and the status word beyond it."""
 
     def __init__(
         self,
@@ -332,6 +343,7 @@ class SpecimenChip:
         self._application = False
         self._challenge = b""
         self._running: _CardPace | None = None
+        self._master = True
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -382,12 +394,15 @@ class SpecimenChip:
     def _select(self, command: Command, protected: bool) -> tuple[bytes, int]:
         if command.header[2] == 4:
             self._application = command.data == APPLICATION
+            self._master = not self._application
             self._selected = None
             return b"", 0x9000 if self._application else 0x6A82
         if command.data == b"\x3f\x00":
-            self._application = False
+            self._application, self._master = False, True
             return b"", 0x9000
         number = int.from_bytes(command.data, "big")
+        if number == CARD_SECURITY and self._master:
+            number = _SECURITY_KEY
         if number not in self.files:
             return b"", 0x6A82
         if number != CARD_ACCESS and not protected:
@@ -401,6 +416,8 @@ class SpecimenChip:
         if self._selected != CARD_ACCESS and not protected:
             return b"", 0x6982
         data, count = self.files[self._selected], command.expected or 0
+        if count > self.read_max:
+            return b"", self.read_refusal
         if command.header[1] == 0xB1:
             offset = int.from_bytes(tlv.find(command.data, 0x54), "big")
             return tlv.write(0x53, data[offset : offset + count - 4]), 0x9000
@@ -435,7 +452,7 @@ class SpecimenChip:
                     reference, password = self._key.pace(info.suite)
                     if fields.get(0x83) != bytes([reference]):
                         return b"", 0x6A88
-                    self._running = _CardPace(info, password)
+                    self._running = _CardPace(info, password, self.chip_key)
                     return b"", 0x9000
             return b"", 0x6A80
         if not protected or self.chip_key is None:
@@ -455,12 +472,13 @@ class SpecimenChip:
         fields = {item.tag: item.value for item in tlv.children(tlv.find(command.data, 0x7C))}
         if self._running is not None:
             tag, value = self._running.step(fields)
+            more = self._running.chip_data()
             if self._running.session is not None:
                 self._next, self._running = self._running.session, None
             if not tag:
                 self._running = None
                 return b"", 0x6300
-            return tlv.write(0x7C, tlv.write(tag, value)), 0x9000
+            return tlv.write(0x7C, tlv.write(tag, value) + more), 0x9000
         if protected and self.chip_key is not None and 0x80 in fields:
             self._agree(fields[0x80])
             return tlv.write(0x7C, b""), 0x9000
@@ -468,10 +486,12 @@ class SpecimenChip:
 
 
 class _CardPace:
-    """The card's side of PACE with generic mapping."""
+    """The card's side of PACE with generic, integrated or chip authentication mapping."""
 
-    def __init__(self, info: access.PaceInfo, password_key: bytes) -> None:
+    def __init__(self, info: access.PaceInfo, password_key: bytes, chip_key: ChipKey | None) -> None:
         self._info = info
+        self._chip_key = chip_key
+        self._mapping_secret = 0
         self._curve = curves.STANDARDISED[info.parameters]
         self._password_key = password_key
         self._nonce = os.urandom(16)
@@ -485,7 +505,12 @@ class _CardPace:
         if not fields:
             return 0x80, encrypt(suite, self._password_key, self._nonce)
         secret = curves.scalar(curve, os.urandom)
+        if 0x81 in fields and self._info.mapping == access.PACE_ECDH_IM:
+            element = mappings.field_element(suite, fields[0x81], self._nonce, int(curve.curve.p()))
+            self._base = mappings.point_of(curve, element)
+            return 0x82, b""
         if 0x81 in fields:
+            self._mapping_secret = secret
             shared = curves.multiply(curves.decode(curve, fields[0x81]), secret)
             public = curves.encode(curve, curves.multiply(self._base, secret))
             self._base = curves.multiply(self._base, int.from_bytes(self._nonce, "big")) + shared
@@ -501,6 +526,14 @@ class _CardPace:
             return 0, b""
         self.session = Session(suite, self._agreed)
         return 0x86, access.pace_token(suite, mac_key, oid, self._theirs)
+
+    def chip_data(self) -> bytes:
+        """Return the encrypted chip authentication data that ends chip authentication mapping, else nothing."""
+        if self.session is None or self._info.mapping != access.PACE_ECDH_CAM or self._chip_key is None:
+            return b""
+        order = int(self._curve.order)
+        factor = self._mapping_secret * pow(self._chip_key.secret, -1, order) % order
+        return tlv.write(0x8A, self.session.seal_mapping_data(factor.to_bytes(curves.field_bytes(self._curve), "big")))
 
 
 def _decode(raw: bytes) -> Command:

@@ -34,10 +34,10 @@ from annul.reader import faults, reading
 from annul.reader.access import AccessKey
 from annul.reader.capture import Program
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
-from annul.reader.passive import TrustList
 from annul.reader.reading import Means, Reading
 from annul.reader.resident_card import Line, SamReader, SerialLine, read_resident_card
 from annul.reader.transport import PcscTransport, Transport, pcsc_readers
+from annul.reader.trust import TrustList
 from annul.records.mrz import read_typed
 from annul.roles import forbid_core_dumps
 
@@ -54,8 +54,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 STATUS: Mapping[str, int] = {
     "bad-input": 400, "zone-malformed": 422, "malformed-number": 422, "unreadable": 422, "too-large": 413,
     "not-authorised": 401, "forbidden": 403, "not-found": 404, "no-reader": 404, "no-card": 409, "conflict": 409,
-    "access-refused": 422, "card-refused": 502, "card-malformed": 502, "reader-gone": 503, "timed-out": 504,
-    "missing-package": 501,
+    "access-refused": 422, "card-refused": 502, "card-malformed": 502, "card-unknown": 502, "reader-gone": 503,
+    "timed-out": 504, "missing-package": 501,
 }  # fmt: skip
 """Error code -> HTTP status."""
 

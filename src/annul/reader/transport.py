@@ -65,11 +65,11 @@ class Command:
 
     def encode(self) -> bytes:
         """Return the unprotected bytes."""
-        if len(self.header) != 4 or len(self.data) > 255:
-            raise ValueError("a short command has a header of 4 bytes and at most 255 bytes of data")
-        if self.expected is not None and self.expected > 256:
+        if len(self.header) != 4 or len(self.data) > 0xFFFF:
+            raise ValueError("a command has a header of 4 bytes and at most 65,535 bytes of data")
+        if len(self.data) > 255 or (self.expected is not None and self.expected > 256):
             head = b"\0" + (len(self.data).to_bytes(2, "big") + self.data if self.data else b"")
-            return self.header + head + (self.expected & 0xFFFF).to_bytes(2, "big")
+            return self.header + head + (b"" if self.expected is None else (self.expected & 0xFFFF).to_bytes(2, "big"))
         body = bytes([len(self.data)]) + self.data if self.data else b""
         tail = b"" if self.expected is None else bytes([self.expected & 0xFF])
         return self.header + body + tail

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 MARGIN_NATS = 4.0
 """How much more probable (natural logarithm) the answer must be than any other zone that keeps all rules."""
+SURE_NATS = 6.0
+"""How much surer a character must be than another for it not to be replaced where no check digit stands over it: what is
+printed there is then no legal text, and the nearest legal one would be invented."""
 LINE_MIN_NATS = -1.0
 """Least likelihood (natural logarithm for one character) of a line that is taken for one of a zone of this form. Lines of
 the right form measured -0.2 to 0.0 on bad photos, lines upside down or of another form below -1.3."""
@@ -64,7 +67,7 @@ def read_zone_photo(photo: bytes, reader: TextReader, *, today: datetime.date) -
     """Read the zone in a photo of a document.
 
     Args:
-        photo: JPEG, PNG or WebP file.
+        photo: a file of the forms `pictures.FORMS`.
         reader: the text reader (kept by the caller: loading it takes two seconds).
         today: decides the century of two-digit years.
     Raises:
@@ -175,8 +178,11 @@ def _prices(image: NDArray[np.uint8], row: Corners, fits: Sequence[Fit]) -> NDAr
 
     words = np.mean([np.log(np.maximum(fit.table, 1e-9)) for fit in fits], axis=0)
     ink = glyphs.ink_of(grey_strip(image, row))
-    shapes = np.maximum(glyphs.judge(glyphs.cut_cells(ink, glyphs.settle(ink, _centres(fits) * ink.shape[1]))), -12)
-    together = words + shapes
+    cells = glyphs.cut_cells(ink, glyphs.settle(ink, _centres(fits) * ink.shape[1]))
+    together = words + np.maximum(glyphs.judge(cells), -12)
+    # A cell without ink is burnt out, not a filler, which has ink: whatever may stand there is equally likely.
+    unseen = glyphs.without_ink(cells)
+    together[unseen] = np.where(fits[0].table[unseen] > 0, 0.0, -REPAIR_MAX_NATS * 2)
     prices: NDArray[np.float64] = together.max(1, keepdims=True) - together
     return prices
 
@@ -442,7 +448,7 @@ def decide(layout: Layout, prices: Sequence[NDArray[np.float64]], today: datetim
     options.sort()
     rules = _Rules(layout, base)
     found: Mrz | None = None
-    found_price = math.inf
+    found_price, far = math.inf, False
     for count, (price, chosen) in enumerate(_cheapest(options)):
         if price > min(REPAIR_MAX_NATS, found_price + MARGIN_NATS):
             break
@@ -454,9 +460,18 @@ def decide(layout: Layout, prices: Sequence[NDArray[np.float64]], today: datetim
         zone = _zone(_changed(base, changes), today)
         if zone is None:
             continue
-        if found is not None:
+        if _of_another_age(zone, today):
+            far = True
+            continue
+        if found is not None or any(rules.invents(change) for change in changes):
             raise _unsure()
         found, found_price = zone, price
+    if found is None and far:
+        raise Unreadable(
+            f"By the zone in the photo the document expired, or expires, more than {EXPIRY_MAX_YEARS} years from now.",
+            where="/photo",
+            mend="Compare the date of expiry with the document; if it is printed so, type the zone.",
+        )
     if found is None:
         raise Unreadable(
             "The zone in the photo breaks its own check digits, so at least one character was misread.",
@@ -522,6 +537,11 @@ class _Rules:
             for group, weight in shares:
                 self._sums[group] += weight * _value(base[place[0]][place[1]])
 
+    def invents(self, change: Option) -> bool:
+        """Tell a change that the rules want, no check digit confirms, and the picture speaks against."""
+        price, line, column, _ = change
+        return (line, column) not in self._weights and price >= SURE_NATS
+
     def hold(self, changes: Sequence[Option]) -> bool:
         """Tell whether every check digit fits after the changes."""
         sums = self._sums.copy()
@@ -548,11 +568,13 @@ def _changed(base: Sequence[Sequence[str]], changes: Sequence[Option]) -> list[s
 
 
 def _zone(lines: list[str], today: datetime.date) -> Mrz | None:
-    """Return the parsed zone if it keeps every rule and its dates are those of a document in use."""
+    """Return the parsed zone if it keeps every rule."""
     try:
-        zone = mrz.parse(lines, today)
+        return mrz.parse(lines, today)
     except ZoneMalformed:
         return None
-    if zone.expiry and abs(int(zone.expiry[:4]) - today.year) > EXPIRY_MAX_YEARS:
-        return None
-    return zone
+
+
+def _of_another_age(zone: Mrz, today: datetime.date) -> bool:
+    """Tell an expiry that no document in use has: a misread year, or a very old document."""
+    return zone.expiry[:4].isdigit() and abs(int(zone.expiry[:4]) - today.year) > EXPIRY_MAX_YEARS

@@ -31,7 +31,7 @@ Word = Annotated[str, Meta(max_length=32, pattern="^[a-z_]*$")]
 
 
 class FaceGiven(Body):
-    """A photo of the bearer and the portrait of the holder, base64: JPEG, PNG, JPEG 2000 or BMP.
+    """A photo of the bearer and the portrait of the holder, base64: JPEG, PNG, WebP, JPEG 2000, TIFF or BMP.
 
     Without `reference` the portrait on record is compared with, if the agreement allows it; it stays in the register.
     `frames`: photos that answer a challenge, one an action, in its order; `live` looks straight.
@@ -58,6 +58,7 @@ class PassiveGiven(Body):
     groups: Annotated[dict[Annotated[str, Meta(max_length=3)], bool], Meta(max_length=20)] = msgspec.field(default_factory=dict)
     signer: Annotated[str, Meta(max_length=64)] = ""
     signer_country: Annotated[str, Meta(max_length=3, pattern="^[A-Za-z]*$")] = ""
+    remarks: Annotated[list[Word], Meta(max_length=16)] = msgspec.field(default_factory=list)
 
 
 class ChipGiven(Body):
