@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from annul.likeness import bench, calibration, template
+from annul.bench import faces as bench_faces
+from annul.likeness import calibration, template
 
 
 def minutiae_of(seed: int, count: int = 45, size: float = 300.0) -> NDArray[np.float64]:
@@ -85,8 +86,8 @@ def packed(pixels: NDArray[np.uint8], form: str = "PNG") -> bytes:
 
 def orl(subject: int, number: int) -> bytes:
     """Return one ORL face (subject 1..40, number 1..10) as a sample."""
-    path: Path = bench.orl_files()[0][1].parent.parent / f"s{subject}" / f"{number}.pgm"
-    return bench.as_sample(path)
+    path: Path = bench_faces.orl_files()[0][1].parent.parent / f"s{subject}" / f"{number}.pgm"
+    return bench_faces.as_sample(path)
 
 
 def tails(scores: dict[str, NDArray[np.float64]], trait: str, gates: dict[str, float]) -> calibration.Calibration:

@@ -8,8 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from annul.bench import faces as bench_faces
 from annul.errors import BadInput
-from annul.likeness import attack, bench
+from annul.likeness import attack
 
 FRONT = np.array([[-30.0, 0, 0], [30, 0, 0], [0, 35, 28], [-22, 65, 4], [22, 65, 4]])
 """Eyes, nose tip, mouth corners of a head, x right, y down, z towards the camera (pixels)."""
@@ -46,7 +47,7 @@ def test_a_moved_flat_photo_rarely_passes() -> None:
     passed = 0
     for _ in range(300):
         asked = attack.challenge(rng.bytes(16))
-        frames = [head(), *(bench.flat_photo(head(), action, rng) for action in asked.actions)]
+        frames = [head(), *(bench_faces.flat_photo(head(), action, rng) for action in asked.actions)]
         passed += not attack.answer(asked, frames).attack
     assert passed <= 6
 

@@ -91,7 +91,7 @@ def test_no_text_crashes_the_parser(texts: list[str]) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("rapidocr") is None, reason="needs rapidocr")
 def test_photos_of_fronts_are_read_right() -> None:
-    """Photos made by `python -m annul.reader.bench photos`."""
+    """Photos made by `python -m annul.bench.reading photos`."""
     reader = TextReader()
     for name, (number, holder) in TRUTH.items():
         reading = read_resident_photo((PHOTOS / name).read_bytes(), reader, at=AT)

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from annul.bench.reading import random_zone
 from annul.errors import TooLarge
 from annul.reader import glyphs, zone_photo
-from annul.reader.bench import random_zone
 from annul.reader.faults import Unreadable
 from annul.reader.ocr import TextLine, TextReader, decode_image
 from annul.reader.zone_photo import align, decide, find_rows, read_zone_photo
@@ -177,7 +177,7 @@ def test_the_zone_is_the_lowest_lines_of_equal_length() -> None:
 @needs_network
 @pytest.mark.parametrize("name", sorted(TRUTH))
 def test_photos_are_read_right(name: str) -> None:
-    """Photos made by `python -m annul.reader.bench photos`: every character of every line."""
+    """Photos made by `python -m annul.bench.reading photos`: every character of every line."""
     zone = read_zone_photo((PHOTOS / name).read_bytes(), READER, today=TODAY)
     assert list(zone.lines) == TRUTH[name]
 

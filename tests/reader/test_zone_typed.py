@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annul.reader.bench import random_zone
+from annul.bench.reading import random_zone
 from annul.reader.reading import Assurance, Means, of_zone
 from annul.records.mrz import ALPHABET, TD1, TD2, TD3, Layout, ZoneMalformed, check_digit, read_typed
 

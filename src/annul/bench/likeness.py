@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from annul.likeness.bench import Pair, Timing
+    from annul.bench.comparisons import Pair
+    from annul.bench.rates import Timing
 
 DOOR: Final = "verification through the door, one core: check, face, finger, evidence"
 
@@ -37,26 +38,27 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON value")
     told = parser.parse_args(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from annul.likeness import bench, calibration
+    from annul.bench import comparisons, rates
+    from annul.likeness import calibration
 
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
 
     def say(what: str) -> None:
         print(what, file=sys.stderr, flush=True)
 
-    found = bench.likeness(
+    found = comparisons.likeness(
         prints=told.prints, faces=told.faces, orl=not told.no_orl, workers=told.workers, made_on=today, say=say
     )
     if told.prints is not None and not told.no_orl:
         say("whole verifications")
-        pairs = bench.verifications(told.prints)
-        timings = (*found.timings, *bench.verification_timing(pairs), *through_the_door(pairs))
+        pairs = comparisons.verifications(told.prints)
+        timings = (*found.timings, *comparisons.verification_timing(pairs), *through_the_door(pairs))
         found = msgspec.structs.replace(found, timings=timings)
     if told.calibrations is not None:
         told.calibrations.mkdir(parents=True, exist_ok=True)
         for made in found.calibrations:
             (told.calibrations / f"{made.trait}.json").write_bytes(calibration.dump(made))
-    print(msgspec.json.encode(found).decode() if told.json else bench.render(found), end="\n" if told.json else "")
+    print(msgspec.json.encode(found).decode() if told.json else rates.render(found), end="\n" if told.json else "")
     return 0
 
 
@@ -66,8 +68,8 @@ def through_the_door(pairs: Sequence[Pair]) -> list[Timing]:
     The first verification stands apart: with it the comparing process starts and loads libraries and weights.
     """
     from annul.bench import http
+    from annul.bench.rates import Took, timing
     from annul.home import Home
-    from annul.likeness.bench import Took, timing
     from annul.registry.postgres import Embedded
     from annul.registry.writing import store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from annul.listings.bench import measure_lookups
+from annul.bench.lookups import measure_lookups
 
 
 def main(arguments: list[str]) -> int:

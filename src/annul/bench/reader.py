@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", choices=("zones", "residents", "chip"), help="measure one part")
     parser.add_argument("--json", action="store_true", help="print one JSON value")
     told = parser.parse_args(arguments)
-    from annul.reader.bench import bench_chip, bench_resident_photos, bench_zone_photos
+    from annul.bench.reading import bench_chip, bench_resident_photos, bench_zone_photos
 
     def say(what: str) -> None:
         if sys.stderr.isatty():

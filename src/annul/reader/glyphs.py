@@ -4,7 +4,7 @@ The general network reads words and guesses O for 0 where the shapes would tell.
 a fixed pitch, so each character can be cut out and shown to a small classifier that has seen nothing but OCR-B. Two
 readers that err differently are worth more than one.
 
-The weights (`ocrb.npz`, 0.2 MB) are made by `glyph_training` from rendered, damaged type; no document was used.
+The weights (`ocrb.npz`, 0.2 MB) are made by `annul.bench.glyph_training` from rendered, damaged type; no document was used.
 
 Source: ISO 1073-2 (OCR-B), Doc 9303-3 section 4.8 (pitch of 10 characters to the inch).
 """

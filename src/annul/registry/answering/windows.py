@@ -138,7 +138,9 @@ class Answerer:
             else:
                 verdict = found
             if not live:  # how old a copy may be is for each party's policy to say
-                freshness = FreshnessCode.F1 if age_us <= manner.decisions.policy.copy_age_max_s * SECOND_US else FreshnessCode.F2
+                freshness = (
+                    FreshnessCode.F1 if age_us <= manner.decisions.policy.copy_age_max_s * SECOND_US else FreshnessCode.F2
+                )
                 fresh = freshness.octet
             told = manner.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or manner.tell(
                 verdict, freshness, scheme, identified, binding

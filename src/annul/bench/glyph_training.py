@@ -1,4 +1,4 @@
-"""Make `ocrb.npz`, the weights of `glyphs`: `python -m annul.reader.glyph_training OUT.npz`.
+"""Make `ocrb.npz`, the weights of `glyphs`: `python -m annul.bench.glyph_training OUT.npz`.
 
 Pages are rendered and damaged as in `bench` (from seeds of their own); as the rendering knows where each line is, its
 strips are cut with a random error like the text detector's, and every cell is shown with its true character to a
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annul.reader import bench, glyphs, zone_photo
+from annul.bench import reading
+from annul.reader import glyphs, zone_photo
 from annul.records.mrz import ALPHABET, TD1, TD2, TD3
 
 if TYPE_CHECKING:
@@ -29,22 +30,22 @@ def collect(pages: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int6
     """Return cells (count x 560) and the index of each one's character."""
     import cv2
 
-    rng = random.Random(seed)  # noqa: S311 - pictures, not keys
+    rng = random.Random(seed)
     noise = np.random.default_rng(seed)
     cells: list[NDArray[np.float32]] = []
     labels: list[int] = []
-    fonts = [font for font in bench.FONTS if font.is_file()]
+    fonts = [font for font in reading.FONTS if font.is_file()]
     for page in range(pages):
         layout = (TD1, TD2, TD3)[page % 3]
         # Letters of all kinds everywhere: what stands in the field is of no matter here.
         lines = ["".join(rng.choice(ALPHABET + "0O0O1I5S8B2Z6G") for _ in range(layout.columns)) for _ in range(layout.lines)]
         if page % 3 == 0:
-            lines = bench.random_zone(rng, layout)
-        page_image = bench.render(lines, layout, rng, rng.choice(fonts))
-        photo, matrix = bench.damage_with_matrix(page_image, rng.choice((0, 1, 1, 2, 2)), rng)
+            lines = reading.random_zone(rng, layout)
+        page_image = reading.render(lines, layout, rng, rng.choice(fonts))
+        photo, matrix = reading.damage_with_matrix(page_image, rng.choice((0, 1, 1, 2, 2)), rng)
         image = np.asarray(cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR), np.uint8)
         for row, line in enumerate(lines):
-            corners = bench.row_corners(layout, row)
+            corners = reading.row_corners(layout, row)
             size = corners[1, 0] - corners[0, 0]
             pitch = size / layout.columns
             corners = corners + noise.normal(0, 0.05, (4, 2)) * pitch
@@ -52,7 +53,7 @@ def collect(pages: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int6
             corners[2:, 1] += noise.uniform(-0.1, 0.3) * pitch
             moved = cv2.perspectiveTransform(corners[None].astype(np.float64), matrix)[0]
             strip = zone_photo.grey_strip(image, moved)
-            places = bench.cell_centres(layout, row)[None].astype(np.float64)
+            places = reading.cell_centres(layout, row)[None].astype(np.float64)
             places = cv2.perspectiveTransform(places, matrix)
             centres = zone_photo.to_strip(moved, places[0], strip.shape[1])
             pitch = (centres[-1] - centres[0]) / (len(centres) - 1)

@@ -202,7 +202,7 @@ def samples(count: int, seed: int, *, levels: Sequence[int] = (0, 1, 2)) -> Iter
         raise MissingPackage("The bench draws zones in OCR-B.", mend="On Debian: apt-get install fonts-ocr-b")
     for layout in (TD1, TD2, TD3):
         for level in levels:
-            rng = random.Random(f"{seed}/{layout.name}/{level}")  # noqa: S311 - pictures, not keys
+            rng = random.Random(f"{seed}/{layout.name}/{level}")
             for _ in range(count):
                 lines = random_zone(rng, layout)
                 photo = damage(render(lines, layout, rng, rng.choice(fonts)), level, rng)
@@ -288,7 +288,7 @@ def bench_chip(count: int = 10) -> dict[str, Any]:
     """
     at = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
     country = SpecimenCountry(at)
-    rng = random.Random(3)  # noqa: S311 - a person who does not exist
+    rng = random.Random(3)
     lines = next(zone for zone in iter(lambda: random_zone(rng, TD3), None) if zone[0][2:5] == "UTO")
     key = AccessKey.of_fields(lines[1][:9], lines[1][13:19], lines[1][21:27])
     portrait = specimen_portrait()
@@ -342,7 +342,7 @@ def resident_samples(count: int, seed: int, *, levels: Sequence[int] = (0, 1, 2)
     label, value = (ImageFont.truetype(str(CJK_FONT), size) for size in (32, 38))
     digits = ImageFont.truetype(str(CJK_FONT), 46)
     for level in levels:
-        rng = random.Random(f"{seed}/resident/{level}")  # noqa: S311 - pictures, not keys
+        rng = random.Random(f"{seed}/resident/{level}")
         for _ in range(count):
             born = datetime.date(1940, 1, 1) + datetime.timedelta(days=rng.randrange(365 * 65))
             stem = (
