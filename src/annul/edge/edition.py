@@ -28,16 +28,17 @@ from annul.errors import Corrupt, UnknownVersion
 from annul.records.document import Document
 
 VERSION: Final = 1
-EXACT, FINGERPRINT = 1, 2
-"""Forms: `EXACT` over a known universe; `FINGERPRINT` without one, whose hit means "ask online"."""
+EXACT, FINGERPRINT, CHANGES = 1, 2, 3
+"""Forms: `EXACT` over a known universe; `FINGERPRINT` without one, whose hit means "ask online"; `CHANGES`, a supplement: which
+documents of an edition's universe changed since, and into what, exactly as well."""
 CLASSES: Final = 1
 """Flag: a chain tells the two classes of listings apart."""
 HEADER: Final = struct.Struct("<BBBBIIIQIIQ16sQ")
 HEADER_BYTES: Final = 64
 LAYER: Final = struct.Struct("<BBBBIQQQQ")
 LAYER_WORDS: Final = 5
-FILTER, DECIDER, CLASSIFIER = 1, 2, 3
-"""Stages of chains."""
+FILTER, DECIDER, CLASSIFIER, SECOND_CLASSIFIER = 1, 2, 3, 4
+"""Stages of chains. In a supplement the two classifiers are the two bits of the new code."""
 NONE_LISTED, ALL_LISTED = 254, 255
 """Codes of cohorts that need no stage; other codes are the rank of the cohort's filter, 0 for none."""
 CHUNK_WORDS: Final = 1 << CHUNK_SHIFT
@@ -147,7 +148,7 @@ class Edition:
         head = HEADER.unpack_from(self._raw)
         (_, self.form, self.flags, zero, self._cohort_count, layers, exceptions, self.position, self.last_day, zero_2,
          size, self.id, zero_3) = head  # fmt: skip
-        if self.form not in (EXACT, FINGERPRINT) or self.flags & ~CLASSES:
+        if self.form not in (EXACT, FINGERPRINT, CHANGES) or self.flags & ~CLASSES:
             raise UnknownVersion("The edition has a form this program does not know.", where="form", mend="Use a newer annul.")
         self._cohorts = HEADER_BYTES // 8
         self._layers = self._cohorts + self._cohort_count
@@ -167,14 +168,20 @@ class Edition:
             )
             last_row = rows + (slots // 64 + 1) * rank - 1
             last_cut = (cuts + (slots - 1 >> shift + 2)) // 8
-            fits = shift in SHIFTS and 0 < slots < 1 << 32 and not slots % (1 << shift) and max(last_row, last_cut) < len(self._words)
-            if stage not in (FILTER, DECIDER, CLASSIFIER) or not 1 <= rank <= RANK_MAX or not fits:
+            fits = (
+                shift in SHIFTS
+                and 0 < slots < 1 << 32
+                and not slots % (1 << shift)
+                and max(last_row, last_cut) < len(self._words)
+            )
+            if stage not in (FILTER, DECIDER, CLASSIFIER, SECOND_CLASSIFIER) or not 1 <= rank <= RANK_MAX or not fits:
                 raise Corrupt("A layer of the edition lies outside its file.", where="layers")
             chains.setdefault((stage, rank), []).append(Layer(shift, seed, slots, rows, cuts))
         made = {key: Chain(layers, key[1], self._words, self._sure, self._touch) for key, layers in chains.items()}
         self._filters = {rank: chain for (stage, rank), chain in made.items() if stage == FILTER}
         self._decider = made.get((DECIDER, 1))
         self._classifier = made.get((CLASSIFIER, 1))
+        self._second = made.get((SECOND_CLASSIFIER, 1))
 
     def _touch(self, first: int, end: int) -> None:
         """Hold the chunks of these words against their digests, once."""
@@ -227,14 +234,37 @@ class Edition:
         told = self._exception(point) if self._exception_count else 0
         if told:
             return told
-        if cohort_code == NONE_LISTED:
+        if not self._chosen(point, cohort_code):
             return 0
-        if cohort_code != ALL_LISTED:
-            if cohort_code and not self._passes(point, cohort_code):
-                return 0
-            if self._decider is None or not self._decider.value(point):
-                return 0
         return NOT_IN_FORCE if self._classifier is not None and self._classifier.value(point) else REPORTED
+
+    def apart(self, point: int) -> int | None:
+        """Return what a document became that stands apart in this supplement; None when it does not."""
+        told = self._exception(point) if self._exception_count else 0
+        return told - 1 if told else None
+
+    def changed(self, point: int, cohort: int) -> int | None:
+        """Return what a document of the edition's universe became by this supplement; None when it did not change.
+
+        Args:
+            point, cohort: as of `look`.
+
+        Returns:
+            0, REPORTED, NOT_IN_FORCE or ASK.
+        """
+        code = self._code(cohort)
+        if code is None or not self._chosen(point, code):
+            return None
+        low = self._classifier.value(point) if self._classifier else 0
+        return low | (self._second.value(point) << 1 if self._second else 0)
+
+    def _chosen(self, point: int, cohort_code: int) -> bool:
+        """Tell whether the two stages say yes to a point of the universe."""
+        if cohort_code in (NONE_LISTED, ALL_LISTED):
+            return cohort_code == ALL_LISTED
+        if cohort_code and not self._passes(point, cohort_code):
+            return False
+        return self._decider is not None and bool(self._decider.value(point))
 
     def _passes(self, point: int, rank: int) -> bool:
         chain = self._filters.get(rank)

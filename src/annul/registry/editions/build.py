@@ -22,6 +22,7 @@ import numpy.typing as npt
 from annul.edge.edition import (
     ALL_LISTED,
     ASK,
+    CHANGES,
     CHUNK_BYTES,
     CLASSES,
     CLASSIFIER,
@@ -35,6 +36,7 @@ from annul.edge.edition import (
     NONE_LISTED,
     NOT_IN_FORCE,
     REPORTED,
+    SECOND_CLASSIFIER,
     VERSION,
 )
 from annul.edge.ribbon import MASK, RANK_MAX, SHIFTS, STEP, mix
@@ -71,7 +73,8 @@ class Cohort:
     Args:
         id: 56 bits (`annul.edge.edition.cohort_of`).
         points: one per document, all different.
-        codes: what the register says of each: 0, REPORTED, NOT_IN_FORCE or ASK.
+        codes: what the register says of each: 0, REPORTED, NOT_IN_FORCE or ASK. In a supplement 0 for a document that did not
+            change, else one more than what it became.
     """
 
     id: int
@@ -88,6 +91,8 @@ class About:
     last_day: int
     form: int = EXACT
     classes: bool = True
+    apart: tuple[tuple[int, int], ...] = ()
+    """Points that stand apart, with their codes: in a supplement, documents outside the edition's universe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +164,12 @@ def build(cohorts: Sequence[Cohort], about: About, path: Path) -> Made:
 def entropy_bytes(cohorts: Sequence[Cohort], *, classes: bool) -> float:
     """Return the bytes that a coding needs on average which knows how many of each cohort are listed (and of each class)."""
     bits = 0.0
-    told = [0, 0, 0, 0]
+    told = [0, 0, 0, 0, 0]
     for cohort in cohorts:
         issued, listed = len(cohort.points), int(np.count_nonzero(cohort.codes))
         bits += issued * _entropy(listed, issued)
         if classes:
-            counts = np.bincount(cohort.codes, minlength=4)
+            counts = np.bincount(cohort.codes, minlength=5)
             told = [before + int(more) for before, more in zip(told, counts, strict=True)]
     kinds = sum(told[1:])
     if kinds:
@@ -183,7 +188,7 @@ def _check(cohorts: Sequence[Cohort]) -> None:
     if len({cohort.id for cohort in cohorts}) != len(cohorts):
         raise BadInput("A cohort comes twice.", where="cohorts")
     for cohort in cohorts:
-        if len(cohort.points) != len(cohort.codes) or (len(cohort.codes) and int(cohort.codes.max()) > ASK):
+        if len(cohort.points) != len(cohort.codes) or (len(cohort.codes) and int(cohort.codes.max()) > ASK + 1):
             raise BadInput("A cohort's codes are not those of its documents.", where="cohorts")
 
 
@@ -191,7 +196,7 @@ def _code(cohort: Cohort, form: int) -> int:
     """Return the rank of the cohort's filter, or the code of a cohort that needs none."""
     if form == FINGERPRINT:
         return FINGERPRINT_RANK
-    listed = _decided(cohort.codes)
+    listed = _decided(cohort.codes, form)
     count, whole = int(np.count_nonzero(listed)), len(listed)
     if count in (0, whole):
         return ALL_LISTED if count else NONE_LISTED
@@ -199,8 +204,10 @@ def _code(cohort: Cohort, form: int) -> int:
     return min(range(RANK_MAX + 1), key=lambda rank: rank + 1 + others * 2.0**-rank)
 
 
-def _decided(codes: Codes) -> npt.NDArray[np.bool_]:
-    """Tell which documents the stages call listed; those to be asked online stand apart."""
+def _decided(codes: Codes, form: int) -> npt.NDArray[np.bool_]:
+    """Tell which documents the stages say yes to; in an edition those to be asked online stand apart."""
+    if form == CHANGES:
+        return codes > 0
     found: npt.NDArray[np.bool_] = (codes == REPORTED) | (codes == NOT_IN_FORCE)
     return found
 
@@ -212,21 +219,35 @@ def _stages(cohorts: Sequence[Cohort], codes: Sequence[int], about: About, seed:
         return _chain(FILTER, FINGERPRINT_RANK, np.concatenate(points), _NO_CODES, seed) if points else []
     for rank in sorted({code for code in codes if 1 <= code <= RANK_MAX}):
         members = [
-            cohort.points[_decided(cohort.codes)] for cohort, code in zip(cohorts, codes, strict=True) if code == rank
+            cohort.points[_decided(cohort.codes, about.form)]
+            for cohort, code in zip(cohorts, codes, strict=True)
+            if code == rank
         ]
         layers += _chain(FILTER, rank, np.concatenate(members), _NO_CODES, seed + rank)
-    points, values = _undecided(cohorts, codes, layers)
+    points, values = _undecided(cohorts, codes, layers, about.form)
     if len(points):
         layers += _chain(DECIDER, 1, points, values, seed + 101)
-    if about.classes:
-        listed = [cohort.points[_decided(cohort.codes)] for cohort in cohorts]
-        classes = [cohort.codes[_decided(cohort.codes)] == NOT_IN_FORCE for cohort in cohorts]
-        if sum(map(len, listed)):
-            layers += _chain(CLASSIFIER, 1, np.concatenate(listed), np.concatenate(classes).view(np.uint8), seed + 102)
-    return layers
+    return layers + _classifiers(cohorts, about, seed)
 
 
-def _undecided(cohorts: Sequence[Cohort], codes: Sequence[int], layers: list[_Layer]) -> tuple[Words, Codes]:
+def _classifiers(cohorts: Sequence[Cohort], about: About, seed: int) -> list[_Layer]:
+    """Return what tells the classes of listings apart, or the two bits of what changed documents became."""
+    chosen = [_decided(cohort.codes, about.form) for cohort in cohorts]
+    listed = [cohort.points[which] for cohort, which in zip(cohorts, chosen, strict=True)]
+    codes = [cohort.codes[which] for cohort, which in zip(cohorts, chosen, strict=True)]
+    if not about.classes or not sum(map(len, listed)):
+        return []
+    points, told = np.concatenate(listed), np.concatenate(codes)
+    if about.form == EXACT:
+        return _chain(CLASSIFIER, 1, points, (told == NOT_IN_FORCE).view(np.uint8), seed + 102)
+    became = told - 1
+    return [
+        *_chain(CLASSIFIER, 1, points, became & 1, seed + 102),
+        *_chain(SECOND_CLASSIFIER, 1, points, became >> 1, seed + 103),
+    ]
+
+
+def _undecided(cohorts: Sequence[Cohort], codes: Sequence[int], layers: list[_Layer], form: int) -> tuple[Words, Codes]:
     """Return what the filters let through, with whether it is listed."""
     words, directory = _bare(layers)
     points: list[Words] = [np.zeros(0, np.uint64)]
@@ -234,7 +255,7 @@ def _undecided(cohorts: Sequence[Cohort], codes: Sequence[int], layers: list[_La
     for cohort, code in zip(cohorts, codes, strict=True):
         if code > RANK_MAX:
             continue
-        listed = _decided(cohort.codes).view(np.uint8)
+        listed = _decided(cohort.codes, form).view(np.uint8)
         if code == 0:
             points.append(cohort.points)
             values.append(listed)
@@ -274,9 +295,7 @@ def _layers(stage: int, rank: int, points: Words, values: Codes, seed: int) -> l
         hashes.sort()
         rows, sides = np.zeros(slots + 64, np.uint64), np.zeros(slots + 64, np.uint16)
         codes, bumped = np.zeros(slots >> shift, np.uint8), np.empty(len(hashes), np.uint64)
-        count = kernels.band(
-            hashes, len(values) > 0, rank, np.uint64(slots), np.uint64(shift), rows, sides, codes, bumped
-        )
+        count = kernels.band(hashes, len(values) > 0, rank, np.uint64(slots), np.uint64(shift), rows, sides, codes, bumped)
         if last and count:
             return None
         solution = np.zeros((slots // 64 + 1) * rank, np.uint64)
@@ -305,7 +324,9 @@ def _bare(layers: Sequence[_Layer]) -> tuple[Words, dict[tuple[int, int], tuple[
     return np.concatenate([*parts, np.zeros(1, np.uint64)]), directory
 
 
-def _placed(layers: Sequence[_Layer], first: int, directory: dict[tuple[int, int], tuple[int, int]], gap: int = 0) -> list[Words]:
+def _placed(
+    layers: Sequence[_Layer], first: int, directory: dict[tuple[int, int], tuple[int, int]], gap: int = 0
+) -> list[Words]:
     """Return directory and data of layers as words.
 
     Args:
@@ -328,15 +349,15 @@ def _placed(layers: Sequence[_Layer], first: int, directory: dict[tuple[int, int
 
 def _laid_out(cohorts: Sequence[Cohort], codes: Sequence[int], layers: Sequence[_Layer], about: About) -> Words:
     """Return the whole file as words."""
-    asked = [cohort.points[cohort.codes == ASK] for cohort in cohorts] if about.form == EXACT else []
-    apart = np.sort(np.concatenate(asked)) if asked else np.zeros(0, np.uint64)
-    exceptions = np.full(2 * len(apart), ASK, np.uint64)
-    exceptions[::2] = apart
+    apart = list(about.apart)
+    if about.form == EXACT:
+        apart += [(int(point), ASK) for cohort in cohorts for point in cohort.points[cohort.codes == ASK]]
+    exceptions = np.array(sorted(apart), np.uint64).reshape(-1)
     named = np.array([cohort.id << 8 | code for cohort, code in zip(cohorts, codes, strict=True)], np.uint64)
     first = HEADER_BYTES // 8 + len(named)
     head, *data = _placed(layers, first, {}, gap=len(exceptions))
     size = 8 * (first + len(head) + len(exceptions) + sum(map(len, data)))
-    flags = CLASSES if about.classes and about.form == EXACT else 0
+    flags = CLASSES if about.classes and about.form != FINGERPRINT else 0
     header = HEADER.pack(
         VERSION, about.form, flags, 0, len(named), len(layers), len(apart), about.position, about.last_day, 0, size, about.id, 0
     )
@@ -382,6 +403,7 @@ class Asker:
             self._chains[key] = (place, known + 1)
         at = first + count + 5 * layers
         self._apart = words[at : at + 2 * exceptions : 2]
+        self._said = words[at + 1 : at + 2 * exceptions : 2].astype(np.uint8)
         self._room = np.empty(BLOCK_POINTS, np.int64)
         self._bits = np.empty(BLOCK_POINTS, np.uint8)
 
@@ -393,20 +415,22 @@ class Asker:
         return int(self._cohorts[place]) & 0xFF
 
     def codes(self, cohort: int, points: Words) -> Codes:
-        """Return what the file says of at most BLOCK_POINTS points of a cohort: 0, REPORTED, NOT_IN_FORCE or ASK."""
+        """Return what the file says of at most BLOCK_POINTS points of a cohort: codes as a `Cohort` has them."""
         code, told = self.code_of(cohort), np.zeros(len(points), np.uint8)
         places = self._listed(code, points)
         if self.form == FINGERPRINT:
             told[places] = ASK
             return told
         told[places] = REPORTED
-        if (CLASSIFIER, 1) in self._chains and len(places):
-            bits = self._bits[: len(places)]
-            kernels.stored(points, places, self._words, *self._chains[CLASSIFIER, 1], bits)
-            told[places] += bits
+        for stage, worth in ((CLASSIFIER, 1), (SECOND_CLASSIFIER, 2)):
+            if (stage, 1) in self._chains and len(places):
+                bits = np.empty(len(places), np.uint8)
+                kernels.stored(points, places, self._words, *self._chains[stage, 1], bits)
+                told[places] += bits * worth
         if len(self._apart):
             at = np.minimum(np.searchsorted(self._apart, points), len(self._apart) - 1)
-            told[self._apart[at] == points] = ASK
+            apart = self._apart[at] == points
+            told[apart] = self._said[at[apart]]
         return told
 
     def _listed(self, code: int, points: Words) -> npt.NDArray[np.int64]:
