@@ -30,14 +30,15 @@ ReleaseKey = Annotated[
 
 @contextlib.contextmanager
 def _press(home: Home, release_key: Path | None = None) -> Iterator[tuple[Press, Any]]:
-    from annul import app, supervisor
+    from annul import supervisor
     from annul.registry import keys
     from annul.registry.editions.press import Press
     from annul.registry.writing.store import connect
+    from annul.times import now_us
 
     settings = home.settings()
     with supervisor.open_database(settings) as conninfo, connect(conninfo) as db:
-        yield Press(settings.home, keys.load(settings.home), app.now_us, release_key), db
+        yield Press(settings.home, keys.load(settings.home), now_us, release_key), db
 
 
 @edition_app.command("build")

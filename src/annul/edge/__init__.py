@@ -1,8 +1,8 @@
 """WHAT A VERIFIER CARRIES: exact editions of the listings, and the rules by which they may be believed.
 
-This room promises: an answer offline is the register's own, as of a stated position, or no answer. Inside what an edition covers
-LISTED and NOT_LISTED are exact; outside it says NOT_COVERED; from a state that is not fresh it never says NOT_LISTED. It needs
-neither server nor database driver, neither numba nor numpy: records, proof, errors, and the standard library.
+This room promises: an answer offline is the register's own, as of a stated position, or no answer. Inside what an edition
+covers LISTED and NOT_LISTED are exact; outside it says NOT_COVERED; from a state that is not fresh it never says NOT_LISTED.
+It needs neither server nor database driver, neither numba nor numpy: records, proof, errors, and the standard library.
 
     edition   read a file of an edition, mapped, without parsing
     supplement   what changed since

@@ -3,9 +3,9 @@
     edge = Edge.open(Store(home), now_us)
     answer = edge.check(document)
 
-The order of questions: is the state sound and how fresh; does a supplement say what the document became (the newest first); does the
-edition cover it; is it listed. From a state that is not fresh NOT_LISTED becomes STALE; LISTED stays, because a document that was dead
-is refused rather than let pass; from a tampered state nothing is said at all.
+The order of questions: is the state sound and how fresh; does a supplement say what the document became (the newest first);
+does the edition cover it; is it listed. From a state that is not fresh NOT_LISTED becomes STALE; LISTED stays, because a
+document that was dead is refused rather than let pass; from a tampered state nothing is said at all.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One scheme's edition as held: manifest, file, supplements (oldest first), pointer, position reached, and when it was made."""
+    """One scheme's edition as held: manifest, file, supplements (oldest first), pointer; position reached, and when made."""
 
     manifest: Manifest
     edition: Edition
@@ -171,7 +171,7 @@ class Edge:
         return self._held
 
     def as_of_us(self, held: Held) -> int:
-        """Return the time up to which a state is complete: that of a heartbeat whose position it has reached, else of its making."""
+        """Return the time up to which a state is complete: that of a heartbeat it has reached, else of its making."""
         if self._heartbeat is not None and held.position >= self._heartbeat.position:
             return self._heartbeat.at_us
         return held.made_at_us

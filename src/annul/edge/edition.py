@@ -3,13 +3,13 @@
     edition = Edition.open(path, digests)
     edition.look(point, cohort, day)          # Finding(Verdict.LISTED, "reported")
 
-Two stages answer. A filter lets every listed point through and about as many others; a second ribbon of one bit tells those apart.
-Both are exact for the documents that the edition covers, the *universe*, and mean nothing for others: that is why a document
-issued after the last day, or of a cohort that is not in the file, is NOT_COVERED before any stage is asked.
+Two stages answer. A filter lets every listed point through and about as many others; a second ribbon of one bit tells those
+apart. Both are exact for the documents that the edition covers, the *universe*, and mean nothing for others: that is why a
+document issued after the last day, or of a cohort that is not in the file, is NOT_COVERED before any stage is asked.
 
 Nothing is parsed: the header and a cohort's word are read where they lie. Each chunk of 64 KiB is held against its digest the
-first time it is touched, so that opening costs nothing and a bit that flips on a disk is an error, never an answer.
-Layout: docs/formats/edition.md.
+first time it is touched, so that opening costs nothing and a bit that flips on a disk is an error, never an answer. Layout:
+docs/formats/edition.md.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ import sys
 from bisect import bisect_left
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from annul.edge.ribbon import CHUNK_SHIFT, RANK_MAX, SHIFTS, Chain, Layer
 from annul.errors import Corrupt, UnknownVersion
-from annul.records.document import Document
+
+if TYPE_CHECKING:
+    from annul.records.document import Document
 
 VERSION: Final = 1
 EXACT, FINGERPRINT, CHANGES = 1, 2, 3

@@ -1,7 +1,7 @@
 """What an edge is given with each edition: the keys by which a number becomes a point, sealed to the device's own key.
 
-A grant is bound to its edition by the signed `key_check` of the manifest: with another key every answer would be noise, so a grant
-that does not fit is refused. An edge that is no longer admitted gets no grant of the next edition.
+A grant is bound to its edition by the signed `key_check` of the manifest: with another key every answer would be noise, so a
+grant that does not fit is refused. An edge that is no longer admitted gets no grant of the next edition.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Account for what was answered offline: lines chained by hash, in windows the device signs.
 
-A line holds when, by which state, what was answered, and the document as its carried key, sealed to the register: who steals the
-device cannot read whom it asked about. The chain is SHA-256(chain before | line); a window is a signed note over the lines since
-the last one. A line that is taken out, changed or put in breaks the chain; what was cut off at the end shows when the register sees
-a later window. The register looks every document up again and recalls what was wrong.
+A line holds when, by which state, what was answered, and the document as its carried key, sealed to the register: who steals
+the device cannot read whom it asked about. The chain is SHA-256(chain before | line); a window is a signed note over the
+lines since the last one. A line that is taken out, changed or put in breaks the chain; what was cut off at the end shows when
+the register sees a later window. The register looks every document up again and recalls what was wrong.
 """
 
 from __future__ import annotations
@@ -162,10 +162,7 @@ def _lines(file: Any) -> Iterator[tuple[int, bytes]]:
 
 
 def _state(file: Any) -> tuple[int, bytes]:
-    number, raw = 0, b""
-    for number, raw in _lines(file):
-        pass
-    return number, raw
+    return max(_lines(file), default=(0, b""))
 
 
 def _closed(raw: bytes) -> tuple[int, bytes]:

@@ -2,7 +2,8 @@
 
 A chain is one or more layers. A layer has `slots` rows of `rank` bits; a point owns a start and 64 coefficients, and what it
 stores is the parity of the rows its coefficients choose, bit by bit. Points that found no room in a layer were bumped to the
-next: two bits for each bucket of starts say below which start. Asked about a point that was not stored, a chain says anything.
+next: two bits for each bucket of starts say below which start. Asked about a point that was not stored, a chain says
+anything.
 
 Source: docs/formats/edition.md; P. Dillinger, L. Hübschle-Schneider, P. Sanders, S. Walzer, "Fast Succinct Retrieval and
 Approximate Membership Using Ribbon", SEA 2022; M. Hamburg (2-stage "clubcard" of Mozilla's CRLite is of this kind).
@@ -24,7 +25,7 @@ PRINT: Final = 0xD6E8FEB86659FD93
 SHIFTS: Final = (7, 8)
 """Buckets have 2^7 starts (chains of rank 4 and more) or 2^8, which costs less in bits that say what was bumped."""
 CUTS: Final = {7: (0, 16, 40, 128), 8: (0, 16, 48, 256)}
-"""Starts below which a bucket's points were bumped, by shift and its two bits. Buckets are filled from their last start down."""
+"""Starts below which a bucket's points were bumped, by shift and its two bits: buckets fill from their last start down."""
 RANK_MAX: Final = 16
 CHUNK_SHIFT: Final = 13
 """A chunk that has a digest of its own holds 2^13 words."""

@@ -2,9 +2,9 @@
 
     report = sync(store, source, now_us, ("cn-resident",))
 
-Of the ways to the newest position the one with the fewest bytes is taken: supplements of the edition held, or a new edition with its own.
-Files are fetched in ranges; a chunk that is wrong is fetched again, alone; what was fetched before a break is used. Nothing is put
-into use before every step of the recipe in `trust` has held.
+Of the ways to the newest position the one with the fewest bytes is taken: supplements of the edition held, or a new edition
+with its own. Files are fetched in ranges; a chunk that is wrong is fetched again, alone; what was fetched before a break is
+used. Nothing is put into use before every step of the recipe in `trust` has held.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 A manifest is a signed note (C2SP) whose text is one line of JSON. The recipe for a manifest of an edition:
 
-1. the note is no longer than MANIFEST_BYTES_MAX and opens;  2. of the keys of its role at least the threshold signed it, and none of them
-wrongly;  3. the text is a manifest of this kind and version;  4. it has not expired, and was not made in the future;
-5. it is no fork of the edition held (same serial, other bytes; or the next serial, built on another);  6. it is no rollback (older serial
-or position);  7. the sizes it states are within limits. Afterwards 8. the file has the size and the digest stated.
+1. the note is no longer than MANIFEST_BYTES_MAX and opens; 2. of the keys of its role at least the threshold signed it, and
+none of them wrongly; 3. the text is a manifest of this kind and version; 4. it has not expired, and was not made in the
+future; 5. it is no fork of the edition held (same serial, other bytes; or the next serial, built on another); 6. it is no
+rollback (older serial or position); 7. the sizes it states are within limits. Afterwards 8. the file has the size and the
+digest stated.
 
 Supplements and heartbeats follow steps 1 to 4 and 7 with the keys of their own role. VerificationFailed names the step.
 """

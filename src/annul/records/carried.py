@@ -3,12 +3,13 @@
 The register stores document keys, made with secrets that never leave it. An edge cannot be given those: whoever stole it and
 a copy of the database could try numbers. So a document has a second key, made from the same block with other secrets:
 
-    carried key   = F_c(block), layered over epochs as document keys are     the edge computes it, the register does not store it
-    sealed key    = AES-256(W, carried key)                                  the register stores it; W never leaves the register
-    point         = first 8 bytes of F_E(carried key)                        what an edition is made of; E is new with each edition
+    carried key = F_c(block), layered over epochs as document keys are    the edge computes it, the register stores no such key
+    sealed key  = AES-256(W, carried key)                                 the register stores it; W never leaves the register
+    point       = first 8 bytes of F_E(carried key)                       what an edition is made of; each edition has an E
 
-All secrets follow from the document secrets by HMAC-SHA-256, one way. Who has an edge's secrets and a copy of the database cannot
-join them, because W is missing. Who has an edition's file and not its E has noise. Source: docs/formats/edition.md, decision 0015.
+All secrets follow from the document secrets by HMAC-SHA-256, one way. Who has an edge's secrets and a copy of the database
+cannot join them, because W is missing. Who has an edition's file and not its E has noise. Source: docs/formats/edition.md,
+decision 0015.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from annul.records.document import BLOCK_BYTES, SECRET_BYTES, DocumentKeys
 
 POINT_BYTES: Final = 8
-"""Two of 1.4 billion documents share a point of 64 bits with a probability of 5 %; the builder asks again and takes another E."""
+"""Two of 1.4 billion documents share a point of 64 bits with a probability of 5 %: then the builder takes another E."""
 
 
 def derive(secret: bytes, what: str) -> bytes:

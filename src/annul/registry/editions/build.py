@@ -3,15 +3,15 @@
     made = build(cohorts, About(...), path)
     made.wrong            # 0, or `build` raised
 
-The filter of a cohort has the rank that costs least: each bit more halves the documents that pass by chance, which the decider must
-tell apart. Cohorts of one rank share a filter, all cohorts share the decider.
+The filter of a cohort has the rank that costs least: each bit more halves the documents that pass by chance, which the
+decider must tell apart. Cohorts of one rank share a filter, all cohorts share the decider.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,7 +47,7 @@ Words = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.uint8]
 
 LOADS: Final = {7: 1.12, 8: 1.03}
-"""Points a slot, by shift of the buckets: more than one, because a layer keeps what fits and bumps the rest. Found by trying."""
+"""Points a slot, by shift of the buckets: more than one, since a layer keeps what fits and bumps the rest. Found by trying."""
 LAST_POINTS: Final = 200
 """A layer of fewer points is the last: it gets room enough that nothing is bumped."""
 LAST_ROOM: Final = 1.35
@@ -215,8 +215,8 @@ def _decided(codes: Codes, form: int) -> npt.NDArray[np.bool_]:
 def _stages(cohorts: Sequence[Cohort], codes: Sequence[int], about: About, seed: int) -> list[_Layer]:
     layers: list[_Layer] = []
     if about.form == FINGERPRINT:
-        points = [cohort.points[cohort.codes > 0] for cohort in cohorts]
-        return _chain(FILTER, FINGERPRINT_RANK, np.concatenate(points), _NO_CODES, seed) if points else []
+        told = [cohort.points[cohort.codes > 0] for cohort in cohorts]
+        return _chain(FILTER, FINGERPRINT_RANK, np.concatenate(told), _NO_CODES, seed) if told else []
     for rank in sorted({code for code in codes if 1 <= code <= RANK_MAX}):
         members = [
             cohort.points[_decided(cohort.codes, about.form)]
@@ -240,10 +240,10 @@ def _classifiers(cohorts: Sequence[Cohort], about: About, seed: int) -> list[_La
     points, told = np.concatenate(listed), np.concatenate(codes)
     if about.form == EXACT:
         return _chain(CLASSIFIER, 1, points, (told == NOT_IN_FORCE).view(np.uint8), seed + 102)
-    became = told - 1
+    became: Codes = (told - 1).astype(np.uint8)
     return [
-        *_chain(CLASSIFIER, 1, points, became & 1, seed + 102),
-        *_chain(SECOND_CLASSIFIER, 1, points, became >> 1, seed + 103),
+        *_chain(CLASSIFIER, 1, points, (became & 1).astype(np.uint8), seed + 102),
+        *_chain(SECOND_CLASSIFIER, 1, points, (became >> 1).astype(np.uint8), seed + 103),
     ]
 
 
@@ -446,10 +446,16 @@ class Asker:
             return places
         bits = self._bits[: len(places)]
         kernels.stored(points, places, self._words, *self._chains[DECIDER, 1], bits)
-        return places[bits == 1]
+        chosen: npt.NDArray[np.int64] = places[bits == 1]
+        return chosen
 
-    def one(self, point: int, cohort: int) -> bool:
-        """Tell whether one point is listed; for measuring a single question."""
+    def single(self, cohort: int) -> Callable[[int], bool]:
+        """Return a question about one point of a cohort that has both stages: whether it is listed."""
         code = self.code_of(cohort)
-        rank_first = self._chains.get((FILTER, code), (0, 0))
-        return bool(kernels.one(self._words, np.uint64(point), code, *rank_first, *self._chains[DECIDER, 1]))
+        places = (*self._chains.get((FILTER, code), (0, 0)), *self._chains[DECIDER, 1])
+        words, ask, word = self._words, kernels.one, np.uint64
+
+        def one(point: int) -> bool:
+            return ask(words, word(point), code, *places) == 1
+
+        return one

@@ -1,8 +1,8 @@
 """Print supplements: what changed between an edition and a position of the register log.
 
-Few changes stand apart, 16 bytes each. Many (from `EXACT_FROM`) are coded as exactly as the edition: two stages over its universe and two
-bits for what each document became, some 2 bytes a change; that asks for a look at the whole universe and is done once a day.
-Every supplement starts at its edition, so that a device which was away needs one, the newest.
+Few changes stand apart, 16 bytes each. Many (from `EXACT_FROM`) are coded as exactly as the edition: two stages over its
+universe and two bits for what each document became, some 2 bytes a change; that asks for a look at the whole universe and is
+done once a day. Every supplement starts at its edition, so that a device which was away needs one, the newest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from annul.registry.editions.press import Index, Listed, Press, line, replace
 from annul.registry.editions.universe import Change, changed_since, read_universe, snapshot
 
 EXACT_FROM: Final = 2_000
-"""Changes from which two stages are smaller than 16 bytes each in any universe there is: 2 to 3 bytes each, some hundred besides."""
+"""Changes from which two stages are smaller than 16 bytes each: 2 to 3 bytes each, and some hundred for both."""
 
 
 class Supplements:

@@ -1,7 +1,8 @@
 """Write the inner loops of editions: make bumped ribbons and ask them in batches.
 
-The reader on a device is `annul.edge.ribbon`, which this must agree with to the bit (a test holds them equal). Arrays are flat: `words`
-is a whole file as 64-bit words, chains are given by the numbers of their layers in its directory of five words a layer.
+The reader on a device is `annul.edge.ribbon`, which this must agree with to the bit (a test holds them equal). Arrays are
+flat: `words` is a whole file as 64-bit words, chains are given by the numbers of their layers in its directory of five words
+a layer.
 
 A hash keeps its stored bit (deciders, classifiers) in bit 0, which start, coefficients and fingerprint do not use.
 """
@@ -23,17 +24,19 @@ SAME_BUCKET_MAX = 8192
 """Points of one bucket that can be taken back: one gets 264 on average, 500 is beyond any chance."""
 
 
-@intrinsic
-def _ones(_typing: Any, _word: Any) -> Any:
-    """Count the bits that are set."""
+def _count_ones(_typing: Any, _word: Any) -> Any:
     return types.uint64(types.uint64), lambda _context, builder, _signature, given: builder.ctpop(given[0])
 
 
-@intrinsic
-def _zeros(_typing: Any, _word: Any) -> Any:
-    """Count the zero bits below the lowest one."""
+def _count_zeros(_typing: Any, _word: Any) -> Any:
     flag = ir.Constant(ir.IntType(1), 0)
     return types.uint64(types.uint64), lambda _context, builder, _signature, given: builder.cttz(given[0], flag)
+
+
+_ones: Any = intrinsic(_count_ones)
+"""Counts the bits of a word that are set."""
+_zeros: Any = intrinsic(_count_zeros)
+"""Counts the zero bits below the lowest one."""
 
 
 @njit(inline="always")

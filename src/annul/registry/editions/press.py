@@ -7,8 +7,8 @@ Below `<home>/editions`:
     published/index.json      what there is; unsigned, everything it names is
     published/heartbeat       signed, anew each second or minute
 
-A crash leaves a folder in `built` that can be published or thrown away; publication is one rename. An edition's key E follows from
-the document secrets and its id, so it is stored nowhere; an edge gets it sealed to its own key (`grants`).
+A crash leaves a folder in `built` that can be published or thrown away; publication is one rename. An edition's key E follows
+from the document secrets and its id, so it is stored nowhere; an edge gets it sealed to its own key (`grants`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Read from the register which documents an edition covers, and what the register says of each: one snapshot, one position.
 
-What an edition says is what a check says of the same position: the standing facts of the row and of the bulk events in force. Not
-part of it are dates that run out by themselves (the bearer's document shows them) and unlocks for a time (a locked document is listed;
-offline nobody can open it).
+What an edition says is what a check says of the same position: the standing facts of the row and of the bulk events in force.
+Not part of it are dates that run out by themselves (the bearer's document shows them) and unlocks for a time (a locked
+document is listed; offline nobody can open it).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from annul.records.codes import StatusClass
 from annul.records.document import SCHEMES
 from annul.records.entry import EntryKind, decode
 from annul.records.status import State, code_of, state_of
-from annul.registry.editions.build import Cohort, Codes, Words
+from annul.registry.editions.build import Codes, Cohort, Words
 from annul.registry.writing.segments import Segments
 from annul.times import DAY_US
 

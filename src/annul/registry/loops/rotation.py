@@ -29,8 +29,8 @@ from annul import durable
 from annul.errors import Conflict, UnsafeSettings
 from annul.home import Home
 from annul.listings.segment import SegmentInfo, rekey
-from annul.records.codes import Realm
 from annul.records.carried import SealedKeys
+from annul.records.codes import Realm
 from annul.records.document import DocumentKeys
 from annul.records.entry import BulkBody, Entry, EntryKind, RotationBody, encode
 from annul.registry import keys as key_file
