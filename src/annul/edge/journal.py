@@ -21,9 +21,10 @@ import msgspec
 import nacl.public
 import nacl.signing
 
+from annul import durable
 from annul.edge.edge import Answer
 from annul.edge.grant import open_grant
-from annul.edge.store import Store, replace
+from annul.edge.store import Store
 from annul.edge.trust import open_manifest
 from annul.errors import Corrupt, VerificationFailed
 from annul.proof.checkpoint import Verifier, open_note, sign_note
@@ -126,8 +127,8 @@ class Journal:
                 closed_at_us=now_us,
             )
             note = sign_note(msgspec.json.encode(window, order="sorted") + b"\n", device.signer)
-            replace(self._folder / f"window-{window.first}-{window.last}", note)
-            replace(self._folder / "closed", msgspec.json.encode([window.last + 1, after.hex()]))
+            durable.replace(self._folder / f"window-{window.first}-{window.last}", note)
+            durable.replace(self._folder / "closed", msgspec.json.encode([window.last + 1, after.hex()]))
             return note, b"".join(lines)
 
     def waiting(self) -> list[tuple[Path, bytes, bytes]]:
@@ -142,7 +143,7 @@ class Journal:
 
     @contextmanager
     def _locked(self) -> Iterator[Any]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(self._folder)
         descriptor = os.open(self._folder / "lines", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -13,7 +13,6 @@ May be lost: all but device.json and journal/; `sync` fetches the rest again.
 from __future__ import annotations
 
 import base64
-import os
 import re
 import secrets
 import shutil
@@ -22,6 +21,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from annul import durable
 from annul.edge.trust import Trust
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings
 from annul.proof.checkpoint import Signer
@@ -79,10 +79,10 @@ class Store:
         path = self.home / "device.json"
         if path.exists():
             raise Conflict("There is a device in this folder already.", where=str(self.home))
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(self.home)
         device = Device(1, name, base64.b64encode(secrets.token_bytes(32)).decode())
-        replace(self.home / "trusted.pub", trusted.encode())
-        replace(path, msgspec.json.encode(device) + b"\n", mode=0o600)
+        durable.replace(self.home / "trusted.pub", trusted.encode())
+        durable.replace(path, msgspec.json.encode(device) + b"\n")
         return device
 
     def device(self) -> Device:
@@ -124,7 +124,8 @@ class Store:
         """Put an edition into use; the one before goes."""
         held = self._current_or_none()
         before = held.get(scheme)
-        replace(self.home / "current.json", msgspec.json.encode(held | {scheme: edition}))
+        durable.folder(self.home)
+        durable.replace(self.home / "current.json", msgspec.json.encode(held | {scheme: edition}))
         if before not in (None, edition):
             shutil.rmtree(self.editions / str(before), ignore_errors=True)
 
@@ -153,25 +154,4 @@ class Store:
     def saw(self, now_us: int) -> None:
         """Remember a time, if it is the latest."""
         if now_us > self.seen_us():
-            replace(self.home / "seen", b"%d\n" % now_us)
-
-
-def replace(path: Path, raw: bytes, mode: int = 0o600) -> None:
-    """Write a file aside, make it durable and rename it into place: a reader sees the old or the new one, whole."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+            durable.replace(self.home / "seen", b"%d\n" % now_us)

@@ -22,10 +22,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from annul import durable
 from annul.edge.edge import supplements_in
 from annul.edge.edition import CHUNK_BYTES
 from annul.edge.grant import open_grant
-from annul.edge.store import EDITION_ID, Store, replace
+from annul.edge.store import EDITION_ID, Store
 from annul.edge.trust import (
     MANIFEST_BYTES_MAX,
     SUPPLEMENTS_MAX,
@@ -195,7 +196,7 @@ class _Sync:
                 raise NotFound("No edition of this scheme is published.", where=scheme)
         for scheme, edition in newest.items():
             self._bring(scheme, edition, listing)
-        replace(self._store.home / "heartbeat", heartbeat_note)
+        durable.replace(self._store.home / "heartbeat", heartbeat_note)
         self._store.saw(max(self._now_us(), heartbeat.at_us))
         return self._report
 
@@ -262,17 +263,17 @@ class _Sync:
         if manifest.edition != newest.edition or manifest.scheme != scheme:
             raise Corrupt("The manifest is of another edition than the index says.", where=newest.edition)
         aside = self._store.editions / f".{newest.edition}"
-        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.folder(aside)
         self._file(newest.edition, "edition.bin", "digests.bin", aside, manifest)
         device = self._store.device()
         grant = self._grant(newest.edition, device.name)
         open_grant(grant, device.secret, manifest.edition, manifest.key_check, self._now_us())
-        replace(aside / "grant", grant)
-        replace(aside / "manifest", note)
+        durable.replace(aside / "grant", grant)
+        durable.replace(aside / "manifest", note)
         place = self._store.folder(newest.edition)
         if place.exists():
             shutil.rmtree(place)
-        aside.rename(place)
+        durable.move(aside, place)
         self._store.use(scheme, newest.edition)
         for left in self._store.editions.glob(".*"):  # begun and never ended
             shutil.rmtree(left, ignore_errors=True)
@@ -300,7 +301,7 @@ class _Sync:
                 if (manifest.since, manifest.position) != (each.since, each.position):
                     raise Corrupt("The supplement is another than the index says.", where=name)
                 self._file(edition.edition, f"{name}.bin", f"{name}.digests", folder, manifest)
-                replace(folder / f"{name}.manifest", note)
+                durable.replace(folder / f"{name}.manifest", note)
         for since, until in held:
             if way and until < way[-1].position and since >= way[-1].since:  # told again, and more, by what was just fetched
                 for end in ("manifest", "bin", "digests"):
@@ -324,7 +325,7 @@ class _Sync:
                 at = end
             file.flush()
             os.fsync(file.fileno())
-        replace(folder / digests_name, digests)
+        durable.replace(folder / digests_name, digests)
 
     def _range(self, name: str, first: int, end: int, digests: bytes) -> bytes:
         for _ in range(TRIES):

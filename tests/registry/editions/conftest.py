@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from annul.home import Home
 from tests.registry.editions.house import House
 from tests.registry.world import World
 
@@ -14,6 +15,6 @@ from tests.registry.world import World
 @pytest.fixture
 def house(database: str, tmp_path: Path) -> Iterator[House]:
     """A register with some thousand cards."""
-    world = World(database, tmp_path / "home")
+    world = World(database, Home(tmp_path / "home"))
     yield House.filled(world, tmp_path / "edges")
     world.close()

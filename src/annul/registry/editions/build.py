@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from annul import durable
 from annul.edge.edition import (
     ALL_LISTED,
     ASK,
@@ -141,7 +142,7 @@ def build(cohorts: Sequence[Cohort], about: About, path: Path) -> Made:
     layers = _stages(cohorts, codes, about, seed)
     words = _laid_out(cohorts, codes, layers, about)
     raw = words.tobytes()
-    path.write_bytes(raw)
+    durable.replace(path, raw)
     wrong = ask_again(cohorts, words)
     issued = sum(len(cohort.points) for cohort in cohorts)
     if wrong:

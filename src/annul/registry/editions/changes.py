@@ -15,12 +15,13 @@ import msgspec
 import numpy as np
 import psycopg
 
+from annul import durable
 from annul.edge.edition import CHANGES
 from annul.edge.trust import Manifest, Supplement
 from annul.errors import Conflict, NotFound
 from annul.proof.checkpoint import sign_note
 from annul.registry.editions.build import About, Cohort, Words, build
-from annul.registry.editions.press import Index, Listed, Press, line, replace
+from annul.registry.editions.press import Index, Listed, Press, line
 from annul.registry.editions.universe import Change, changed_since, read_universe, snapshot
 
 EXACT_FROM: Final = 2_000
@@ -94,7 +95,7 @@ class Supplements:
         about = About(bytes.fromhex(manifest.edition), position, manifest.last_day, CHANGES, apart=apart)
         path = self._press.published / manifest.edition / f"supplement-{manifest.position}-{position}.bin"
         made = build(cohorts, about, path)
-        replace(path.with_suffix(".digests"), made.digests)
+        durable.replace(path.with_suffix(".digests"), made.digests)
         supplement = Supplement(
             edition=manifest.edition,
             since=manifest.position,
@@ -106,7 +107,7 @@ class Supplements:
             sha256=made.sha256,
             digests_sha256=hashlib.sha256(made.digests).hexdigest(),
         )
-        replace(path.with_suffix(".manifest"), sign_note(line(supplement), self._press.signer))
+        durable.replace(path.with_suffix(".manifest"), sign_note(line(supplement), self._press.signer))
         return supplement
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -28,10 +27,12 @@ import nacl.public
 import nacl.signing
 import psycopg
 
+from annul import durable
 from annul.edge.edition import EXACT, FINGERPRINT
 from annul.edge.grant import Grant, key_check
 from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Heartbeat, Manifest, Role, Supplement, Trust, open_signed
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings
+from annul.home import Home
 from annul.proof.checkpoint import Signer, Verifier, sign_note
 from annul.records.carried import EditionKey, derive
 from annul.registry.editions.build import About, Made, Unlucky, build
@@ -39,7 +40,6 @@ from annul.registry.editions.universe import Pointing, Universe, points_of, read
 from annul.registry.keys import Keys
 from annul.times import DAY_US, Clock
 
-FOLDER: Final = "editions"
 EDITION_FILE: Final = "edition.bin"
 DIGESTS_FILE: Final = "digests.bin"
 MANIFEST_FILE: Final = "manifest"
@@ -51,8 +51,6 @@ BUILD_TRIES: Final = 3
 EDGES_MAX: Final = 100_000
 """Edges admitted at one time: each has a grant of some 300 bytes in each edition."""
 NAME_MAX: Final = 64
-PUBLIC_FILE: Final = Path("keys") / "editions.pub"
-RELEASE_FILE: Final = Path("keys") / "release.json"
 _FORMS: Final = {EXACT: "exact", FINGERPRINT: "fingerprint"}
 
 
@@ -108,12 +106,11 @@ class Press:
         release_file: file of the releasing key, where it is kept elsewhere.
     """
 
-    def __init__(self, home: Path, keys: Keys, now_us: Clock, release_file: Path | None = None) -> None:
+    def __init__(self, home: Home, keys: Keys, now_us: Clock, release_file: Path | None = None) -> None:
         self.home, self.keys, self.now_us = home, keys, now_us
-        self._release_file = release_file or home / RELEASE_FILE
-        self.folder = home / FOLDER
-        self.published = self.folder / "published"
-        self._built = self.folder / "built"
+        self._release_file = release_file or home.release_key
+        self.published = home.published
+        self._built = home.editions / "built"
         self.signer = Signer(EDITIONS_NAME, derive(keys.register, "editions"))
 
     def edition_key(self, edition: str, epoch: int) -> bytes:
@@ -126,18 +123,18 @@ class Press:
         Raises:
             UnsafeSettings: others may read the releasing key.
         """
-        path = self.home / PUBLIC_FILE
+        path = self.home.edition_keys
         if not path.exists():
-            replace(path, f"{self.signer.vkey}\n{self._releaser().vkey}\n".encode())
+            durable.replace(path, f"{self.signer.vkey}\n{self._releaser().vkey}\n".encode())
         return path.read_text(encoding="ascii").split()
 
     def _releaser(self) -> Signer:
         """Read the releasing key. It may lie on another machine than the one that builds: nothing but `publish` needs it."""
         path = self._release_file
-        if not path.exists() and not (self.home / PUBLIC_FILE).exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists() and not (self.home.edition_keys).exists():
+            durable.folder(path.parent)
             seed = base64.b64encode(secrets.token_bytes(32)).decode()
-            replace(path, msgspec.json.encode({"version": 1, "seed": seed}) + b"\n", mode=0o600)
+            durable.replace(path, msgspec.json.encode({"version": 1, "seed": seed}) + b"\n")
         try:
             if path.stat().st_mode & 0o077:
                 raise UnsafeSettings("The releasing key can be read by others.", where=path.name, mend=f"Run: chmod 600 {path}")
@@ -164,7 +161,7 @@ class Press:
         for attempt in range(1, BUILD_TRIES + 1):
             edition = secrets.token_hex(16)
             folder = self._built / edition
-            folder.mkdir(mode=0o755, parents=True)
+            durable.folder(folder)
             try:
                 return self._build_once(db, scheme, edition, folder)
             except Unlucky:
@@ -185,10 +182,9 @@ class Press:
         form = EXACT if universe.whole else FINGERPRINT
         about = About(bytes.fromhex(edition), universe.position, universe.last_day, form)
         made = build(universe.cohorts, about, folder / EDITION_FILE)
-        replace(folder / DIGESTS_FILE, made.digests)
-        sync(folder / EDITION_FILE)
+        durable.replace(folder / DIGESTS_FILE, made.digests)
         manifest = self._manifest(universe, edition, form, made, key_check(secret, self.keys.carried("live")))
-        replace(folder / MANIFEST_FILE, sign_note(line(manifest), self.signer))
+        durable.replace(folder / MANIFEST_FILE, sign_note(line(manifest), self.signer))
         return Built(manifest, universe.left_out)
 
     def _manifest(self, universe: Universe, edition: str, form: int, made: Made, check: str) -> Manifest:
@@ -266,11 +262,9 @@ class Press:
         newest = self.newest(chosen.scheme)
         if (0 if newest is None else newest.serial) + 1 != chosen.serial:
             raise Conflict("Another edition was published since this one was built.", mend="Run: annul edition build")
-        replace(folder / MANIFEST_FILE, sign_note(line(chosen), self.signer, releaser))
+        durable.replace(folder / MANIFEST_FILE, sign_note(line(chosen), self.signer, releaser))
         self._grant_all(db, chosen, folder)
-        self.published.mkdir(mode=0o755, parents=True, exist_ok=True)
-        folder.rename(self.published / chosen.edition)
-        sync(self.published)
+        durable.move(folder, self.published / chosen.edition)
         entry = Entry(
             chosen.edition, chosen.scheme, chosen.serial, chosen.position, chosen.issued, chosen.listed, chosen.bytes,
             chosen.made_at_us, chosen.expires_at_us,
@@ -294,7 +288,7 @@ class Press:
 
     def write_index(self, index: Index) -> None:
         """Replace the index."""
-        replace(self.published / INDEX_FILE, msgspec.json.encode(index))
+        durable.replace(self.published / INDEX_FILE, msgspec.json.encode(index))
 
     def beat(self, db: psycopg.Connection[Any]) -> Heartbeat:
         """Sign where the register log stands now; called again and again, it is what tells edges that nothing is missing."""
@@ -303,8 +297,8 @@ class Press:
         for entry in self.index().editions:
             newest.setdefault(entry.scheme, entry.serial)
         heartbeat = Heartbeat(position=int(row[0]) if row else 0, at_us=self.now_us(), editions=newest)
-        self.published.mkdir(mode=0o755, parents=True, exist_ok=True)
-        replace(self.published / HEARTBEAT_FILE, sign_note(line(heartbeat), self.signer))
+        durable.folder(self.published)
+        durable.replace(self.published / HEARTBEAT_FILE, sign_note(line(heartbeat), self.signer))
         return heartbeat
 
     # -- edges -----------------------------------------------------------------------------------------------------------
@@ -372,7 +366,7 @@ class Press:
                 grant = Grant(
                     edition=manifest.edition, key=secret.hex(), carried=[each.hex() for each in carried], until_us=until_us
                 )
-                replace(folder / f"grant-{name}", sealed_to(vkey, grant))
+                durable.replace(folder / f"grant-{name}", sealed_to(vkey, grant))
 
 
 def sealed_to(vkey: str, grant: Grant) -> bytes:
@@ -389,24 +383,3 @@ def line(made: Manifest | Supplement | Heartbeat) -> bytes:
 class _ReleaseFile(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[1]
     seed: str
-
-
-def replace(path: Path, raw: bytes, mode: int = 0o644) -> None:
-    """Write a file aside, make it durable and rename it into place: readers see the old or the new one, whole."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with aside.open("wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Make a file or a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

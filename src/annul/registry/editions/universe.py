@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ import psycopg
 
 from annul.edge.edition import ASK, NO_QUARTER, NOT_IN_FORCE, REPORTED, cohort_name, quarter_of
 from annul.errors import Conflict, NotFound
+from annul.home import Home
 from annul.records.carried import POINT_BYTES, EditionKey, SealedKeys
 from annul.records.codes import StatusClass
 from annul.records.document import SCHEMES
@@ -81,7 +81,7 @@ def snapshot(db: psycopg.Connection[Any]) -> Iterator[tuple[int, int, int]]:
 
 
 def read_universe(
-    db: psycopg.Connection[Any], home: Path, scheme: str, point: Pointing, last_day: int | None = None
+    db: psycopg.Connection[Any], home: Home, scheme: str, point: Pointing, last_day: int | None = None
 ) -> Universe:
     """Read a scheme's documents of the live realm.
 
@@ -206,7 +206,7 @@ class Change(NamedTuple):
     new: bool
 
 
-def changed_since(db: psycopg.Connection[Any], home: Path, scheme: str, since: int) -> list[Change]:
+def changed_since(db: psycopg.Connection[Any], home: Home, scheme: str, since: int) -> list[Change]:
     """Return the documents of a scheme with entries behind a position. Called within a snapshot.
 
     Raises:
