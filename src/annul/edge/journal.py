@@ -197,7 +197,7 @@ def open_window(note: bytes, raw: bytes, device: Verifier, expected: tuple[int, 
     try:
         window = msgspec.json.decode(text, type=Window)
         lines = [msgspec.json.decode(each, type=Line) for each in raw.splitlines()]
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise VerificationFailed("This is no window of a journal.", step=4, where="window") from error
     if window.edge != device.name or (window.first, window.before) != (expected[0], expected[1].hex()):
         raise VerificationFailed("This is not the next window of this device's journal.", step=4, where="first")

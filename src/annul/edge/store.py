@@ -96,7 +96,7 @@ class Store:
             return msgspec.json.decode(path.read_bytes(), type=Device)
         except FileNotFoundError:
             raise NotFound("This folder holds no device.", where=str(self.home), mend="Run: annul edge init") from None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Corrupt("The device's file is damaged.", where="device.json") from error
 
     def trust(self) -> Trust:
@@ -112,7 +112,7 @@ class Store:
             held = msgspec.json.decode((self.home / "current.json").read_bytes(), type=dict[str, str])
         except FileNotFoundError:
             return {}
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Corrupt(
                 "The list of editions in use is damaged.", where="current.json", mend="Run: annul edge sync"
             ) from error

@@ -216,7 +216,7 @@ class _Sync:
     def _listing(self) -> Listing:
         try:
             listing = msgspec.json.decode(self._small("index.json", INDEX_BYTES_MAX), type=Listing)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Corrupt("The index of editions is not in its form.", where="index.json") from error
         sound = all(
             EDITION_ID.fullmatch(each.edition) and len(each.supplements) <= SUPPLEMENTS_MAX for each in listing.editions

@@ -150,7 +150,7 @@ def open_signed(note: bytes, role: Role, kind: type[Signed]) -> Signed:
         )
     try:
         made = msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise VerificationFailed("What was signed is not of this kind.", step=3, where="text") from error
     if made.kind != _kind_of(kind):
         raise VerificationFailed("What was signed is of another kind or version.", step=3, where="kind", mend="Update annul.")

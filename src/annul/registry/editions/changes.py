@@ -21,7 +21,8 @@ from annul.edge.trust import Manifest, Supplement
 from annul.errors import Conflict, NotFound
 from annul.proof.checkpoint import sign_note
 from annul.registry.editions.build import About, Cohort, Words, build
-from annul.registry.editions.press import Index, Listed, Press, line
+from annul.registry.editions.index import Index, Listed
+from annul.registry.editions.press import Press, line
 from annul.registry.editions.universe import Change, changed_since, read_universe, snapshot
 
 EXACT_FROM: Final = 2_000

@@ -36,15 +36,11 @@ from annul.home import Home
 from annul.proof.checkpoint import Signer, Verifier, sign_note
 from annul.records.carried import EditionKey, derive
 from annul.registry.editions.build import About, Made, Unlucky, build
+from annul.registry.editions.index import DIGESTS_FILE, EDITION_FILE, HEARTBEAT_FILE, INDEX_FILE, MANIFEST_FILE, Entry, Index
 from annul.registry.editions.universe import Pointing, Universe, points_of, read_universe
 from annul.registry.keys import Keys
 from annul.times import DAY_US, Clock
 
-EDITION_FILE: Final = "edition.bin"
-DIGESTS_FILE: Final = "digests.bin"
-MANIFEST_FILE: Final = "manifest"
-INDEX_FILE: Final = "index.json"
-HEARTBEAT_FILE: Final = "heartbeat"
 EXPIRES_US: Final = 30 * DAY_US
 """An edition is believed for so long: a device that was offline longer must fetch a newer one."""
 BUILD_TRIES: Final = 3
@@ -52,35 +48,6 @@ EDGES_MAX: Final = 100_000
 """Edges admitted at one time: each has a grant of some 300 bytes in each edition."""
 NAME_MAX: Final = 64
 _FORMS: Final = {EXACT: "exact", FINGERPRINT: "fingerprint"}
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """One supplement in the index: positions and bytes."""
-
-    since: int
-    position: int
-    bytes: int
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One published edition in the index."""
-
-    edition: str
-    scheme: str
-    serial: int
-    position: int
-    issued: int
-    listed: int
-    bytes: int
-    made_at_us: int
-    expires_at_us: int
-    supplements: tuple[Listed, ...] = ()
-
-
-class Index(msgspec.Struct, frozen=True):
-    """What is published, newest first."""
-
-    editions: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
