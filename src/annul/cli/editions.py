@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from annul.cli.checking import LOOKS, OUTCOME_EXITS
-from annul.cli.frame import Exit, Home, Named, Show, folder_of, print_pairs, takes_groups
+from annul.cli.frame import Exit, Named, Place, Show, folder_of, print_pairs, takes_groups
 from annul.errors import AnnulError, BadInput
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ ReleaseKey = Annotated[
 
 
 @contextlib.contextmanager
-def _press(home: Home, release_key: Path | None = None) -> Iterator[tuple[Press, Any]]:
+def _press(home: Place, release_key: Path | None = None) -> Iterator[tuple[Press, Any]]:
     from annul import supervisor
     from annul.registry import keys
     from annul.registry.editions.press import Press
@@ -43,7 +43,7 @@ def _press(home: Home, release_key: Path | None = None) -> Iterator[tuple[Press,
 
 @edition_app.command("build")
 @takes_groups
-def edition_build(home: Home, show: Show, scheme: Scheme = "cn-resident") -> None:
+def edition_build(home: Place, show: Show, scheme: Scheme = "cn-resident") -> None:
     """Build an edition from the register's present state, ask it again about every document, and sign it once."""
     with _press(home) as (press, db):
         built = press.build(db, scheme)
@@ -64,7 +64,7 @@ def edition_build(home: Home, show: Show, scheme: Scheme = "cn-resident") -> Non
 
 @edition_app.command("publish")
 @takes_groups
-def edition_publish(home: Home, show: Show, edition: EditionId = None, release_key: ReleaseKey = None) -> None:
+def edition_publish(home: Place, show: Show, edition: EditionId = None, release_key: ReleaseKey = None) -> None:
     """Release a built edition by the second key, and publish it with a grant for every edge that is admitted."""
     import msgspec
 
@@ -78,7 +78,7 @@ def edition_publish(home: Home, show: Show, edition: EditionId = None, release_k
 
 @edition_app.command("supplement")
 @takes_groups
-def edition_supplement(home: Home, show: Show, scheme: Scheme = "cn-resident") -> None:
+def edition_supplement(home: Place, show: Show, scheme: Scheme = "cn-resident") -> None:
     """Print what changed since the newest edition, and a signed heartbeat."""
     import msgspec
 
@@ -94,7 +94,7 @@ def edition_supplement(home: Home, show: Show, scheme: Scheme = "cn-resident") -
 
 @edition_app.command("list")
 @takes_groups
-def edition_list(home: Home, show: Show) -> None:
+def edition_list(home: Place, show: Show) -> None:
     """List editions: published, newest first, then what was built and waits."""
     with _press(home) as (press, _):
         rows = [_row(entry, "published") for entry in press.index().editions]
@@ -111,7 +111,7 @@ def _row(made: Any, state: str) -> dict[str, Any]:
 
 @edition_app.command("show")
 @takes_groups
-def edition_show(home: Home, show: Show, edition: Annotated[str, typer.Argument(metavar="EDITION", help="Id.")]) -> None:
+def edition_show(home: Place, show: Show, edition: Annotated[str, typer.Argument(metavar="EDITION", help="Id.")]) -> None:
     """Show the manifest of an edition."""
     import msgspec
 
@@ -123,7 +123,7 @@ def edition_show(home: Home, show: Show, edition: Annotated[str, typer.Argument(
 @edition_app.command("admit")
 @takes_groups
 def edition_admit(
-    home: Home,
+    home: Place,
     show: Show,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The device's key, as `annul edge init` printed it.")],
     party: Annotated[str, typer.Option(help="Id of the party the device belongs to.")],
@@ -138,7 +138,7 @@ def edition_admit(
 
 @edition_app.command("withdraw")
 @takes_groups
-def edition_withdraw(home: Home, show: Show, edge: Annotated[str, typer.Argument(metavar="EDGE", help="Name.")]) -> None:
+def edition_withdraw(home: Place, show: Show, edge: Annotated[str, typer.Argument(metavar="EDGE", help="Name.")]) -> None:
     """Admit a device no more (it was lost): the next edition has no key for it."""
     with _press(home) as (press, db):
         press.withdraw(db, edge)
@@ -147,7 +147,7 @@ def edition_withdraw(home: Home, show: Show, edge: Annotated[str, typer.Argument
 
 @edition_app.command("keys")
 @takes_groups
-def edition_keys(home: Home, show: Show) -> None:
+def edition_keys(home: Place, show: Show) -> None:
     """Print the two verifier keys that edges are given."""
     with _press(home) as (press, _):
         keys = press.public_keys()

@@ -217,14 +217,14 @@ class Edition:
             Corrupt: the file is not what was signed.
         """
         code = self._code(cohort)
+        if self.form == FINGERPRINT and code is not None:
+            return SAID[ASK] if self._passes(point, code) else SAID[0]
+        if day is not None and day > self.last_day:
+            return Finding(Verdict.NOT_COVERED, why="issued-later")
         if code is None:
             return Finding(Verdict.NOT_COVERED, why="unknown-cohort")
-        if self.form == FINGERPRINT:
-            return SAID[ASK] if self._passes(point, code) else SAID[0]
         if day is None:
             return Finding(Verdict.NOT_COVERED, why="no-issue-date")
-        if day > self.last_day:
-            return Finding(Verdict.NOT_COVERED, why="issued-later")
         told = self.code(point, code)
         return SAID[told] if self.flags & CLASSES or told not in (REPORTED, NOT_IN_FORCE) else Finding(Verdict.LISTED)
 
