@@ -22,7 +22,7 @@ from annul.registry.people.reading import read_one
 from annul.registry.writing.act import Act
 from annul.web.door.call import Route
 from annul.web.routes import ROUTES
-from tests.web.api.test_editions import publish
+from tests.web.api.test_editions import journal
 from tests.web.conftest import House
 from tests.web.review.test_review import enter, somebody
 
@@ -62,7 +62,6 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         file.write_text(f"PASSP_SERIES,PASSP_NUMBER\n4510,90000{number}\n")
         staged.append(house.run(house.stage(file)))
     enter(house, somebody("王明", sex="F"))  # the clean-up has something to decide
-    publish(house)
     key = OKPKey.generate_key("Ed25519")
     now = int(time.time())
     claims = {"iss": "docs-hotel", "sub": "docs-hotel", "aud": house.url, "exp": now + 250, "jti": str(uuid.uuid4())}
@@ -74,6 +73,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "ISSUER": house.keys["issuer"],
         "SUPERVISOR": house.keys["supervisor"],
         "BULK": staged[0],
+        "JOURNAL": journal(house, tmp_path / "edges"),
         "BULK2": staged[1],
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),

@@ -206,6 +206,37 @@ def edge_sync(
     show.result(told, f"✔  UP TO DATE  {reached or 'nothing is published'}; {report.fetched_bytes:,} bytes fetched.")
 
 
+@edge_app.command("upload")
+@takes_groups
+def edge_upload(
+    home: EdgeHome, show: Show, server: Annotated[str, typer.Option("--to", metavar="URL", help="Address of annul.")]
+) -> None:
+    """Account for what was answered offline; show the answers the register says differently."""
+    from annul.edge.journal import Journal
+    from annul.edge.sync import Server
+    from annul.times import now_us
+
+    store, target = home.store(), Server(server)
+    journal, device = Journal(store), store.device()
+    journal.close_window(now_us())
+    differing: list[dict[str, Any]] = []
+    count = 0
+    for path, window, lines in journal.waiting():
+        told = target.upload(device.name, window, lines)
+        differing += told["differing"]
+        count += told["rechecked"]
+        path.unlink()
+    columns = {name: name for name in ("number", "answered", "now", "wrong", "reference")}
+
+    def for_people() -> None:
+        print(f"✔  ACCOUNTED  {count:,} answers were asked again, {len(differing):,} differ.")
+        if differing:
+            print("Recalled: tell those who relied on them.")
+            show.table(differing, columns, empty="")
+
+    show.result({"rechecked": count, "differing": differing}, for_people)
+
+
 _OUTCOMES: Final = {
     "LISTED": ("STOP", "Do not rely on this document."),
     "NOT_LISTED": ("PASS", "No listing for this document as of the stated time."),

@@ -122,6 +122,7 @@ ROUTE_COMMANDS: Final = {
     "GET /v1/editions/{id}/manifest": "edge sync",
     "GET /v1/editions/{id}/{file}": "edge sync",
     "GET /v1/feed/heartbeat": "edge sync",
+    "POST /v1/editions/journals": "edge upload",
     "POST /v1/recalls/{recall}/acknowledge": "recall acknowledge",
 }
 """Route of the API -> the commands that do the same."""

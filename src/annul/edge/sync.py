@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,7 +39,7 @@ from annul.edge.trust import (
     open_manifest,
     open_supplement,
 )
-from annul.errors import AnnulError, BadInput, Corrupt, NotFound, SourceDown
+from annul.errors import AnnulError, BadInput, Conflict, Corrupt, NotFound, SourceDown
 from annul.times import DAY_US, Clock
 
 RANGE_BYTES: Final = 4 << 20
@@ -144,6 +144,36 @@ class Server:
             raise SourceDown(
                 "The server cannot be reached.", where=self._url, mend="Try again when there is a network."
             ) from error
+
+    def upload(self, edge: str, window: bytes, lines: bytes) -> dict[str, Any]:
+        """Account for a window of the journal; return what the register says of it.
+
+        Raises:
+            SourceDown: the server cannot be reached.
+            Conflict: it refuses the window; its reason is told.
+        """
+        body = msgspec.json.encode({"edge": edge, "window": window.decode(), "lines": lines.decode()})
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self._url + "/v1/editions/journals", body, headers)  # noqa: S310 - http or https
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                told: dict[str, Any] = msgspec.json.decode(answer.read())
+                return told
+        except urllib.error.HTTPError as error:
+            if error.code >= 500:
+                raise SourceDown(f"The server answered {error.code}.", where=self._url) from error
+            raise Conflict(f"The register refuses the journal: {_detail(error.read())}", where="journal") from error
+        except (OSError, ValueError) as error:
+            raise SourceDown(
+                "The server cannot be reached.", where=self._url, mend="Try again when there is a network."
+            ) from error
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(body, type=dict[str, Any]).get("detail"))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "it does not say why."
 
 
 def source_of(text: str) -> Source:

@@ -58,6 +58,10 @@ class SealedKeys:
         """Return the sealed keys of n blocks of 16 bytes, in the same order."""
         return self._seal(self._carried.blind(blocks))
 
+    def seal_carried(self, carried: bytes) -> bytes:
+        """Return the sealed keys of n carried keys of 16 bytes."""
+        return self._seal(carried)
+
     def opened(self, sealed: bytes) -> bytes:
         """Return the carried keys of n sealed keys of 16 bytes."""
         if len(sealed) % BLOCK_BYTES:

@@ -21,7 +21,7 @@ from annul.errors import Conflict, Corrupt, NotFound, UnknownVersion, UnsafeSett
 from annul.home import Home
 from annul.proof.checkpoint import Signer
 from annul.proof.window import RECEIPTS_NAME
-from annul.records.carried import SealedKeys, carried_secrets
+from annul.records.carried import SealedKeys, carried_secrets, derive
 from annul.records.document import DocumentKeys
 
 VERSION = 1
@@ -92,6 +92,10 @@ class Keys:
     def sealed(self, realm: str) -> SealedKeys:
         """Return what opens the sealed keys of a realm, from which editions are built."""
         return SealedKeys(self.live if realm == "live" else self.test)
+
+    def edition_seed(self) -> bytes:
+        """Return the seed of the key that builds editions, to which edges seal what they account for."""
+        return derive(self.register, "editions")
 
     def carried(self, realm: str) -> tuple[bytes, ...]:
         """Return the secrets edges of a realm are given, one per epoch."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from annul.edge.edge import Edge
 from annul.edge.edition import Verdict
+from annul.edge.journal import Journal
 from annul.edge.store import Store
 from annul.edge.sync import Server, sync
 from annul.errors import NotFound, SourceDown
@@ -26,6 +28,28 @@ def publish(house: House, *devices: Store) -> str:
             made = device.create(device.home.name, "\n".join(press.public_keys()))
             press.admit(db, made.name, "first-bank", made.signer.vkey, 30)
         return press.publish(db, press.build(db, "cn-resident").manifest.edition).edition
+
+
+def journal(house: House, folder: Path) -> str:
+    """Return the window of a device that gave one answer, as it is uploaded."""
+    store = Store(folder / "edge-docs")
+    publish(house, store)
+    sync(store, Server(house.url), now_us, ["cn-resident"])
+    document = parse_document(DocumentFields(scheme="cn-resident", number="11010519491231002X", valid_from="1950-01-01"))
+    Journal(store).append(Edge.open(store, now_us).check(document), document, now_us())
+    closed = Journal(store).close_window(now_us())
+    assert closed is not None
+    return json.dumps({"edge": "edge-docs", "window": closed[0].decode(), "lines": closed[1].decode()})
+
+
+def test_a_journal_is_taken_by_the_door(house: House, tmp_path: Path) -> None:
+    """By the device's signature alone; another name is not admitted, another's window not verified."""
+    sent = json.loads(journal(house, tmp_path))
+    assert house.call("POST", "/v1/editions/journals", json=sent | {"edge": "edge-none"}).status_code == 401
+    answer = house.call("POST", "/v1/editions/journals", json=sent)
+    assert (answer.status_code, answer.json()) == (200, {"next": 2, "rechecked": 1, "differing": []})
+    changed = sent | {"lines": sent["lines"].replace("NOT_COVERED", "LISTED")}
+    assert house.call("POST", "/v1/editions/journals", json=changed).json()["type"].endswith("verification-failed")
 
 
 def test_a_device_syncs_over_http_and_answers(house: House, tmp_path: Path) -> None:

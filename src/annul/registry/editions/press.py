@@ -78,7 +78,7 @@ class Press:
         self._release_file = release_file or home.release_key
         self.published = home.published
         self._built = home.editions / "built"
-        self.signer = Signer(EDITIONS_NAME, derive(keys.register, "editions"))
+        self.signer = Signer(EDITIONS_NAME, keys.edition_seed())
 
     def edition_key(self, edition: str, epoch: int) -> bytes:
         """Return E of an edition."""

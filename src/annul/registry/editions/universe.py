@@ -10,21 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import psycopg
 
-from annul.edge.edition import ASK, NO_QUARTER, NOT_IN_FORCE, REPORTED, cohort_name, quarter_of
+from annul.edge.edition import NO_QUARTER, cohort_name, quarter_of
 from annul.errors import Conflict, NotFound
 from annul.home import Home
 from annul.records.carried import POINT_BYTES, EditionKey, SealedKeys
-from annul.records.codes import StatusClass
 from annul.records.document import SCHEMES
 from annul.records.entry import EntryKind, decode
-from annul.records.status import State, code_of, state_of
 from annul.registry.editions.build import Codes, Cohort, Words
+from annul.registry.editions.saying import code_of_standing
 from annul.registry.writing.segments import Segments
 from annul.times import DAY_US
 
@@ -55,19 +53,6 @@ class Universe:
     whole: bool
     cohorts: tuple[Cohort, ...]
     left_out: int
-
-
-@cache
-def code_of_standing(standing: int, *, disputed: bool) -> int:
-    """Return what an edition says of a document: 0, REPORTED, NOT_IN_FORCE, or ASK where the answer depends on more."""
-    if disputed:
-        return ASK
-    state = state_of(standing)
-    if state is State.compromised:
-        return ASK
-    if state is State.current:
-        return 0
-    return REPORTED if code_of(state).status_class is StatusClass.reported else NOT_IN_FORCE
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from annul.errors import NotFound
 from annul.registry.editions.index import HEARTBEAT_FILE, INDEX_FILE, Index
+from annul.registry.editions.journals import Journals, Taken
 from annul.web.door.call import Call, Reply, Route
 
 if TYPE_CHECKING:
@@ -67,6 +68,21 @@ async def file(office: Office, call: Call) -> Reply:
     return Reply(_parts(path, first, last + 1), BYTES, 206, headers | told)
 
 
+class JournalWindow(msgspec.Struct, forbid_unknown_fields=True):
+    """A window of an edge's journal: its name, the signed window, and the lines it signs."""
+
+    edge: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    window: Annotated[str, msgspec.Meta(max_length=16_384)]
+    lines: Annotated[str, msgspec.Meta(max_length=1_000_000)]
+
+
+async def journal(office: Office, call: Call) -> Taken:
+    """Take a window of what a device answered offline; tell it which answers differ from the register's."""
+    body: JournalWindow = call.body
+    journals = Journals(office.pool, office.keys, office.now_us)
+    return await journals.take(body.edge, body.window.encode(), body.lines.encode())
+
+
 async def _parts(path: Path, first: int, end: int) -> AsyncIterator[bytes]:
     """Yield a range of a file, part by part, read beside the event loop."""
     opened = await asyncio.to_thread(path.open, "rb")
@@ -110,6 +126,12 @@ ROUTES: Final[tuple[Route, ...]] = (
         method="GET", path="/v1/editions/{id}/{file}", who="public", handler=file,
         summary="Read a file of an edition, whole or a range of it", media=BYTES, patterns={"id": EDITION_ID, "file": FILE},
         problems=("not-found",), ranges=True, tag="editions",
+    ),
+    Route(
+        method="POST", path="/v1/editions/journals", who="public", handler=journal,
+        summary="Account for what a device answered offline; the device's signature admits it", body=JournalWindow,
+        returns=Taken,
+        body_bytes_max=2 * 1024 * 1024, problems=("not-authorised", "verification-failed", "bad-input"), tag="editions",
     ),
     Route(
         method="GET", path="/v1/feed/heartbeat", who="public", handler=heartbeat,
