@@ -73,7 +73,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "ISSUER": house.keys["issuer"],
         "SUPERVISOR": house.keys["supervisor"],
         "BULK": staged[0],
-        "JOURNAL": journal(house, tmp_path / "edges"),
+        "JOURNAL": journal(house, tmp_path / "edges", "edge-docs"),
         "BULK2": staged[1],
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),

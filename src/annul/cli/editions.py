@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from annul.cli.checking import LOOKS, OUTCOME_EXITS
-from annul.cli.frame import Exit, Named, Place, Show, folder_of, print_pairs, takes_groups
+from annul.cli.frame import Exit, Named, Place, Show, print_pairs, takes_groups
 from annul.errors import AnnulError, BadInput
 
 if TYPE_CHECKING:
@@ -157,17 +157,30 @@ def edition_keys(home: Place, show: Show) -> None:
 # -- edges ---------------------------------------------------------------------------------------------------------------------
 
 
+EDGE_DEFAULT: Final = ".annul-edge"
+
+
 @dataclass(frozen=True)
 class EdgeHome:
     """Where the device's folder is."""
 
-    home: Annotated[Path, typer.Option("--home", metavar="DIR", help="Folder of the device.")]
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home", metavar="DIR", envvar="ANNUL_EDGE_HOME", show_default=EDGE_DEFAULT, help="Folder of the device."
+        ),
+    ] = None
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder as an absolute path."""
+        return Path(self.home or EDGE_DEFAULT).absolute()
 
     def store(self) -> Any:
         """Return the device's folder."""
         from annul.edge.store import Store
 
-        return Store(folder_of(self.home))
+        return Store(self.folder)
 
 
 @edge_app.command("init")
@@ -265,7 +278,7 @@ def edge_check(
     from annul.records.document import DocumentFields, parse_document
     from annul.times import now_us
 
-    fields = named.fields(folder_of(home.home))
+    fields = named.fields(home.folder)
     try:
         store = home.store()
         document = parse_document(DocumentFields(**fields))

@@ -73,7 +73,7 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._folder = store.home / "journal"
+        self._folder = store.place / "journal"
 
     def append(self, answer: Answer, document: Document, at_us: int, *, reference: str = "") -> int:
         """Write one line, durably, before the answer is shown; return its number."""

@@ -55,12 +55,12 @@ class Store:
     """Read and write the folder of one edge.
 
     Args:
-        home: the folder.
+        place: the folder.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.editions = home / "editions"
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.editions = place / "editions"
 
     def create(self, name: str, trusted: str) -> Device:
         """Make a device: its key, and whom it trusts.
@@ -76,18 +76,18 @@ class Store:
         if not NAME.fullmatch(name):
             raise BadInput("A device's name has letters, digits, dots and hyphens, at most 64.", where="name")
         Trust.of_lines(trusted.splitlines())
-        path = self.home / "device.json"
+        path = self.place / "device.json"
         if path.exists():
-            raise Conflict("There is a device in this folder already.", where=str(self.home))
-        durable.folder(self.home)
+            raise Conflict("There is a device in this folder already.", where=str(self.place))
+        durable.folder(self.place)
         device = Device(1, name, base64.b64encode(secrets.token_bytes(32)).decode())
-        durable.replace(self.home / "trusted.pub", trusted.encode())
+        durable.replace(self.place / "trusted.pub", trusted.encode())
         durable.replace(path, msgspec.json.encode(device) + b"\n")
         return device
 
     def device(self) -> Device:
         """Return the device. NotFound when there is none; UnsafeSettings when others may read its key."""
-        path = self.home / "device.json"
+        path = self.place / "device.json"
         try:
             if path.stat().st_mode & 0o077:
                 raise UnsafeSettings(
@@ -95,21 +95,21 @@ class Store:
                 )
             return msgspec.json.decode(path.read_bytes(), type=Device)
         except FileNotFoundError:
-            raise NotFound("This folder holds no device.", where=str(self.home), mend="Run: annul edge init") from None
+            raise NotFound("This folder holds no device.", where=str(self.place), mend="Run: annul edge init") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Corrupt("The device's file is damaged.", where="device.json") from error
 
     def trust(self) -> Trust:
         """Return whom the device trusts."""
         try:
-            return Trust.of_lines((self.home / "trusted.pub").read_text(encoding="ascii").splitlines())
+            return Trust.of_lines((self.place / "trusted.pub").read_text(encoding="ascii").splitlines())
         except FileNotFoundError:
             raise NotFound("This device trusts nobody yet.", where="trusted.pub", mend="Run: annul edge init") from None
 
     def current(self) -> dict[str, str]:
         """Return the editions in use: scheme -> id."""
         try:
-            held = msgspec.json.decode((self.home / "current.json").read_bytes(), type=dict[str, str])
+            held = msgspec.json.decode((self.place / "current.json").read_bytes(), type=dict[str, str])
         except FileNotFoundError:
             return {}
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -124,8 +124,8 @@ class Store:
         """Put an edition into use; the one before goes."""
         held = self._current_or_none()
         before = held.get(scheme)
-        durable.folder(self.home)
-        durable.replace(self.home / "current.json", msgspec.json.encode(held | {scheme: edition}))
+        durable.folder(self.place)
+        durable.replace(self.place / "current.json", msgspec.json.encode(held | {scheme: edition}))
         if before not in (None, edition):
             shutil.rmtree(self.editions / str(before), ignore_errors=True)
 
@@ -142,7 +142,7 @@ class Store:
     def read(self, name: str) -> bytes | None:
         """Return a small file of the folder, None when there is none."""
         try:
-            return (self.home / name).read_bytes()
+            return (self.place / name).read_bytes()
         except FileNotFoundError:
             return None
 
@@ -154,4 +154,4 @@ class Store:
     def saw(self, now_us: int) -> None:
         """Remember a time, if it is the latest."""
         if now_us > self.seen_us():
-            durable.replace(self.home / "seen", b"%d\n" % now_us)
+            durable.replace(self.place / "seen", b"%d\n" % now_us)

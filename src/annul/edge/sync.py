@@ -226,7 +226,7 @@ class _Sync:
                 raise NotFound("No edition of this scheme is published.", where=scheme)
         for scheme, edition in newest.items():
             self._bring(scheme, edition, listing)
-        durable.replace(self._store.home / "heartbeat", heartbeat_note)
+        durable.replace(self._store.place / "heartbeat", heartbeat_note)
         self._store.saw(max(self._now_us(), heartbeat.at_us))
         return self._report
 

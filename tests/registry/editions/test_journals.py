@@ -122,7 +122,7 @@ def test_the_journal_names_nobody_and_survives_a_torn_line(house: House) -> None
     """No number in it, nor a key the device could compare; a line cut by a crash is dropped, since nobody saw its answer."""
     store = ready(house)
     answer(house, store, 7)
-    file = store.home / "journal" / "lines"
+    file = store.place / "journal" / "lines"
     text = file.read_text()
     held = house.edge(store).schemes()["cn-resident"]
     assert card(7).number not in text

@@ -150,7 +150,7 @@ def test_only_what_was_asked_again_and_not_touched_since_is_released(house: Hous
     with house.database() as db:
         first = house.press.build(db, "cn-resident").manifest
         second = house.press.build(db, "cn-resident").manifest
-        file = house.press.folder / "built" / first.edition / "edition.bin"
+        file = house.world.home / "editions" / "built" / first.edition / "edition.bin"
         raw = bytearray(file.read_bytes())
         raw[len(raw) // 2] ^= 4
         file.write_bytes(raw)

@@ -25,26 +25,26 @@ def publish(house: House, *devices: Store) -> str:
     press = Press(house.settings.home, house.office.keys, now_us)
     with connect(house.settings.database_url) as db:
         for device in devices:
-            made = device.create(device.home.name, "\n".join(press.public_keys()))
+            made = device.create(device.place.name, "\n".join(press.public_keys()))
             press.admit(db, made.name, "first-bank", made.signer.vkey, 30)
         return press.publish(db, press.build(db, "cn-resident").manifest.edition).edition
 
 
-def journal(house: House, folder: Path) -> str:
+def journal(house: House, folder: Path, name: str) -> str:
     """Return the window of a device that gave one answer, as it is uploaded."""
-    store = Store(folder / "edge-docs")
+    store = Store(folder / name)
     publish(house, store)
     sync(store, Server(house.url), now_us, ["cn-resident"])
     document = parse_document(DocumentFields(scheme="cn-resident", number="11010519491231002X", valid_from="1950-01-01"))
     Journal(store).append(Edge.open(store, now_us).check(document), document, now_us())
     closed = Journal(store).close_window(now_us())
     assert closed is not None
-    return json.dumps({"edge": "edge-docs", "window": closed[0].decode(), "lines": closed[1].decode()})
+    return json.dumps({"edge": name, "window": closed[0].decode(), "lines": closed[1].decode()})
 
 
 def test_a_journal_is_taken_by_the_door(house: House, tmp_path: Path) -> None:
     """By the device's signature alone; another name is not admitted, another's window not verified."""
-    sent = json.loads(journal(house, tmp_path))
+    sent = json.loads(journal(house, tmp_path, "edge-door"))
     assert house.call("POST", "/v1/editions/journals", json=sent | {"edge": "edge-none"}).status_code == 401
     answer = house.call("POST", "/v1/editions/journals", json=sent)
     assert (answer.status_code, answer.json()) == (200, {"next": 2, "rechecked": 1, "differing": []})

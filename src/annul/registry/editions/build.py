@@ -457,6 +457,6 @@ class Asker:
         words, ask, word = self._words, kernels.one, np.uint64
 
         def one(point: int) -> bool:
-            return ask(words, word(point), code, *places) == 1
+            return bool(ask(words, word(point), code, *places))
 
         return one

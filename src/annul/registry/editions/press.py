@@ -30,6 +30,7 @@ import psycopg
 from annul import durable
 from annul.edge.edition import EXACT, FINGERPRINT
 from annul.edge.grant import Grant, key_check
+from annul.edge.store import NAME
 from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Heartbeat, Manifest, Role, Supplement, Trust, open_signed
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings
 from annul.home import Home
@@ -46,7 +47,6 @@ EXPIRES_US: Final = 30 * DAY_US
 BUILD_TRIES: Final = 3
 EDGES_MAX: Final = 100_000
 """Edges admitted at one time: each has a grant of some 300 bytes in each edition."""
-NAME_MAX: Final = 64
 _FORMS: Final = {EXACT: "exact", FINGERPRINT: "fingerprint"}
 
 
@@ -283,12 +283,7 @@ class Press:
             Conflict: the name or key is known, or there are too many edges.
         """
         verifier = Verifier.parse(vkey)
-        if (
-            not name
-            or len(name) > NAME_MAX
-            or not all(part.isalnum() or part in "-." for part in name)
-            or verifier.name != name
-        ):
+        if not NAME.fullmatch(name) or verifier.name != name:
             raise BadInput("An edge's name has letters, digits, dots and hyphens, and is that of its key.", where="name")
         if not 1 <= days <= 366:
             raise BadInput("An edge is admitted for 1 to 366 days.", where="days")
