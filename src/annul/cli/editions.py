@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from annul.cli.checking import LOOKS, OUTCOME_EXITS
-from annul.cli.frame import Exit, Named, Place, Show, print_pairs, takes_groups
+from annul.cli.checking import OUTCOME_EXITS, look_of
+from annul.cli.frame import Exit, Named, Place, Show, print_pairs, say_error, takes_groups
 from annul.errors import AnnulError, BadInput
+from annul.home import Home as DataHome
 
 if TYPE_CHECKING:
     from annul.edge.edge import Answer
@@ -278,7 +279,7 @@ def edge_check(
     from annul.records.document import DocumentFields, parse_document
     from annul.times import now_us
 
-    fields = named.fields(home.folder)
+    fields = named.fields(DataHome(home.folder))
     try:
         store = home.store()
         document = parse_document(DocumentFields(**fields))
@@ -289,9 +290,8 @@ def edge_check(
         raise
     except AnnulError as error:
         if not show.json_wanted:
-            print(f"{LOOKS['NO_ANSWER'][0]}  NO ANSWER  Do not take this for a pass.")
-        from annul.cli.frame import say_error
-
+            look = look_of("NO_ANSWER")
+            print(f"{look.sign}  {look.word}  Do not take this for a pass.")
         say_error(error, as_json=show.json_wanted, no_answer=True)
         return Exit.NO_ANSWER
     outcome, _ = _OUTCOMES[answer.finding.verdict.value]
@@ -317,5 +317,6 @@ def _told(answer: Answer, outcome: str) -> dict[str, Any]:
 def _show(answer: Answer) -> None:
     outcome, sentence = _OUTCOMES[answer.finding.verdict.value]
     told = _told(answer, outcome)
-    print(f"{LOOKS[outcome][0]}  {outcome}  {sentence}")
+    look = look_of(outcome)
+    print(f"{look.sign}  {look.word}  {sentence}")
     print_pairs((name.replace("_", " "), told[name]) for name in ("class", "why", "freshness", "as_of", "position", "edition"))

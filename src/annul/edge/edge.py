@@ -11,7 +11,7 @@ document that was dead is refused rather than let pass; from a tampered state no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -81,9 +81,7 @@ class Held:
             raise Corrupt("The edition's file is not the one of its manifest.", where="header", mend="Run: annul edge sync")
         pointer = open_grant(_bytes(folder / "grant"), store.device().secret, edition, manifest.key_check, now_us)
         supplements, position, made_at_us = [], manifest.position, manifest.made_at_us
-        for since, until in supplements_in(folder):
-            if since > position or until <= position:
-                continue
+        for since, until in chain_from(supplements_in(folder), position):
             told, changes = _supplement(folder, f"supplement-{since}-{until}", edition, trust, now_us)
             supplements.append(changes)
             position, made_at_us = until, told.made_at_us
@@ -106,6 +104,16 @@ def supplements_in(folder: Path) -> list[tuple[int, int]]:
     """Return positions (since, until) of the supplements in a folder, by position."""
     found = [SUPPLEMENT_NAME.fullmatch(path.name) for path in folder.glob("supplement-*.manifest")]
     return sorted(((int(name[1]), int(name[2])) for name in found if name), key=lambda pair: pair[1])
+
+
+def chain_from(supplements: Iterable[tuple[int, int]], position: int) -> list[tuple[int, int]]:
+    """Return the supplements (by position) that lead on from a position without a gap."""
+    chain = []
+    for since, until in supplements:
+        if since <= position < until:
+            chain.append((since, until))
+            position = until
+    return chain
 
 
 def _supplement(folder: Path, name: str, edition: str, trust: Trust, now_us: int) -> tuple[Supplement, Edition]:

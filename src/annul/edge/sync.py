@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from annul import durable
-from annul.edge.edge import supplements_in
+from annul.edge.edge import chain_from, supplements_in
 from annul.edge.edition import CHUNK_BYTES
 from annul.edge.grant import open_grant
 from annul.edge.store import EDITION_ID, Store
@@ -272,7 +272,8 @@ class _Sync:
         held = self._store.current().get(scheme)
         known = next((each for each in listing.editions if each.edition == held), None)
         if known is not None and held is not None:
-            position = max([known.position, *(until for _, until in supplements_in(self._store.folder(held)))])
+            chain = chain_from(supplements_in(self._store.folder(held)), known.position)
+            position = chain[-1][1] if chain else known.position
             if known.edition == newest.edition:
                 self._supplement(known, position)
                 return

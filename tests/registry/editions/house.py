@@ -100,10 +100,10 @@ class House:
             built = self.press.build(db, "cn-resident")
             return self.press.publish(db, built.manifest.edition).edition
 
-    def supplement(self, *, exact_from: int = 2_000) -> Any:
+    def supplement(self, *, exact_from: int = 2_000, segment: bool = False) -> Any:
         """Print what changed, and a heartbeat."""
         with self.database() as db:
-            made = Supplements(self.press, exact_from=exact_from).print(db, "cn-resident")
+            made = Supplements(self.press, exact_from=exact_from).print(db, "cn-resident", segment=segment)
             self.press.beat(db)
             return made
 

@@ -83,6 +83,46 @@ def test_supplements_bring_reports_lifts_and_late_issues(house: House) -> None:
     assert said(house, late, another) == ("LISTED", "reported")
 
 
+def test_segments_follow_one_another_and_are_gathered(house: House) -> None:
+    """Minute by minute; a device takes the ones it lacks, or one that says it all; a missing one stops it, and is noticed."""
+    steady, away = house.device("steady"), house.device("away")
+    house.print()
+    house.sync(steady)
+    house.sync(away)
+    free = [number for number in range(CARDS) if state_of(number) == mask(State.current)]
+    reported = []
+    for number in free[:3]:
+        house.report(card(number))
+        reported.append(number)
+        assert house.supplement(segment=True).changes == 1
+        house.sync(steady)
+        assert [said(house, steady, each)[0] for each in reported] == ["LISTED"] * len(reported)
+    assert house.supplement(segment=True) is None
+    edition = house.press.index().editions[0]
+    assert [each.since for each in edition.supplements] == [
+        edition.position,
+        *(each.position for each in edition.supplements[:2]),
+    ]
+    held = house.edge(steady).schemes()["cn-resident"]
+    assert (len(held.supplements), held.position) == (3, edition.supplements[-1].position)
+    middle = edition.supplements[1]
+    (steady.folder(edition.edition) / f"supplement-{middle.since}-{middle.position}.manifest").unlink()
+    broken = house.edge(steady)
+    assert broken.schemes()["cn-resident"].position == middle.since
+    house.world.clock.us += HOUR_US
+    house.beat()
+    house.sync(steady)
+    assert house.edge(steady).schemes()["cn-resident"].position == edition.supplements[-1].position
+    house.report(card(free[3]))
+    assert house.supplement().changes == 4
+    assert len(house.press.index().editions[0].supplements) == 1
+    house.sync(away)
+    house.sync(steady)
+    for store in (away, steady):
+        assert [said(house, store, each)[0] for each in free[:5]] == ["LISTED"] * 4 + ["NOT_LISTED"]
+        assert len(house.edge(store).schemes()["cn-resident"].supplements) == 1
+
+
 def test_a_supplement_of_many_changes_is_exact_over_the_whole_universe(house: House) -> None:
     """Coded in two stages: every card that changed is told, every other is as before."""
     store = house.device()

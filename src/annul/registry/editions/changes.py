@@ -2,7 +2,8 @@
 
 Few changes stand apart, 16 bytes each. Many (from `EXACT_FROM`) are coded as exactly as the edition: two stages over its
 universe and two bits for what each document became, some 2 bytes a change; that asks for a look at the whole universe and is
-done once a day. Every supplement starts at its edition, so that a device which was away needs one, the newest.
+done once a day. These start at their edition, so that a device which was away needs one, the newest. Between them segments
+are printed, each minute, which start where the one before ended; a device that misses one sees it by the position.
 """
 
 from __future__ import annotations
@@ -40,8 +41,13 @@ class Supplements:
     def __init__(self, press: Press, *, exact_from: int = EXACT_FROM) -> None:
         self._press, self._exact_from = press, exact_from
 
-    def print(self, db: psycopg.Connection[Any], scheme: str) -> Supplement | None:
+    def print(self, db: psycopg.Connection[Any], scheme: str, *, segment: bool = False) -> Supplement | None:
         """Print what changed since the newest edition of a scheme; None when it is printed already.
+
+        Args:
+            db: connection in autocommit mode.
+            scheme: kind of documents.
+            segment: begin where the last supplement ended, not at the edition; the universe is not looked at.
 
         Raises:
             NotFound: no edition of the scheme is published.
@@ -53,19 +59,20 @@ class Supplements:
         manifest = self._press.show(entry.edition)
         if manifest.key_epoch != self._press.keys.epoch:
             raise Conflict("The document keys were rotated since this edition.", mend="Build a new edition.")
+        last = entry.supplements[-1] if entry.supplements else None
+        since = last.position if segment and last else entry.position
         with snapshot(db) as (position, _, _):
-            if position == (entry.supplements[-1].position if entry.supplements else entry.position):
+            if (last and position == last.position and (segment or last.since == since)) or position == since:
                 return None
-            changes = changed_since(db, self._press.home, scheme, entry.position)
-        cohorts, apart = self._coded(db, manifest, changes)
-        made = self._written(manifest, position, cohorts, apart)
+            changes = changed_since(db, self._press.home, scheme, since)
+        cohorts, apart = self._coded(db, manifest, changes, few=segment or len(changes) < self._exact_from)
+        made = self._written(manifest, (since, position), cohorts, apart)
+        kept = entry.supplements if segment else ()  # what begins at the edition says all that those before it said
         listed = Listed(made.since, made.position, made.bytes)
         self._press.write_index(
             Index(
                 tuple(
-                    msgspec.structs.replace(each, supplements=(*each.supplements, listed))
-                    if each.edition == entry.edition
-                    else each
+                    msgspec.structs.replace(each, supplements=(*kept, listed)) if each.edition == entry.edition else each
                     for each in self._press.index().editions
                 )
             )
@@ -73,12 +80,11 @@ class Supplements:
         return made
 
     def _coded(
-        self, db: psycopg.Connection[Any], manifest: Manifest, changes: Sequence[Change]
+        self, db: psycopg.Connection[Any], manifest: Manifest, changes: Sequence[Change], *, few: bool
     ) -> tuple[list[Cohort], tuple[tuple[int, int], ...]]:
         """Return changes as cohorts of the universe, and those that stand apart: few, or outside the universe."""
         pointing = self._press.pointing(manifest.edition, manifest.key_epoch)
         points = pointing(b"".join(change.sealed_key for change in changes))
-        few = len(changes) < self._exact_from
         apart = tuple((int(point), change.code + 1) for point, change in zip(points, changes, strict=True) if few or change.new)
         if few:
             return [], apart
@@ -90,16 +96,17 @@ class Supplements:
         return [_marked(cohort, points[known][order], became[known][order], new) for cohort in universe.cohorts], apart
 
     def _written(
-        self, manifest: Manifest, position: int, cohorts: Sequence[Cohort], apart: tuple[tuple[int, int], ...]
+        self, manifest: Manifest, way: tuple[int, int], cohorts: Sequence[Cohort], apart: tuple[tuple[int, int], ...]
     ) -> Supplement:
         """Write file, digests and signed manifest of a supplement; the manifest last, since it makes the rest count."""
+        since, position = way
         about = About(bytes.fromhex(manifest.edition), position, manifest.last_day, CHANGES, apart=apart)
-        path = self._press.published / manifest.edition / f"supplement-{manifest.position}-{position}.bin"
+        path = self._press.published / manifest.edition / f"supplement-{since}-{position}.bin"
         made = build(cohorts, about, path)
         durable.replace(path.with_suffix(".digests"), made.digests)
         supplement = Supplement(
             edition=manifest.edition,
-            since=manifest.position,
+            since=since,
             position=position,
             changes=made.listed + len(apart),
             made_at_us=self._press.now_us(),
