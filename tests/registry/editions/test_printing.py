@@ -11,6 +11,8 @@ from annul.edge.trust import Freshness
 from annul.errors import Conflict, Corrupt, NotFound, VerificationFailed
 from annul.records.document import Document
 from annul.records.status import State, mask
+from annul.registry.loops.timetable import _print_editions
+from annul.settings import Settings
 from tests.registry.editions.house import CARDS, TODAY, House, card, state_of
 from tests.registry.world import DAY_US, HOUR_US
 
@@ -121,6 +123,24 @@ def test_segments_follow_one_another_and_are_gathered(house: House) -> None:
     for store in (away, steady):
         assert [said(house, store, each)[0] for each in free[:5]] == ["LISTED"] * 4 + ["NOT_LISTED"]
         assert len(house.edge(store).schemes()["cn-resident"].supplements) == 1
+
+
+def test_what_is_due_is_printed_by_itself(house: House) -> None:
+    """Nothing while nothing is published; then a segment and a heartbeat a minute, and nothing twice."""
+    settings = Settings(home=house.world.home)
+    store = house.device()
+    with house.database() as db:
+        assert _print_editions(db, house.world.clock(), settings) == 0
+        house.print()
+        house.sync(store)
+        house.report(card(0))
+        house.world.clock.us += 60_000_000
+        assert _print_editions(db, house.world.clock(), settings) == 1
+        assert _print_editions(db, house.world.clock(), settings) == 0
+    house.sync(store)
+    edge = house.edge(store)
+    assert edge.as_of_us(edge.schemes()["cn-resident"]) > house.world.clock.us - 1_000_000
+    assert said(house, store, 0)[0] == "LISTED"
 
 
 def test_a_supplement_of_many_changes_is_exact_over_the_whole_universe(house: House) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -20,14 +21,31 @@ from annul import durable
 from annul.edge.edition import CHANGES
 from annul.edge.trust import Manifest, Supplement
 from annul.errors import Conflict, NotFound
+from annul.home import Home
 from annul.proof.checkpoint import sign_note
+from annul.registry import keys as key_file
 from annul.registry.editions.build import About, Cohort, Words, build
 from annul.registry.editions.index import Index, Listed
 from annul.registry.editions.press import Press, line
 from annul.registry.editions.universe import Change, changed_since, read_universe, snapshot
+from annul.times import Clock
 
 EXACT_FROM: Final = 2_000
 """Changes from which two stages are smaller than 16 bytes each: 2 to 3 bytes each, and some hundred for both."""
+
+
+def print_due(db: psycopg.Connection[Any], home: Home, now_us: Clock) -> int:
+    """Print a segment for each scheme that has an edition, and a heartbeat; return how many segments.
+
+    A scheme that needs a new edition first is passed over: its devices become stale and say so.
+    """
+    press = Press(home, key_file.load(home), now_us)
+    printed = 0
+    for scheme in {entry.scheme for entry in press.index().editions}:
+        with suppress(Conflict):
+            printed += Supplements(press).print(db, scheme, segment=True) is not None
+    press.beat(db)
+    return printed
 
 
 class Supplements:
