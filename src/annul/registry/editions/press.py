@@ -145,7 +145,7 @@ class Press:
         epoch = self.keys.epoch
         secret = self.edition_key(edition, epoch)
         universe = read_universe(db, self.home, scheme, self.pointing(edition, epoch))
-        self.keys.hold_epoch(universe.key_epoch)
+        self.keys.require_epoch(universe.key_epoch)
         form = EXACT if universe.whole else FINGERPRINT
         about = About(bytes.fromhex(edition), universe.position, universe.last_day, form)
         made = build(universe.cohorts, about, folder / EDITION_FILE)
