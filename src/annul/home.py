@@ -123,6 +123,8 @@ class Home(PosixPath):
     def witness_keys(self) -> Path:
         """Keys of the witness this annul is for other registers (0600)."""
         return Path(self, "keys", "witness.json")
+
+    @property
     def release_key(self) -> Path:
         """Key that releases editions (0600); may be kept elsewhere."""
         return Path(self, "keys", "release.json")

@@ -11,12 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from annul.proof import leaf as leaf_form
 import numpy as np
 
 from annul.edge.edition import CHANGES, cohort_name
 from annul.edge.grant import key_check
 from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Manifest
+from annul.proof import leaf as leaf_form
 from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Signer, sign_checkpoint, sign_note
 from annul.proof.merkle import leaf_hash, root
