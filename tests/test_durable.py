@@ -105,6 +105,8 @@ def test_nobody_writes_files_durably_in_a_way_of_his_own() -> None:
         "listings/control.py": "a mapped page that is made anew when it is lost",
         "registry/answering/checklog.py": "appends with a barrier of its own",
         "registry/postgres.py": "the folder of the database",
+        "edge/sync.py": "fetches a large file in parts",
+        "edge/journal.py": "appends with a barrier of its own",
         "cli/doctor.py": "tries the disk",
     }
     root = Path(durable.__file__).parent

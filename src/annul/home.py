@@ -57,6 +57,8 @@ PARTS: Final = (
         "apart",
     ),
     Part("keys/annul.pub", "public keys", "with `secret.json`", "made anew from it", "apart"),
+    Part("keys/release.json", "key that releases editions", "`annul edition build`", "edges must be given a new one", "apart"),
+    Part("keys/editions.pub", "public keys of editions", "`annul edition build`", "edges cannot be made", "apart"),
     Part("postgres/", "the embedded PostgreSQL", "the database", "the register", "yes"),
     Part(
         "listings/", "the table every check looks into, snapshot of credentials", "follower", "rebuilt from the register", "no"
@@ -78,6 +80,7 @@ PARTS: Final = (
         "yes",
     ),
     Part("witness/asked", "witnesses this register asks", "`annul witness add`", "none are asked", "yes"),
+    Part("editions/", "editions, built and published", "`annul edition`", "built again; edges fetch them anew", "yes"),
     Part("run/", "sockets, process ids, counts, alarms that wait", "all", "made anew at a start", "no"),
 )
 """Everything that stands in the data folder, in the order of docs/operate.md."""
@@ -120,6 +123,26 @@ class Home(PosixPath):
     def witness_keys(self) -> Path:
         """Keys of the witness this annul is for other registers (0600)."""
         return Path(self, "keys", "witness.json")
+
+    @property
+    def release_key(self) -> Path:
+        """Key that releases editions (0600); may be kept elsewhere."""
+        return Path(self, "keys", "release.json")
+
+    @property
+    def edition_keys(self) -> Path:
+        """Public keys of editions, one a line."""
+        return Path(self, "keys", "editions.pub")
+
+    @property
+    def editions(self) -> Path:
+        """Folder of editions, built and published."""
+        return Path(self, "editions")
+
+    @property
+    def published(self) -> Path:
+        """Folder of published editions: what the doors give out as it is."""
+        return Path(self, "editions", "published")
 
     @property
     def postgres(self) -> Path:

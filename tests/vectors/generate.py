@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from annul.edge.edition import CHANGES, cohort_name
+from annul.edge.grant import key_check
+from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Manifest
 from annul.proof import leaf as leaf_form
 from annul.proof import receipt as receipts
-from annul.proof.checkpoint import Signer, sign_checkpoint
+from annul.proof.checkpoint import Signer, sign_checkpoint, sign_note
 from annul.proof.merkle import leaf_hash, root
 from annul.proof.tiles import pack_bundle
 from annul.proof.window import NO_STATEMENT, WindowSigner
 from annul.proof.words import explain
 from annul.records import codes, entry
+from annul.records.carried import EditionKey, SealedKeys, carried_secrets, derive
 from annul.records.document import (
+    Document,
     DocumentFields,
     DocumentKeys,
     block,
@@ -30,6 +38,8 @@ from annul.records.document import (
 )
 from annul.records.policy import DEFAULT_POLICY, policy_to_json
 from annul.records.status import Event, Proof, State, mask
+from annul.registry.editions.build import About, Cohort, build
+from annul.registry.editions.press import line
 
 GOLDEN = Path(__file__).parent / "golden"
 TODAY_DAY = 20_780
@@ -170,10 +180,67 @@ def octets() -> dict[str, Any]:
     return found
 
 
+def editions() -> dict[str, Any]:
+    """An edition and a supplement of a few hundred documents, the keys they hang on, and a manifest with two signatures."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _editions(Path(folder))
+
+
+def _editions(folder: Path) -> dict[str, Any]:
+    carried = carried_secrets(SECRETS)
+    edition, sealed = hashlib.sha256(b"annul golden edition").hexdigest()[:32], SealedKeys(SECRETS)
+    key = EditionKey(derive(SECRETS[-1], f"edition {edition}"))
+    cohorts, told = [], []
+    for quarter, (count, step) in enumerate(((400, 23), (60, 3), (30, 1), (20, 50)), 180):
+        cards = [
+            Document("cn-resident", "CN", "resident", f"{quarter:06d}19491231{number:03d}X", 16_000 + quarter)
+            for number in range(count)
+        ]
+        keys = [DocumentKeys(carried).blind(block(card)) for card in cards]
+        codes = [0 if number % step else 1 + number // step % 3 for number in range(count)]
+        name = cohort_name("cn-resident", "resident") << 16 | quarter
+        points = [key.point(each) for each in keys]
+        cohorts.append(Cohort(name, np.array(points, np.uint64), np.array(codes, np.uint8)))
+        told += [[name, point, code] for point, code in zip(points, codes, strict=True)][:12]
+        if quarter == 180:
+            shown = {
+                "block": block(cards[0]).hex(),
+                "carried": keys[0].hex(),
+                "sealed": sealed.seal(block(cards[0])).hex(),
+                "point": points[0],
+            }
+    made = build(cohorts, About(bytes.fromhex(edition), 1234, 20_000), folder / "edition.bin")
+    changed = [Cohort(each.id, each.points, np.arange(len(each.points)).astype(np.uint8) % 5) for each in cohorts]
+    later = build(changed, About(bytes.fromhex(edition), 1300, 20_000, CHANGES, apart=((7, 1), (9, 3))), folder / "changes.bin")
+    signers = [Signer(name, hashlib.sha256(name.encode()).digest()) for name in (EDITIONS_NAME, RELEASE_NAME)]
+    manifest = Manifest(
+        edition=edition, scheme="cn-resident", form="exact", serial=1, previous="", position=1234, last_day=20_000,
+        made_at_us=AT_US, expires_at_us=AT_US + 86_400_000_000, key_epoch=2,
+        key_check=key_check(derive(SECRETS[-1], f"edition {edition}"), carried), issued=made.issued, listed=made.listed,
+        bytes=made.size, entropy_bytes=round(made.entropy_bytes), asked_again=made.asked_again, wrong=made.wrong,
+        sha256=made.sha256, digests_sha256=hashlib.sha256(made.digests).hexdigest(),
+    )  # fmt: skip
+    return {
+        "document_secrets": [secret.hex() for secret in SECRETS],
+        "carried_secrets": [secret.hex() for secret in carried],
+        "edition_key": derive(SECRETS[-1], f"edition {edition}").hex(),
+        "document": shown,
+        "edition": made.path.read_bytes().hex(),
+        "digests": made.digests.hex(),
+        "answers": told,
+        "supplement": later.path.read_bytes().hex(),
+        "changed": [[each.id, int(each.points[place]), place % 5 - 1] for each in changed for place in range(10)],
+        "apart": [[7, 0], [8, None], [9, 2]],
+        "vkeys": [signer.vkey for signer in signers],
+        "manifest": sign_note(line(manifest), *signers).decode(),
+    }
+
+
 def everything() -> dict[str, str]:
     """Return the text of every golden file by name."""
     made = {
         "document-key": documents(), "register-entry": entries(), "receipt": windows(), "log": logs(), "octets": octets(),
+        "edition": editions(),
     }  # fmt: skip
     texts = {f"{name}.json": json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in made.items()}
     texts["policy.json"] = policy_to_json(DEFAULT_POLICY).decode()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tests.vectors import generate
 
+from annul.edge.edition import SAID, Edition
+from annul.edge.trust import Trust, open_manifest
 from annul.proof.checkpoint import Verifier, open_checkpoint
 from annul.proof.receipt import verify
 from annul.proof.tiles import unpack_bundle
@@ -31,6 +33,16 @@ def test_golden_files_can_be_read_without_their_generator() -> None:
         assert verify(shown, key).receipt == verify(bytes.fromhex(binary), key).receipt
     for text in json.loads((GOLDEN / "register-entry.json").read_text()).values():
         assert encode(decode(bytes.fromhex(text))).hex() == text
+    printed = json.loads((GOLDEN / "edition.json").read_text())
+    edition = Edition(bytes.fromhex(printed["edition"]), bytes.fromhex(printed["digests"]))
+    trust = Trust.of_lines(printed["vkeys"])
+    assert open_manifest(printed["manifest"].encode(), trust, generate.AT_US).edition == edition.id.hex()
+    for cohort, point, code in printed["answers"]:
+        assert edition.look(point, cohort, 20_000) == SAID[code]
+    supplement = Edition(bytes.fromhex(printed["supplement"]))
+    for cohort, point, became in printed["changed"]:
+        assert supplement.changed(point, cohort) == (None if became < 0 else became)
+    assert [supplement.apart(point) for point, _ in printed["apart"]] == [became for _, became in printed["apart"]]
     log = json.loads((GOLDEN / "log.json").read_text())
     assert open_checkpoint(log["checkpoint"].encode(), [Verifier.parse(log["vkey"])]).size == 3
     assert len(unpack_bundle(bytes.fromhex(log["bundle"]))) == 3

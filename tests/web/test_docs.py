@@ -22,6 +22,7 @@ from annul.registry.people.reading import read_one
 from annul.registry.writing.act import Act
 from annul.web.door.call import Route
 from annul.web.routes import ROUTES
+from tests.web.api.test_editions import journal
 from tests.web.conftest import House
 from tests.web.review.test_review import enter, somebody
 
@@ -72,6 +73,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "ISSUER": house.keys["issuer"],
         "SUPERVISOR": house.keys["supervisor"],
         "BULK": staged[0],
+        "JOURNAL": journal(house, tmp_path / "edges", "edge-docs"),
         "BULK2": staged[1],
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),

@@ -20,6 +20,7 @@ MEASUREMENTS: Final = {
     "review": "annul.bench.review",
     "likeness": "annul.bench.likeness",
     "reader": "annul.bench.reader",
+    "editions": "annul.bench.editions",
 }
 """Name on the command line -> module."""
 

@@ -39,6 +39,8 @@ COMMANDS: Final = {
     "webhook": "notices:webhook_app",
     "import": "lists:import_list",
     "bulk": "lists:bulk_app",
+    "edition": "editions:edition_app",
+    "edge": "editions:edge_app",
     "generate": "lists:generate",
     "log": "proving:log_app",
     "keys": "proving:keys_app",

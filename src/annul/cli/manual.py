@@ -118,6 +118,11 @@ ROUTE_COMMANDS: Final = {
     "POST /v1/officers": "officer add",
     "POST /v1/officers/{party}/{staff}": "officer change",
     "GET /v1/recalls": "recall list",
+    "GET /v1/editions": "edge sync",
+    "GET /v1/editions/{id}/manifest": "edge sync",
+    "GET /v1/editions/{id}/{file}": "edge sync",
+    "GET /v1/feed/heartbeat": "edge sync",
+    "POST /v1/editions/journals": "edge upload",
     "POST /v1/recalls/{recall}/acknowledge": "recall acknowledge",
 }
 """Route of the API -> the commands that do the same."""

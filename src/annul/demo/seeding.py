@@ -252,7 +252,9 @@ def _rows(persons: Persons, batch: Batch, keys: DocumentKeys, last: npt.NDArray[
     numbers = [number.decode() for number in persons.personal_number.tolist()]
     person_numbers = [number or f"UTO{holder:012d}" for number, holder in zip(numbers, persons.holder.tolist(), strict=True)]
     person_keys = _split(keys.blind(b"".join(person_block(number) for number in person_numbers)))
-    document_keys = _split(keys.blind(b"".join(block(document) for document in documents)))
+    blocks = b"".join(block(document) for document in documents)
+    document_keys = _split(keys.blind(blocks))
+    carried_keys = _split(keys.seal(blocks)) if keys.seal else [None] * len(documents)
     resident = batch.scheme == SchemeNo.CN_RESIDENT
     number_blocks = [number_block(document) for document, has in zip(documents, resident.tolist(), strict=True) if has]
     number_keys: list[bytes | None] = [None] * len(documents)
@@ -274,6 +276,7 @@ def _rows(persons: Persons, batch: Batch, keys: DocumentKeys, last: npt.NDArray[
             valid_until_day=document.valid_until_day,
             standing=standing,
             custody_broken=place in broken,
+            carried_key=carried_keys[place],
             replaced_by=first_id + follower if place in replaced and follower >= 0 else None,
         )
         for place, (document, holder, standing, follower) in enumerate(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -172,6 +172,9 @@ class DocumentKeys:
     Raises:
         ValueError: no secret, a secret of another length, or the same secret twice.
     """
+
+    seal: Callable[[bytes], bytes] | None = None
+    """Makes of blocks what the register stores beside document keys (`annul.records.carried`); None where nothing is stored."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         if not secrets or any(len(secret) != SECRET_BYTES for secret in secrets) or len(set(secrets)) != len(secrets):

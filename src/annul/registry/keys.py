@@ -21,6 +21,7 @@ from annul.errors import Conflict, Corrupt, NotFound, UnknownVersion, UnsafeSett
 from annul.home import Home
 from annul.proof.checkpoint import Signer
 from annul.proof.window import RECEIPTS_NAME
+from annul.records.carried import SealedKeys, carried_secrets, derive
 from annul.records.document import DocumentKeys
 
 VERSION = 1
@@ -83,7 +84,22 @@ class Keys:
 
     def documents(self, realm: str) -> DocumentKeys:
         """Return the document keys of a realm ("live" or "test"); each realm has secrets of its own."""
-        return DocumentKeys(self.live if realm == "live" else self.test)
+        secrets = self.live if realm == "live" else self.test
+        made = DocumentKeys(secrets)
+        made.seal = SealedKeys(secrets).seal
+        return made
+
+    def sealed(self, realm: str) -> SealedKeys:
+        """Return what opens the sealed keys of a realm, from which editions are built."""
+        return SealedKeys(self.live if realm == "live" else self.test)
+
+    def edition_seed(self) -> bytes:
+        """Return the seed of the key that builds editions, to which edges seal what they account for."""
+        return derive(self.register, "editions")
+
+    def carried(self, realm: str) -> tuple[bytes, ...]:
+        """Return the secrets edges of a realm are given, one per epoch."""
+        return carried_secrets(self.live if realm == "live" else self.test)
 
     def require_epoch(self, epoch: int) -> None:
         """Refuse to work with document keys of another epoch than the register's.

@@ -29,6 +29,7 @@ from annul import durable
 from annul.errors import Conflict, UnsafeSettings
 from annul.home import Home
 from annul.listings.segment import SegmentInfo, rekey
+from annul.records.carried import SealedKeys
 from annul.records.codes import Realm
 from annul.records.document import DocumentKeys
 from annul.records.entry import BulkBody, Entry, EntryKind, RotationBody, encode
@@ -39,6 +40,7 @@ from annul.registry.writing.store import REALM_CODES, connect, down
 from annul.times import Clock
 
 CHUNK: Final = 100_000
+_KEYS: Final = "document_key, number_key, person_key, carried_key"
 Progress = Callable[[int, int], None]
 
 
@@ -100,6 +102,12 @@ def _following(keys: Keys, realm: int) -> DocumentKeys:
     return DocumentKeys((*(keys.test if realm else keys.live), keys.pending[realm]))
 
 
+def _resealing(keys: Keys, realm: int) -> Callable[[bytes], bytes]:
+    """Return what brings sealed keys of a realm to the next epoch."""
+    following = SealedKeys((*(keys.test if realm else keys.live), keys.pending[realm]))
+    return partial(following.resealed, keys.sealed("test" if realm else "live"), from_epoch=keys.epoch)
+
+
 def _renew_segments(db: psycopg.Connection[Any], home: Home, keys: Keys) -> dict[str, SegmentInfo]:
     """Write the segments of all bulk events under keys of the next epoch; return them by event."""
     renewed = {}
@@ -124,24 +132,27 @@ def _rekey(
         raise Conflict("The keys were rotated meanwhile.")
     position, recorded_at_us, epoch = head[0], max(now_us, head[1]), head[2]
     total = db.execute("SELECT count(*) FROM document").fetchone()
-    db.execute("CREATE TEMP TABLE rekeyed (id bigint, document_key bytea, number_key bytea, person_key bytea) ON COMMIT DROP")
+    db.execute(
+        "CREATE TEMP TABLE rekeyed (id bigint, document_key bytea, number_key bytea, person_key bytea, carried_key bytea) "
+        "ON COMMIT DROP"
+    )
     done = 0
     for realm in REALM_CODES.values():
         following = _following(keys, realm)
         with db.cursor(name=f"rekey_{realm}") as cursor:
             cursor.itersize = CHUNK
-            cursor.execute("SELECT id, document_key, number_key, person_key FROM document WHERE realm = %s", (realm,))
+            cursor.execute(f"SELECT id, {_KEYS} FROM document WHERE realm = %s", (realm,))
             while rows := cursor.fetchmany(CHUNK):
                 with db.cursor().copy("COPY rekeyed FROM STDIN") as copy:
-                    for row in _advanced(following, epoch, rows):
+                    for row in _advanced(following, epoch, rows, _resealing(keys, realm)):
                         copy.write_row(row)
                 done += len(rows)
                 if progress is not None:
                     progress(done, total[0] if total else done)
         _rekey_rows(db, following, epoch, realm)
     db.execute(
-        "UPDATE document d SET document_key = r.document_key, number_key = r.number_key, person_key = r.person_key "
-        "FROM rekeyed r WHERE r.id = d.id"
+        "UPDATE document d SET document_key = r.document_key, number_key = r.number_key, person_key = r.person_key, "
+        "carried_key = r.carried_key FROM rekeyed r WHERE r.id = d.id"
     )
     entries = _entries(db, renewed, author, recorded_at_us, epoch)
     for place, entry in enumerate(entries, position):
@@ -205,12 +216,15 @@ def _entries(
     return entries
 
 
-def _advanced(keys: DocumentKeys, epoch: int, rows: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+def _advanced(
+    keys: DocumentKeys, epoch: int, rows: list[tuple[Any, ...]], reseal: Callable[[bytes], bytes]
+) -> Iterator[tuple[Any, ...]]:
     """Yield rows with their keys advanced; each column is advanced at once."""
     columns = []
-    for place in (1, 2, 3):
+    advance = partial(keys.advance, from_epoch=epoch)
+    for place, renew in ((1, advance), (2, advance), (3, advance), (4, reseal)):
         known = [row[place] for row in rows if row[place] is not None]
-        fresh = keys.advance(b"".join(known), epoch)
+        fresh = renew(b"".join(known))
         parts = iter(fresh[at : at + 16] for at in range(0, len(fresh), 16))
         columns.append([None if row[place] is None else next(parts) for row in rows])
     yield from zip((row[0] for row in rows), *columns, strict=True)

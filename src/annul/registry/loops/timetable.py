@@ -21,6 +21,7 @@ from annul.registry.citizen import drafts, provisional
 from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
+from annul.registry.editions.index import INDEX_FILE
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
@@ -35,6 +36,7 @@ Role = Literal["follower", "notices", "sealer"]
 Work = Callable[[Ground, Settings], Awaitable[int]]
 
 SECOND: Final = 1.0
+MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 
 
@@ -57,6 +59,15 @@ class Line:
     missed: str
     run: Work
     due: str = ""
+
+
+def _print_editions(db: psycopg.Connection[Any], now_us: int, settings: Settings) -> int:
+    """Print a segment of each scheme that has an edition; where none was published nothing is loaded."""
+    if not (settings.home.published / INDEX_FILE).exists():
+        return 0
+    from annul.registry.editions.changes import print_due
+
+    return print_due(db, settings.home, lambda: now_us)
 
 
 async def _lapse(ground: Ground, settings: Settings) -> int:
@@ -218,6 +229,13 @@ TABLE: Final = (
         HOUR,
         "who asked what stays known longer than promised",
         _over(lambda db, now_us, settings: accounts.forget_months(db, now_us, days=settings.check_log_days)),
+    ),
+    Line(
+        "what changed since the newest edition is printed, with a heartbeat",
+        "sealer",
+        MINUTE,
+        "devices without a network become stale after five minutes",
+        _over(_print_editions),
     ),
 )
 """All of it, by process."""

@@ -16,7 +16,7 @@ from annul.times import LONG_TERM_DAY
 
 COLUMNS = (
     "id, realm, document_key, number_key, person_key, coverage, kind, valid_from_day, valid_until_day, standing, disputed, "
-    "overrides_bulk, custody_broken, replaced_by, bulk_standing"
+    "overrides_bulk, custody_broken, replaced_by, bulk_standing, carried_key"
 )
 """Columns of a row, in the order of `Row`."""
 
@@ -30,6 +30,7 @@ class Row:
         overrides_bulk: the row says all there is to say; segments are not asked about it any more.
         custody_broken: somebody else may have had the document since it was reported (rule 6).
         replaced_by: id of the document that was issued in its place.
+        carried_key: sealed form of the key that verifiers carry; None for a document recorded before there was one.
     """
 
     id: int
@@ -47,6 +48,7 @@ class Row:
     custody_broken: bool = False
     replaced_by: int | None = None
     bulk_standing: int = 0
+    carried_key: bytes | None = None
 
     @property
     def expiry_day(self) -> int:
@@ -80,6 +82,7 @@ def new_row(document: Document, keys: DocumentKeys, realm: int, person_number: s
         valid_from_day=document.valid_from_day,
         valid_until_day=document.valid_until_day,
         standing=0,
+        carried_key=keys.seal(block(document)) if keys.seal else None,
     )
 
 
@@ -169,8 +172,8 @@ async def add(write: Write, row: Row) -> Row:
     """
     found = await write.one(
         "INSERT INTO document (realm, document_key, number_key, person_key, coverage, kind, valid_from_day, valid_until_day, "
-        "standing, disputed, overrides_bulk, custody_broken, replaced_by, bulk_standing) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
+        "standing, disputed, overrides_bulk, custody_broken, replaced_by, bulk_standing, carried_key) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
         row.realm,
         row.document_key,
         row.number_key,
@@ -185,6 +188,7 @@ async def add(write: Write, row: Row) -> Row:
         row.custody_broken,
         row.replaced_by,
         row.bulk_standing,
+        row.carried_key,
     )
     if found is None:
         raise Conflict("The document is in the register already.")

@@ -170,6 +170,9 @@ def _operation(route: Route, of_word: dict[Any, Any]) -> dict[str, Any]:
     else:
         content = {route.media: {"schema": {"type": "object"} if route.media == "application/json" else {}}}
     responses: dict[str, Any] = {str(route.status): {"description": "Done.", "content": content}}
+    if route.ranges:
+        responses["206"] = {"description": "The range of bytes that was asked for.", "content": content}
+        responses["416"] = {"description": "The range lies behind the end of the file.", "content": content}
     by_status: dict[int, list[str]] = {}
     for code in problem_codes(route):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)

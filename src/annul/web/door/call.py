@@ -125,6 +125,7 @@ class Route:
         stream: the body is not read: the handler reads `call.request.stream()` and holds its own limit.
         write: the route changes something: it takes an Idempotency-Key, a page's form its token that may be used once.
         open: the page's form changes nothing and needs no session: it carries no tokens.
+        ranges: a range of bytes may be asked for (RFC 9110, 14): 206, or 416 behind the end.
         problems: further problem codes it can answer, besides those its form implies.
         body_bytes_max: largest body.
         tag: heading in the API document.
@@ -148,6 +149,7 @@ class Route:
     stream: bool = False
     open: bool = False
     write: bool = False
+    ranges: bool = False
     problems: tuple[str, ...] = ()
     body_bytes_max: int = BODY_BYTES_MAX
     tag: str = ""
