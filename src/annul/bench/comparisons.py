@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from annul.bench.faces import as_sample, orl_files
+from annul.bench.faces import as_sample, measure_faces, orl_files
 from annul.bench.prints import measure_fingers, print_sets
 from annul.bench.rates import Report, Say, Timing, begin, since, timing
 from annul.errors import BadInput
