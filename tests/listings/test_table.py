@@ -92,7 +92,7 @@ def test_keys_of_any_form_are_told_apart_by_88_bits(model: dict[bytes, int]) -> 
     model = {key[:11] + bytes(5): value for key, value in model.items()}
     with tempfile.TemporaryDirectory() as name, ListingsWriter(Path(name)) as writer:
         for key, value in model.items():
-            writer.put_one(key, value)
+            writer.put(key, np.array([value], np.uint64))
         found = Listings(Path(name)).lookup(b"".join(model))
         assert found.tolist() == list(model.values())
 

@@ -122,7 +122,6 @@ def terminal() -> Iterator[Callable[[Box], SamReader]]:
 def test_a_card_is_found_selected_and_read(terminal: Callable[[Box], SamReader]) -> None:
     """The whole dialogue over a serial line; the card is laid on after two searches."""
     reader = terminal(Box(empty_searches=2, noise=b"\x00\xaa\xaa"))
-    reader.module_status()
     reading = read_resident_card(reader, at=AT, wait_s=5)
     assert reading.means is Means.RESIDENT_CHIP
     assert reading.assurance is Assurance.CARD_DATA
@@ -193,7 +192,7 @@ def test_a_silent_box_is_cut_off() -> None:
             """Nothing to close."""
 
     with pytest.raises(TimedOut):
-        SamReader(Silent()).module_status()
+        SamReader(Silent()).read_record()
 
 
 def test_a_port_that_is_not_there_is_no_reader() -> None:

@@ -212,10 +212,6 @@ class ListingsWriter:
         while (done := self._table.put(keys, values, done)) < len(values):
             self.grow()
 
-    def put_one(self, key: bytes, value: int) -> None:
-        """Write the value of one key."""
-        self.put(key, np.array([value], np.uint64))
-
     def grow(self, slot_count: int = 0) -> None:
         """Move into a larger table file: copy, publish; only then further changes are taken.
 

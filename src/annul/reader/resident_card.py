@@ -136,14 +136,6 @@ class SamReader:
         self._clock = clock
         self._sleep = sleep
 
-    def module_status(self) -> None:
-        """Ask whether the security module is well.
-
-        Raises:
-            CardRefused: it is not. ReaderGone, TimedOut, CardMalformed.
-        """
-        self._demand(0x11, 0xFF, "report its state")
-
     def read_record(self, *, wait_s: float = 0.0) -> CardRecord:
         """Find, select and read the card.
 

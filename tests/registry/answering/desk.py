@@ -55,9 +55,13 @@ class Desk:
 
     def put(self, document: Document, value: int, *, keys: DocumentKeys = LIVE, number: int = 0) -> None:
         """List a document, and its number when `number` is given."""
-        self.writer.put_one(keys.blind(block(document)), value)
+        self.write(keys.blind(block(document)), value)
         if number:
-            self.writer.put_one(keys.blind(number_block(document)), number)
+            self.write(keys.blind(number_block(document)), number)
+
+    def write(self, key: bytes, value: int) -> None:
+        """Write one value."""
+        self.writer.put(key, np.array([value], np.uint64))
 
     def checks(self, worker: int = 0, *, open_file: Callable[[Path], LogFile] = DiskFile, **options: Any) -> Checks:
         """Open the ask path of a worker."""

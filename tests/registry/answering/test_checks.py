@@ -191,7 +191,7 @@ def test_an_owner_opens_the_lock_for_one_purpose_and_a_time(tmp_path: Path) -> N
         desk.put(parsed(), pack(State.owner_locked, 0, WHOLE_LIFE))
         key = unlock_key(LIVE.blind(block(parsed())), Purpose.account_opening.octet)
         minute = NOW_US // 60_000_000
-        desk.writer.put_one(key, pack_unlock(minute + 10))
+        desk.write(key, pack_unlock(minute + 10))
         assert await status(desk) == "V00"
         assert await status(desk, question(purpose="credit")) == "S13"
         desk.put(parsed(), pack(State.owner_locked, 0, WHOLE_LIFE | COMPROMISED))

@@ -467,3 +467,15 @@ def test_without_a_demo_there_is_neither_outbox_nor_provider(tmp_path: Path) -> 
         asyncio.run(account.outbox(plain, None))  # type: ignore[arg-type]
     with pytest.raises(UnsafeSettings, match="demo"):
         doors(SimpleNamespace(settings=Settings(home=tmp_path, demo=True)))  # type: ignore[arg-type]
+
+
+def test_every_sign_in_of_one_person_ends_at_once(house: House, browser: Browser) -> None:
+    """A device that is gone is signed out from another one; nobody else is."""
+    holder, neighbour = settle(house), settle(house)
+    gone, here, beside = Browser(house).log_in(holder), browser.log_in(holder), Browser(house).log_in(neighbour)
+    for one in (gone, here, beside):
+        assert one.go("/my/contacts").path == "/my/contacts"
+    here.send("/sign-out", everywhere="yes")
+    assert gone.go("/my/contacts").path == "/my/sign-in"
+    assert here.go("/my/contacts").path == "/my/sign-in"
+    assert beside.go("/my/contacts").path == "/my/contacts"

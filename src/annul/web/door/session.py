@@ -168,10 +168,14 @@ class Sitting:
         self.session = new
         return back if back and back != SIGN_IN.get(kind) else HOMES[kind]
 
-    async def leave(self) -> None:
-        """End the session for every copy of its cookie."""
+    async def leave(self, *, everywhere: bool = False) -> None:
+        """End the session for every copy of its cookie; `everywhere` also all others of the same person."""
         if self.session is not None and self.session.kind != "visitor":
-            await self._office.sessions.end(self.session.id, self._office.now_us())
+            sessions, now_us = self._office.sessions, self._office.now_us()
+            if everywhere:
+                await sessions.end_all(self.session.kind, self.session.subject, now_us)
+            else:
+                await sessions.end(self.session.id, now_us)
         self.session, self.gone = None, True
 
     def cookies(self) -> tuple[Cookie, ...]:

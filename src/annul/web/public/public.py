@@ -26,8 +26,8 @@ RECEIPT_BYTES_MAX: Final = 16 * 1024
 
 
 async def sign_out(_office: Office, call: Call) -> Reply:
-    """End the session of this browser, and every copy of its cookie."""
-    await call.seat.leave()
+    """End the session of this browser, and every copy of its cookie; if asked, those of every other device too."""
+    await call.seat.leave(everywhere=call.body.get("everywhere") == "yes")
     return pages.to("/")
 
 
