@@ -55,6 +55,8 @@ def parse_document(fields: DocumentFields, today_day: int | None = None) -> Docu
         BadInput: the scheme is unknown, or a field is missing, superfluous or no date.
     """
     scheme = SCHEMES.get(fields.scheme)
+    if scheme is None and not fields.scheme:
+        raise BadInput("The scheme is missing.", where="/document/scheme", mend="Give scheme, or the zone alone as mrz.")
     if scheme is None:
         raise BadInput("The scheme is not known.", where="/document/scheme", mend=f"Use one of {', '.join(sorted(SCHEMES))}.")
     return scheme.parse(fields, today() if today_day is None else today_day)

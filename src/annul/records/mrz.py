@@ -1,9 +1,10 @@
-"""The machine-readable zone: three forms of documents, two of visas, every field and check digit.
+"""The machine-readable zone: read every field of every form, and check every digit.
 
-A zone is a proof of nothing but careful copying: a check digit tells a typing error from a true number nine times of
-ten. Values that differ by 10 (G and 6, L and 1, Y and 4, Z and 5, S and 8) look alike to every check digit.
+The forms themselves are data (`annul.records.forms`). A zone is a proof of nothing but careful copying: a check digit tells
+a typing error from a true number nine times of ten. Values that differ by 10 (G and 6, L and 1, Y and 4, Z and 5, S and 8)
+look alike to every check digit.
 
-Source: ICAO Doc 9303-3 (8th edition) section 4, 9303-4 (TD3), 9303-5 (TD1), 9303-6 (TD2), 9303-7 (MRV-A, MRV-B).
+Source: ICAO Doc 9303-3 (8th edition) section 4; each form names its own.
 """
 
 from __future__ import annotations
@@ -11,23 +12,44 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
 
-from annul.errors import MalformedNumber
-from annul.records.states import is_state
+from annul.records.forms import FORMS, MRV_A, MRV_B, SHAPES, TD1, TD2, TD3, Form, FormUnknown, form_of
+from annul.records.forms.dates import Birth, birth_of, expiry_of
+from annul.records.forms.form import (
+    ALPHABET,
+    Century,
+    Guard,
+    Lines,
+    Names,
+    Number,
+    Span,
+    ZoneMalformed,
+    at,
+    broken,
+    digit_of,
+    must,
+    values_of,
+)
+from annul.records.forms.names import groups
+from annul.records.scheme import DocumentFields
+from annul.records.states import OF_HOLDERS, is_state, is_wrong_but_known, state_of
 
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ<"
+__all__ = [
+    "ALPHABET", "FORMS", "LONG_TERM", "MRV_A", "MRV_B", "TD1", "TD2", "TD3", "Form", "FormUnknown", "Mrz", "Span",
+    "ZoneMalformed", "check_digit", "composite", "cut_lines", "field_checks", "parse", "read_typed", "split_lines",
+]  # fmt: skip
+
 TYPED_MAX_CHARS = 400
 """Longest text taken as a zone: three lines with generous blanks."""
-_VALUE = {character: index if character != "<" else 0 for index, character in enumerate(ALPHABET)}
-_WEIGHTS = (7, 3, 1)
+LONG_TERM = "long-term"
+"""Expiry of a document without end."""
 _LOOKALIKES = str.maketrans({"«": "<<", "‹": "<", "＜": "<", "〈": "<", "《": "<<", "≪": "<<"})
-
-
-class ZoneMalformed(MalformedNumber):
-    """The machine-readable zone breaks a rule of Doc 9303 (answer code U33)."""
-
-    code: ClassVar[str] = "zone-malformed"
+_SEXES = {"F": "F", "M": "M", "X": "", "<": ""}
+_SEXES_OF_CHINA = _SEXES | {"1": "M", "2": "F", "0": "", "9": ""}
+_WHAT = {
+    "number": "document number", "birth": "date of birth", "expiry": "date of expiry", "optional": "optional data",
+    "count": "number of renewals", "holder": "holder's number", "zone": "whole zone",
+}  # fmt: skip
 
 
 def check_digit(field: str) -> str:
@@ -36,63 +58,7 @@ def check_digit(field: str) -> str:
     Raises:
         ZoneMalformed: a character outside A-Z, 0-9 and the filler.
     """
-    try:
-        return str(sum(_VALUE[character] * _WEIGHTS[index % 3] for index, character in enumerate(field)) % 10)
-    except KeyError:
-        raise ZoneMalformed(
-            "The zone has a character that no zone can have.", mend="Only A to Z, 0 to 9 and < are allowed."
-        ) from None
-
-
-class Span(NamedTuple):
-    """Where a field stands: line, first column, column behind the last (all from 0)."""
-
-    line: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One form of zone: size, place of every field, and what its composite check digit covers."""
-
-    name: str
-    lines: int
-    columns: int
-    kind: Span
-    issuer: Span
-    names: Span
-    number: Span
-    nationality: Span
-    birth: Span
-    sex: Span
-    expiry: Span
-    optional: tuple[Span, ...]
-    optional_checked: bool
-    composite: tuple[Span, ...]
-
-
-TD1 = Layout(
-    "TD1", 3, 30, Span(0, 0, 2), Span(0, 2, 5), Span(2, 0, 30), Span(0, 5, 14), Span(1, 15, 18), Span(1, 0, 6),
-    Span(1, 7, 8), Span(1, 8, 14), (Span(0, 15, 30), Span(1, 18, 29)), False,
-    (Span(0, 5, 30), Span(1, 0, 7), Span(1, 8, 15), Span(1, 18, 29)),
-)  # fmt: skip
-TD2 = Layout(
-    "TD2", 2, 36, Span(0, 0, 2), Span(0, 2, 5), Span(0, 5, 36), Span(1, 0, 9), Span(1, 10, 13), Span(1, 13, 19),
-    Span(1, 20, 21), Span(1, 21, 27), (Span(1, 28, 35),), False, (Span(1, 0, 10), Span(1, 13, 20), Span(1, 21, 35)),
-)  # fmt: skip
-TD3 = Layout(
-    "TD3", 2, 44, Span(0, 0, 2), Span(0, 2, 5), Span(0, 5, 44), Span(1, 0, 9), Span(1, 10, 13), Span(1, 13, 19),
-    Span(1, 20, 21), Span(1, 21, 27), (Span(1, 28, 42),), True, (Span(1, 0, 10), Span(1, 13, 20), Span(1, 21, 43)),
-)  # fmt: skip
-MRV_A = Layout(
-    "MRV-A", 2, 44, Span(0, 0, 2), Span(0, 2, 5), Span(0, 5, 44), Span(1, 0, 9), Span(1, 10, 13), Span(1, 13, 19),
-    Span(1, 20, 21), Span(1, 21, 27), (Span(1, 28, 44),), False, (),
-)  # fmt: skip
-MRV_B = Layout(
-    "MRV-B", 2, 36, Span(0, 0, 2), Span(0, 2, 5), Span(0, 5, 36), Span(1, 0, 9), Span(1, 10, 13), Span(1, 13, 19),
-    Span(1, 20, 21), Span(1, 21, 27), (Span(1, 28, 36),), False, (),
-)  # fmt: skip
+    return str(digit_of(values_of(field)))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -100,65 +66,68 @@ class Mrz:
     """A zone with all its fields, each in the form it is used in.
 
     Attributes:
-        layout: name of the form: TD1, TD2, TD3, MRV-A, MRV-B.
+        form: the form it is of.
         lines: the zone itself.
-        kind: document code, 1 or 2 characters ("P", "ID", "V").
-        issuer: code of the issuing state or organisation, 1 to 3 letters.
+        kind: document code, 1 or 2 characters ("P", "ID", "V", "C1").
+        issuer: code of the issuing state or organisation, 1 to 3 letters, as the register writes it (ZIM is ZWE).
         number: document number without fillers; long TD1 numbers in full.
-        nationality: code of the holder's state, 1 to 3 letters.
-        birth: date of birth as far as it is known: "1974-08-12", "1974-08", "1974" or "".
+        nationality: code of the holder's state, 1 to 3 letters; "" where the form has none.
+        birth: date of birth as far as it is known: "1974-08-12", "1974-08", "1974", "--08-12" or "".
+        birth_other: the same date a century earlier where the holder may be that old (note `birth_century`); else "".
         sex: "F", "M" or "" (not stated).
-        expiry: last day of validity as YYYY-MM-DD, or "" if not stated.
-        primary, secondary: the holder's names, words separated by one blank; secondary may be "".
+        expiry: last day of validity as YYYY-MM-DD, LONG_TERM for none, or "" if the zone does not tell.
+        issued: date of issue as YYYY-MM-DD where the form has it; else "".
+        primary, secondary: the holder's names in letters A to Z, words separated by one blank; each may be "".
+        native: the name in the document's own script, where the zone holds it; else "".
         names_cut: the names fill the whole field, so they may be cut.
         optional: optional data of the issuer, without trailing fillers, one string per field.
         number_field, birth_field, expiry_field: as printed, for the access key of a chip.
+        remarks: codes of what is odd about this zone and no fault.
     """
 
-    layout: str
-    lines: tuple[str, ...]
+    form: Form
+    lines: Lines
     kind: str
     issuer: str
     number: str
     nationality: str
     birth: str
+    birth_other: str
     sex: str
     expiry: str
+    issued: str
     primary: str
     secondary: str
+    native: str
     names_cut: bool
     optional: tuple[str, ...]
     number_field: str
     birth_field: str
     expiry_field: str
+    remarks: tuple[str, ...]
+
+    @property
+    def layout(self) -> str:
+        """Name of the form whose size and fields it has: TD1, TD2, TD3, MRV-A, MRV-B, or the form's own."""
+        return self.form.family
 
     @property
     def is_visa(self) -> bool:
         """A visa says nothing about the travel document it stands in."""
-        return self.layout.startswith("MRV")
+        return self.form.is_visa
 
     @property
     def name(self) -> str:
         """Primary and secondary name in one string, "ERIKSSON, ANNA MARIA"."""
-        return f"{self.primary}, {self.secondary}" if self.secondary else self.primary
+        return f"{self.primary}, {self.secondary}" if self.primary and self.secondary else self.primary or self.secondary
 
+    def document(self) -> DocumentFields:
+        """Return the document it names, in the fields of the document's own scheme.
 
-def layout_of(lines: Sequence[str]) -> Layout:
-    """Tell the form of a zone by its lines.
-
-    Raises:
-        ZoneMalformed: number or length of lines fits no form.
-    """
-    visa = bool(lines) and lines[0].startswith("V")
-    for layout in (TD1, MRV_A, TD3, MRV_B, TD2):
-        fits = len(lines) == layout.lines and all(len(line) == layout.columns for line in lines)
-        if fits and (layout is TD1 or layout.name.startswith("MRV") == visa):
-            return layout
-    raise ZoneMalformed(
-        "The zone is neither 3 lines of 30 characters, nor 2 of 36, nor 2 of 44.",
-        where="/mrz",
-        mend="Type every line completely, with all fillers <.",
-    )
+        Raises:
+            ZoneMalformed: the form's number cannot be one of its scheme.
+        """
+        return self.form.document(self)
 
 
 def split_lines(text: str) -> list[str]:
@@ -172,18 +141,25 @@ def split_lines(text: str) -> list[str]:
     if len(text) > TYPED_MAX_CHARS:
         raise ZoneMalformed("The text is longer than any zone.", where="/mrz", mend="Send the zone's lines only.")
     lines = [line for line in ("".join(row.split()).upper() for row in text.translate(_LOOKALIKES).splitlines()) if line]
-    joined = "".join(lines)
-    columns = {90: 30, 88: 44, 72: 36}.get(len(joined))
-    if len(lines) == 1 and columns:
-        lines = [joined[start : start + columns] for start in range(0, len(joined), columns)]
+    if len(lines) == 1:
+        lines = cut_lines(lines[0]) or lines
     for index, line in enumerate(lines):
         for column, character in enumerate(line):
-            if character not in _VALUE:
+            if character not in ALPHABET:
                 raise ZoneMalformed(
                     f"Line {index + 1} of the zone has a character at place {column + 1} that no zone can have.",
                     where=f"/mrz/{index}",
                     mend="Only A to Z, 0 to 9 and < are allowed.",
                 )
+    return lines
+
+
+def cut_lines(text: str) -> list[str]:
+    """Return the lines of a zone written in one piece; [] when no form is of its length."""
+    lines = []
+    for width in SHAPES.get(len(text), ()):
+        lines.append(text[:width])
+        text = text[width:]
     return lines
 
 
@@ -194,55 +170,35 @@ def parse(lines: Sequence[str], today: datetime.date) -> Mrz:
         lines: as `split_lines` gives them.
         today: decides the century of two-digit years: no birth in the future, expiry within 50 years.
     Raises:
-        ZoneMalformed: form, check digit, date, state or name is wrong; the message names the field, never its value.
+        FormUnknown: no form known here is shaped or begins like this.
+        ZoneMalformed: check digit, date, state or name is wrong; the message names the field, never its value.
     """
-    layout = layout_of(lines)
-
-    def at(span: Span) -> str:
-        return lines[span.line][span.start : span.end]
-
-    for line in lines:
-        check_digit(line)
-    kind = at(layout.kind)
-    _must(kind[0].isalpha() and not kind[1].isdigit(), "document code", layout.kind, "starts with a letter")
-    _must(layout is not TD3 or kind[0] == "P", "document code", layout.kind, "is P on a passport")
-    _must(layout is not TD1 or kind[0] in "ACI", "document code", layout.kind, "is A, C or I on a card")
-    for what, span in (("issuing state", layout.issuer), ("nationality", layout.nationality)):
-        _must(is_state(at(span).rstrip("<")), what, span, "is a code of Doc 9303-3 section 5")
-    number, number_field = _number(layout, lines)
-    birth = _birth(at(layout.birth), today)
-    _must(birth is not None, "date of birth", layout.birth, "is a date YYMMDD that has been")
-    expiry = _expiry(at(layout.expiry), today)
-    _must(expiry is not None, "date of expiry", layout.expiry, "is a date YYMMDD")
-    sex = at(layout.sex)
-    _must(sex in "FMX<", "sex", layout.sex, "is F, M or <")
-    fits = field_checks(lines)
-    for name, what, span in (
-        ("birth", "date of birth", layout.birth),
-        ("expiry", "date of expiry", layout.expiry),
-        ("optional", "optional data", layout.optional[0]),
-        ("zone", "whole zone", Span(layout.composite[-1].line if layout.composite else 0, 0, 0)),
-    ):
-        _must(fits.get(name, True), what, span, "fits its check digit")
-    primary, secondary = _names(at(layout.names), layout)
+    lines = tuple(lines)
+    form = form_of(lines)
+    values = [values_of(line) for line in lines]
+    kind = at(lines, form.kind) if form.kind else ""
+    if form.kind:
+        must(kind[0] in form.starts, "document code", form.kind, f"begins with {' or '.join(form.starts)}")
+    issuer, nationality, remarks = _states(form, lines)
+    if form.usual is not None and (not form.usual.match(kind) or (kind == "AR" and issuer == nationality)):
+        remarks = (*remarks, "code_unusual")
+    number = _number(form, lines, values)
+    birth = _birth(form, lines, today)
+    expiry = _expiry(form, lines, today)
+    sex = _sex(form, lines)
+    for guard in form.guards:
+        if not _holds(guard, lines, values, form):
+            raise broken(_WHAT[guard.name], Span(guard.line, 0, 0), "fits its check digit")
+    names = _names(form, lines)
+    issued = birth_of(at(lines, form.issued), today) if form.issued else None
     return Mrz(
-        layout=layout.name,
-        lines=tuple(lines),
-        kind=kind.rstrip("<"),
-        issuer=at(layout.issuer).rstrip("<"),
-        number=number,
-        nationality=at(layout.nationality).rstrip("<"),
-        birth=birth or "",
-        sex=sex if sex in "FM" else "",
-        expiry=expiry or "",
-        primary=primary,
-        secondary=secondary,
-        names_cut=not at(layout.names).endswith("<"),
-        optional=tuple(at(span).rstrip("<") for span in layout.optional),
-        number_field=number_field,
-        birth_field=at(layout.birth),
-        expiry_field=at(layout.expiry),
-    )
+        form, lines, kind.rstrip("<"), issuer, number.plain, nationality, birth.date, birth.other, sex, expiry,
+        issued.date if issued and len(issued.date) == 10 else "",
+        names.primary, names.secondary, names.native or (form.native(lines) if form.native else ""), names.cut,
+        tuple([at(lines, span).rstrip("<") for span in form.optional]),
+        number.field, at(lines, form.birth) if form.birth else "", at(lines, form.expiry) if form.expiry else "",
+        (*form.remarks, *remarks, *birth.remarks, *names.remarks),
+    )  # fmt: skip
 
 
 def read_typed(text: str, today: datetime.date) -> Mrz:
@@ -260,113 +216,135 @@ def field_checks(lines: Sequence[str]) -> dict[str, bool]:
     Args:
         lines: as `split_lines` gives them.
     Returns:
-        "number", "birth", "expiry"; "optional" on TD3; "zone" for the composite digit where the form has one.
+        Name of each guard of the form ("number", "birth", "expiry", "optional", "zone", …): whether it fits.
     Raises:
-        ZoneMalformed: number or length of lines fits no form, or a character that no zone has.
+        FormUnknown: no form known here. ZoneMalformed: a character that no zone has.
     """
-    layout = layout_of(lines)
-    for line in lines:
-        check_digit(line)
-    found = {}
-    try:
-        _number(layout, lines)
-        found["number"] = True
-    except ZoneMalformed:
-        found["number"] = False
-    for name, span in (("birth", layout.birth), ("expiry", layout.expiry)):
-        field, given = lines[span.line][span.start : span.end], lines[span.line][span.end]
-        found[name] = given == check_digit(field) or (given == "<" and field == "<<<<<<")
-    if layout.optional_checked:
-        span = layout.optional[0]
-        field, given = lines[span.line][span.start : span.end], lines[span.line][span.end]
-        found["optional"] = given == check_digit(field) or (given == "<" and not field.strip("<"))
-    if layout.composite:
-        found["zone"] = lines[-1 if layout is not TD1 else 1][-1] == composite(layout, lines)
+    lines = tuple(lines)
+    form = form_of(lines)
+    values = [values_of(line) for line in lines]
+    found = {guard.name: _holds(guard, lines, values, form) for guard in form.guards}
+    if form.number is not None and _goes_on(form, lines):
+        found["number"] = _long_number(form, lines, values) is not None
     return found
 
 
-def composite(layout: Layout, lines: Sequence[str]) -> str:
-    """Return the composite check digit of a zone."""
-    return check_digit("".join(lines[span.line][span.start : span.end] for span in layout.composite))
+def composite(form: Form, lines: Sequence[str]) -> str:
+    """Return the check digit over the whole zone of a form that has one."""
+    guard = next(guard for guard in form.guards if guard.name == "zone")
+    return check_digit("".join(lines[span.line][span.start : span.end] for span in guard.spans))
 
 
-def _must(holds: bool, what: str, span: Span, rule: str) -> None:
-    if not holds:
-        raise ZoneMalformed(
-            f"The zone's {what} is wrong: a right one {rule}.",
-            where=f"/mrz/{span.line}",
-            mend=f"Compare line {span.line + 1} with the document, character by character.",
-        )
-
-
-def _check(lines: Sequence[str], what: str, span: Span) -> None:
-    field = lines[span.line][span.start : span.end]
-    _must(lines[span.line][span.end] == check_digit(field), what, span, "fits its check digit")
-
-
-def _number(layout: Layout, lines: Sequence[str]) -> tuple[str, str]:
-    span = layout.number
-    line = lines[span.line]
-    field = line[span.start : span.end]
-    _must(field[0] != "<", "document number", span, "is not empty")
-    if layout in (TD1, TD2) and line[span.end] == "<" and field[-1] != "<":
-        # Doc 9303-5 and 9303-6, note j: a longer number goes on in the optional data, its check digit last.
-        more = layout.optional[0]
-        rest = lines[more.line][more.start : more.end].split("<", 1)[0]
-        _must(len(rest) >= 2, "document number", span, "goes on in the optional data")
-        field += rest[:-1]
-        _must(rest[-1] == check_digit(field), "document number", span, "fits its check digit")
+def _holds(guard: Guard, lines: Lines, values: Sequence[bytes], form: Form) -> bool:
+    """Tell whether a check digit fits. That of a number which goes on elsewhere is looked at by `_number`."""
+    spans = guard.spans
+    if len(spans) == 1:
+        line, start, end = spans[0]
+        covered = values[line][start:end]
     else:
-        _check(lines, "document number", span)
-    bare = field.rstrip("<")
-    return bare.replace("<", ""), field
+        covered = b"".join([values[line][start:end] for line, start, end in spans])
+    given = lines[guard.line][guard.column]
+    if given == "<":
+        if guard.name == "number":
+            return form.more is not None and _goes_on(form, lines)
+        return guard.blank and not any(at(lines, span).strip("<") for span in spans)
+    return given.isdigit() and int(given) == digit_of(covered)
 
 
-def _birth(field: str, today: datetime.date) -> str | None:
-    year, month, day = field[:2], field[2:4], field[4:]
-    if field == "<<<<<<":
+def _goes_on(form: Form, lines: Lines) -> bool:
+    """Tell whether a number goes on in the optional data (Doc 9303-5 and 9303-6, note j)."""
+    span = form.number
+    return form.more is not None and span is not None and lines[span.line][span.end] == "<" != lines[span.line][span.end - 1]
+
+
+def _long_number(form: Form, lines: Lines, values: Sequence[bytes]) -> str | None:
+    """Return a number that goes on in the optional data; None when its check digit, last of all, does not fit.
+
+    Two rules are in circulation: the filler in the check digit's place is left out, or counted as 0. The standard's own
+    example gives the same digit by both.
+    """
+    span, more = form.number, form.more
+    if span is None or more is None:
+        return None
+    rest = at(lines, more).split("<", 1)[0]
+    if len(rest) < 2 or not rest[-1].isdigit():
+        return None
+    first = values[span.line][span.start : span.end]
+    tail = values[more.line][more.start : more.start + len(rest) - 1]
+    if int(rest[-1]) not in (digit_of(first + tail), digit_of(first + b"\0" + tail)):
+        return None
+    return at(lines, span) + rest[:-1]
+
+
+def _number(form: Form, lines: Lines, values: Sequence[bytes]) -> Number:
+    if form.read_number is not None:
+        return form.read_number(lines)
+    span = form.number
+    if span is None:
+        raise AssertionError("a form has a number or reads it itself")
+    field = lines[span.line][span.start : span.end]
+    must(field[0] != "<", "document number", span, "is not empty")
+    if _goes_on(form, lines):
+        long = _long_number(form, lines, values)
+        if long is None:
+            raise broken("document number", span, "goes on in the optional data and fits its check digit")
+        field = long
+    return Number(field.replace("<", ""), field)
+
+
+def _states(form: Form, lines: Lines) -> tuple[str, str, tuple[str, ...]]:
+    """Return the codes of issuer and nationality, and what is odd about them."""
+    codes, remarks = [], []
+    for what, place in (("issuing state", form.issuer), ("nationality", form.nationality)):
+        if isinstance(place, str):
+            codes.append(place)
+            continue
+        code = lines[place.line][place.start : place.end].rstrip("<")
+        must(is_state(code), what, place, "is a code of Doc 9303-3 section 5")
+        if is_wrong_but_known(code) or (what == "issuing state" and code in OF_HOLDERS):
+            remarks.append("state_code")
+        codes.append(state_of(code))
+    if form.family in ("TD1", "TD2", "TD3") and codes[0] != codes[1] and (codes[0], codes[1][:2]) != ("GBR", "GB"):
+        remarks.append("nationality_differs")
+    return codes[0], codes[1], tuple(dict.fromkeys(remarks))
+
+
+def _century(mark: Century | None, lines: Lines) -> int | None:
+    if mark is None:
+        return None
+    century = mark.years.get(at(lines, mark.span))
+    must(century is not None, "mark of the century", mark.span, f"is one of {', '.join(mark.years)}")
+    return century
+
+
+def _birth(form: Form, lines: Lines, today: datetime.date) -> Birth:
+    if form.birth is None:
+        return Birth("")
+    birth = birth_of(at(lines, form.birth), today, _century(form.century, lines))
+    if birth is None:
+        raise broken("date of birth", form.birth, "is a date YYMMDD that has been")
+    return birth
+
+
+def _expiry(form: Form, lines: Lines, today: datetime.date) -> str:
+    if form.expiry is None:
         return ""
-    if not year.isdigit():
-        return None
-    century = today.year // 100 * 100
-    full = century + int(year)
-    if month == "<<" and day == "<<":
-        return f"{full if full <= today.year else full - 100:04d}"
-    if not month.isdigit() or not 1 <= int(month) <= 12:
-        return None
-    if day == "<<":
-        return f"{full if (full, int(month)) <= (today.year, today.month) else full - 100:04d}-{month}"
-    date = _date(full, month, day)
-    # 29 February names its century by itself.
-    if date is None or date > today:
-        date = _date(full - 100, month, day)
-    return date.isoformat() if date is not None else None
+    expiry = expiry_of(at(lines, form.expiry), today, _century(form.expiry_century, lines))
+    if expiry is None:
+        raise broken("date of expiry", form.expiry, "is a date YYMMDD")
+    return expiry
 
 
-def _expiry(field: str, today: datetime.date) -> str | None:
-    if field == "<<<<<<":
+def _sex(form: Form, lines: Lines) -> str:
+    if form.sex is None:
         return ""
-    if not field.isdigit():
-        return None
-    century = today.year // 100 * 100
-    years = [century + shift + int(field[:2]) for shift in (-100, 0, 100)]
-    full = min(years, key=lambda year: abs(year - today.year))
-    date = _date(full, field[2:4], field[4:])
-    return date.isoformat() if date is not None else None
+    sex = (_SEXES_OF_CHINA if form.family.startswith("CHN") else _SEXES).get(at(lines, form.sex))
+    if sex is None:
+        raise broken("sex", form.sex, "is F, M or <")
+    return sex
 
 
-def _date(year: int, month: str, day: str) -> datetime.date | None:
-    try:
-        return datetime.date(year, int(month), int(day))
-    except ValueError:
-        return None
-
-
-def _names(field: str, layout: Layout) -> tuple[str, str]:
-    bare = field.rstrip("<")
-    _must(bool(bare) and bare[0] != "<" and bare.replace("<", "").isalpha(), "name", layout.names, "has letters only")
-    parts = bare.split("<<")
-    _must(len(parts) <= 2 and all(parts), "name", layout.names, "has two parts")
-    primary, secondary = (*parts, "")[:2]
-    _must("<<" not in secondary, "name", layout.names, "has two parts")
-    return primary.replace("<", " "), secondary.replace("<", " ")
+def _names(form: Form, lines: Lines) -> Names:
+    if form.read_names is not None:
+        return form.read_names(lines)
+    return Names("", "", cut=False) if form.names is None else groups(at(lines, form.names), form.names)

@@ -24,6 +24,9 @@ FIELD_MAX = 100
 FROM_YEAR_MIN = 1900
 """Earliest year of a start of validity: no document older than this is in use."""
 
+ZONE_SCHEME = "icao-9303"
+"""Scheme that reads zones; the document a zone names may be of another."""
+
 Short = Annotated[str, msgspec.Meta(max_length=FIELD_MAX)]
 Lines = Annotated[list[Short], msgspec.Meta(max_length=3)]
 
@@ -32,9 +35,10 @@ class DocumentFields(msgspec.Struct, forbid_unknown_fields=True):
     """A document as it comes over the wire. Which fields are needed depends on the scheme.
 
     Dates are YYYY-MM-DD; also 20161006 and, as printed on Chinese cards, 2016.10.06. `valid_until` may be "long-term".
+    A zone alone (`mrz`) is enough, whatever scheme its document belongs to.
     """
 
-    scheme: Short
+    scheme: Short = ""
     number: Short | None = None
     issuer: Short | None = None
     kind: Short | None = None
@@ -42,6 +46,10 @@ class DocumentFields(msgspec.Struct, forbid_unknown_fields=True):
     mrz: Lines | None = None
     valid_from: Short | None = None
     valid_until: Short | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scheme and self.mrz is not None:
+            self.scheme = ZONE_SCHEME
 
     def __repr__(self) -> str:
         return f"DocumentFields(scheme={self.scheme!r}, …)"

@@ -22,15 +22,36 @@ SRB RS SSD SS STP ST SUR SR SVK SK SVN SI SWE SE SWZ SZ SXM SX SYC SC SYR SY TCA
 TKM TM TLS TL TON TO TTO TT TUN TN TUR TR TUV TV TWN TW TZA TZ UGA UG UKR UA UMI UM URY UY USA US UZB UZ VAT VA VCT VC
 VEN VE VGB VG VIR VI VNM VN VUT VU WLF WF WSM WS YEM YE ZAF ZA ZMB ZM ZWE ZW
 D DE EUE EU GBD GB GBN GB GBO GB GBP GB GBS GB RKS KS UNO UN UNA UN UNK UN UTO UT XOM XO XPO XP XXA ZZ XXB ZZ XXC ZZ
-XXX ZZ XBA ZZ XIM ZZ XCC ZZ XCE ZZ XCO ZZ XEC ZZ XES ZZ XMP ZZ XDC ZZ XCT ZZ
+XXX ZZ XBA ZZ XIM ZZ XCC ZZ XCE ZZ XCO ZZ XEC ZZ XES ZZ XMP ZZ XDC ZZ XCT ZZ ANT NL NTZ ZZ
 """
 _TABLE = _PAIRS.split()
+_WRITTEN = {"DEU": "D", "ZIM": "ZWE", "ROM": "ROU", "KS": "RKS"}
+"""Codes for a state of another code: the register writes the second, so that a report by fields meets the zone.
+
+DEU is ISO's, D is the one of Doc 9303; ZIM is on genuine passports of Zimbabwe, ROM was ISO's for Romania until 2002, KS is a
+code of two letters for Kosovo.
+"""
+_WRONG = frozenset({"ZIM", "ROM", "KS", "XCT"})
+"""Not in the table of Doc 9303, but on documents that were seen."""
+OF_HOLDERS = frozenset({"GBN", "GBO", "GBP", "GBS", "XXA", "XXB", "XXC", "XXX", "NTZ"})
+"""Codes for what a holder is (British national overseas, stateless, refugee); no state issues under them."""
 _ALPHA2 = dict(zip(_TABLE[::2], _TABLE[1::2], strict=True))
+_ALPHA2 |= {wrong: _ALPHA2[right] for wrong, right in _WRITTEN.items()}
 
 
 def is_state(code: str) -> bool:
     """Tell whether a zone may carry this code (1 to 3 letters, fillers removed)."""
     return code in _ALPHA2
+
+
+def is_wrong_but_known(code: str) -> bool:
+    """Tell whether a code is on genuine documents although Doc 9303 does not have it."""
+    return code in _WRONG
+
+
+def state_of(code: str) -> str:
+    """Return a code as the register writes it: D for DEU, ZWE for ZIM."""
+    return _WRITTEN.get(code, code)
 
 
 def signer_country(code: str) -> str | None:

@@ -1,4 +1,7 @@
-"""Travel documents and identity cards after ICAO Doc 9303: TD1, TD2 and TD3, from the zone or field by field.
+"""Travel documents and identity cards after ICAO Doc 9303, from the zone or field by field; and zones of every form.
+
+A zone names its document by its form (`annul.records.forms`). Where that belongs to another scheme (an internal passport of
+Russia to `ru-internal`), the document is that scheme's: so a report by fields meets a check by zone.
 
 A document is its issuing state, its class and its number. The class is what the first letter of the document code says
 (`P` passport, `ID` for codes with I, `A`, `C`, and `AC` crew member certificate): the second letter is at the discretion
@@ -13,8 +16,9 @@ from __future__ import annotations
 import datetime
 
 from annul.errors import BadInput
-from annul.records.mrz import Mrz, ZoneMalformed, parse, split_lines
+from annul.records.mrz import LONG_TERM, ZoneMalformed, parse, split_lines
 from annul.records.scheme import (
+    SCHEMES,
     Document,
     DocumentFields,
     Kind,
@@ -26,7 +30,8 @@ from annul.records.scheme import (
     required,
     validity,
 )
-from annul.records.states import is_state
+from annul.records.states import is_state, state_of
+from annul.times import LONG_TERM_DAY
 
 KINDS = ("P", "ID", "A", "C", "AC")
 """Classes of documents; the place in this list, from 1, stands in the block."""
@@ -36,6 +41,7 @@ PACKED_MAX = 18
 """Longest number that fits into a block: 18 digits of base 37 are less than 2^96."""
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
+_fromisoformat = datetime.date.fromisoformat
 _BASE37 = {character: value for value, character in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", 1)}
 _REREAD = "Read it again from the document, character by character."
 
@@ -63,20 +69,31 @@ class Icao9303(Scheme):
             kind = kind_of(required(fields.kind, "/document/kind", "The kind"))
             number = _number(required(fields.number, "/document/number", "The number"))
             return Document("icao-9303", issuer, kind, number, start, end)
-        document, zone = document_of_zone(fields.mrz, today_day)
-        for name, given, printed in (
-            ("issuer", None if fields.issuer is None else issuer_of(fields.issuer), document.issuer),
-            ("kind", None if fields.kind is None else kind_of(fields.kind), document.kind),
-            ("number", None if fields.number is None else _number(fields.number), document.number),
-        ):
-            if given is not None and given != printed:
-                raise BadInput(
-                    f"The zone and the field {name} name different documents.",
-                    where=f"/document/{name}",
-                    mend="Send the zone alone, or the fields alone.",
-                )
+        return self._of_zone(fields, start, end, today_day)
+
+    def _of_zone(self, fields: DocumentFields, start: int | None, end: int | None, today_day: int) -> Document:
+        """Return the document a zone names, which may be of another scheme; other fields must agree with it."""
+        zone = parse(split_lines("\n".join(fields.mrz or ())), datetime.date.fromordinal(today_day + _EPOCH))
+        if zone.is_visa:
+            raise ZoneMalformed(
+                "This is the zone of a visa.", where="/document/mrz", mend="Read the zone of the passport or card itself."
+            )
+        named = zone.document()
+        if named.scheme != self.name:
+            for name in ("issuer", "kind", "number", "valid_until"):
+                given, printed = getattr(fields, name), getattr(named, name) or getattr(zone, name, None)
+                if given is not None and given != printed:
+                    raise _differs(name)
+            return SCHEMES[named.scheme].parse(named, today_day)
+        issuer, kind, number = zone.issuer, kind_of(zone.kind), zone.number
+        if fields.issuer is not None and issuer_of(fields.issuer) != issuer:
+            raise _differs("issuer")
+        if fields.kind is not None and kind_of(fields.kind) != kind:
+            raise _differs("kind")
+        if fields.number is not None and _number(fields.number) != number:
+            raise _differs("number")
         if zone.expiry:
-            printed_end = datetime.date.fromisoformat(zone.expiry).toordinal() - _EPOCH
+            printed_end = LONG_TERM_DAY if zone.expiry == LONG_TERM else _fromisoformat(zone.expiry).toordinal() - _EPOCH
             if end is not None and end != printed_end:
                 raise BadInput(
                     "The zone and the field valid_until say different dates.",
@@ -84,7 +101,7 @@ class Icao9303(Scheme):
                     mend="Leave valid_until out: the zone carries it.",
                 )
             end = printed_end
-        return Document("icao-9303", document.issuer, document.kind, document.number, start, end)
+        return Document("icao-9303", issuer, kind, number, start, end)
 
     def coverage_name(self, document: Document) -> str:
         """See `Scheme.coverage_name`."""
@@ -118,22 +135,16 @@ class Icao9303(Scheme):
         return DocumentFields(self.name, number, issuer=coverage.split("/")[1], kind=kind)
 
 
-def document_of_zone(lines: list[str], today_day: int) -> tuple[Document, Mrz]:
-    """Return the document a zone names, with the whole zone.
-
-    Raises:
-        ZoneMalformed: the zone breaks a rule of Doc 9303, or is of a visa.
-    """
-    zone = parse(split_lines("\n".join(lines)), datetime.date.fromordinal(today_day + _EPOCH))
-    if zone.is_visa:
-        raise ZoneMalformed(
-            "This is the zone of a visa.", where="/document/mrz", mend="Read the zone of the passport or card itself."
-        )
-    return Document("icao-9303", zone.issuer, kind_of(zone.kind), zone.number), zone
+def _differs(name: str) -> BadInput:
+    return BadInput(
+        f"The zone and the field {name} name different documents.",
+        where=f"/document/{name}",
+        mend="Send the zone alone, or the fields alone.",
+    )
 
 
 def issuer_of(text: str) -> str:
-    """Return the normal form of an issuing state's code: one to three letters, fillers removed."""
+    """Return the normal form of an issuing state's code: one to three letters, fillers removed, D for DEU."""
     issuer = plain(text, "/document/issuer").rstrip("<")
     if not is_state(issuer):
         raise BadInput(
@@ -141,7 +152,7 @@ def issuer_of(text: str) -> str:
             where="/document/issuer",
             mend="Use the code of three letters from the document (D for Germany).",
         )
-    return issuer
+    return state_of(issuer)
 
 
 def kind_of(text: str) -> str:
@@ -149,7 +160,7 @@ def kind_of(text: str) -> str:
     code = plain(text, "/document/kind").rstrip("<")
     if code == "AC":
         return "AC"
-    if 1 <= len(code) <= 2 and code.isascii() and code.isalpha():
+    if 1 <= len(code) <= 2 and code.isascii() and code.isalnum():  # the second character is the issuer's: C1 and C2 are USA's
         if code[0] == "I":
             return "ID"
         if code[0] in "PAC":
