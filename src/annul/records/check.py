@@ -181,6 +181,7 @@ SENTENCES: dict[str, str] = {
     },
     **{f"STOP.{told.value}": said.sentence for told, said in meanings.CLASSES.items() if said.sentence},
     **meanings.AXIS_SENTENCES,
+    "REFER.U33.form": "The form of this zone is not known here: enter the number and the issuing state instead.",
 }
 """One neutral sentence per case, English: those of the codes, of their classes and of the axes (`annul.records.meanings`)."""
 
@@ -192,15 +193,20 @@ def sentence_key(
     identity: IdentityCode = IdentityCode.M9,
     binding: BindingCode = BindingCode.B9,
     error: ErrorCode = ErrorCode.E00,
+    form_unknown: bool = False,
 ) -> str:
-    """Return the key of the sentence for an answer: outcome, then the axis that decided, most serious first."""
+    """Return the key of the sentence for an answer: outcome, then the axis that decided, most serious first.
+
+    Args:
+        form_unknown: with U33, the zone is of a form that is not known here.
+    """
     if outcome is Outcome.NO_ANSWER or status is None:
         return f"NO_ANSWER.{(error if error is not ErrorCode.E00 else ErrorCode.E90).value}"
     if outcome is Outcome.PASS:
         return f"PASS.{status.value}" if f"PASS.{status.value}" in SENTENCES else "PASS"
     for key in (f"{outcome.value}.{status.value}", f"{outcome.value}.{status.status_class.value}"):
         if key in SENTENCES:
-            return key
+            return f"{key}.form" if form_unknown and key == "REFER.U33" else key
     if binding in (BindingCode.B1, BindingCode.B2) or (outcome is Outcome.STOP):
         return "STOP.binding"
     if identity in (IdentityCode.M2, IdentityCode.M3):

@@ -1,7 +1,9 @@
 """Bring names into normal form, so that the same name written in two ways is the same bytes, and nothing else is.
 
-A name has one normal form, or two where Doc 9303 allows two transliterations (ü is UE or U). Two names are the same when they
-share a form. There is no degree of likeness: a near match is no match.
+A name has one normal form, or a handful where documents write it in several ways (ü is UE, U, UXX or YU). Two names of one
+alphabet are the same when they share a form. Names in Cyrillic, Greek or Arabic letters have Latin forms too, one for each
+language that writes them otherwise: those meet Latin names only, so that Жарко is ZARKO and ZHARKO and never Зарко. There is no
+degree of likeness: a near match is no match.
 
     >>> normal_forms("Müller-Lüdenscheidt, Jürgen")
     ('JUERGEN LUEDENSCHEIDT MUELLER', 'JURGEN LUDENSCHEIDT MULLER')
@@ -9,8 +11,8 @@ share a form. There is no degree of likeness: a near match is no match.
     True
 
 What is folded: compatibility forms and width (NFKC), case, traditional and simplified Chinese characters, private-use code
-points of old GB 18030 data, middle dots and spacing of names in Chinese characters, diacritics, Latin and Cyrillic letters by
-transliteration, order of parts, hyphens and apostrophes. What is not: letters of two alphabets in one name (look-alikes).
+points of old GBK data, middle dots and spacing of names in Chinese characters, diacritics, ё and hamza, marks of vowels, ü as V
+in pinyin, order of parts, hyphens and apostrophes. What is not: letters of two alphabets in one name (look-alikes).
 
 Source: ICAO Doc 9303-3 (8th edition), section 6; UTS #39, section 5.2 (highly restrictive); docs/life-of-a-name-check.md.
 """
@@ -20,13 +22,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from annul.errors import BadInput, TooLarge
+from annul.records import transliteration
 from annul.records.document import SCHEMES, Document, block, number_block
+from annul.records.gbk import PRIVATE
 from annul.records.han_variants import PAIRS
 
-NAME_VERSION: Final = 1
+NAME_VERSION: Final = 2
 """Version of the normal form. Stored tags depend on it: with another version they are made anew from the register."""
 NAME_MAX: Final = 200
 """Characters of a name; ICAO Doc 9303 visual zone names are far shorter, national registers allow more."""
@@ -34,13 +39,6 @@ NAME_MAX: Final = 200
 _ROLE_NAME: Final = 0x60
 _HASHED: Final = 0x80
 
-# GB 18030-2000 left these ideographs without a code point; data and fonts of that time hold them in the private-use area.
-# Source: GB 18030-2022, annex D.
-_GB_PRIVATE: Final = {
-    0xE816: 0x20087, 0xE817: 0x20089, 0xE818: 0x200CC, 0xE831: 0x215D7, 0xE83B: 0x2298F, 0xE855: 0x241FE,
-    0xE81E: 0x9FB4, 0xE826: 0x9FB5, 0xE82B: 0x9FB6, 0xE82C: 0x9FB7, 0xE832: 0x9FB8, 0xE843: 0x9FB9, 0xE854: 0x9FBA,
-    0xE864: 0x9FBB,
-}  # fmt: skip
 _ZEROS: Final = "〇○◯"
 """The ideograph zero of a name (李〇), and circles drawn where it is meant."""
 _DOTS: Final = "·•・･‧∙⋅⸱ᐧ᛫⸳.。﹒,，、;"
@@ -49,7 +47,9 @@ _APOSTROPHES: Final = "'’‘ʼʻ`´ʹʽ′＇"
 _SEPARATORS: Final = _DOTS + " \u00a0\u3000-‐‑‒–—―_/<"
 
 _VARIANTS: Final = {ord(PAIRS[at]): PAIRS[at + 1] for at in range(0, len(PAIRS), 2)}
-_HAN: Final = _VARIANTS | {code: chr(to) for code, to in _GB_PRIVATE.items()} | dict.fromkeys(map(ord, _SEPARATORS))
+_HAN: Final = (
+    _VARIANTS | {code: _VARIANTS.get(to, chr(to)) for code, to in PRIVATE.items()} | dict.fromkeys(map(ord, _SEPARATORS))
+)
 _ALL_HAN: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff〇々\U00020000-\U0002f7ff\U0002fa20-\U0003fffd]+")
 
 _ASCII: Final = (
@@ -65,18 +65,18 @@ _LATIN: Final = {
     "ẞ": "SS", "ß": "SS", "Ɖ": "D", "Ŀ": "L", "Ɓ": "B", "Ɗ": "D", "Ƙ": "K", "Ƴ": "Y", "Ə": "E", "Ɛ": "E", "Ɔ": "O", "Ɩ": "I",
     "Ʋ": "V", "Ø": "O", "Ɨ": "I", "Ʉ": "U",
 }  # fmt: skip
-_EXPANDED: Final = {"Ä": "AE", "Å": "AA", "Ö": "OE", "Ø": "OE", "Ü": "UE", "Ǿ": "OE", "Ǻ": "AA"}
+_EXPANDED: Final = {"Ä": "AE", "Å": "AA", "Ö": "OE", "Ø": "OE", "Ü": "UE", "Ǿ": "OE", "Ǻ": "AA"} | dict.fromkeys("ǕǗǙǛ", "UE")
 """Letters for which Doc 9303 recommends two letters and allows one."""
-
-# Doc 9303-3, section 6.B (Russian column; letters of other Cyrillic alphabets by their own rows).
-_CYRILLIC: Final = {
-    "А": "A", "Б": "B", "В": "V", "Г": "G", "Д": "D", "Е": "E", "Ё": "E", "Ж": "ZH", "З": "Z", "И": "I", "І": "I", "Й": "I",
-    "К": "K", "Л": "L", "М": "M", "Н": "N", "О": "O", "П": "P", "Р": "R", "С": "S", "Т": "T", "У": "U", "Ф": "F", "Х": "KH",
-    "Ц": "TS", "Ч": "CH", "Ш": "SH", "Щ": "SHCH", "Ъ": "IE", "Ы": "Y", "Ь": "", "Э": "E", "Ю": "IU", "Я": "IA", "Ї": "I",
-    "Є": "IE", "Ґ": "G", "Ў": "U", "Ј": "J", "Љ": "LJ", "Њ": "NJ", "Ћ": "C", "Ђ": "D", "Џ": "DZ", "Ѕ": "DZ", "Ќ": "K",
-    "Ѓ": "G", "Ѣ": "IE", "Ѳ": "F", "Ѵ": "Y", "Ғ": "G", "Қ": "K", "Ң": "N", "Ү": "U", "Ұ": "U", "Ҳ": "KH", "Һ": "H", "Ә": "A",
-    "Ө": "O", "Ӣ": "I", "Ӯ": "U", "Ҷ": "J",
-}  # fmt: skip
+_XX: Final = str.maketrans({"Ñ": "NXX", "Ü": "UXX"})
+"""Letters for which it allows a third way. Source: section 6.A."""
+_TONED: Final = str.maketrans("ǕǗǙǛ", "ÜÜÜÜ")
+_PINYIN: Final = re.compile("(?<=[LN])Ü")
+"""GB/T 28039-2011: ü behind l and n is YU in passports (LYU, NYU); older papers write V."""
+_PINYIN_V: Final = re.compile(r"\b([LN])V(?=E?\b)")
+_GEMINATE: Final = re.compile("(?<=[Ll])[·‧∙⋅](?=[Ll])")
+"""The dot of Catalan l·l (also written ŀl, whose compatibility form it is) is no separator."""
+_CROSS: Final = "~"
+"""In front of a form by which a name of another alphabet is found under its Latin letters."""
 
 _EAST: Final = frozenset({"CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"})
 _TOGETHER: Final = (
@@ -88,28 +88,60 @@ _TOGETHER: Final = (
 
 
 def normal_forms(name: str) -> tuple[str, ...]:
-    """Return the one or two normal forms of a name, the recommended transliteration first.
+    """Return the normal forms of a name, the recommended transliteration first.
 
     Args:
         name: as written, in any script.
     Returns:
         An empty tuple when it cannot be compared with any name; `why_not` says why.
     """
-    # Three ways, the two usual ones first: this runs on the check path.
+    quick = _quick(name)
+    return _read(name).forms if quick is None else quick
+
+
+def _quick(name: str) -> tuple[str, ...] | None:
+    """Return the forms of a name in ASCII or in Chinese characters, the two usual ones: this runs on the check path."""
     if len(name) > NAME_MAX:
         return ()
     if name.isascii():
         text = name.translate(_ASCII)
-        return (" ".join(sorted(text.split())),) if _ASCII_LETTERS.fullmatch(text) else ()
+        if not _ASCII_LETTERS.fullmatch(text):
+            return ()
+        if "V" in text:
+            text = _PINYIN_V.sub(r"\1YU", text)
+        return (" ".join(sorted(text.split())),)
     text = name.translate(_HAN)
     if _ALL_HAN.fullmatch(text):
         return (text,)
-    return _read(name)[1]
+    return None
+
+
+def stored_forms(name: str) -> tuple[str, ...]:
+    """Return the forms under which a name on record is found.
+
+    A name in Cyrillic, Greek or Arabic letters is found as it is written, and by its Latin forms under a mark of their own.
+    """
+    quick = _quick(name)
+    if quick is not None:
+        return quick
+    found = _read(name)
+    return found.forms if not found.exact else (found.exact, *(_CROSS + form for form in found.latin))
+
+
+def asked_forms(name: str) -> tuple[str, ...]:
+    """Return the forms by which a name that is asked for is looked up: the name on record has one of them, or it differs."""
+    quick = _quick(name)
+    if quick is not None:
+        return (quick[0], _CROSS + quick[0]) if quick and name.isascii() else quick
+    found = _read(name)
+    if found.exact:
+        return (found.exact, *found.latin)
+    return (*found.forms, *(_CROSS + form for form in found.forms if form.isascii()))
 
 
 def same(one: str, other: str) -> bool:
     """Tell whether two ways of writing are the same name."""
-    return not set(normal_forms(one)).isdisjoint(normal_forms(other))
+    return not set(asked_forms(one)).isdisjoint(stored_forms(other))
 
 
 def check_name(name: str, where: str) -> None:
@@ -139,7 +171,16 @@ _SENTENCES: Final = {
 
 def why_not(name: str) -> str:
     """Return why a text is no name that can be compared, as a short code; "" when it is one."""
-    return "name-too-long" if len(name) > NAME_MAX else _read(name)[0]
+    return "name-too-long" if len(name) > NAME_MAX else _read(name).reason
+
+
+class _Read(NamedTuple):
+    """What a text is as a name: why it is none, or its forms; for alphabets that have Latin forms, those apart."""
+
+    reason: str = ""
+    forms: tuple[str, ...] = ()
+    exact: str = ""
+    latin: tuple[str, ...] = ()
 
 
 class _Sign(NamedTuple):
@@ -150,6 +191,7 @@ class _Sign(NamedTuple):
     mark: bool = False
     long: str = ""
     short: str = ""
+    kept: str = ""
 
 
 _SIGNS: Final[dict[str, _Sign]] = {}
@@ -157,10 +199,12 @@ _SIGNS: Final[dict[str, _Sign]] = {}
 _EUROPEAN: Final = frozenset({"LATIN", "GREEK", "CYRILLIC"})
 
 
-def _read(name: str) -> tuple[str, tuple[str, ...]]:
-    """Return (why it is no name, its normal forms); one of them is empty."""
+def _read(name: str) -> _Read:
+    if len(name) > NAME_MAX:
+        return _Read("name-too-long")
     text = name if unicodedata.is_normalized("NFKC", name) else unicodedata.normalize("NFKC", name)
-    long, short = [], []
+    text = _GEMINATE.sub("", text)
+    signs: list[_Sign] = []
     scripts: set[str] = set()
     bare = False
     for character in text:
@@ -168,32 +212,68 @@ def _read(name: str) -> tuple[str, tuple[str, ...]]:
         if sign is None:
             sign = _SIGNS[character] = _study(character)
         if sign.bad:
-            return sign.bad, ()
+            return _Read(sign.bad)
         if sign.mark:
             if bare:  # a mark that has no letter of its own in Unicode, such as the tilde of q
                 continue
         elif sign.script:
             scripts.add(sign.script)
             bare = sign.script in _EUROPEAN
-        long.append(sign.long)
-        short.append(sign.short)
+        signs.append(sign)
     scripts.discard("MODIFIER")
     if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
-        return "name-mixed-scripts", ()
-    parts = "".join(long).split(), "".join(short).split()
-    if not scripts or not parts[0]:
-        return "name-empty", ()
+        return _Read("name-mixed-scripts")
+    parts = "".join([sign.long for sign in signs]).split(), "".join([sign.short for sign in signs]).split()
+    if not scripts or not parts[1]:
+        return _Read("name-empty")
     if scripts & _EAST:
-        return "", tuple(dict.fromkeys("".join(each) for each in parts))
-    return "", tuple(dict.fromkeys(" ".join(sorted(each)) for each in parts))
+        return _Read("", tuple(dict.fromkeys("".join(each) for each in parts)))
+    kept = "".join([sign.kept for sign in signs]).split()
+    (script, *more) = scripts
+    if not more and script in _LATIN_FORMS:
+        return _LATIN_FORMS[script](kept, parts[1])
+    ways = [*parts, *(_by_latin(kept) if scripts == {"LATIN"} else ())]
+    return _Read("", tuple(dict.fromkeys(_PINYIN_V.sub(r"\1YU", " ".join(sorted(each))) for each in ways)))
+
+
+def _by_latin(kept: list[str]) -> Iterator[list[str]]:
+    """Yield the further ways of writing Ñ and Ü: with XX (Doc 9303), and as YU behind L and N (pinyin)."""
+    text = " ".join(kept).translate(_TONED)
+    if "Ñ" in text or "Ü" in text:
+        yield "".join(map(_letter, text.translate(_XX))).split()
+        if _PINYIN.search(text):
+            yield "".join(map(_letter, _PINYIN.sub("YU", text))).split()
+
+
+def _cyrillic(kept: list[str], _bare: list[str]) -> _Read:
+    words = [word.replace("Ё", "Е") for word in kept]
+    latin = tuple(_PINYIN_V.sub(r"\1YU", form) for form in transliteration.cyrillic(kept))
+    return _Read("", latin, " ".join(sorted(words)), latin) if latin else _Read("name-empty")
+
+
+def _greek(kept: list[str], bare: list[str]) -> _Read:
+    exact, latin = " ".join(sorted(bare)), transliteration.greek(kept)
+    return _Read("", (exact, latin), exact, (latin,))
+
+
+def _arabic(kept: list[str], _bare: list[str]) -> _Read:
+    exact = " ".join(sorted(filter(None, map(transliteration.arabic_bare, kept))))
+    latin = transliteration.arabic(kept)
+    return _Read("", (exact, *latin), exact, latin) if exact else _Read("name-empty")
+
+
+_LATIN_FORMS: Final[dict[str, Callable[[list[str], list[str]], _Read]]] = {
+    "CYRILLIC": _cyrillic, "GREEK": _greek, "ARABIC": _arabic,
+}  # fmt: skip
+"""Alphabets whose names have Latin forms."""
 
 
 def _study(character: str) -> _Sign:
     code = ord(character)
-    if code in _GB_PRIVATE:
-        return _study(chr(_GB_PRIVATE[code]))
+    if code in PRIVATE:
+        return _study(chr(PRIVATE[code]))
     if character in _SEPARATORS:
-        return _Sign(long=" ", short=" ")
+        return _Sign(long=" ", short=" ", kept=" ")
     kind = unicodedata.category(character)
     if character in _APOSTROPHES or kind == "Cf" or _is_selector(code):
         return _Sign()  # joiners, direction marks and variation selectors are not seen
@@ -203,13 +283,13 @@ def _study(character: str) -> _Sign:
         folded = _VARIANTS.get(code, character)
         return _Sign(script="CJK", long=folded, short=folded)
     if kind[0] == "M":
-        return _Sign(mark=True, long=character, short=character)
+        return _Sign(mark=True, long=character, short=character, kept=character)
     if kind[0] != "L":
         return _Sign(_BAD.get(kind, "name-damaged" if character == "\ufffd" else "name-not-letters"))
     script = unicodedata.name(character, "UNNAMED").partition(" ")[0]
     upper = unicodedata.normalize("NFKC", character.upper())
     short = "".join(_letter(part) for part in upper)
-    return _Sign(script=script, long=_EXPANDED.get(upper, short), short=short)
+    return _Sign(script=script, long=_EXPANDED.get(upper, short), short=short, kept=upper)
 
 
 _BAD: Final = {
@@ -225,15 +305,13 @@ def _is_selector(code: int) -> bool:
 
 
 def _letter(sign: str) -> str:
-    """Return a capital letter as A to Z where it is Latin or Cyrillic, without marks where it is Greek, else as it is."""
+    """Return a capital letter as A to Z where it is Latin, without marks where it is Greek or Cyrillic, else as it is."""
     if sign in _LATIN:
         return _LATIN[sign]
-    if sign in _CYRILLIC:
-        return _CYRILLIC[sign]
     if not unicodedata.name(sign, "").startswith(("LATIN ", "GREEK ", "CYRILLIC ")):
         return _VARIANTS.get(ord(sign), "" if sign in _APOSTROPHES else sign)
     bare = "".join(part for part in unicodedata.normalize("NFD", sign) if unicodedata.category(part) != "Mn")
-    return "".join(_LATIN.get(part, _CYRILLIC.get(part, part)) for part in bare)
+    return "".join(_LATIN.get(part, part) for part in bare)
 
 
 def holder_block(document: Document) -> bytes:

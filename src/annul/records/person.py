@@ -17,7 +17,7 @@ from msgspec import Meta
 from annul.errors import BadInput, Corrupt, MalformedNumber, UnknownVersion
 from annul.records.codes import Coded
 from annul.records.document import DocumentFields, parse_document, plain_person_block, resident_block
-from annul.records.names import NAME_MAX, holder_block, name_block, normal_forms, why_not
+from annul.records.names import NAME_MAX, holder_block, name_block, stored_forms, why_not
 from annul.records.scheme import plain
 
 NUMBER_MAX: Final = 64
@@ -131,7 +131,7 @@ def blocks_of(person: Person) -> Blocks | str:
         return "number-missing"
     forms: list[str] = []
     for name in person.names:
-        found = normal_forms(name.text)
+        found = stored_forms(name.text)
         if not found:
             return why_not(name.text) or "name-empty"
         forms += found

@@ -5,7 +5,10 @@ character by ISO 7064 MOD 11-2. The card is the number with the start of its val
 Also covered: residence permits of residents from Hong Kong, Macao and Taiwan (810000, 820000, 830000) and the permanent
 residence card of foreigners since 2023 (9, place of issue, nationality), which use the same form.
 
-Source: GB 11643-1999; GB/T 2260 (division codes, as python-stdnum carries them with abolished ones); ISO 7064.
+A number whose province exists but whose county is in no list known here is a number like any other: lists lag behind, and a
+check, a report or an enrolment must not stop for that. `remarks_of` tells it.
+
+Source: GB 11643-1999; GB/T 2260 by years (`divisions`); ISO 7064.
 """
 
 # ruff: noqa: ARG002 - a scheme has every argument of its protocol
@@ -14,7 +17,6 @@ from __future__ import annotations
 import datetime
 import re
 import struct
-from importlib import resources
 
 from stdnum.cn import ric
 
@@ -31,11 +33,10 @@ from annul.records.scheme import (
     refuse_fields,
     validity,
 )
+from annul.records.schemes.divisions import PROVINCES, YEARS
 
 AGE_MAX_YEARS = 130
 """No holder is older; the oldest human known reached 122 years."""
-SPECIAL_DIVISIONS = ("810000", "820000", "830000")
-"""Residents from Hong Kong, Macao and Taiwan (residence permits since 2018)."""
 FOREIGNER_MARK = "9"
 """First digit of the number of a foreigner's permanent residence card."""
 
@@ -49,22 +50,13 @@ _REREAD = "Read all 18 characters again from the card."
 _fromisoformat = datetime.date.fromisoformat
 
 
-def known_divisions() -> frozenset[str]:
-    """Return all division codes of six digits that python-stdnum knows, abolished ones included.
-
-    A number keeps the code of the place and time of its first registration, so codes of abolished counties stay good.
-    """
-    province = ""
-    codes = set(SPECIAL_DIVISIONS)
-    for line in (resources.files("stdnum") / "cn" / "loc.dat").read_text("utf-8").splitlines():
-        if line[:1].isdigit():
-            province = line[:2]
-        elif line[:1] == " ":  # a county: the other four digits, then its names
-            codes.add(province + line.split(maxsplit=1)[0])
-    return frozenset(codes)
+DIVISIONS = frozenset(YEARS)
+"""All codes of six digits that are in a list, abolished ones included: a number keeps that of its first registration."""
 
 
-DIVISIONS = known_divisions()
+def remarks_of(number: str) -> tuple[str, ...]:
+    """Return what is odd about a citizen number and no fault: `division_unknown` when no list has its first six digits."""
+    return () if number[:6] in DIVISIONS or number[0] == FOREIGNER_MARK else ("division_unknown",)
 
 
 def check_character(body: str) -> str:
@@ -117,7 +109,7 @@ class CnResident(Scheme):
             and body.isascii()
             and body.isdigit()
             and text[17] == _CHECK[2 * int(body, 13) % 11]
-            and (text[:6] in DIVISIONS or text[0] == FOREIGNER_MARK)
+            and (text[:2] in PROVINCES or text[0] == FOREIGNER_MARK)
         ):
             text = self._normal(text)
         try:
@@ -143,8 +135,8 @@ class CnResident(Scheme):
             raise malformed("A citizen number has 17 digits and then a digit or X.", _REREAD)
         if number[17] != _CHECK[2 * int(number[:17], 13) % 11]:
             raise malformed("The check character does not fit: at least one character was misread.", _REREAD)
-        if number[:6] not in DIVISIONS and number[0] != FOREIGNER_MARK:
-            raise malformed("The number does not begin with the code of a known place.", _REREAD)
+        if number[:2] not in PROVINCES and number[0] != FOREIGNER_MARK:
+            raise malformed("The number does not begin with the code of a province.", _REREAD)
         return number
 
     def coverage_name(self, document: Document) -> str:
