@@ -31,7 +31,7 @@ from annul.proof.window import WindowSigner
 from annul.records.check import Holder, Question
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.document import DocumentFields, DocumentKeys, block, number_block, parse_document
-from annul.records.names import holder_block, name_block, normal_forms
+from annul.records.names import holder_block, name_block, stored_forms
 from annul.records.person import Person
 from annul.records.status import State
 from annul.registry import keys as key_file
@@ -192,7 +192,7 @@ def _list(
         values: list[int] = []
         for document, person in zip(parsed[own], asked[own], strict=True):
             holder = holder_block(document)
-            forms = [name_block(holder, form) for name in person.names for form in normal_forms(name.text)]
+            forms = [name_block(holder, form) for name in person.names for form in stored_forms(name.text)]
             tags += [holder, *forms]
             values += [KNOWN] + [NAME] * len(forms)
         keyed = keys.blind(b"".join(tags)) + os.urandom(48 * others)

@@ -48,15 +48,24 @@ PLAIN, FULL, NUMBER_ONLY = 0, 1, 2
 """How a question names its document: the scheme has no discriminator; it has one and it is given; it is not given."""
 
 
+_OWN_SENTENCE: Final = 8
+"""Bit of a verdict's key beside those of its freshness (1 to 3)."""
+
+
 class Verdict:
-    """What the table says: exact status and coverage, with the small number (`key`) under which a manner remembers it."""
+    """What the table says: exact status and coverage, with the small number (`key`) under which a manner remembers it.
 
-    __slots__ = ("coverage", "key", "status")
+    Args:
+        form_unknown: with U33, the zone is of a form that is not known here, which has a sentence of its own.
+    """
 
-    def __init__(self, status: StatusCode, coverage: Coverage) -> None:
+    __slots__ = ("coverage", "form_unknown", "key", "status")
+
+    def __init__(self, status: StatusCode, coverage: Coverage, *, form_unknown: bool = False) -> None:
         self.status = status
         self.coverage = coverage
-        self.key = status.octet << 8 | coverage.octet << 4
+        self.form_unknown = form_unknown
+        self.key = status.octet << 8 | coverage.octet << 4 | (_OWN_SENTENCE if form_unknown else 0)
 
 
 def judge(value: int, number: int, naming: int, until_day: int, today: int) -> Verdict | None:
@@ -195,7 +204,8 @@ class Manner:
         codes = (self.purpose.octet, self.channel.octet, scheme, *(code.octet for code in axes))
         leaf = pack_middle(self.party, codes, decision.mask, self.decisions.policy.version)
         encode = msgspec.json.encode
-        detail = sentence(sentence_key(decision.outcome, shown, identity=identity, binding=binding))
+        key = sentence_key(decision.outcome, shown, identity=identity, binding=binding, form_unknown=verdict.form_unknown)
+        detail = sentence(key)
         head = (b'{"outcome":%b,"status":%b,"identity":%b,"binding":%b,"freshness":{"code":%b,"position":') % (
             encode(decision.outcome),
             encode(StatusPart(code=shown, class_=shown.status_class, coverage=coverage)),
@@ -206,7 +216,7 @@ class Manner:
         tail = b',"advice":%b,"detail":%b,"check":"' % (encode(decision.names), encode(detail))
         unknown = status is StatusCode.U30 and coverage is Coverage.whole_life
         another = identity in (IdentityCode.M2, IdentityCode.M3) and coverage is not Coverage.none
-        miss = unknown or another or status is StatusCode.U33
+        miss = unknown or another or (status is StatusCode.U33 and not verdict.form_unknown)
         told = Told(leaf, head, tail, status.octet, decision.outcome.value, miss)
         self.told[verdict.key | freshness.octet | scheme << 16 | identified << 24 | binding.octet << 32] = told
         return told

@@ -27,7 +27,8 @@ from annul.records.document import (
     parse_document,
     scheme_code,
 )
-from annul.records.names import name_block, normal_forms
+from annul.records.forms import FormUnknown
+from annul.records.names import asked_forms, name_block
 from annul.registry.answering.answers import FULL, NUMBER_ONLY, PLAIN, Manner
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.quota import Allowance, Quota
@@ -70,6 +71,7 @@ class Asked(NamedTuple):
     holder: bytes  # the holder's name as the receipt commits to it: its length, then UTF-8
     names: bytes  # blocks of number and name, one for each normal form; empty: the identity is not asked
     binding: BindingCode
+    form_unknown: bool = False  # with document None: the zone is of a form not known here
 
 
 class Caller:
@@ -87,7 +89,7 @@ class Caller:
 
 def _name_blocks(number: bytes, holder: Holder) -> bytes:
     """Return the blocks of a number with each normal form of a name."""
-    return b"".join([name_block(number, form) for form in normal_forms(holder.name) or (_NO_NAME,)])
+    return b"".join([name_block(number, form) for form in asked_forms(holder.name) or (_NO_NAME,)])
 
 
 def malformed_identity(fields: DocumentFields) -> bytes:
@@ -183,11 +185,11 @@ class Reader:
         fields = question.document
         try:
             document = parse_document(fields)
-        except MalformedNumber:
-            identity, scheme_number = malformed_identity(fields), scheme_code(fields.scheme)
+        except MalformedNumber as error:
             return Asked(
-                sink, index, manner, caller.test, b"", PLAIN, 0, scheme_number, None, identity, context, name, b"", binding
-            )
+                sink, index, manner, caller.test, b"", PLAIN, 0, scheme_code(fields.scheme), None, malformed_identity(fields),
+                context, name, b"", binding, form_unknown=isinstance(error, FormUnknown),
+            )  # fmt: skip
         scheme = SCHEMES[document.scheme]
         start = document.valid_from_day
         if not scheme.discriminated:

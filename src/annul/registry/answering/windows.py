@@ -36,6 +36,7 @@ _NO_KEY: Final = bytes(16)
 _UNKNOWN: Final = Verdict(StatusCode.U30, Coverage.none)
 """Stands for a fact that is not remembered; None is one that is."""
 _MALFORMED: Final = Verdict(StatusCode.U33, Coverage.none)
+_FORM_UNKNOWN: Final = Verdict(StatusCode.U33, Coverage.none, form_unknown=True)
 _M0, _M1, _M2, _M3 = (code.octet for code in (IdentityCode.M0, IdentityCode.M1, IdentityCode.M2, IdentityCode.M3))
 _M9: Final = bytes((IdentityCode.M9.octet,))
 
@@ -110,7 +111,7 @@ class Answerer:
         ats = [0, test_at]
         salt_at = 0
         for each, identified in zip(asked, identities, strict=True):
-            _, _, manner, test, blocks, naming, until_day, scheme, document, identity, context, holder, _, binding = each
+            _, _, manner, test, blocks, naming, until_day, scheme, document, identity, context, holder, _, binding, _ = each
             at = ats[test]
             ats[test] = at + len(blocks)
             slot = at >> 4
@@ -127,7 +128,7 @@ class Answerer:
             if found is _UNKNOWN:
                 found = self._judge.look(*fact)
             if document is None:
-                verdict = _MALFORMED
+                verdict = _FORM_UNKNOWN if each.form_unknown else _MALFORMED
             elif found is None:
                 kind = document.scheme, document.issuer, document.kind
                 if kind not in uncovered:

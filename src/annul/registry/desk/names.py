@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from annul.records.names import normal_forms, search_block
+from annul.records.names import search_block, stored_forms
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
 from annul.registry.people.vault import Vault
@@ -88,7 +88,7 @@ class NameIndex:
             person = rows.open_row(row, self._vault)
             if not person.birth_date:
                 continue
-            forms = dict.fromkeys(form for name in person.names for form in normal_forms(name.text))
+            forms = dict.fromkeys(form for name in person.names for form in stored_forms(name.text))
             keys = self._documents["test" if row.realm else "live"]
             made += [(row.realm, keys.blind(search_block(form, person.birth_date)), row.id) for form in forms]
         return made

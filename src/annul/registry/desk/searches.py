@@ -21,7 +21,7 @@ import msgspec
 from annul.errors import BadInput, Forbidden, NotFound, TooLarge
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document, person_block
 from annul.records.entry import EntryKind, decode
-from annul.records.names import check_name, normal_forms, search_block
+from annul.records.names import asked_forms, check_name, search_block
 from annul.records.person import Person
 from annul.records.schemes import SCHEMES
 from annul.records.status import State, facts_of, standing_on, state_of
@@ -296,7 +296,7 @@ class Searches:
         check_name(name, "name")
         if not _DATE.fullmatch(born):
             raise BadInput("Give the date of birth with the name.", where="birth_date", mend="Write it as YYYY-MM-DD.")
-        tags = [keys.blind(search_block(form, born)) for form in normal_forms(name)]
+        tags = [keys.blind(search_block(form, born)) for form in asked_forms(name)]
         found = await db.execute(
             f"SELECT DISTINCT {', '.join('r.' + column for column in rows.COLUMNS.split(', '))} FROM person_search s "
             "JOIN person_record r ON r.id = s.person_id "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -292,3 +292,29 @@ async def note(
         act.author,
         evidence,
     )
+
+
+def retag(db: psycopg.Connection[TupleRow], vault: Vault, keys: Mapping[int, DocumentKeys]) -> int:
+    """Make the tags of names anew that are in an older normal form; return how many records had them. It can be broken off.
+
+    The index of the searches by name begins anew with it; the table of names is made anew by who deletes its folder.
+
+    Args:
+        keys: document keys by realm.
+    """
+    done = 0
+    while found := db.execute(
+        f"SELECT {COLUMNS} FROM person_record WHERE name_version <> %s AND wrapped_key IS NOT NULL ORDER BY id LIMIT %s",
+        (NAME_VERSION, READ_ROWS),
+    ).fetchall():
+        batch = [PersonRow(*values) for values in found]
+        fresh = [(keys[row.realm].blind(check_person(open_row(row, vault)).names), row) for row in batch]
+        with db.transaction(), db.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE person_record SET name_tags = %s, name_version = %s WHERE id = %s AND ciphertext = %s",
+                [(tags, NAME_VERSION, row.id, row.ciphertext) for tags, row in fresh],
+            )
+        done += len(batch)
+    if done:
+        db.execute("UPDATE person_search_cursor SET key_epoch = 0")
+    return done
