@@ -28,7 +28,7 @@ from annul.reader.ocr import TextReader
 from annul.reader.resident_photo import read_resident_photo
 from annul.reader.specimen import ChipKey, SpecimenCountry, personalise
 from annul.reader.zone_photo import read_zone_photo
-from annul.records.mrz import TD1, TD2, TD3, Layout, check_digit, composite
+from annul.records.mrz import TD1, TD2, TD3, Form, check_digit, composite
 from annul.records.schemes.cn_resident import check_character
 from annul.records.states import is_state
 
@@ -44,7 +44,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _STATES = ["UTO", "CHN", "D", "FRA", "GBR", "IND", "KOR", "BRA", "NGA", "USA", "POL", "VNM", "EGY", "MEX", "ZAF", "SWE"]
 
 
-def random_zone(rng: random.Random, layout: Layout) -> list[str]:
+def random_zone(rng: random.Random, layout: Form) -> list[str]:
     """Make the zone of a person who does not exist."""
     assert all(map(is_state, _STATES))
     number = "".join(rng.choice("0123456789" + (_LETTERS if rng.random() < 0.35 else "")) for _ in range(9))
@@ -81,12 +81,12 @@ def _px(mm: float) -> int:
     return round(mm * DPI / 25.4)
 
 
-def _zone_place(layout: Layout) -> tuple[float, float]:
+def _zone_place(layout: Form) -> tuple[float, float]:
     width, height = _SIZES_MM[layout.name]
     return (_px(width) - _px(_PITCH_MM * layout.columns)) / 2, _px(height) - _px(_LINE_MM * layout.lines + 4)
 
 
-def row_corners(layout: Layout, row: int) -> Any:
+def row_corners(layout: Form, row: int) -> Any:
     """Return the corners of a line of the zone on the rendered page, as the text detector marks lines (4 x 2 pixels)."""
     import numpy as np
 
@@ -97,7 +97,7 @@ def row_corners(layout: Layout, row: int) -> Any:
     return np.array([[left, top - slack], [right, top - slack], [right, bottom + slack], [left, bottom + slack]])
 
 
-def cell_centres(layout: Layout, row: int) -> Any:
+def cell_centres(layout: Form, row: int) -> Any:
     """Return the middle of each character of a line on the rendered page (columns x 2 pixels)."""
     import numpy as np
 
@@ -106,7 +106,7 @@ def cell_centres(layout: Layout, row: int) -> Any:
     return np.stack([x, np.full(layout.columns, top + (row + 0.22) * _px(_LINE_MM))], 1)
 
 
-def render(lines: Sequence[str], layout: Layout, rng: random.Random, font_file: Path) -> Any:
+def render(lines: Sequence[str], layout: Form, rng: random.Random, font_file: Path) -> Any:
     """Draw a document's page with its zone and return a Pillow image at 300 dots per inch."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -125,7 +125,7 @@ def render(lines: Sequence[str], layout: Layout, rng: random.Random, font_file: 
         size += 0.25
     font = ImageFont.truetype(str(font_file), size)
     plain = ImageFont.truetype(str(font_file), size * 0.7)
-    for row in range(4 if layout is TD1 else 5):
+    for row in range(4 if layout.name == "TD1" else 5):
         draw.text((px(35), px(6 + 6 * row)), f"FIELD {row}  {rng.randrange(10**6)}", font=plain, fill=(60, 60, 70))
     draw.rectangle((px(4), px(8), px(30), px(42)), fill=tuple(channel - 40 for channel in tint))
     left, top = _zone_place(layout)
@@ -185,7 +185,7 @@ def damage_with_matrix(image: Any, level: int, rng: random.Random) -> tuple[byte
 class Sample:
     """One photo with the truth about it."""
 
-    layout: Layout
+    layout: Form
     level: int
     lines: list[str]
     photo: bytes

@@ -239,8 +239,10 @@ _VERDICTS: Final = {
 }
 _HOLDER: Final = (
     ("Name", "name"),
+    ("In its own script", "native_name"),
     ("Sex", "sex"),
     ("Born", "birth_date"),
+    ("Or born", "birth_other"),
     ("Nationality", "nationality"),
     ("Personal number", "personal_number"),
     ("Ethnicity", "ethnicity"),
@@ -283,7 +285,7 @@ def _print(found: Reading, show: Show) -> None:
     document = {name: each for name, each in value["document"].items() if each and name != "mrz"}
     pairs: list[tuple[str, Any]] = [("Read", _MEANS[value["means"]]), ("Worth", _ASSURANCE[value["assurance"]])]
     pairs += [(name.replace("_", " ").capitalize(), each) for name, each in document.items()]
-    pairs += [(f"Zone {n}", each) for n, each in enumerate(value["document"].get("mrz") or (), 1)]
+    pairs += [("Form", value["form"]), *((f"Zone {n}", each) for n, each in enumerate(value["zone"], 1))]
     pairs += [(label, value["holder"][member]) for label, member in _HOLDER]
     pairs += [("Valid until", value["valid_until"]), ("Permit", value["permit_number"])]
     pairs += [("Times issued", value["times_issued"] or None), ("Notes", value["notes"])]
@@ -321,7 +323,7 @@ def _zone(name: str) -> tuple[Mrz, bool]:
     return read_zone_photo(data, TextReader(), today=_now().date()), True
 
 
-ZoneFile = Annotated[str, typer.Argument(metavar="FILE", help="Photo, or text of two or three lines; - for standard input.")]
+ZoneFile = Annotated[str, typer.Argument(metavar="FILE", help="Photo, or text of one to three lines; - for standard input.")]
 
 
 @read_app.command("zone")

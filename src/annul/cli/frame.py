@@ -249,7 +249,7 @@ DOCUMENT: Final = "Document"
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """Name a document: by its fields, by a file, or by a sample of the demo."""
+    """Name a document: by its fields, by its zone, by a file, or by a sample of the demo."""
 
     scheme: Annotated[str, typer.Option(help="Scheme of the number, such as icao-9303.", rich_help_panel=DOCUMENT)] = (
         "cn-resident"
@@ -278,6 +278,14 @@ class Named:
             metavar="FILE", help="JSON file with the fields of the document, - for standard input.", rich_help_panel=DOCUMENT
         ),
     ] = None
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text file with the lines of its machine-readable zone, - for standard input.",
+            rich_help_panel=DOCUMENT,
+        ),
+    ] = None
     sample: Annotated[
         str | None,
         typer.Option(
@@ -291,12 +299,14 @@ class Named:
         Raises:
             BadInput: it is named in no way or in two.
         """
-        if self.sample and self.document:
-            raise BadInput("The document is named twice.", where="--sample, --document", mend="Use one of them.")
+        if sum(map(bool, (self.sample, self.document, self.zone))) > 1:
+            raise BadInput("The document is named twice.", where="--sample, --document, --zone", mend="Use one of them.")
         if self.sample:
             return sample(folder, self.sample)
         if self.document:
             return read_document(self.document)
+        if self.zone:
+            return {"mrz": read_zone_lines(self.zone)}
         named = {
             "scheme": self.scheme,
             "issuer": self.issuer,
@@ -318,6 +328,23 @@ def sample(folder: Home, code: str) -> dict[str, Any]:
         raise NotFound(f"The demo has no sample {code!r}.", where="--sample", mend=f"Use one of {known}.")
     fields: dict[str, Any] = samples[code.upper()]["document"]
     return fields
+
+
+def read_zone_lines(name: str) -> list[str]:
+    """Read the lines of a machine-readable zone from a text file, or from standard input for "-".
+
+    Raises:
+        BadInput: it cannot be read. ZoneMalformed: it is no text of a zone.
+    """
+    from annul.records.mrz import TYPED_MAX_CHARS, split_lines
+
+    try:
+        if name == "-":
+            return split_lines(sys.stdin.read(TYPED_MAX_CHARS + 1))
+        with Path(name).open(encoding="utf-8") as file:
+            return split_lines(file.read(TYPED_MAX_CHARS + 1))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput("The zone cannot be read.", where="--zone", mend="Give a text file with its lines.") from error
 
 
 def read_document(name: str) -> dict[str, Any]:

@@ -147,9 +147,9 @@ Made from the commands' own help by `python -m annul.cli.manual > docs/cli.md`.
 Commands that call a server take `--url` and `--key`, or `ANNUL_URL` and `ANNUL_KEY`, or else the credential that fits the
 command from `demo.json` in the data folder (`ANNUL_HOME`, by default `.annul`); `--as` names another one.
 
-A document is named by its fields (`--scheme`, `--number`, …), by a JSON file (`--document FILE`, `-` for standard input), or
-by a sample of the demo (`--sample S10`). A number on the command line stays in the shell's history and shows in the list of
-processes: leave `--number` out, or write `-`, and it is asked for.
+A document is named by its fields (`--scheme`, `--number`, …), by its machine-readable zone (`--zone FILE`), by a JSON file
+(`--document FILE`, `-` for standard input), or by a sample of the demo (`--sample S10`). A number on the command line stays in
+the shell's history and shows in the list of processes: leave `--number` out, or write `-`, and it is asked for.
 
 | exit code | means |
 |---|---|

@@ -413,6 +413,31 @@ def person_rotate_key(home: Place, show: Show) -> None:
     show.result({"wrapped": count}, f"✔  ROTATED  {count:,} persons' keys are wrapped by the new master key.")
 
 
+@person_app.command("retag")
+@takes_groups
+def person_retag(home: Place, show: Show) -> None:
+    """Make the tags of names anew after an update that changes how names are compared; annul must be stopped."""
+    import shutil
+
+    from annul import supervisor
+    from annul.registry import keys as key_file
+    from annul.registry.people.rows import retag
+    from annul.registry.people.vault import Vault
+    from annul.registry.writing.store import connect
+
+    settings = home.settings()
+    keys = key_file.load(settings.home)
+    vault = Vault(settings.home)
+    with supervisor.open_database(settings) as conninfo, connect(conninfo) as db:
+        if supervisor.running(settings.home) is not None:
+            raise Conflict("annul is running: its table of names would not be that of the new tags.", mend="Stop it first.")
+        vault.warm()
+        count = retag(db, vault, {realm: keys.documents(name) for name, realm in (("live", 0), ("test", 1))})
+    if count:  # the follower makes it anew from the rows
+        shutil.rmtree(settings.home.people, ignore_errors=True)
+    show.result({"retagged": count}, f"✔  RETAGGED  {count:,} persons' names are found as this version compares them.")
+
+
 # -- imports over the API ----------------------------------------------------------------------------------------------------
 
 

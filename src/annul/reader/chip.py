@@ -31,7 +31,7 @@ from annul.reader.reading import (
 )
 from annul.reader.transport import Channel, Command, Transport
 from annul.reader.trust import TrustList
-from annul.records.mrz import ZoneMalformed, parse
+from annul.records.mrz import FormUnknown, ZoneMalformed, parse
 
 APPLICATION = bytes.fromhex("A0000002471001")
 CARD_ACCESS, SOD, DG1, DG2, DG14, DG15 = 0x011C, 0x011D, 0x0101, 0x0102, 0x010E, 0x010F
@@ -88,8 +88,10 @@ def read_document(
     lines = zone_of_dg1(dg1)
     try:
         zone = parse(lines, at.date())
+    except FormUnknown as error:
+        raise CardMalformed("the form of the zone in DG1 is not known here", where="DG1") from error
     except ZoneMalformed as error:
-        raise CardMalformed("the zone in DG1 breaks the rules of Doc 9303", where="DG1") from error
+        raise CardMalformed("the zone in DG1 breaks the rules of its form", where="DG1") from error
     image, notes = _portrait(dg2)
     signed = None if dg14 is None else access.parse_security_infos(tlv.find(dg14, 0x6E))
     mapped = walk.mapping_proves(signed, sod, trust, at)
@@ -105,7 +107,8 @@ def read_document(
         passive=findings,
         chip_authentication=proof,
         access_list=_compare(offered, signed),
-        print_agrees=None if printed is None else list(printed) == lines,
+        # A Chinese permit prints the first of the chip's three lines.
+        print_agrees=None if printed is None else list(printed) == lines[: len(printed)],
         active_authentication=signs,
     )
     assurance = Assurance.CARD_DATA

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from annul.reader import tlv
 from annul.reader.faults import CardMalformed
+from annul.records.mrz import cut_lines
 
 PORTRAIT_MAX_BYTES = 512 * 1024
 """Largest image taken from a chip; chips hold 12 to 40 kB."""
@@ -40,14 +41,14 @@ def zone_of_dg1(data: bytes) -> list[str]:
         CardMalformed: not a DG1, or its zone has no known length.
     """
     zone = tlv.find(data, 0x61, 0x5F1F)
-    columns = {90: 30, 88: 44, 72: 36}.get(len(zone))
-    if columns is None:
-        raise CardMalformed("the zone in DG1 has no known length", where="DG1")
     try:
         text = zone.decode("ascii")
     except UnicodeDecodeError:
         raise CardMalformed("the zone in DG1 is not of plain letters", where="DG1") from None
-    return [text[start : start + columns] for start in range(0, len(text), columns)]
+    lines = cut_lines(text)
+    if not lines:
+        raise CardMalformed("the zone in DG1 has no known length", where="DG1")
+    return lines
 
 
 def portrait_of_dg2(data: bytes, *, remarks: list[str] | None = None) -> Portrait:

@@ -13,7 +13,8 @@ from enum import StrEnum
 from annul.reader.datagroups import Portrait
 from annul.reader.passive import PassiveAuthentication, PassiveVerdict
 from annul.records.document import DocumentFields
-from annul.records.mrz import Mrz
+from annul.records.mrz import LONG_TERM, Mrz
+from annul.records.scheme import ZONE_SCHEME
 
 
 class Means(StrEnum):
@@ -115,10 +116,12 @@ class HolderFields:
     """The holder as the document names him or her; "" where the document does not say.
 
     Attributes:
-        name: as printed; "PRIMARY, SECONDARY" for travel documents.
+        name: as printed; "PRIMARY, SECONDARY" for travel documents; in the document's own script where that is how its
+            register writes it (Cyrillic, Chinese).
         primary, secondary: the parts of the name where the document tells them apart.
         sex: F or M.
-        birth_date: YYYY-MM-DD, or shorter when the document knows less.
+        birth_date: YYYY-MM-DD, or YYYY-MM, YYYY, --MM-DD when the document knows less.
+        birth_other: the same date a century earlier, where a zone's two digits leave both open: ask which (`birth_century`).
         nationality: code of Doc 9303 for travel documents, CHN for resident cards.
         personal_number: the citizen number of a resident card.
         ethnicity, address: of a resident card only.
@@ -137,6 +140,7 @@ class HolderFields:
     address: str = ""
     name_cut: bool = False
     native_name: str = ""
+    birth_other: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -152,8 +156,9 @@ class Reading:
         valid_until: last day of validity, YYYY-MM-DD, "long-term" or "".
         portrait: the chip's image, in memory only.
         chip: what the chip proved; None where no chip of Doc 9303 was read.
-        notes: short codes of what the clerk should know (`names_cut`, `expired`, `front_only`, …).
+        notes: short codes of what the clerk should know (`names_cut`, `expired`, `front_only`, …); docs/reader.md lists them.
         form: name of the document's form; "" where it is not told.
+        zone: lines of the zone as it was read; a document may also be asked about by them alone.
         permit_number: travel permit that stands on a residence permit of a resident of Hong Kong, Macao or Taiwan.
         times_issued: how often the card was issued or renewed; 0 where it is not told.
     """
@@ -170,6 +175,7 @@ class Reading:
     form: str = ""
     permit_number: str = ""
     times_issued: int = 0
+    zone: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Reading(means={self.means.value}, assurance={self.assurance.value})"
@@ -183,23 +189,28 @@ def of_zone(zone: Mrz, means: Means, at: datetime.datetime) -> Reading:
         means: how it came in.
         at: time of the reading, UTC.
     """
-    notes = []
+    notes = list(zone.remarks)
     if zone.names_cut:
         notes.append("names_cut")
     if zone.is_visa:
         notes.append("visa")
-    if zone.expiry and zone.expiry < at.date().isoformat():
+    if zone.expiry and zone.expiry != LONG_TERM and zone.expiry < at.date().isoformat():
         notes.append("expired")
+    document = zone.document()
+    of_register = bool(zone.native) and zone.layout not in _SIZES
+    if document.scheme == ZONE_SCHEME:
+        document.mrz = list(zone.lines)
     holder = HolderFields(
-        name=zone.name,
+        name=zone.native if of_register or document.scheme == "ru-internal" else zone.name,
         primary=zone.primary,
         secondary=zone.secondary,
         sex=zone.sex,
         birth_date=zone.birth,
         nationality=zone.nationality,
         name_cut=zone.names_cut,
+        native_name=zone.native,
+        birth_other=zone.birth_other,
     )
-    document = DocumentFields(scheme="icao-9303", mrz=list(zone.lines))
     return Reading(
         means=means,
         assurance=Assurance.TYPING_AID,
@@ -208,4 +219,10 @@ def of_zone(zone: Mrz, means: Means, at: datetime.datetime) -> Reading:
         read_at=at,
         valid_until=zone.expiry,
         notes=tuple(notes),
+        form=zone.form.name,
+        zone=zone.lines,
     )
+
+
+_SIZES = frozenset({"TD1", "TD2", "TD3"})
+"""Zones of these name their holder in Latin letters, as the registers of travel documents do."""

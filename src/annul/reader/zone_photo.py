@@ -1,10 +1,10 @@
 """The machine-readable zone from a photo: read it fully right, or refuse.
 
-1. find the two or three long parallel lines of text (all four ways up);
+1. find the one to three long parallel lines of text (all four ways up);
 2. cut each line out, straightened, several times with different preparation, and let the network look at each;
 3. for every form of zone, and for every place in it, compute how probable each character is, given that the line has
    exactly so many characters and each place its own alphabet (forward-backward over the network's outputs);
-4. walk through the zones that keep every rule of Doc 9303 (check digits, dates, states, names), most probable first:
+4. walk through the zones that keep every rule of their form (check digits, dates, states, names), most probable first:
    the first is the answer, but only if no second is anywhere near it. What check digits cannot tell apart (names;
    G and 6, L and 1, S and 8, Y and 4, Z and 5) is so decided by how clearly it was seen, or not at all.
 
@@ -18,6 +18,7 @@ import functools
 import heapq
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ from annul.reader import glyphs
 from annul.reader.faults import Unreadable
 from annul.reader.ocr import TextLine, TextReader, decode_image, ways_up
 from annul.records import mrz
-from annul.records.mrz import ALPHABET, TD1, TD2, TD3, Layout, Mrz, ZoneMalformed
+from annul.records.forms import FORMS, ICAO
+from annul.records.mrz import ALPHABET, TD2, TD3, Form, Mrz, ZoneMalformed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +65,10 @@ Option = tuple[float, int, int, str]
 """(price in nats, line, column, character): one possible change to the most probable text."""
 
 
+class _NoZone(Unreadable):
+    """The lines found are of no form of zone."""
+
+
 def read_zone_photo(photo: bytes, reader: TextReader, *, today: datetime.date) -> Mrz:
     """Read the zone in a photo of a document.
 
@@ -86,11 +92,17 @@ def read_zone_image(image: NDArray[np.uint8], reader: TextReader, *, today: date
         turned = np.ascontiguousarray(np.rot90(image, turn))
         rows = find_rows(lines if turn == 0 else reader.lines(turned, recognise=False))
         # A line of other print above a zone of two may look like a third.
-        for count in range(len(rows), 1, -1):
+        zone_seen = False
+        for count in range(len(rows), 0, -1):
+            if count == 1 and zone_seen:  # a line of a zone of several is no zone of one
+                break
             try:
                 return _read_rows(turned, rows[-count:], reader, today)
-            except Unreadable as error:
+            except _NoZone as error:
                 refusal = refusal or error
+            except Unreadable as error:
+                refusal = refusal if zone_seen else error
+                zone_seen = True
     raise refusal or Unreadable(
         "No machine-readable zone was found in the photo.",
         where="/photo",
@@ -99,7 +111,7 @@ def read_zone_image(image: NDArray[np.uint8], reader: TextReader, *, today: date
 
 
 def find_rows(lines: Sequence[TextLine]) -> list[Corners]:
-    """Return the corners of the two or three lines of the zone, or nothing.
+    """Return the corners of the one to three lines of the zone, or nothing.
 
     Pieces of one line are joined. A zone's lines are parallel, equally long, evenly apart, and the lowest on the page.
     """
@@ -123,7 +135,7 @@ def find_rows(lines: Sequence[TextLine]) -> list[Corners]:
     joined = [_join(row, along) for row in rows]
     spans = [float((row[1] - row[0]) @ along) for row in joined]
     likely = [row for row, span in zip(joined, spans, strict=True) if span > 0.7 * max(spans) and span > 9 * _height(row)]
-    return likely[-3:] if _evenly(likely[-3:], across) else likely[-2:] if _evenly(likely[-2:], across) else []
+    return likely[-3:] if _evenly(likely[-3:], across) else likely[-2:] if _evenly(likely[-2:], across) else likely[-1:]
 
 
 def _evenly(rows: Sequence[Corners], across: NDArray[np.float64]) -> bool:
@@ -153,14 +165,14 @@ def _read_rows(image: NDArray[np.uint8], rows: list[Corners], reader: TextReader
     rows = _even_edges(rows)
     plain, *others = zip(*(_strips(image, row) for row in rows), strict=True)
     seen = reader.emissions(plain)
-    best: tuple[float, Layout, list[Fit]] | None = None
-    for layout in [TD1] if len(rows) == 3 else [TD3, TD2]:
+    best: tuple[float, Form, list[Fit]] | None = None
+    for layout in _BY_LINES[len(rows)]:
         fits = [align(part, _mask(layout, line)) for line, part in enumerate(seen)]
         worst = min(fit.likelihood for fit in fits) / layout.columns
         if worst > LINE_MIN_NATS and (best is None or worst > best[0]):
             best = (worst, layout, fits)
     if best is None:
-        raise Unreadable("The lines found are not of a zone.", where="/photo", mend="Photograph the whole zone, flat.")
+        raise _NoZone("The lines found are not of a zone.", where="/photo", mend="Photograph the whole zone, flat.")
     _, layout, fits = best
     looks = [[fit] for fit in fits]
     for strips in others:
@@ -299,39 +311,48 @@ def to_strip(corners: NDArray[np.float64], points: NDArray[np.float64], width: i
     return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0, :, 0], np.float64)
 
 
-@functools.lru_cache(maxsize=16)
-def _alphabets(layout: Layout, line: int) -> tuple[str, ...]:
+@functools.lru_cache(maxsize=64)
+def _alphabets(form: Form, line: int) -> tuple[str, ...]:
     """Return the characters each place of a line may have."""
-    places = [ALPHABET] * layout.columns
+    places = [ALPHABET] * form.widths[line]
 
-    def put(span: mrz.Span, alphabet: str) -> None:
-        if span.line == line:
+    def put(span: mrz.Span | str | None, alphabet: str) -> None:
+        if isinstance(span, mrz.Span) and span.line == line:
             places[span.start : span.end] = [alphabet] * (span.end - span.start)
 
-    def check(span: mrz.Span, alphabet: str = _DIGITS) -> None:
-        if span.line == line:
-            places[span.end] = alphabet
-
     letters = _LETTERS + "<"
-    put(layout.kind, letters)
-    if line == 0:
-        places[0] = {"TD1": "ACI", "TD2": "ACIPV", "TD3": "PV"}[layout.name]
-    for span in (layout.issuer, layout.nationality, layout.names):
+    for span in (form.kind, form.issuer, form.nationality, form.names):
         put(span, letters)
-    for span in (layout.birth, layout.expiry):
+    if form.kind is not None and form.kind.line == line:
+        places[form.kind.start] = form.starts + ("V" if form in (TD2, TD3) else "")
+    for span in (form.birth, form.expiry):
         put(span, _DIGITS)
-        check(span)
-    put(layout.sex, "FMX<")
-    check(layout.number, _DIGITS + "<" if layout is TD1 else _DIGITS)
-    if layout.optional_checked:
-        check(layout.optional[0], _DIGITS + "<")
-    if line == (1 if layout is TD1 else layout.lines - 1):
-        places[-1] = _DIGITS
+    put(form.sex, "FMX<12" if form.family.startswith("CHN") else "FMX<")
+    for row, pattern in form.begins:
+        if row == line and form not in ICAO:
+            for place, sign in enumerate(_PLACES.findall(pattern.pattern)):
+                places[place] = "".join(each for each in ALPHABET if re.match(sign, each))
+    for guard in form.guards:
+        if guard.line == line and guard.name != "zone":
+            goes_on = guard.name == "number" and form.more is not None
+            places[guard.column] = _DIGITS + ("<" if goes_on or (guard.blank and guard.name == "optional") else "")
+        elif guard.line == line:
+            places[guard.column] = _DIGITS
+    for span, alphabet in form.letters:
+        put(span, alphabet)
     return tuple(places)
 
 
+_PLACES = re.compile(r"\[[^]]+\]|\\d|[A-Z0-9<.]")
+"""One place of the patterns by which forms are recognised."""
+_BY_LINES = {
+    count: [form for form in FORMS if form.photo and form.lines == count and form not in ICAO[3:]] for count in (1, 2, 3)
+}
+"""Forms that are looked for, by their number of lines."""
+
+
 @functools.lru_cache(maxsize=16)
-def _mask(layout: Layout, line: int) -> NDArray[np.float64]:
+def _mask(layout: Form, line: int) -> NDArray[np.float64]:
     import numpy as np
 
     mask = np.zeros((layout.columns, len(ALPHABET)))
@@ -423,7 +444,7 @@ def align(seen: NDArray[np.float64], mask: NDArray[np.float64]) -> Fit:
     return Fit(float(np.log(scale).sum() + math.log(final)), found / found.sum(1, keepdims=True), places)
 
 
-def decide(layout: Layout, prices: Sequence[NDArray[np.float64]], today: datetime.date) -> Mrz:
+def decide(layout: Form, prices: Sequence[NDArray[np.float64]], today: datetime.date) -> Mrz:
     """Return the zone that keeps every rule and that nothing else comes near.
 
     Args:
@@ -516,16 +537,12 @@ def _cheapest(options: list[Option]) -> Iterator[tuple[float, tuple[int, ...]]]:
 class _Rules:
     """Tell quickly whether a changed zone keeps its check digits: each change shifts each digit's sum by a constant."""
 
-    def __init__(self, layout: Layout, base: Sequence[Sequence[str]]) -> None:
-        self._layout = layout
+    def __init__(self, layout: Form, base: Sequence[Sequence[str]]) -> None:
         self._base = base
         weights = (7, 3, 1)
-        groups: list[tuple[list[mrz.Span], tuple[int, int]]] = [
-            ([span], (span.line, span.end)) for span in (layout.number, layout.birth, layout.expiry)
-        ]
-        if layout.optional_checked:
-            groups.append(([layout.optional[0]], (layout.optional[0].line, layout.optional[0].end)))
-        groups.append((list(layout.composite), (1, layout.columns - 1)))
+        guards = sorted(layout.guards, key=lambda guard: guard.name != "number")
+        groups = [(guard.spans, (guard.line, guard.column)) for guard in guards]
+        self._ends = (guards[0].line, guards[0].column) if layout.more is not None else None
         self._weights: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._sums = [0] * len(groups)
         for group, (spans, digit) in enumerate(groups):
@@ -545,14 +562,15 @@ class _Rules:
     def hold(self, changes: Sequence[Option]) -> bool:
         """Tell whether every check digit fits after the changes."""
         sums = self._sums.copy()
-        overflow = self._layout is TD1 and self._base[0][14] == "<"
+        ends = self._ends
+        overflow = ends is not None and self._base[ends[0]][ends[1]] == "<"
         for _, line, column, character in changes:
             before = self._base[line][column]
-            if self._layout is TD1 and (line, column) == (0, 14):
+            if (line, column) == ends:
                 overflow = character == "<"
             for group, weight in self._weights.get((line, column), ()):
                 sums[group] += weight * (_value(character) - _value(before))
-        # A long TD1 number has its check digit elsewhere; `mrz.parse` looks at that one.
+        # A long number has its check digit elsewhere; `mrz.parse` looks at that one.
         return all(total % 10 == 0 for total in sums[overflow:])
 
 

@@ -15,6 +15,7 @@ from multipart import MultipartError, MultipartParser, parse_options_header
 from annul.errors import BadInput, TimedOut, TooLarge
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
 from annul.records.document import DocumentFields
+from annul.records.mrz import cut_lines
 from annul.records.scheme import Typed
 from annul.records.schemes import kinds, recognised, scheme_of
 from annul.records.schemes.icao_9303 import ICAO_9303
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 TEXT_BYTES_MAX: Final = 64 * 1024
 """All texts of a form with pictures together."""
 UPLOAD_TIMEOUT_S: Final = 60
-PASTED_LINES: Final = {88: 44, 72: 36, 90: 30}
-"""Characters of a whole zone -> characters of a line (TD3, TD2, TD1). Source: ICAO Doc 9303 parts 4 to 6."""
 
 
 class CheckForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -80,10 +79,10 @@ def _lines(zone: str, where: str) -> list[str]:
     if len(typed) > 1:
         return typed
     whole = re.sub(r"\s", "", zone.upper())
-    width = PASTED_LINES.get(len(whole))
-    if width is None:
+    lines = cut_lines(whole)
+    if not lines:
         raise BadInput(_("The lines at the foot of the document are not complete."), where=where)
-    return [whole[at : at + width] for at in range(0, len(whole), width)]
+    return lines
 
 
 def _date(typed: str) -> str:
@@ -198,8 +197,8 @@ def _read(photo: bytes, of: str) -> Reading:
 def typed_from(found: Reading) -> dict[str, Any]:
     """Return what a reading puts into the counter's form: a typing aid, which the clerk compares with the document."""
     document = found.document
-    if document.mrz:
-        values = {"mrz": "\n".join(document.mrz)}
+    if found.zone:
+        values = {"mrz": "\n".join(found.zone)}
     else:
         values = {
             "number": document.number or "",

@@ -227,10 +227,11 @@
         ? await callStation(address, token, "/v1/card", { key: { mrz: zone }, reader: chip.name, portrait: true })
         : await callStation(address, token, "/v1/resident", { port: null, wait_s: 5 });
       const shown = found.document;
-      form.elements.mrz.value = (shown.mrz || []).join("\n");
-      form.elements.number.value = shown.mrz ? "" : shown.number || "";
-      form.elements.valid_from.value = shown.valid_from || "";
-      form.elements.valid_until.value = shown.valid_until || "";
+      const lines = found.zone || [];
+      form.elements.mrz.value = lines.join("\n");
+      form.elements.number.value = lines.length ? "" : shown.number || "";
+      form.elements.valid_from.value = lines.length ? "" : shown.valid_from || "";
+      form.elements.valid_until.value = lines.length ? "" : shown.valid_until || "";
       if (form.elements.name && found.holder) form.elements.name.value = found.holder.name || "";
       portrait = found.portrait;
       proved = found.chip;
