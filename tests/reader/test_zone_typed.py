@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from annul.bench.reading import random_zone
 from annul.reader.reading import Assurance, Means, of_zone
-from annul.records.mrz import ALPHABET, TD1, TD2, TD3, Layout, ZoneMalformed, check_digit, read_typed
+from annul.records.mrz import ALPHABET, TD1, TD2, TD3, Form, ZoneMalformed, check_digit, read_typed
 
 TODAY = datetime.date(2026, 6, 1)
 AT = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
@@ -63,7 +63,7 @@ def test_a_long_card_number_goes_on_in_the_optional_data() -> None:
 
 
 @given(st.integers(0, 10**6), st.sampled_from([TD1, TD2, TD3]), st.data())
-def test_a_typing_error_in_a_checked_field_is_found(seed: int, layout: Layout, data: st.DataObject) -> None:
+def test_a_typing_error_in_a_checked_field_is_found(seed: int, layout: Form, data: st.DataObject) -> None:
     """One character wrong in number or dates, unless its value differs by a multiple of 10."""
     lines = random_zone(random.Random(seed), layout)
     span = data.draw(st.sampled_from([layout.number, layout.birth, layout.expiry]))

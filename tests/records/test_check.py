@@ -221,6 +221,7 @@ def test_sentences_are_all_used() -> None:
         for axes in itertools.product(StatusCode, IdentityCode, BindingCode, FreshnessCode, Channel)
     }
     used |= {sentence_key(Outcome.NO_ANSWER, None, error=error) for error in ErrorCode if error is not ErrorCode.E00}
+    used.add(sentence_key(Outcome.REFER, StatusCode.U33, form_unknown=True))
     assert used == set(SENTENCES)
 
 

@@ -20,7 +20,8 @@ from annul.errors import AnnulError, BadInput, MalformedNumber, TooLarge
 from annul.records import mrz
 from annul.records.document import DocumentFields, parse_document
 from annul.records.scheme import plain
-from annul.records.schemes.cn_resident import DIVISIONS, check_character
+from annul.records.schemes.cn_resident import DIVISIONS, check_character, remarks_of
+from annul.records.schemes.divisions import AS_OF, PROVINCES, YEARS
 from annul.times import LONG_TERM_DAY
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -73,15 +74,17 @@ def test_check_characters_are_those_of_iso_7064() -> None:
         r"[1-6][1-5]0[1-3]0[1-3](19[3-9][0-9]|20[01][0-9])(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8])[0-9]{3}", fullmatch=True
     )
 )
-def test_a_number_is_read_exactly_when_stdnum_knows_check_and_place(body: str) -> None:
-    """Against python-stdnum: whatever it accepts we accept; what we accept has a division code it knows."""
+def test_a_number_is_read_exactly_when_its_check_fits_and_its_province_exists(body: str) -> None:
+    """Against python-stdnum: whatever it accepts we accept; a county that no list has is a remark."""
     number = cn(body)
     try:
         parse(scheme="cn-resident", number=number)
         accepted = True
     except MalformedNumber:
         accepted = False
-    assert accepted == (number[:6] in DIVISIONS)
+    assert accepted == (number[:2] in PROVINCES)
+    if accepted:
+        assert remarks_of(number) == (() if number[:6] in DIVISIONS else ("division_unknown",))
     # python-stdnum breaks on places it does not know, so it is asked about the others only.
     if number[:6] in DIVISIONS and ric.is_valid(number):
         assert accepted
@@ -113,7 +116,7 @@ def test_a_number_may_be_typed_as_people_type(typed: str) -> None:
         ("110105194912310O2X", "17 digits"),
         ("11010519491231002Y", "17 digits"),
         ("110105491231002", "15 digits"),
-        (cn("00010519491231002"), "known place"),
+        (cn("00010519491231002"), "code of a province"),
         (cn("11010519490231002"), "no date"),
         (cn("11010520300101002"), "future"),
         (cn("11010518800101002"), "130 years"),
@@ -384,3 +387,46 @@ def test_the_normal_form_is_its_own_normal_form(text: str) -> None:
     once = plain(text, "/x")
     if len(once) <= 100 and unicodedata.is_normalized("NFKC", once):
         assert plain(once, "/x") == once
+
+
+@pytest.mark.parametrize(
+    "division", ["330113", "330114", "133100", "460321", "460322", "460323", "632857", "620201", "321119", "330103", "110103"]
+)
+def test_numbers_of_places_that_lists_had_late_or_never_are_numbers(division: str) -> None:
+    """Districts of 2021, Xiongan, the islands of Sansha, abolished places: accepted, without a remark."""
+    number = cn(division + "19731031032")
+    assert parse(scheme="cn-resident", number=number).number == number
+    assert remarks_of(number) == ()
+
+
+def test_the_number_of_a_report_is_accepted_and_an_unknown_county_is_a_remark() -> None:
+    """An unknown county of a known province is no fault; a province that is none is."""
+    assert parse(scheme="cn-resident", number="321119197310310323").number == "321119197310310323"
+    assert remarks_of(parse(scheme="cn-resident", number=cn("33999919731031032")).number) == ("division_unknown",)
+    with pytest.raises(MalformedNumber, match="province"):
+        parse(scheme="cn-resident", number=cn("19010119731031032"))
+
+
+def test_divisions_say_their_years() -> None:
+    """First and last year of a list that has them; the list says as of when it is whole."""
+    assert YEARS["330113"] == (2021, None)
+    assert YEARS["330103"] == (1980, 2019)
+    assert YEARS["110103"][1] == 2009
+    assert AS_OF == "2025-04"
+
+
+@pytest.mark.parametrize(
+    ("given_code", "kept"),
+    [("DEU", "D"), ("D", "D"), ("D<<", "D"), ("ZIM", "ZWE"), ("ROM", "ROU"), ("KS", "RKS"), ("ANT", "ANT"), ("NTZ", "NTZ")],
+)
+def test_one_state_has_one_code(given_code: str, kept: str) -> None:
+    """A report that says DEU stops the zone that says D."""
+    assert parse(scheme="icao-9303", issuer=given_code, kind="P", number="C01X00T47").issuer == kept
+
+
+def test_a_document_without_scheme_is_a_zone_or_nothing() -> None:
+    """`{"mrz": [...]}` is enough; no scheme and no zone is asked back."""
+    lines = ["P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<", "L898902C36UTO7408122F1204159ZE184226B<<<<<10"]
+    assert parse(mrz=lines).number == "L898902C3"
+    with pytest.raises(BadInput, match="scheme is missing"):
+        parse(number="1")

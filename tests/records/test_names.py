@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,18 @@ from hypothesis import strategies as st
 from annul.errors import BadInput, TooLarge
 from annul.records.document import DocumentFields, block, number_block, parse_document, person_block
 from annul.records.han_variants import PAIRS
-from annul.records.names import NAME_MAX, check_name, holder_block, name_block, normal_forms, same, why_not
+from annul.records.names import (
+    NAME_MAX,
+    asked_forms,
+    check_name,
+    holder_block,
+    name_block,
+    normal_forms,
+    same,
+    search_block,
+    stored_forms,
+    why_not,
+)
 
 SAME = [
     ("王小明", "王小明"),
@@ -66,6 +79,16 @@ NO_NAMES = [
     ("Ωmega", "name-mixed-scripts"),
     ("Иван Ivanov", "name-mixed-scripts"),
 ]
+PAIRS_OF_NAMES = json.loads((Path(__file__).parents[1] / "vectors/names.json").read_text("utf-8"))["pairs"]
+GOLDEN = [
+    ({"scheme": "cn-resident", "number": "11010519491231002X", "valid_from": "2016-10-06"},
+     "2100271e0257113d1a00000000000000", "e0aae10e6985e314a0abc9adf55d5178", "e0dfd10b1e4083b615ca1679cf367a61"),
+    ({"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": "L898902C3"},
+     "0201aa360000000000004714ef058f59", "e082e61bf9280759224d771f578057dd", "e002c910f7fe7fb05507be0a56814931"),
+    ({"scheme": "ru-internal", "series": "4505", "number": "700001"},
+     "03000000010c8f86a100000000000000", "e0254ba3bf4955094ada43d1fb0b04ef", "e0e852a241a85f2711840c73df488eed"),
+]  # fmt: skip
+"""Document; its holder's block; its blocks with 王小明 and ANNA ERIKSSON MARIA. Stored tags are made of these."""
 ANY_NAME = st.text(max_size=40)
 LETTERS = st.text(st.characters(categories=["Lu", "Ll", "Lo", "Mn", "Zs"]), min_size=1, max_size=20)
 
@@ -109,9 +132,9 @@ def test_any_text_has_forms_or_a_reason(text: str) -> None:
 
 @given(LETTERS)
 def test_a_normal_form_is_its_own_normal_form(text: str) -> None:
-    """Normalising again changes nothing."""
+    """Normalising again changes nothing; a name in Greek or Arabic letters keeps its Latin forms beside it."""
     for form in normal_forms(text):
-        assert normal_forms(form) == (form,)
+        assert form in normal_forms(form)
 
 
 @given(LETTERS)
@@ -156,3 +179,66 @@ def test_the_same_name_under_two_numbers_has_two_blocks(one: bytes, other: bytes
     """A tag tells nothing about who else has the name."""
     for form in normal_forms(text):
         assert (name_block(one, form) == name_block(other, form)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike", "source"), PAIRS_OF_NAMES, ids=lambda value: None if value is True else str(value)[:20]
+)
+def test_pairs_of_names_are_told_as_their_sources_say(one: str, other: str, alike: bool, source: str) -> None:
+    """Every letter of Doc 9303-3 section 6, names by the column of each language, marks, pinyin, GBK; and near misses."""
+    assert same(one, other) is alike, source
+    assert same(other, one) is alike, source
+
+
+def test_the_table_of_pairs_is_large_enough_to_measure_by() -> None:
+    """At least 500 pairs, a fifth of them different names, no pair twice."""
+    assert len(PAIRS_OF_NAMES) >= 500
+    assert len({(one, other) for one, other, *_ in PAIRS_OF_NAMES}) == len(PAIRS_OF_NAMES)
+    assert sum(not alike for _, _, alike, _ in PAIRS_OF_NAMES) * 5 >= len(PAIRS_OF_NAMES)
+
+
+@pytest.mark.parametrize(("fields", "holder", "han", "latin"), GOLDEN)
+def test_blocks_of_names_are_what_they_were(fields: dict[str, str], holder: str, han: str, latin: str) -> None:
+    """Golden bytes: with others, every stored tag would be that of another name."""
+    document = parse_document(DocumentFields(**fields))
+    assert holder_block(document).hex() == holder
+    assert name_block(holder_block(document), "王小明").hex() == han
+    assert name_block(holder_block(document), "ANNA ERIKSSON MARIA").hex() == latin
+
+
+def test_blocks_of_searches_are_what_they_were() -> None:
+    """Golden bytes of name and date of birth."""
+    assert search_block("王小明", "1949-12-31").hex() == "e021025722d7193e81afbdb4dbe4f241"
+    assert search_block("ANNA ERIKSSON MARIA", "1974-08-12").hex() == "e02302ac79862307b0c6483bcdf28628"
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "asked"),
+    [
+        ("王小明", ("王小明",), ("王小明",)),
+        ("LV YAN", ("LYU YAN",), ("LYU YAN", "~LYU YAN")),
+        ("Müller", ("MUELLER", "MULLER", "MUXXLLER"), ("MUELLER", "MULLER", "MUXXLLER", "~MUELLER", "~MULLER", "~MUXXLLER")),
+        ("Пётр", ("ПЕТР", "~PETR", "~PIOTR"), ("ПЕТР", "PETR", "PIOTR")),
+        ("Ά", ("Α", "~A"), ("Α", "A")),
+        ("محمّد", ("محمد", "~MXHMMD", "~MXHMD"), ("محمد", "MXHMMD", "MXHMD")),
+    ],
+)
+def test_names_of_other_alphabets_meet_latin_ones_under_a_mark(
+    name: str, stored: tuple[str, ...], asked: tuple[str, ...]
+) -> None:
+    """What is kept and what is asked by: two names in Cyrillic never meet in Latin letters."""
+    assert stored_forms(name) == stored
+    assert asked_forms(name) == asked
+
+
+@given(ANY_NAME)
+def test_every_name_is_found_under_what_it_is_stored_as(text: str) -> None:
+    """A name is itself, in every script."""
+    assert same(text, text) == bool(normal_forms(text))
+
+
+def test_positive_pairs_of_other_scripts_hold() -> None:
+    """Composed and decomposed marks of Devanagari, Thai, Greek and Cyrillic are one name."""
+    for one in ("नरेन्द्र क़ादिर", "สมชาย น้ำ", "Άννα Ευαγγελία", "Йосип Їжак"):
+        for form in ("NFC", "NFD", "NFKC", "NFKD"):
+            assert same(one, unicodedata.normalize(form, one))

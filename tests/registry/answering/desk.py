@@ -15,7 +15,7 @@ from annul.proof.window import WindowSigner
 from annul.records.check import Question
 from annul.records.codes import Coverage
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, number_block, parse_document
-from annul.records.names import holder_block, name_block, normal_forms
+from annul.records.names import holder_block, name_block, stored_forms
 from annul.records.status import State
 from annul.registry.answering.checklog import CheckLog, DiskFile, LogFile
 from annul.registry.answering.checks import Checks
@@ -92,7 +92,7 @@ class NameDesk(Desk):
     def know(self, fields: DocumentFields, *names: str, photo: bool = False, keys: DocumentKeys = LIVE) -> None:
         """Put a person's number and names into the table."""
         holder = holder_block(parse_document(fields))
-        blocks = [name_block(holder, form) for name in names for form in normal_forms(name)]
+        blocks = [name_block(holder, form) for name in names for form in stored_forms(name)]
         values = [KNOWN | (PHOTO if photo else 0)] + [NAME] * len(blocks)
         self.names.put(keys.blind(holder + b"".join(blocks)), np.array(values, np.uint64))
 

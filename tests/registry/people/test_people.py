@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 
 import msgspec
 import psycopg
@@ -16,7 +17,7 @@ from annul.records.person import CivilEvent, Name, PersonBody
 from annul.records.status import Proof
 from annul.registry import keys as key_file
 from annul.registry.loops.rotation import rotate
-from annul.registry.people.rows import read_all, rewrap
+from annul.registry.people.rows import read_all, retag, rewrap
 from annul.registry.people.vault import Vault, digest
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.store import Fresh, connect
@@ -288,6 +289,34 @@ def test_the_master_key_set_rotates_and_every_record_opens(town: Town) -> None:
         assert rewrap(db, vault) == len(ids)
         assert rewrap(db, vault) == 0
         assert sum(len(batch) for batch in read_all(db, Vault(town.home), 0)) == len(ids)
+
+
+def test_tags_in_an_older_form_are_made_anew_from_the_records(town: Town) -> None:
+    """A name is not found under what an older version stored; after `retag`, and the table made anew, it is."""
+    add(town, person(name="Олег Гнатів"))
+    town.follow()
+    assert town.asked(WANG, "OLEH HNATIV") == "M1"
+    town.close()
+    with psycopg.connect(town.conninfo, autocommit=True) as db:
+        db.execute("UPDATE person_record SET name_tags = %s, name_version = 1", (bytes(16),))
+    shutil.rmtree(town.home.people)
+    older = Town(town.conninfo, town.home)
+    older.follow()
+    assert older.asked(WANG, "OLEH HNATIV") == "M2"
+    older.close()
+    keys = key_file.load(town.home)
+    with connect(town.conninfo) as db:
+        ways = {realm: keys.documents(name) for name, realm in (("live", 0), ("test", 1))}
+        assert retag(db, Vault(town.home), ways) == 1
+        assert retag(db, Vault(town.home), ways) == 0
+    shutil.rmtree(town.home.people)
+    newer = Town(town.conninfo, town.home)
+    newer.follow()
+    try:
+        assert newer.asked(WANG, "OLEH HNATIV") == newer.asked(WANG, "Гнатів Олег") == "M1"
+        assert newer.asked(WANG, "ОЛЕГ ГНАТИВ") == "M2"
+    finally:
+        newer.close()
 
 
 def test_a_record_opens_only_with_its_own_key_at_its_own_place(town: Town) -> None:

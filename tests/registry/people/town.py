@@ -9,7 +9,7 @@ from typing import Any
 
 from annul.listings import Listings
 from annul.records.document import DocumentFields, parse_document
-from annul.records.names import holder_block, name_block, normal_forms
+from annul.records.names import asked_forms, holder_block, name_block
 from annul.records.person import Contact, Name, Person
 from annul.registry.people import PHOTO
 from annul.registry.people.imports import PersonImports
@@ -45,7 +45,7 @@ class Town(World):
         """Return what the table of names says, as the check path would."""
         fields = DocumentFields(**({"scheme": "cn-resident", "number": number} | document))
         holder = holder_block(parse_document(fields))
-        blocks = holder + b"".join(name_block(holder, form) for form in normal_forms(name))
+        blocks = holder + b"".join(name_block(holder, form) for form in asked_forms(name))
         known, *names = Listings(self.home.people).lookup(self.keys.documents(realm).blind(blocks)).tolist()
         if not known:
             return "M3"
