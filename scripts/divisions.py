@@ -1,4 +1,4 @@
-"""Write src/annul/records/schemes/divisions.py from lists of GB/T 2260 by years.
+"""Write src/annul/records/divisions.py from lists of GB/T 2260 by years.
 
     python scripts/divisions.py MCA_FOLDER CURRENT.tsv
 
@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 FIRST_YEAR, CURRENT_YEAR = 1980, 2025
-TARGET = Path(__file__).parents[1] / "src/annul/records/schemes/divisions.py"
+TARGET = Path(__file__).parents[1] / "src/annul/records/divisions.py"
 SEEN = {
     "330113": 2021, "330114": 2021, "133100": 2021, "460321": 2012, "460322": 2012, "460323": 2012,
     "632857": 1980, "620201": 1980, "321119": 1980,

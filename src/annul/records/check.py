@@ -181,7 +181,6 @@ SENTENCES: dict[str, str] = {
     },
     **{f"STOP.{told.value}": said.sentence for told, said in meanings.CLASSES.items() if said.sentence},
     **meanings.AXIS_SENTENCES,
-    "REFER.U33.form": "The form of this zone is not known here: enter the number and the issuing state instead.",
 }
 """One neutral sentence per case, English: those of the codes, of their classes and of the axes (`annul.records.meanings`)."""
 

@@ -269,11 +269,12 @@ AXES: Final[dict[str, Mapping[Any, Meaning]]] = {
 
 AXIS_SENTENCES: Final = {
     "STOP.binding": "Do not proceed: the bearer was not confirmed as the holder.",
+    "REFER.U33.form": "The form of this zone is not known here: enter the number and the issuing state instead.",
     "REFER.identity": "The name and the number do not belong together: ask for a second document.",
     "REFER.binding": "The bearer could not be compared with the holder: ask for a second document.",
     "REFER.freshness": "The copy of the register is older than allowed: ask again online.",
 }
-"""What the clerk is told when an axis decides, and not the status: outcome and axis -> sentence."""
+"""What the clerk is told when an axis decides, and not the status: outcome and axis -> sentence; U33 of a form not known."""
 
 
 class ClassMeaning(NamedTuple):

@@ -21,6 +21,7 @@ import struct
 from stdnum.cn import ric
 
 from annul.errors import BadInput
+from annul.records.divisions import PROVINCES, YEARS
 from annul.records.scheme import (
     Document,
     DocumentFields,
@@ -33,7 +34,6 @@ from annul.records.scheme import (
     refuse_fields,
     validity,
 )
-from annul.records.schemes.divisions import PROVINCES, YEARS
 
 AGE_MAX_YEARS = 130
 """No holder is older; the oldest human known reached 122 years."""
