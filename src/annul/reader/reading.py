@@ -197,11 +197,10 @@ def of_zone(zone: Mrz, means: Means, at: datetime.datetime) -> Reading:
     if zone.expiry and zone.expiry != LONG_TERM and zone.expiry < at.date().isoformat():
         notes.append("expired")
     document = zone.document()
-    of_register = bool(zone.native) and zone.layout not in _SIZES
     if document.scheme == ZONE_SCHEME:
         document.mrz = list(zone.lines)
     holder = HolderFields(
-        name=zone.native if of_register or document.scheme == "ru-internal" else zone.name,
+        name=zone.native if zone.form.own_script and zone.native else zone.name,
         primary=zone.primary,
         secondary=zone.secondary,
         sex=zone.sex,
@@ -222,7 +221,3 @@ def of_zone(zone: Mrz, means: Means, at: datetime.datetime) -> Reading:
         form=zone.form.name,
         zone=zone.lines,
     )
-
-
-_SIZES = frozenset({"TD1", "TD2", "TD3"})
-"""Zones of these name their holder in Latin letters, as the registers of travel documents do."""

@@ -62,7 +62,7 @@ PERMIT_CHIP = Form(
     family="CHN-PERMIT-CHIP", source=_SOURCE, widths=(30, 30, 30), photo=False,
     begins=((0, re.compile("C[SD](?![A-Z<]{3})[A-Z]")),), starts="C", document=of_icao,
     kind=Span(0, 0, 2), issuer="CHN", nationality="CHN", number=_NUMBER, expiry=_EXPIRY, birth=_BIRTH, sex=Span(2, 0, 1),
-    read_names=_chip_names, native=lambda lines: chinese(lines[1][:12]), guards=_GUARDS,
+    read_names=_chip_names, own_script=True, native=lambda lines: chinese(lines[1][:12]), guards=_GUARDS,
 )  # fmt: skip
 
 # -- Permits of residents of Hong Kong, Macao and Taiwan, since 2012 and 2015 --------------------------------------------------
@@ -90,7 +90,8 @@ HOME_RETURN = Form(
     family="CHN-HOME-RETURN", source="GA/T 704.14-2015, form of 2012", widths=(30, 30, 30),
     begins=((0, re.compile(r"C[^SD][HM]\d")),), starts="C", document=of_icao,
     kind=Span(0, 0, 2), issuer="CHN", nationality="CHN", number=_NUMBER, expiry=_EXPIRY_3, birth=_BIRTH_3, sex=Span(0, 22, 23),
-    optional=(_COUNT, Span(1, 19, 28)), century=_BORN, read_names=_home_names, native=lambda lines: chinese(lines[1][:18]),
+    optional=(_COUNT, Span(1, 19, 28)), century=_BORN, read_names=_home_names,
+    own_script=True, native=lambda lines: chinese(lines[1][:18]),
     guards=(*_GUARDS_3, Guard("holder", 1, 28, (Span(1, 19, 28),), blank=True), _ZONE_3),
     letters=(*_DIGITS_3, (Span(2, 0, 30), _LATIN)),
 )  # fmt: skip
@@ -100,7 +101,7 @@ TAIWAN_COMPATRIOT = Form(
     begins=((0, re.compile(r"C[A-Z<]\d\d")),), starts="C", document=of_icao,
     kind=Span(0, 0, 2), issuer="CHN", nationality="CHN", number=_NUMBER, expiry=_EXPIRY_3, birth=_BIRTH_3, sex=Span(0, 22, 23),
     optional=(_COUNT, Span(1, 19, 29), Span(2, 26, 30)), century=_BORN, read_names=_taiwan_names,
-    native=lambda lines: chinese(lines[1][:18]), guards=(*_GUARDS_3, _ZONE_3),
+    own_script=True, native=lambda lines: chinese(lines[1][:18]), guards=(*_GUARDS_3, _ZONE_3),
     letters=(*_DIGITS_3, (Span(2, 0, 26), _LATIN)),
 )  # fmt: skip
 
@@ -114,7 +115,7 @@ HOME_RETURN_1999 = Form(
     kind=Span(0, 0, 2), issuer=Span(0, 2, 5), nationality="CHN", number=_NUMBER_99, birth=_BIRTH_99, expiry=_EXPIRY_99,
     sex=Span(1, 7, 8), century=Century(Span(1, 27, 28), _CENTURY_DIGITS),
     expiry_century=Century(Span(1, 28, 29), _CENTURY_DIGITS), read_names=_home_names,
-    native=lambda lines: chinese(lines[0][5:26]),
+    own_script=True, native=lambda lines: chinese(lines[0][5:26]),
     guards=(
         Guard("number", 1, 26, (_NUMBER_99,)), Guard("birth", 1, 6, (_BIRTH_99,), blank=True),
         Guard("expiry", 1, 14, (_EXPIRY_99,)),

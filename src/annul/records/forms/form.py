@@ -141,6 +141,7 @@ class Form:
         century, expiry_century: marks that say the century of birth, of expiry.
         issued: place of the date of issue.
         native: reads the name in the document's own script; "" when it is not there or not whole.
+        own_script: registers of such documents have the name in the document's own script, not in Latin letters.
         remarks: what the clerk should know of every zone of this form.
         letters: alphabets of further places, for reading a photo: (span, characters).
         photo: zones of this form are looked for in photos.
@@ -173,6 +174,7 @@ class Form:
     expiry_century: Century | None = None
     issued: Span | None = None
     native: Callable[[Lines], str] | None = None
+    own_script: bool = False
     remarks: tuple[str, ...] = ()
     letters: tuple[tuple[Span, str], ...] = ()
     photo: bool = True

@@ -55,6 +55,7 @@ RU_INTERNAL = dataclasses.replace(
     source="Order of the Federal Migration Service on the machine-readable record, 2011; order 851 of the Ministry of 2017",
     begins=((0, re.compile("PNRUS")),), body=(1, re.compile(r"\d{10}RUS\d{7}[MF<]<{7}\d{13}")),
     names=None, read_names=_ru_names, optional=(_RU_OPTIONAL,), issued=Span(1, 29, 35), document=_ru_document,
+    own_script=True,
     letters=((_RU_NAMES, "".join(RUSSIAN) + "<"), (Span(1, 21, 28), "<"), (Span(0, 0, 1), "P"), (Span(0, 1, 2), "N")),
 )  # fmt: skip
 
