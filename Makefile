@@ -6,11 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-<<<<<<< HEAD
-.PHONY: help setup demo test check bench mutate drill-kill drill-database drill-verifier fuzz house tour lock clean
-=======
-.PHONY: help setup demo test check bench mutate drill-kill drill-database corpus mutations fuzz tour lock clean
->>>>>>> 5b2f94f (docs: the forms of zone and their notes, what counts as one name; make corpus, make mutations)
+.PHONY: help setup demo test check bench mutate drill-kill drill-database corpus mutations drill-verifier fuzz house tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
