@@ -64,16 +64,14 @@ drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and dat
 drill-database: .venv/dev.done ## database stopped for 60 s under load: checks go on, accounts complete afterwards
 	@ANNUL_HOME= $(BIN)/python -m tests.drills.database --seconds 60
 
-<<<<<<< HEAD
 drill-verifier: .venv/dev.done ## 100,000 receipts changed at random: the JavaScript verifier refuses all
 	@$(BIN)/python -m tests.drills.verifier --mutations 100000
-=======
+
 corpus: .venv/dev.done ## read every document of the corpus, from print and chip
 	@ANNUL_HOME= $(BIN)/python -m pytest -q tests/corpus
 
 mutations: .venv/dev.done ## 1 million random faults in the corpus: none is another document in silence
 	@$(BIN)/python -m tests.corpus.mutations --count 1000000
->>>>>>> 5b2f94f (docs: the forms of zone and their notes, what counts as one name; make corpus, make mutations)
 
 fuzz: .venv/dev.done ## 60 s of hostile input for every decoder
 	@$(BIN)/python -m tests.fuzz --seconds 60
