@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from annul.reader.bench import damage, render
+
 from annul.reader.faults import Unreadable
 from annul.reader.ocr import TextReader
 from annul.reader.zone_photo import read_zone_photo
