@@ -16,8 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from annul.reader.bench import damage, render
-
+from annul.bench.reading import damage, render
 from annul.reader.faults import Unreadable
 from annul.reader.ocr import TextReader
 from annul.reader.zone_photo import read_zone_photo

@@ -296,7 +296,7 @@ def test_a_letter_burnt_out_of_a_name_is_no_filler() -> None:
     """A white spot over the last letter of a given name: refused, never read as a shorter name."""
     import cv2
 
-    from annul.reader import bench
+    from annul.bench import reading as bench
 
     rng = random.Random(3)
     lines = random_zone(rng, TD1)

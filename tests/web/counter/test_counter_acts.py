@@ -484,8 +484,8 @@ def test_a_demanded_challenge_is_put_to_the_clerk_and_a_missing_print_is_no_disa
 def test_a_photographed_zone_fills_the_form(clerk: Browser) -> None:
     """A photo of the lines at the foot: they stand in their box for the clerk to compare, and nothing was asked."""
     pytest.importorskip("rapidocr", reason="the packages of annul[reader] are not installed")
+    from annul.bench import reading as bench
     from annul.errors import MissingPackage
-    from annul.reader import bench
 
     try:
         sample = next(iter(bench.samples(1, 3, levels=(0,))))
