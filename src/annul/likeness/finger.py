@@ -148,9 +148,7 @@ def compare(
     if len(stored) > ENROLLED_MAX:
         raise TooLarge(f"At most {ENROLLED_MAX} enrolled views are compared.", where="/enrolled")
     least = int(chosen.gate("minutiae_min"))
-    usable = [v for v in stored if len(v.minutiae) >= least]
-    shown = [v for v in views if len(v.minutiae) >= least]
-    quality = {"live": _quality_of(views), "reference": _quality_of(stored)}
+    usable, shown = ([v for v in some if len(v.minutiae) >= least] for some in (stored, views))
     base = Comparison(
         trait="finger",
         result=Result.NO_USABLE_TRAIT,
@@ -160,7 +158,7 @@ def compare(
         claimed_fmr=None,
         decided_by="quality",
         scores={},
-        quality=quality,
+        quality={"live": _quality_of(views), "reference": _quality_of(stored)},
         algorithms=algorithms(),
         calibration=f"{chosen.name} {chosen.digest()[:16]}",
         findings=findings,

@@ -108,8 +108,7 @@ class Answerer:
         rows: list[Row] = []
         privates: list[bytes] = []
         tellings: list[Told] = []
-        ats = [0, test_at]
-        salt_at = 0
+        ats, salt_at = [0, test_at], 0
         for each, identified in zip(asked, identities, strict=True):
             _, _, manner, test, blocks, naming, until_day, scheme, document, identity, context, holder, _, binding, _ = each
             at = ats[test]
@@ -139,9 +138,8 @@ class Answerer:
             else:
                 verdict = found
             if not live:  # how old a copy may be is for each party's policy to say
-                freshness = (
-                    FreshnessCode.F1 if age_us <= manner.decisions.policy.copy_age_max_s * SECOND_US else FreshnessCode.F2
-                )
+                fits = age_us <= manner.decisions.policy.copy_age_max_s * SECOND_US
+                freshness = FreshnessCode.F1 if fits else FreshnessCode.F2
                 fresh = freshness.octet
             told = manner.told.get(verdict.key | fresh | scheme << 16 | identified << 24 | binding.octet << 32) or manner.tell(
                 verdict, freshness, scheme, identified, binding
