@@ -11,11 +11,13 @@ import pytest
 from annul import web
 from annul.registry.parties.officers import DUTIES
 from annul.registry.parties.parties import ROLES as ALL_ROLES
+from annul.registry.parties.parties import IssuedKey
 from annul.registry.writing.act import Act
 from annul.web.door.call import Route
 from annul.web.door.session import Sitting
 from annul.web.doors import Mounted
 from annul.web.routes import ROUTES
+from tests.waiting import WAIT_S
 from tests.web.conftest import ROLES, House
 
 PARTY_OF_ROLE = {role: name for name, role in reversed(ROLES.items())}
@@ -74,6 +76,67 @@ def test_a_role_gets_in_exactly_where_the_table_says(house: House, route: Route,
         assert status not in (401, 403, 404 if "{" not in route.path else 401, 405, 500)
     else:
         assert status == 403
+
+
+@pytest.fixture(scope="module")
+def counter_key(house: House) -> IssuedKey:
+    """A key for counters of the bank."""
+    made: IssuedKey = house.run(house.office.parties.issue_key(Act("setup"), "bank", use="counter"))
+    assert house.run(house.office.listings.reached(made.position, WAIT_S))
+    return made
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=_named)
+def test_a_key_for_counters_gets_in_exactly_where_the_table_says(house: House, counter_key: IssuedKey, route: Route) -> None:
+    """403 at every address whose line does not name its use, at the check path too; elsewhere as its party's full key."""
+    more: dict[str, Any] = {"content": b"{}"} if route.method == "POST" else {}
+    headers = {"authorization": f"Bearer {counter_key.token}", "content-type": "application/json"}
+    status = house.http.request(route.method, _address(route), headers=headers, **more).status_code
+    if "counter" in route.use and "relying_party" in route.who:
+        assert status not in (401, 403, 405, 500)
+    else:
+        assert status == 403
+
+
+def test_keys_for_counters_open_these_addresses_and_no_other() -> None:
+    """A new line of the table takes full keys alone; whoever opens one to every branch says so here as well."""
+    assert {_named(route) for route in CLOSED if "counter" in route.use} == {
+        "POST /v1/checks", "POST /v1/checks/batch", "GET /v1/checks/{check}", "POST /v1/checks/{check}/photo",
+        "POST /v1/verifications", "POST /v1/verifications/challenges", "POST /v1/departures", "POST /v1/urgent-needs",
+        "GET /v1/urgent-needs", "POST /v1/urgent-needs/{id}/shown", "GET /v1/policies", "GET /v1/policies/{version}",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("route", PAGES, ids=_named)
+def test_a_clerk_with_a_key_for_counters_sees_the_pages_of_counters_alone(
+    house: House, counter_key: IssuedKey, route: Route
+) -> None:
+    """Policies and lists of the whole party stay closed, whoever sits at the terminal."""
+
+    async def seat() -> dict[str, str]:
+        sitting = Sitting(house.office, None)
+        await sitting.enter("clerk", key_id=counter_key.id, clerk="C-1")
+        (cookie,) = sitting.cookies()
+        return {cookie.key: str(cookie.value)}
+
+    headers = {"content-type": "application/x-www-form-urlencoded"} if route.method == "POST" else {}
+    browser = house.client(cookies=house.run(seat()))
+    with browser, browser.stream(route.method, _address(route), headers=headers) as answer:
+        status, to = answer.status_code, answer.headers.get("location", "")
+    if "clerk" in route.who and "counter" in route.use:
+        assert not to.endswith("/sign-in") or route.method == "POST"
+        assert status not in (401, 405, 500)
+        assert status != 403 or route.method == "POST"
+    else:
+        assert status == 403 or (status == 303 and to.endswith("/sign-in"))
+
+
+@pytest.mark.parametrize("party", ["police", "issuer", "supervisor"])
+def test_who_has_no_counters_gets_no_key_for_them(house: House, party: str) -> None:
+    """Such a key of an issuer would be believed to be harmless."""
+    answer = house.call("POST", f"/v1/parties/{party}/keys", "supervisor", json={"use": "counter"})
+    assert answer.status_code == 400
+    assert answer.json()["where"] == "/use"
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=_named)

@@ -25,7 +25,7 @@ from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.counter.departures import At, Confirmed, Departures, settle_shown, tell_due
 from annul.registry.loops.rotation import rotate
 from annul.registry.parties.parties import Parties, Principal, load_snapshot, read_snapshot
-from annul.registry.parties.policies import Policies, require_officer
+from annul.registry.parties.policies import Policies
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
@@ -424,13 +424,6 @@ def test_a_clerk_settles_with_a_document_only_she_can_tell_to_be_the_holders(bra
     (other,) = branch.ask(branch.bank, question(passport))
     with pytest.raises(NotFound):
         branch.run(show(branch.bank, served.need, other.receipt))
-
-
-def test_a_counters_key_is_no_officer(branch: Branch) -> None:
-    """Keys for counters are refused where policies and lists of the whole party are."""
-    require_officer(branch.bank)
-    with pytest.raises(Forbidden):
-        require_officer(msgspec.structs.replace(branch.bank, use="counter"))
 
 
 def test_a_follow_up_outlives_a_rotation_of_the_keys(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:

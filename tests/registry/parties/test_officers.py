@@ -255,12 +255,16 @@ def _open_sessions(station: Station) -> int:
 
 
 def test_a_key_for_counters_signs_no_officer_in(station: Station) -> None:
-    """It lies in every branch: with a staff number it would be everybody's way to the desk."""
-    counter = run(station.parties.issue_key(OPERATOR, "police", use="counter"))
+    """It lies in every branch: with a staff number it would be everybody's way to the policies."""
+    run(station.parties.create(OPERATOR, "bank", "Bank", "relying_party"))
+    run(station.officers.add(OPERATOR, "bank", "0417", "Head Office", ["policy"]))
+    counter = run(station.parties.issue_key(OPERATOR, "bank", use="counter"))
+    full = run(station.parties.issue_key(OPERATOR, "bank"))
     station.board.publish()
-    assert station.parties.principal(counter.token).id == "police"  # the key itself is good
+    assert station.parties.principal(counter.token).id == "bank"  # the key itself is good
     with pytest.raises(NotAuthorised, match="do not belong together"):
         run(station.officers.sign_in_by_key(counter.token, "0417"))
+    assert run(station.officers.sign_in_by_key(full.token, "0417"))[0].id == "bank/0417"
     assert run(station.officers.sign_in_by_key(station.key.token, "0417"))[0].id == "police/0417"
 
 

@@ -268,12 +268,16 @@ class Parties(Principals):
         """Make an API key `live_<id>_<secret>` or `test_<id>_<secret>`; only its SHA-256 is stored.
 
         An Idempotency-Key is not taken: the token cannot be told twice.
+
+        Raises:
+            BadInput: a key for counters is asked for a party that is no relying party: it has no counters.
         """
         key_id, secret = secrets.token_hex(KEY_ID_BYTES), secrets.token_hex(KEY_SECRET_BYTES)
         token = f"{realm}_{key_id}_{secret}"
 
         async def change(write: Write) -> str:
             await _touch(write, "UPDATE principal SET position = %s WHERE id = %s", write.position + 1, principal_id)
+            await _require_counters(write, principal_id, use)
             await write.run(
                 "INSERT INTO api_key (id, principal_id, realm, label, token_hash, created_at_us, expires_at_us, use) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
@@ -413,3 +417,11 @@ def _require_agreement(agreement: Agreement | None) -> None:
 async def _touch(write: Write, sql: str, *values: Any) -> None:
     if await write.run(sql, *values) != 1:
         raise NotFound("There is no such principal or key.")
+
+
+async def _require_counters(write: Write, principal_id: str, use: KeyUse) -> None:
+    if (
+        use == "counter"
+        and await write.one("SELECT 1 FROM principal WHERE id = %s AND role = 'relying_party'", principal_id) is None
+    ):
+        raise BadInput("Only relying parties have counters.", where="/use", mend="Issue a key for all that the party may do.")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from annul.errors import BadInput, Conflict, Forbidden, NotFound
+from annul.errors import BadInput, Conflict, NotFound
 from annul.records.codes import (
     Advice,
     BindingCode,
@@ -145,16 +145,6 @@ class Trial(msgspec.Struct, frozen=True):
 def person_of(act: Act, principal: Principal) -> str:
     """Return who acts for a party, as records name her: the officer, or the party and the credential; never a secret."""
     return act.author if "/" in act.author else f"{principal.id}/{principal.key_id}"
-
-
-def require_officer(principal: Principal) -> None:
-    """Refuse a key that is for counters alone.
-
-    Raises:
-        Forbidden: policies, departures of others and follow-ups of the whole party are for other keys.
-    """
-    if principal.use != "all":
-        raise Forbidden("A counter's key may not do this.", mend="Sign in with a key of your head office.")
 
 
 _VERSIONS = (

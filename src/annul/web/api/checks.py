@@ -13,7 +13,7 @@ from annul.registry.accounts.accounts import CheckRecord, CheckRow
 from annul.registry.answering.checks import BATCH_MAX
 from annul.web.api.terms import Body, Page
 from annul.web.door.call import Call, Route, get, post, tagged
-from annul.web.door.who import ANY, CHECK_ID
+from annul.web.door.who import ANY, CHECK_ID, COUNTERS
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -68,6 +68,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         body=Question,
         returns=Answer,
         problems=("purpose-not-allowed", "over-quota", "storage-failed", "timed-out"),
+        use=COUNTERS,
     ),
     post(
         "/v1/checks/batch",
@@ -77,9 +78,16 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         body=Questions,
         returns=Answers,
         problems=("over-quota", "storage-failed", "timed-out"),
+        use=COUNTERS,
     ),
     get("/v1/checks", ANY, own_checks, "List your own checks, newest first", returns=ChecksPage, query=Page),
     get(
-        "/v1/checks/{check}", ANY, own_check, "Look one of your own checks up", returns=CheckShown, patterns={"check": CHECK_ID}
+        "/v1/checks/{check}",
+        ANY,
+        own_check,
+        "Look one of your own checks up",
+        returns=CheckShown,
+        patterns={"check": CHECK_ID},
+        use=COUNTERS,
     ),
 )

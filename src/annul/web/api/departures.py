@@ -10,10 +10,10 @@ from msgspec import Meta
 from annul.errors import BadInput
 from annul.registry.counter.departures import At, Confirmed, Decided, DecisionName, Departure, NeedState, ReasonName, UrgentNeed
 from annul.times import rfc3339
-from annul.web.api.policies import Words, _officer
+from annul.web.api.policies import Words
 from annul.web.api.terms import Body, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged
-from annul.web.door.who import CHECK_ID, NEED_ID, RELYING
+from annul.web.door.who import CHECK_ID, COUNTERS, NEED_ID, RELYING
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -152,7 +152,7 @@ async def depart(office: Office, call: Call) -> DepartureRecorded:
 async def departures(office: Office, call: Call) -> DeparturesShown:
     """List departures of the whole organisation."""
     return DeparturesShown(
-        [_departure(each) for each in await office.departures.recorded(_officer(call), limit=call.query.limit)]
+        [_departure(each) for each in await office.departures.recorded(call.principal, limit=call.query.limit)]
     )
 
 
@@ -206,6 +206,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         status=201,
         write=True,
         problems=_DECIDES,
+        use=COUNTERS,
     ),
     get(
         "/v1/departures",
@@ -226,6 +227,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         status=201,
         write=True,
         problems=_DECIDES,
+        use=COUNTERS,
     ),
     get(
         "/v1/urgent-needs",
@@ -234,6 +236,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         "List urgent needs, those due first at the top",
         returns=NeedsShown,
         query=NeedRows,
+        use=COUNTERS,
     ),
     post(
         "/v1/urgent-needs/{id}/shown",
@@ -245,5 +248,6 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         write=True,
         problems=_DECIDES,
         patterns={"id": NEED_ID},
+        use=COUNTERS,
     ),
 )

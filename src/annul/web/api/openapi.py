@@ -193,7 +193,8 @@ def _operation(route: Route, of_word: dict[Any, Any]) -> dict[str, Any]:
         "responses": responses,
     }
     if route.who != "public":
-        operation["description"] = f"Who may call: {', '.join(sorted(route.who))}."
+        keys = "Keys for counters may call it." if "counter" in route.use else "Keys for counters may not call it."
+        operation["description"] = f"Who may call: {', '.join(sorted(route.who))}. {keys}"
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if route.body is not None:

@@ -9,14 +9,14 @@ from msgspec import Meta
 
 from annul.errors import NotFound
 from annul.records.policy import Difference, Policy
-from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial, require_officer
+from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial
 from annul.times import rfc3339
 from annul.web.api.terms import Body, act_of, moment_or_none, settled
 from annul.web.door.call import Call, Route, get, post, tagged
-from annul.web.door.who import RELYING
+from annul.web.door.who import COUNTERS, RELYING
 
 if TYPE_CHECKING:
-    from annul.registry.parties.parties import Changed, Principal
+    from annul.registry.parties.parties import Changed
     from annul.web.door.office import Office
 
 VERSION: Final = "[1-9][0-9]{0,4}"
@@ -155,11 +155,6 @@ def _book(book: PolicyBook) -> PoliciesShown:
     return PoliciesShown(book.in_force, book.two_persons, [_shown(each) for each in book.versions], changes)
 
 
-def _officer(call: Call) -> Principal:
-    require_officer(call.principal)
-    return call.principal
-
-
 def _version(call: Call) -> int:
     return int(call.path["version"])
 
@@ -187,18 +182,18 @@ async def compare(office: Office, call: Call) -> DifferencesShown:
 async def draft(office: Office, call: Call) -> PolicyShown:
     """Save the draft."""
     body: DraftWanted = call.body
-    return _shown(await office.policies.save(act_of(call), _officer(call), body.policy, note=body.note, revision=body.revision))
+    return _shown(await office.policies.save(act_of(call), call.principal, body.policy, note=body.note, revision=body.revision))
 
 
 async def discard(office: Office, call: Call) -> PoliciesShown:
     """Throw the draft away."""
-    await office.policies.discard(act_of(call), _officer(call), _version(call))
+    await office.policies.discard(act_of(call), call.principal, _version(call))
     return _book(await office.policies.book(call.principal.id))
 
 
 async def trial(office: Office, call: Call) -> TrialShown:
     """Decide the caller's own past checks anew; nothing is changed."""
-    return tried(await office.policies.try_on_past(_officer(call), _version(call), days=call.body.days))
+    return tried(await office.policies.try_on_past(call.principal, _version(call), days=call.body.days))
 
 
 def tried(found: Trial) -> TrialShown:
@@ -225,20 +220,20 @@ async def release(office: Office, call: Call) -> PolicyChanged:
     """Put the draft in force."""
     body: Release = call.body
     made = await office.policies.release(
-        act_of(call), _officer(call), _version(call), revision=body.revision, reason=body.reason
+        act_of(call), call.principal, _version(call), revision=body.revision, reason=body.reason
     )
     return await _changed(office, call, made)
 
 
 async def roll_back(office: Office, call: Call) -> PolicyChanged:
     """Put an older version in force again."""
-    made = await office.policies.roll_back(act_of(call), _officer(call), _version(call), reason=call.body.reason)
+    made = await office.policies.roll_back(act_of(call), call.principal, _version(call), reason=call.body.reason)
     return await _changed(office, call, made)
 
 
 async def two_persons(office: Office, call: Call) -> PolicyChanged:
     """Say whether a second person must release."""
-    made = await office.policies.want_two_persons(act_of(call), _officer(call), call.body.wanted)
+    made = await office.policies.want_two_persons(act_of(call), call.principal, call.body.wanted)
     return await _changed(office, call, made)
 
 
@@ -249,7 +244,9 @@ _PUTS: Final = (*_WRITES, "not-yet-effective")
 
 ROUTES: Final[tuple[Route, ...]] = tagged(
     "counter",
-    get("/v1/policies", RELYING, policies, "Read your counter policy with all its versions", returns=PoliciesShown),
+    get(
+        "/v1/policies", RELYING, policies, "Read your counter policy with all its versions", returns=PoliciesShown, use=COUNTERS
+    ),
     post(
         "/v1/policies/draft",
         RELYING,
@@ -280,6 +277,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         returns=PolicyShown,
         problems=("not-found",),
         patterns=_NUMBERED,
+        use=COUNTERS,
     ),
     get(
         "/v1/policies/{version}/differences",

@@ -13,7 +13,7 @@ from annul.records.document import DocumentFields, canonical, parse_document
 from annul.times import MINUTE_US
 from annul.web.api.terms import Body, act_of
 from annul.web.door.call import Call, Reply, Route, post, tagged
-from annul.web.door.who import ANY, CHECK_ID
+from annul.web.door.who import ANY, CHECK_ID, COUNTERS
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -77,5 +77,6 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         media="image/jpeg",
         patterns={"check": CHECK_ID},
         problems=("verification-failed", "unknown-version", "malformed-number", "not-found"),
+        use=COUNTERS,
     ),
 )

@@ -18,7 +18,7 @@ from annul.registry.counter.verification import Samples
 from annul.times import rfc3339
 from annul.web.api.terms import Body
 from annul.web.door.call import Call, Reply, Route, post, tagged
-from annul.web.door.who import RELYING
+from annul.web.door.who import COUNTERS, RELYING
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -234,6 +234,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         returns=Verification,
         body_bytes_max=VERIFICATION_BYTES_MAX,
         problems=("purpose-not-allowed", "over-quota", "storage-failed", "missing-package", "unknown-version"),
+        use=COUNTERS,
     ),
     post(
         "/v1/verifications/challenges",
@@ -242,5 +243,6 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         "Draw actions for the bearer to carry out before the camera",
         body=ChallengeWanted,
         returns=ChallengeGiven,
+        use=COUNTERS,
     ),
 )

@@ -19,7 +19,7 @@ from annul.records.codes import (
 )
 from annul.records.policy import AXES, FOLLOW_UP_DAYS_MAX, Policy, UrgentNeed, differences, floor_of
 from annul.records.verdict import Verdict
-from annul.registry.parties.policies import TRIAL_DAYS_MAX, PolicyBook, PolicyVersion, Shift, Trial, require_officer
+from annul.registry.parties.policies import TRIAL_DAYS_MAX, PolicyBook, PolicyVersion, Shift, Trial
 from annul.web.counter.counter import frame, spoken
 from annul.web.counter.decisions import act_of
 from annul.web.counter.words import AXIS_WORDS, CODE_WORDS, STEP_WORDS
@@ -74,7 +74,6 @@ async def overview(office: Office, call: Call) -> Reply:
 
 
 async def _overview(office: Office, call: Call, form: Form, *, status: int = 200) -> Reply:
-    require_officer(call.principal)
     translate = pages.translator(call)
     book = await office.policies.book(call.principal.id)
     draft = book.draft
@@ -99,7 +98,6 @@ async def _overview(office: Office, call: Call, form: Form, *, status: int = 200
 
 async def edit(office: Office, call: Call) -> Reply:
     """Show the table of codes and outcomes to edit: the draft, or the policy in force to begin one."""
-    require_officer(call.principal)
     book = await office.policies.book(call.principal.id)
     begun = book.draft or book.current
     values = _typed(begun.policy) | {
@@ -156,7 +154,6 @@ def _choices(axis: str, code: str, channel: Channel, translate: Callable[[str], 
 
 async def save(office: Office, call: Call) -> Reply:
     """Save the draft."""
-    require_officer(call.principal)
     translate = pages.translator(call)
     sent: dict[str, Any] = call.body
     form = Form(sent)
@@ -179,7 +176,6 @@ async def save(office: Office, call: Call) -> Reply:
 
 async def discard(office: Office, call: Call) -> Reply:
     """Throw the draft away."""
-    require_officer(call.principal)
     return await _acted(
         office, call, office.policies.discard(act_of(call), call.principal, call.body.version), _("The draft is thrown away.")
     )
@@ -187,7 +183,6 @@ async def discard(office: Office, call: Call) -> Reply:
 
 async def release(office: Office, call: Call) -> Reply:
     """Put the draft in force."""
-    require_officer(call.principal)
     form: Act = call.body
     work = office.policies.release(act_of(call), call.principal, form.version, revision=form.revision, reason=form.reason)
     return await _acted(office, call, work, _("Released. Every counter decides by the new version now."))
@@ -195,7 +190,6 @@ async def release(office: Office, call: Call) -> Reply:
 
 async def roll_back(office: Office, call: Call) -> Reply:
     """Put an older version in force again."""
-    require_officer(call.principal)
     form: Act = call.body
     work = office.policies.roll_back(act_of(call), call.principal, form.version, reason=form.reason)
     return await _acted(office, call, work, _("The older version is in force again at every counter."))
@@ -203,7 +197,6 @@ async def roll_back(office: Office, call: Call) -> Reply:
 
 async def two_persons(office: Office, call: Call) -> Reply:
     """Say whether a second person must release."""
-    require_officer(call.principal)
     wanted = call.body.wanted == "yes"
     work = office.policies.want_two_persons(act_of(call), call.principal, wanted)
     return await _acted(
@@ -230,7 +223,6 @@ async def _acted(office: Office, call: Call, work: Any, done: str) -> Reply:
 
 async def trial(office: Office, call: Call) -> Reply:
     """Show what last month would have looked like under a version."""
-    require_officer(call.principal)
     translate = pages.translator(call)
     book = await office.policies.book(call.principal.id)
     version = call.query.version or (book.draft or book.current).version

@@ -1,7 +1,8 @@
 """Say who may call: API keys and access tokens for programs, the session of their cookie for people.
 
-Which roles may call a route stands in the route table alone; `Credentials` applies it. Programs are looked up in the snapshot
-of parties that the follower publishes, so a revoked key is refused from its position on. People have a session (`web.session`).
+Which roles may call a route, and with keys for what, stands in the route table alone; `Credentials` applies it. Programs are
+looked up in the snapshot of parties that the follower publishes, so a revoked key is refused from its position on. People have
+a session (`web.session`).
 
 Source: RFC 6750 (Bearer).
 """
@@ -72,7 +73,7 @@ class Credentials:
 
         Raises:
             NotAuthorised: no credential, or one that does not work.
-            Forbidden: the role may not call this route, or not with a credential for test data.
+            Forbidden: the role may not call this route, or not with a key for counters, or for test data.
         """
         if route.who == "public":
             return None
@@ -82,6 +83,7 @@ class Credentials:
         principal = self.principal(bearer.strip())
         if principal.role not in route.who:
             raise Forbidden(f"The role {principal.role} may not do this.", mend=f"It is for: {', '.join(sorted(route.who))}.")
+        _require_use(principal, route)
         if route.live and principal.realm != "live":
             mend = "Parties and their keys need a live credential."
             raise Forbidden("A credential for test data may not do this.", mend=mend)
@@ -108,7 +110,7 @@ class Credentials:
 
         Raises:
             SessionLost: nobody of the kind the page is for is signed in.
-            Forbidden: the role or the duty may not open this page.
+            Forbidden: the role, the duty or the key may not open this page.
         """
         session = sitting.session
         if route.who == "public":
@@ -120,7 +122,9 @@ class Credentials:
             return Admitted()
         try:
             if session.kind == "clerk":
-                return Admitted(self._parties.principal_of_key(session.key_id))
+                clerk = self._parties.principal_of_key(session.key_id)
+                _require_use(clerk, route)
+                return Admitted(clerk)
             if self._office.officers is None:
                 raise SessionLost("officer")
             officer, principal = await self._office.officers.present(session.officer, session.key_id, session.realm)
@@ -135,3 +139,9 @@ class Credentials:
         """Return whose a genuine cookie was that holds no longer, None when there is none: its form may be kept."""
         session = self._sessions.written(request)
         return None if session is None else owner_of(session)
+
+
+def _require_use(principal: Principal, route: Route) -> None:
+    """Refuse a key that is for counters alone where the line of the route does not name its use."""
+    if principal.use not in route.use:
+        raise Forbidden("A counter's key may not do this.", mend="Sign in with a key of your head office.")

@@ -20,9 +20,10 @@ from litestar.datastructures import Cookie
 
 from annul.errors import BadInput
 from annul.registry.writing.act import KEY_CHARS_MAX
-from annul.web.door.who import Who
+from annul.web.door.who import COUNTERS, FULL, Who
 
 if TYPE_CHECKING:
+    from annul.registry.answering.principals import KeyUse
     from annul.registry.parties.officers import Officer
     from annul.registry.parties.parties import Principal
     from annul.web.door.office import Office
@@ -132,6 +133,7 @@ class Route:
         patterns: regular expression of each path parameter.
         page: the route is for people: errors are pages, and it is not in the API document.
         live: credentials for test data may not call: what it shows or changes belongs to live data too.
+        use: what a key must be for; full keys alone when nothing is said. A page asks the key its clerk signed in with.
     """
 
     method: Literal["GET", "POST"]
@@ -156,6 +158,7 @@ class Route:
     patterns: dict[str, str] = field(default_factory=dict)
     page: bool = False
     live: bool = False
+    use: frozenset[KeyUse] = FULL
 
     @property
     def name(self) -> str:
@@ -167,6 +170,11 @@ class Route:
 def tagged(tag: str, *routes: Route) -> tuple[Route, ...]:
     """Return the routes of a topic under their heading in the API document."""
     return tuple(replace(route, tag=tag) for route in routes)
+
+
+def at_counters(*routes: Route) -> tuple[Route, ...]:
+    """Return these routes as what the keys of counters may call as well."""
+    return tuple(replace(route, use=COUNTERS) for route in routes)
 
 
 def get(path: str, who: Who, handler: Handler, summary: str, **more: Any) -> Route:

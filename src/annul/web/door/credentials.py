@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from annul.errors import Forbidden, NotAuthorised
 from annul.registry.answering.principals import Principal
 from annul.times import SECOND_US
-from annul.web.door.who import ANY
+from annul.web.door.who import ANY, COUNTERS
 
 if TYPE_CHECKING:
     from annul.web.door.office import Front
@@ -75,7 +75,7 @@ class Bearers:
                 self._admitted[value] = principal
         if principal.expires_at_us and principal.expires_at_us <= self._now_us():
             raise NotAuthorised("The credential is unknown, revoked or expired.")
-        if principal.role not in ANY:
+        if principal.role not in ANY or principal.use not in COUNTERS:
             raise Forbidden("This role does not ask checks.", mend="Use a relying party's credential.")
         return principal
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from annul.registry.answering.principals import ROLES
+from annul.registry.answering.principals import ROLES, KeyUse
 
 Who = frozenset[str] | Literal["public"]
 """Roles that may call (of programs, or of people when the route is a page), or `public`: nobody is asked."""
@@ -28,6 +28,13 @@ DESKS: Final = HANDS | SUPERVISOR
 DECIDERS: Final = ISSUER | SUPERVISOR
 """Who decides, confirms as the second officer, and handles lists: not a police desk."""
 
+# -- what a key is for -------------------------------------------------------------------------------------------------------
+
+FULL: Final = frozenset[KeyUse]({"all"})
+"""Keys for everything their party may do: what a line of the table takes when it does not say otherwise."""
+COUNTERS: Final = FULL | {"counter"}
+"""Keys of counters as well: the few addresses a terminal needs to check, compare, depart and serve an urgent need."""
+
 # -- people ------------------------------------------------------------------------------------------------------------------
 
 PAGE_ROLES: Final = ("clerk", "citizen", *(f"officer:{role}" for role in ROLES))
@@ -42,7 +49,7 @@ def officers(roles: frozenset[str], *, duty: str = "") -> frozenset[str]:
 CLERK: Final = frozenset({"clerk"})
 CITIZEN: Final = frozenset({"citizen"})
 HEAD_OFFICE: Final = CLERK | officers(RELYING, duty="policy")
-"""Pages of a relying party's head office: its officers, or a clerk who signed in with a key that is not for counters alone."""
+"""Pages of a relying party's head office: its officers, or a clerk who signed in; their lines take full keys alone."""
 
 # -- ids in addresses: regular expressions of the whole parameter ------------------------------------------------------------
 
