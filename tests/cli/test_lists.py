@@ -32,14 +32,19 @@ def alone(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.chdir(tmp_path)
     assert run(["setup"]) == 0
 
+    keys: list[str] = []
+
     async def issuers() -> None:
         parties = Parties(Fresh(database), Unpublished(), lambda: 1_750_000_000_000_000)
         for name in ("registry", "registry-2", "retired"):
             await parties.create(Act("operator"), name, name.title(), "issuer")
+            keys.append((await parties.issue_key(Act("operator"), name)).token)
         await parties.create(Act("operator"), "bank", "Bank", "relying_party")
         await parties.set_active(Act("operator"), "retired", False)
 
     asyncio.run(issuers())
+    monkeypatch.setenv("ANNUL_KEY", keys[0])
+    monkeypatch.setenv("ANNUL_SECOND_KEY", keys[1])
 
     def command(*arguments: str | Path) -> Result:
         capsys.readouterr()
@@ -138,13 +143,35 @@ def test_only_an_active_officer_imports(name: str, alone: Annul, database: str) 
     assert alone("import", file, *OFFICER, "--second", name).code == 1
 
 
+def test_a_name_is_written_with_its_key_alone(alone: Annul, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another's key, a second name with the first one's key, no key: refused; without a name it is the operator, alone."""
+    monkeypatch.setenv("ANNUL_BULK_LIMIT", "2")
+    large = listed("list.csv", "4509,100001", "4509,100002", "4509,100003")
+    stolen = alone("import", large, "--as", "registry-2")
+    assert (stolen.code, "not a working key" in stolen.err) == (2, True), stolen
+    monkeypatch.setenv("ANNUL_SECOND_KEY", os.environ["ANNUL_KEY"])
+    twice = alone("import", large, *OFFICER, *SECOND)
+    assert (twice.code, "not a working key" in twice.err) == (2, True), twice
+    monkeypatch.delenv("ANNUL_SECOND_KEY")
+    assert alone("import", large, *OFFICER, *SECOND).code == 2
+    monkeypatch.delenv("ANNUL_KEY")
+    assert alone("import", large, *OFFICER).code == 2
+    assert {state for state, _ in bulks(database)} <= {"staged"}
+    operator = alone("import", listed("small.csv", "4509,200001"), "--json").json
+    assert (operator["state"], operator["staged_by"], operator["confirmed_by"]) == ("in_force", "operator", "operator")
+    assert alone("import", listed("other.csv", "4509,300001", "4509,300002"), "--json").json["state"] == "staged"  # the sum
+
+
 def test_above_the_limit_a_second_officer_is_needed(alone: Annul, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Staged by one, it is not in force, and the next step is told; the same person twice is refused; two put it in force."""
     monkeypatch.setenv("ANNUL_BULK_LIMIT", "2")
     told = alone("import", listed("list.csv", "4509,100001", "4509,100002", "4509,100003"), *OFFICER)
     assert "✔  STAGED  3 documents" in told.out
     assert "then another officer: annul bulk confirm" in told.out
-    same = alone("import", listed("other.csv", "4509,200001", "4509,200002", "4509,200003"), *OFFICER, "--second", "registry")
+    with monkeypatch.context() as patch:
+        patch.setenv("ANNUL_SECOND_KEY", os.environ["ANNUL_KEY"])
+        other = listed("other.csv", "4509,200001", "4509,200002", "4509,200003")
+        same = alone("import", other, *OFFICER, "--second", "registry")
     assert (same.code, "second officer" in same.err) == (1, True), same
     both = alone("import", listed("third.csv", "4509,300001", "4509,300002", "4509,300003"), *OFFICER, *SECOND, "--json")
     assert (both.json["state"], both.json["staged_by"], both.json["confirmed_by"]) == ("in_force", "registry", "registry-2")
@@ -177,7 +204,7 @@ def test_what_a_list_says_of_its_documents_is_chosen(state: str, alone: Annul) -
 
 def test_a_list_for_the_test_data_is_apart(alone: Annul, database: str) -> None:
     """--test lists into the other realm: its entry says so."""
-    alone("import", listed("list.csv", "4509,123456"), *OFFICER, "--test")
+    alone("import", listed("list.csv", "4509,123456"), "--test")
     with connect(database) as db:
         assert db.execute("SELECT realm FROM bulk").fetchall() == [(1,)]
 

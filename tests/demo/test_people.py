@@ -50,6 +50,11 @@ def test_origins_are_of_one_entry_each_through_all_parts() -> None:
     assert origins[300] == f"birth register {BATCH_PERSONS:09d}"
 
 
+KEYS = {
+    name: {"id": name.replace("_", "-"), "key": f"live_{name.replace('_', '-')}_0"} for name in ("issuer", "second_officer")
+}
+
+
 @pytest.fixture(scope="module")
 def loaded(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], list[int]]:
     """A register with a small country and its persons: its database, whom to try, and what the progress was told."""
@@ -58,7 +63,7 @@ def loaded(make_database: Any, tmp_path_factory: pytest.TempPathFactory) -> tupl
     keys, country = key_file.create(home), Country(5, TODAY)
     load_country(conninfo, keys, country, HOLDERS)
     told: list[int] = []
-    tried = load_people(conninfo, keys, home, lambda: time.time_ns() // 1000, country, HOLDERS, told.append)
+    tried = load_people(conninfo, keys, home, lambda: time.time_ns() // 1000, country, HOLDERS, told.append, credentials=KEYS)
     return conninfo, tried, told
 
 

@@ -89,7 +89,7 @@ def office(memory_folder: Path) -> Office:
         for number in range(20):
             passport = {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": f"X{number:08d}"}
             issue("/v1/documents", {"event": "issue", "document": passport})
-        imported = command(home, "import", lists, "--as", "registry", "--json")
+        imported = command(home, "import", lists, "--json")
         assert imported.code == 0, imported
         ask = poster(http, bank)
         asked = ask("/v1/checks", {"document": LISTED, "purpose": "payment", "channel": "remote"})

@@ -129,6 +129,12 @@ class House:
         keys = self.keys if realm == "live" else self.test_keys
         return self.office.parties.principal(keys[party]).key_id
 
+    def own_key(self, party: str) -> str:
+        """Return the id of a new key of a party, for an officer who is a person of her own."""
+        made = self.run(self.office.parties.issue_key(OFFICE, party))
+        assert self.run(self.office.listings.reached(made.position, WAIT_S))
+        return str(made.id)
+
     def passport(self) -> dict[str, str]:
         """Name a Russian internal passport nobody has named before."""
         return {"scheme": "ru-internal", "series": "4509", "number": str(next(self._numbers))}
@@ -153,8 +159,11 @@ class House:
 
     async def stage(self, file: Path) -> str:
         """Stage a list of revoked Russian passports and return the event's id."""
+        return await self.stage_as(file, Act("issuer"))
+
+    async def stage_as(self, file: Path, act: Act) -> str:
+        """Stage such a list as somebody."""
         happened = self.office.now_us()
-        act = Act("issuer")
         view = await self.office.bulk.stage(act, file, format="russian", state=State.revoked, happened_at_us=happened)
         return view.id
 

@@ -204,11 +204,13 @@ def officer_add(
     staff: Annotated[str, typer.Argument(help="Staff number.")],
     name: Annotated[str, typer.Option(help="Name.")],
     duties: Annotated[str, typer.Option(help="desk, found, disputes, bulk, review, policy, officers; with commas.")] = "desk",
-    party: Annotated[str, typer.Option(help="Party, for a supervisor; else the caller's own.")] = "",
-    who: Credential = "police",
+    party: Annotated[str, typer.Option(help="Whose officer she is; else the supervisor's own.")] = "",
+    who: Credential = "supervisor",
     idempotency_key: Repeat = None,
 ) -> None:
-    """Record an officer. She signs in with her party's key and her number until she has a passkey."""
+    """Record an officer, as a supervisor; officers with that duty do it at their desk.
+
+    She signs in with her party's key and her number until she has a passkey."""
     body = {
         "staff": staff,
         "name": name,
@@ -245,7 +247,7 @@ def officer_change(
     name: Annotated[str, typer.Option(help="New name.")] = "",
     duties: Annotated[str, typer.Option(help="New duties, with commas.")] = "",
     active: Annotated[bool | None, typer.Option("--restore/--remove", help="Give access back, or take it away.")] = None,
-    who: Credential = "police",
+    who: Credential = "supervisor",
     idempotency_key: Repeat = None,
 ) -> None:
     """Change an officer. Who loses access loses her sessions at once; what she recorded stays."""

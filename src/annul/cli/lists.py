@@ -21,20 +21,22 @@ from annul.cli.frame import (
     print_columns,
     print_pairs,
     print_read,
-    read_demo,
     takes_groups,
 )
-from annul.errors import BadInput, NotFound
+from annul.errors import BadInput
 from annul.times import SECOND_US, now_us
 
 if TYPE_CHECKING:
+    from annul.cli.hands import Hands
     from annul.listings.bulk import ImportReport
-    from annul.registry.parties.parties import Party
     from annul.registry.writing.bulk import Bulk, BulkView
 
 FORMATS: Final = {"ru-passports": "russian", "interchange": "interchange"}
 GENERATED: Final = ("interchange-csv", "interchange-ndjson", "interchange-parquet", "ru-passports")
-OFFICER_ROLES: Final = ("issuer", "supervisor")
+Officer = Annotated[
+    str | None,
+    typer.Option("--as", metavar="WHO", help="Who imports, with ANNUL_KEY or as named in demo.json; else the operator."),
+]
 
 
 # -- import ------------------------------------------------------------------------------------------------------------------
@@ -53,11 +55,12 @@ def import_list(
         str, typer.Option(help="What a ru-passports list says of its documents: revoked, superseded …")
     ] = "revoked",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
-    officer: Annotated[
-        str, typer.Option("--as", metavar="WHO", help="Officer who imports: id, or name in demo.json.")
-    ] = "issuer",
+    officer: Officer = None,
     second: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Second officer, who confirms at once; else `annul bulk confirm` later.")
+        str | None,
+        typer.Option(
+            metavar="WHO", help="Second officer, who confirms at once with ANNUL_SECOND_KEY; else `annul bulk confirm`."
+        ),
     ] = None,
     happened_at: Annotated[
         str | None, typer.Option("--happened-at", metavar="TIME", help="Since when it is so; else now.")
@@ -75,8 +78,9 @@ def import_list(
     kind = _format_of(file, form)
     listed = _state_of(state) if kind == "russian" else None
     moment = _moment(happened_at)
-    with _bulk(home) as (bulk, people):
-        act = _act(people(officer, home), test)
+    with _bulk(home, test) as (bulk, hands):
+        act = hands.first(officer)
+        confirming = act if second is None else hands.second(second)
         if dry_run:
             with _reading(file) as progress:
                 report = asyncio.run(bulk.try_run(act, file, format=kind, state=listed, progress=progress))
@@ -89,7 +93,6 @@ def import_list(
                 bulk.stage(act, file, format=kind, state=listed, happened_at_us=moment, evidence=evidence, progress=progress)
             )
         if second is not None or not made.two_officers:
-            confirming = _act(people(second or officer, home), test)
             made = asyncio.run(bulk.confirm(confirming, made.id, evidence=evidence))
     show.result(made, lambda: _show_event(made))
     return Exit.DONE
@@ -132,15 +135,11 @@ def _moment(text: str | None) -> int:
     return round(at.timestamp() * SECOND_US)
 
 
-People = Callable[[str, Place], "Party"]
-
-
 @contextlib.contextmanager
-def _bulk(home: Place) -> Iterator[tuple[Bulk, People]]:
-    """Lend the register's bulk events and a way to find officers by id or demo name."""
-    import asyncio
-
+def _bulk(home: Place, test: bool) -> Iterator[tuple[Bulk, Hands]]:
+    """Lend the register's bulk events, and who acts."""
     from annul import supervisor
+    from annul.cli.hands import Hands
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
@@ -154,10 +153,9 @@ def _bulk(home: Place) -> Iterator[tuple[Bulk, People]]:
         waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         listings = Listings(settings.home.listings) if waits else None
         connections = Fresh(conninfo)
-        known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         yield (
             Bulk(Ground(connections, keys, settings.home, now_us, listings=listings), limit=settings.bulk_limit),
-            lambda name, where: _officer(known, name, where),
+            Hands(Parties(connections, _Nothing(), now_us), home, test=test),
         )
 
 
@@ -166,27 +164,6 @@ class _Nothing:
 
     def parties(self) -> tuple[int, bytes]:
         return 0, b""
-
-
-def _officer(known: Any, name: str, home: Place) -> Party:
-    ids = {name}
-    with contextlib.suppress(Exception):
-        ids.add(read_demo(home.folder)["credentials"][name]["id"])
-    for party in known:
-        if party.id in ids and party.active and party.role in OFFICER_ROLES:
-            found: Party = party
-            return found
-    raise NotFound(
-        f"There is no officer {name!r}.",
-        where="--as, --second",
-        mend="Name an active issuer or supervisor; see `annul party list`.",
-    )
-
-
-def _act(officer: Party, test: bool) -> Any:
-    from annul.registry.writing.act import Act
-
-    return Act(officer.id, "test" if test else "live")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ Enrolment has a module of its own (`enrolling`), which adds its commands to the 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,10 +25,12 @@ from annul.cli.frame import (
     read_json,
     takes_groups,
 )
+from annul.cli.lists import Officer
 from annul.errors import BadInput, Conflict
 from annul.times import now_us
 
 if TYPE_CHECKING:
+    from annul.cli.hands import Hands
     from annul.registry.people.imports import ImportView, PersonImports
 
 __all__ = ["person_app"]
@@ -320,11 +322,12 @@ def person_import(
     show: Show,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .ndjson or .parquet.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
-    officer: Annotated[
-        str, typer.Option("--as", metavar="WHO", help="Officer who imports: id, or name in demo.json.")
-    ] = "issuer",
+    officer: Officer = None,
     second: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Second officer, who confirms at once; else `annul person confirm` later.")
+        str | None,
+        typer.Option(
+            metavar="WHO", help="Second officer, who confirms at once with ANNUL_SECOND_KEY; else `annul person confirm`."
+        ),
     ] = None,
     evidence: Annotated[str, typer.Option(help="Reference of the list.")] = "",
     shared_numbers: Annotated[
@@ -339,8 +342,9 @@ def person_import(
     from annul.registry.people.reading import format_of
 
     form = format_of(file)
-    with _imports(home) as (imports, act_as):
-        act = act_as(officer, test)
+    with _imports(home, test) as (imports, hands):
+        act = hands.first(officer)
+        confirming = act if second is None else hands.second(second)
         if dry_run:
             with reading(file) as progress:
                 report = imports.try_run(act, file, format=form, shared_numbers=shared_numbers, progress=progress)
@@ -349,17 +353,16 @@ def person_import(
         with reading(file) as progress:
             made = imports.stage(act, file, format=form, evidence=evidence, shared_numbers=shared_numbers, progress=progress)
         if second is not None or not made.two_officers:
-            made = asyncio.run(imports.confirm(act_as(second or officer, test), made.id, evidence=evidence))
+            made = asyncio.run(imports.confirm(confirming, made.id, evidence=evidence))
     show.result(made, lambda: _show_import(made))
     return Exit.DONE
 
 
 @contextlib.contextmanager
-def _imports(home: Place) -> Iterator[tuple[PersonImports, Callable[[str, bool], Any]]]:
-    import asyncio
-
+def _imports(home: Place, test: bool) -> Iterator[tuple[PersonImports, Hands]]:
     from annul import supervisor
-    from annul.cli.lists import _act, _Nothing, _officer
+    from annul.cli.hands import Hands
+    from annul.cli.lists import _Nothing
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
@@ -373,11 +376,10 @@ def _imports(home: Place) -> Iterator[tuple[PersonImports, Callable[[str, bool],
     with supervisor.open_database(settings) as conninfo:
         waits = supervisor.running(settings.home) is not None  # otherwise the follower takes it up at the next start
         connections = Fresh(conninfo)
-        known = asyncio.run(Parties(connections, _Nothing(), now_us).list())
         listings = Listings(settings.home.listings) if waits else None
         ground = Ground(connections, keys, settings.home, now_us, listings=listings)
         imports = PersonImports(ground, conninfo, Vault(settings.home), limit=settings.bulk_limit)
-        yield imports, lambda name, test: _act(_officer(known, name, home), test)
+        yield imports, Hands(Parties(connections, _Nothing(), now_us), home, test=test)
 
 
 def _show_import(view: ImportView) -> None:

@@ -35,15 +35,16 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
 def review_run(
     home: Place,
     show: Show,
-    officer: Annotated[str, typer.Option("--as", metavar="WHO", help="Who runs it: id, or name in demo.json.")] = "issuer",
+    officer: Annotated[
+        str | None, typer.Option("--as", metavar="WHO", help="Who runs it, with ANNUL_KEY or as named in demo.json.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that open records.")] = 2,
     test: Annotated[bool, typer.Option("--test", help="Run over the test data.")] = False,
 ) -> int:
     """Look over the whole register of persons, on its own machine. Nothing is changed; what is found waits for officers."""
-    import asyncio
-
     from annul import supervisor
-    from annul.cli.lists import _act, _Nothing, _officer
+    from annul.cli.hands import Hands
+    from annul.cli.lists import _Nothing
     from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.review.run import run
@@ -52,8 +53,7 @@ def review_run(
     settings = home.settings()
     keys = key_file.load(settings.home)
     with supervisor.open_database(settings) as conninfo:
-        known = asyncio.run(Parties(Fresh(conninfo), _Nothing(), now_us).list())
-        act = _act(_officer(known, officer, home), test)
+        act = Hands(Parties(Fresh(conninfo), _Nothing(), now_us), home, test=test).first(officer)
         made = run(conninfo, settings.home, keys, act, now_us, bar=_bar, processes=processes)
 
     def text() -> None:

@@ -113,7 +113,9 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
         if not record.person:
             country = Country(record.seed, time.time_ns() // 1000 // DAY_US)
             with progress("Registering its persons", holders, "persons") as advance:
-                record.person = load_people(conninfo, keys, settings.home, now_us, country, holders, advance)
+                record.person = load_people(
+                    conninfo, keys, settings.home, now_us, country, holders, advance, credentials=record.credentials
+                )
         record.write(settings.home)
     return record
 

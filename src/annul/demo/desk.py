@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from annul.client import Client
 from annul.demo.samples import Desks, Maker
+from annul.demo.seeding import OFFICES
 from annul.registry.writing.store import connect
 from annul.times import DAY_US
 
@@ -60,11 +61,12 @@ def keep(desks: Desks, telecom: Client, supervisor: Client, birth: int, conninfo
     _found_cards(offices, maker)
     _recall(offices, maker)
     _disputes(offices, maker, conninfo)
-    clients = {"police": desks.police, "issuer": desks.issuer, "supervisor": supervisor}
     for place, name, address, hours in POINTS:
         desks.police.connection.write("/v1/found/points", {"id": place, "name": name, "address": address, "hours": hours})
+    of = {office.credential: office.id for office in OFFICES}
     for desk, staff, name, duties in OFFICERS:  # last: their presence says that all of this was done
-        clients[desk].connection.write("/v1/officers", {"staff": staff, "name": name, "duties": duties})
+        body = {"party": of[desk], "staff": staff, "name": name, "duties": duties}
+        supervisor.connection.write("/v1/officers", body)
     _wait_for_recalls(desks.bank, telecom)
     return maker.birth
 
@@ -115,7 +117,8 @@ def _recall(offices: _Offices, maker: Maker) -> None:
         "reason": "A neighbour reported it; the holder showed the card.",
         "evidence": "D-2026-031",
     }
-    offices.supervisor.connection.write(f"/v1/disputes/{raised['dispute']}/decide", decided)
+    for officer in (offices.desks.issuer, offices.supervisor):  # one proposes, another decides
+        officer.connection.write(f"/v1/disputes/{raised['dispute']}/decide", decided)
 
 
 def _disputes(offices: _Offices, maker: Maker, conninfo: str) -> None:

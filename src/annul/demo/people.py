@@ -38,8 +38,6 @@ FLAWED_SHARE: Final = 0.2
 PORTRAITS: Final = len(DISTINCT) - 1
 """Residents who get a portrait; the last face is somebody's who has two entries."""
 _EPOCH: Final = date(1970, 1, 1)
-_SECOND_OFFICER: Final = "civil-registry-2"
-_ISSUER: Final = "civil-registry"
 
 
 def load_people(
@@ -50,34 +48,39 @@ def load_people(
     country: Country,
     holders: int,
     progress: Callable[[int], None] = lambda _count: None,
+    *,
+    credentials: dict[str, dict[str, str]],
 ) -> dict[str, Any]:
     """Import the persons of the country as one event and enrol a few portraits.
 
     Args:
         progress: called with the number of persons read since the last call.
+        credentials: of demo.json: the issuer stages, the second officer confirms, each with a key of her own.
+
     Returns:
         Someone to try: {"document": fields, "name": main name, "latin_name": the same in Latin letters}.
     """
     vault, ground = Vault(home), Ground(Fresh(conninfo), keys, home, now_us)
+    issuer, second = _act(credentials["issuer"]), _act(credentials["second_officer"])
     imports = PersonImports(ground, conninfo, vault)
-    made = imports.stage_lines(Act(_ISSUER), _lines(country, holders, progress), evidence="stock of the demo country")
+    made = imports.stage_lines(issuer, _lines(country, holders, progress), evidence="stock of the demo country")
     tried = _living(country, holders)
 
     async def finish() -> None:
-        await imports.confirm(Act(_SECOND_OFFICER), made.id, evidence="stock of the demo country")
+        await imports.confirm(second, made.id, evidence="stock of the demo country")
         people = People(ground, Register(ground), vault)
         enrolments = Enrolments(ground, people, vault)
         faces = [(person.personal_number, portrait(seed)) for person, seed in zip(tried, DISTINCT, strict=False)]
         lines, twice = _flawed(country)
-        flawed = imports.stage_lines(Act(_ISSUER), [lines], evidence="old register of one district", shared_numbers=True)
-        await imports.confirm(Act(_SECOND_OFFICER), flawed.id, evidence="old register of one district")
+        flawed = imports.stage_lines(issuer, [lines], evidence="old register of one district", shared_numbers=True)
+        await imports.confirm(second, flawed.id, evidence="old register of one district")
         faces += [(number, portrait(DISTINCT[-1], light=light)) for number, light in zip(twice, (1.0, 0.85), strict=False)]
         for number, image in faces:
             consent = Consent("law", "demo: enrolment with the card", "face")
-            await enrolments.enrol(Act(_ISSUER), number, consent, face=Face(image, "image/jpeg", 80))
+            await enrolments.enrol(issuer, number, consent, face=Face(image, "image/jpeg", 80))
 
     asyncio.run(finish())
-    run(conninfo, home, keys, Act(_ISSUER), now_us, processes=1)
+    run(conninfo, home, keys, issuer, now_us, processes=1)
     if not tried:
         return {}
     return {
@@ -85,6 +88,10 @@ def load_people(
         "name": tried[0].names[0].text,
         "latin_name": tried[0].names[1].text,
     }
+
+
+def _act(credential: dict[str, str]) -> Act:
+    return Act(credential["id"], credential=credential["key"].split("_")[1])  # live_ID_SECRET
 
 
 def _flawed(country: Country) -> tuple[list[Line], list[str]]:

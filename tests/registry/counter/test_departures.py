@@ -25,7 +25,7 @@ from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.counter.departures import At, Confirmed, Departures, settle_shown, tell_due
 from annul.registry.loops.rotation import rotate
 from annul.registry.parties.parties import Parties, Principal, load_snapshot, read_snapshot
-from annul.registry.parties.policies import Policies
+from annul.registry.parties.policies import Policies, PolicyBook
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
@@ -52,7 +52,8 @@ class Branch:
         self.departures = Departures(ground, Accounts(ground))
         self.bank, self.hotel = principal("bank"), principal("hotel", reasons=False)
         self.second = msgspec.structs.replace(self.bank, key_id="key-second")
-        self.act = Act("bank")
+        self.act = Act("bank", credential="key-bank-live")
+        self.other = Act("bank", credential="key-second")
         for name in ("bank", "hotel"):
             self.run(self.parties.create(Act("operator"), name, name.title(), "relying_party"))
         self._worker = -1
@@ -209,16 +210,54 @@ def test_two_tabs_do_not_overwrite_each_other(branch: Branch) -> None:
 
 
 def test_a_second_person_releases_where_the_party_wants_it(branch: Branch) -> None:
-    """The last editor cannot; nor can she do away with the rule while her draft waits."""
-    policies, act = branch.policies, branch.act
+    """The last editor cannot, as whoever she signs in; nor can she do away with the rule, or go back, alone."""
+    policies, act, other = branch.policies, branch.act, branch.other
     branch.run(policies.want_two_persons(act, branch.bank, True))
     branch.run(policies.save(act, branch.bank, stricter()))
-    with pytest.raises(Conflict):
-        branch.run(policies.release(act, branch.bank, 2, revision=1))
-    with pytest.raises(Conflict):
-        branch.run(policies.want_two_persons(act, branch.bank, False))
-    branch.run(policies.release(act, branch.second, 2, revision=1))
+    officer = Act("bank/M-1", credential=act.credential)  # signed in with the editor's own key
+    for same in (act, officer, Act("bank/M-1")):
+        with pytest.raises(Forbidden, match="second person"):
+            branch.run(policies.release(same, branch.bank, 2, revision=1))
+    branch.run(policies.release(other, branch.second, 2, revision=1))
     assert branch.run(policies.book("bank")).in_force == 2
+
+
+def test_one_person_does_not_do_away_with_the_second(branch: Branch) -> None:
+    """Draft or no draft: to go back to one person, and to an older version, two ask for the same within a day."""
+    policies, act, other = branch.policies, branch.act, branch.other
+    branch.run(policies.save(act, branch.bank, stricter()))
+    branch.run(policies.release(act, branch.bank, 2, revision=1))
+    branch.run(policies.want_two_persons(act, branch.bank, True))
+    officer = Act("bank/M-1", credential=act.credential)
+
+    def book() -> PolicyBook:
+        found: PolicyBook = branch.run(policies.book("bank"))
+        return found
+
+    branch.run(policies.want_two_persons(act, branch.bank, False))
+    branch.run(policies.roll_back(act, branch.bank, 1, reason="milder"))
+    assert (book().two_persons, book().in_force) == (True, 2)
+    for same in (act, officer, Act("bank/M-1")):
+        with pytest.raises(Forbidden, match="second person"):
+            branch.run(policies.want_two_persons(same, branch.bank, False))
+        with pytest.raises(Forbidden, match="second person"):
+            branch.run(policies.roll_back(same, branch.bank, 1, reason="milder"))
+    assert (book().two_persons, book().in_force) == (True, 2)
+    branch.run(policies.roll_back(other, branch.second, 1, reason="milder"))
+    branch.run(policies.want_two_persons(other, branch.second, False))
+    assert (book().two_persons, book().in_force) == (False, 1)
+
+
+def test_what_one_person_asked_for_waits_a_day(branch: Branch) -> None:
+    """The day after, the second one is the first again."""
+    policies, act, other = branch.policies, branch.act, branch.other
+    branch.run(policies.want_two_persons(act, branch.bank, True))
+    branch.run(policies.want_two_persons(act, branch.bank, False))
+    branch.now += DAY_US
+    branch.run(policies.want_two_persons(other, branch.second, False))
+    assert branch.run(policies.book("bank")).two_persons
+    branch.run(policies.want_two_persons(act, branch.bank, False))
+    assert not branch.run(policies.book("bank")).two_persons
 
 
 def test_a_policy_below_the_floor_is_not_even_saved(branch: Branch) -> None:

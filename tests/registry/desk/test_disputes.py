@@ -14,9 +14,10 @@ from annul.records.entry import EntryKind, decode
 from annul.records.status import Event
 from annul.registry.desk.disputes import TERM_US, Disputes
 from annul.registry.writing.act import Act, Idempotency
+from annul.registry.writing.register import Recorded
 from tests.registry.world import DAY_US, ISSUER, POLICE, START_US, STRONG, World, card, passport
 
-CLERK, CHIEF = Act("registry-1/01"), Act("registry-1/02")
+CLERK, CHIEF = Act("registry-1/01", credential="k_1"), Act("registry-1/02", credential="k_2")
 BANK = Act("bank")
 
 
@@ -44,6 +45,13 @@ def disputed(world: World, document: Any = None) -> bool:
     return bool(run(world.register.history(POLICE, document or card(), case="test"))[-1].disputed)
 
 
+def correct(disputes: Disputes, dispute: str) -> Recorded:
+    """Correct a listing as two officers do."""
+    run(disputes.propose(CLERK, dispute, reason="reported by a neighbour"))
+    done: Recorded = run(disputes.decide(CHIEF, dispute, "corrected", reason="reported by a neighbour"))
+    return done
+
+
 def test_a_dispute_marks_the_document_until_it_is_decided(world: World, disputes: Disputes) -> None:
     """Open: U34; upheld: the mark goes, the listing stays, the reason is on record."""
     opened = open_one(disputes)
@@ -61,7 +69,7 @@ def test_a_dispute_marks_the_document_until_it_is_decided(world: World, disputes
 def test_a_correction_takes_the_listing_away_as_never_true(world: World, disputes: Disputes) -> None:
     """Corrected: the document is in force, in one transaction with the decision."""
     opened = open_one(disputes)
-    done = run(disputes.decide(CLERK, opened.id, "corrected", reason="reported by a neighbour"))
+    done = correct(disputes, opened.id)
     assert (done.state, disputed(world)) == ("current", False)
     with psycopg.connect(world.conninfo) as db:
         row = db.execute("SELECT entry FROM register_log WHERE position = %s", (done.position,)).fetchone()
@@ -70,19 +78,19 @@ def test_a_correction_takes_the_listing_away_as_never_true(world: World, dispute
     assert run(disputes.view(CLERK, opened.id)).dispute.decided_position == done.position
 
 
-def test_a_terminal_fact_is_corrected_by_two_officers(world: World, disputes: Disputes) -> None:
-    """One proposes, another decides; the same person, or her party's key, is no second."""
+def test_every_fact_is_corrected_by_two_officers(world: World, disputes: Disputes) -> None:
+    """One proposes, another decides; the same person, her party's key, her own passkey and nobody's hand are no second."""
     run(world.register.change(ISSUER, card(), Event.revoke_error, happened_at_us=START_US))
     opened = open_one(disputes, fact=None)
     view = run(disputes.view(CLERK, opened.id)).dispute
-    assert (view.fact, view.two_officers) == ("reported_lost", False)
-    run(disputes.decide(CLERK, opened.id, "corrected", reason="reported by a neighbour"))
+    assert (view.fact, view.two_officers) == ("reported_lost", True)
+    correct(disputes, opened.id)
     second = open_one(disputes)
     assert run(disputes.view(CLERK, second.id)).dispute.two_officers
     with pytest.raises(Forbidden):
         run(disputes.decide(CHIEF, second.id, "corrected", reason="revoked by mistake"))
     run(disputes.propose(CLERK, second.id, reason="revoked by mistake"))
-    for same in (CLERK, Act("registry-1")):
+    for same in (CLERK, Act("registry-1", credential="key-9"), Act(CHIEF.author), Act(CHIEF.author, credential="k_1")):
         with pytest.raises(Forbidden):
             run(disputes.decide(same, second.id, "corrected", reason="revoked by mistake"))
     assert run(disputes.decide(CHIEF, second.id, "corrected", reason="revoked by mistake")).state == "current"
@@ -149,7 +157,8 @@ def test_a_repeated_request_decides_once(world: World, disputes: Disputes) -> No
     act = Act(CLERK.author, "live", Idempotency.of(CLERK.author, "form-1", b"open"))
     first, again = open_one(disputes, act), open_one(disputes, act)
     assert (again.id, again.replayed) == (first.id, True)
-    decide = Act(CLERK.author, "live", Idempotency.of(CLERK.author, "form-2", b"decide"))
+    run(disputes.propose(CLERK, first.id, reason="mistake"))
+    decide = Act(CHIEF.author, "live", Idempotency.of(CHIEF.author, "form-2", b"decide"), CHIEF.credential)
     done = [run(disputes.decide(decide, first.id, "corrected", reason="mistake")) for _ in range(2)]
     assert (done[0].position, done[1].replayed) == (done[1].position, True)
 

@@ -232,7 +232,7 @@ def test_a_list_that_was_taken_back_is_recalled(country: Country, tmp_path: Path
         file.write_text("PASSP_SERIES,PASSP_NUMBER\n" + "".join(f"4509,{number}\n" for number in numbers), encoding="ascii")
         at_us = country.clock.us
         staged = run(bulk.stage(ISSUER, file, format="russian", state=State.revoked, happened_at_us=at_us, evidence="list"))
-        run(bulk.confirm(Act("registry-2"), staged.id))
+        run(bulk.confirm(Act("registry-2", credential="key-2"), staged.id))
         return str(staged.id)
 
     faulty, other = put("123456", "123457"), put("123457", "123459")

@@ -40,10 +40,14 @@ class Station:
         """Return her as she is on record now."""
         return run(self.officers.officer("police/0417"))
 
-    def enrol(self, device: Authenticator) -> None:
-        """Make a passkey for her."""
+    def enrol(self, device: Authenticator) -> str:
+        """Make a passkey for her, signed in with her party's key; return its id."""
         asked = run(self.officers.begin_registration(self.officer()))
-        run(self.officers.finish_registration(self.officer(), asked.challenge, device.make(asked.options), "blue key"))
+        act = Act("police/0417", credential=self.key.id)
+        made = run(
+            self.officers.finish_registration(act, self.officer(), asked.challenge, device.make(asked.options), "blue key")
+        )
+        return str(made.id)
 
     def sign_in(self, device: Authenticator) -> str:
         """Sign in and return the officer's id."""
@@ -142,21 +146,26 @@ def test_a_registration_of_another_officer_is_refused(station: Station) -> None:
     other = run(station.officers.officer("police/0418"))
     asked = run(station.officers.begin_registration(station.officer()))
     with pytest.raises(NotAuthorised):
-        run(station.officers.finish_registration(other, asked.challenge, Authenticator().make(asked.options), ""))
+        run(
+            station.officers.finish_registration(Act(other.id), other, asked.challenge, Authenticator().make(asked.options), "")
+        )
     asked = run(station.officers.begin_registration(station.officer()))
     with pytest.raises(BadInput):
-        run(station.officers.finish_registration(station.officer(), asked.challenge, b'{"id": "x"}', ""))
+        run(station.officers.finish_registration(Act("police/0417"), station.officer(), asked.challenge, b'{"id": "x"}', ""))
 
 
 def test_who_is_removed_is_gone_at_once(station: Station) -> None:
     """Inactive: no sign-in, no presence, sessions ended, her passkey refused; restored: all but the sessions works."""
     device = Authenticator()
-    station.enrol(device)
+    passkey = station.enrol(device)
     _begin_session(station, "police/0417")
-    assert run(station.officers.present("police/0417", ""))[1].role == "police"
+    assert run(station.officers.present("police/0417", passkey))[1].role == "police"
     run(station.officers.change(OPERATOR, "police/0417", active=False))
     assert _open_sessions(station) == 0
-    for attempt in (station.officers.present("police/0417", ""), station.officers.sign_in_by_key(station.key.token, "0417")):
+    for attempt in (
+        station.officers.present("police/0417", passkey),
+        station.officers.sign_in_by_key(station.key.token, "0417"),
+    ):
         with pytest.raises(NotAuthorised):
             run(attempt)
     with pytest.raises(NotAuthorised):

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from annul.demo import numbers
-from annul.errors import BadInput, Conflict, NotFound
+from annul.errors import BadInput, Conflict, Forbidden, NotFound
 from annul.records.entry import BulkBody, EntryKind, decode
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import read_one
 from annul.registry.people.rows import read_all
+from annul.registry.writing.act import Act
 from annul.registry.writing.store import connect
 from tests.registry.people.town import LI, REGISTRAR, SECOND, WANG, Town, person, write_csv
 from tests.registry.world import START_US
@@ -189,13 +190,28 @@ def test_lines_of_ndjson_that_are_none(town: Town, tmp_path: Path) -> None:
     }
 
 
+def test_many_small_imports_of_one_person_are_a_large_one(town: Town) -> None:
+    """What she brought in within a day is summed for the limit."""
+    imports = PersonImports(town.ground, town.conninfo, town.vault, limit=3)
+
+    def stage(first: int) -> str:
+        return imports.stage_lines(REGISTRAR, [[(n, read_one(person(number(n)))) for n in range(first, first + 2)]]).id
+
+    asyncio.run(imports.confirm(REGISTRAR, stage(0)))
+    crossing = stage(2)
+    with pytest.raises(Forbidden, match="second officer"):
+        asyncio.run(imports.confirm(REGISTRAR, crossing))
+    assert asyncio.run(imports.confirm(SECOND, crossing)).state == "in_force"
+
+
 def test_a_large_import_needs_a_second_officer(town: Town) -> None:
     """Rule 11; one event in the log, with what it brought."""
     imports = PersonImports(town.ground, town.conninfo, town.vault, limit=2)
     made = imports.stage_lines(REGISTRAR, [[(n, read_one(person(number(n)))) for n in range(3)]])
     assert made.two_officers
-    with pytest.raises(Conflict, match="second officer"):
-        asyncio.run(imports.confirm(REGISTRAR, made.id))
+    for same in (REGISTRAR, Act("registry-1/7", credential="key-7"), Act("registry-2"), Act("registry-2", credential="key-1")):
+        with pytest.raises(Forbidden, match="second officer"):
+            asyncio.run(imports.confirm(same, made.id))
     asyncio.run(imports.confirm(SECOND, made.id))
     with pytest.raises(Conflict):
         asyncio.run(imports.confirm(SECOND, made.id))

@@ -18,8 +18,8 @@ from annul.registry.people.vault import Vault
 from annul.registry.writing.act import Act
 from tests.registry.world import World
 
-REGISTRAR = Act("registry-1")
-SECOND = Act("registry-2")
+REGISTRAR = Act("registry-1", credential="key-1")
+SECOND = Act("registry-2", credential="key-2")
 WANG = "11010519491231002X"
 LI = "440524198001010013"
 BORN = "1949-12-31"

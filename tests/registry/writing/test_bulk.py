@@ -18,7 +18,7 @@ from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, BulkView
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World
 
-FIRST, SECOND = Act("officer-1"), Act("officer-2")
+FIRST, SECOND = Act("officer-1", credential="key-1"), Act("officer-2", credential="key-2")
 
 
 def russian(line: int) -> Document:
@@ -273,11 +273,12 @@ def test_a_party_and_its_officer_are_not_two_persons(
 
     async def go() -> None:
         bulk = bulk_of(world, 50)
-        staged = await bulk.stage(Act(staging), path, format="russian", state=State.revoked, happened_at_us=START_US)
+        first, same, second = (Act(each, credential=f"key of {each}") for each in (staging, confirming, another))
+        staged = await bulk.stage(first, path, format="russian", state=State.revoked, happened_at_us=START_US)
         with pytest.raises(Forbidden):
-            await bulk.confirm(Act(confirming), staged.id)
-        assert (await bulk.view(Act(staging), staged.id)).state == "staged"
-        assert (await bulk.confirm(Act(another), staged.id)).state == "in_force"
+            await bulk.confirm(same, staged.id)
+        assert (await bulk.view(first, staged.id)).state == "staged"
+        assert (await bulk.confirm(second, staged.id)).state == "in_force"
 
     asyncio.run(go())
 

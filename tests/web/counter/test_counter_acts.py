@@ -369,11 +369,16 @@ def test_programs_draft_try_and_release_with_two_persons(house: House, bank: Ban
     trial = bank.call("POST", f"/v1/policies/{version}/trial", json={}).json()
     assert (trial["changed_outcomes"], trial["changed_advice"]) == (0, 0)
     release = f"/v1/policies/{version}/release"
-    assert bank.call("POST", release, json={"revision": 1}).status_code == 409
+    assert bank.call("POST", release, json={"revision": 1}).status_code == 403
     assert bank.call("POST", release, bank.second, json={"revision": 1}).json()["in_force"] == version
     book = bank.call("GET", "/v1/policies").json()
     assert (book["in_force"], book["two_persons"], book["changes"][0]["was"]) == (version, True, 1)
     assert bank.call("GET", f"/v1/policies/{version + 7}").status_code == 404
+    for path, body in (("two-persons", {"wanted": False}), ("1/roll-back", {"reason": "milder again"})):
+        codes = [bank.call("POST", f"/v1/policies/{path}", json=body).status_code for _ in range(2)]
+        assert codes == [200, 403]  # asked for; asking twice oneself is not two persons
+    book = bank.call("GET", "/v1/policies").json()
+    assert (book["in_force"], book["two_persons"]) == (version, True)
     too_mild = _policy()
     too_mild["status"]["S11"]["in_person"] = "PASS"
     refused = bank.call("POST", "/v1/policies/draft", json={"policy": too_mild})

@@ -31,7 +31,7 @@ def officer(house: House, party: str = "police", duties: tuple[str, ...] = DUTIE
 def sit(page: Any, house: House, party: str = "police", **more: Any) -> str:
     """Sit down at a desk without the way in; return the officer's id."""
     mine = officer(house, party)
-    seat(page, house, "officer", officer=mine, key_id=house.key_id(party), **more)
+    seat(page, house, "officer", **({"officer": mine, "key_id": house.key_id(party)} | more))
     return mine
 
 

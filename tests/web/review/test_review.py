@@ -91,7 +91,7 @@ def test_a_merge_is_confirmed_by_another_officer_on_her_page(chromium: Any, hous
     page.goto(f"/desk/review/{found['id']}")
     assert page.get_by_role("button", name="Confirm and carry out").count() == 0
     other = open_page(chromium, house)
-    seat(other, house, "officer", officer=officer(house, "issuer"), key_id=house.key_id("issuer"))
+    seat(other, house, "officer", officer=officer(house, "issuer"), key_id=house.own_key("issuer"))
     other.goto("/desk/review/waiting")
     other.locator(f'a[href="/desk/review/{found["id"]}"]').click()
     other.get_by_role("button", name="Confirm and carry out").click()

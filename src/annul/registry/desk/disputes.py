@@ -1,12 +1,12 @@
 """Disputes about a status: opened, marked (U34), heard, and decided before their clock runs out.
 
     opened = await disputes.open(act, document, by="holder", ground="not_lost", statement="…", case="K-2026-9", marked=True)
-    await disputes.propose(act, opened.id, reason="…")           # terminal facts: a second officer agrees by `decide`
+    await disputes.propose(act, opened.id, reason="…")           # a second officer agrees by `decide`
     await disputes.decide(act, opened.id, "corrected", reason="…", evidence="…")
 
 Decisions: *corrected*, the listing was never true and is taken away, and everybody who was told it gets a recall; *upheld*, it
 stands; *refused*, the dispute was not examined (not the holder, decided before). What must never happen here: a status that
-changes without its entry; a decision about a terminal fact by one officer; a statement readable in the database.
+changes without its entry; a correction by one officer; a statement readable in the database.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from msgspec import Meta
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
 from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
-from annul.records.status import TERMINAL, Event, Proof, State, state_of
+from annul.records.status import Event, Proof, State, state_of
 from annul.registry import notices
 from annul.registry.writing import documents, personal
-from annul.registry.writing.act import Act, same_person
+from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.register import Recorded, Register
+from annul.registry.writing.second import Hand, require_second
 from annul.registry.writing.store import REALM_CODES, Connection, Write, reading, writing
 from annul.times import DAY_US
 
@@ -48,6 +49,10 @@ GROUNDS: Final[tuple[DisputeGround, ...]] = get_args(DisputeGround)
 DECISIONS: Final[tuple[str, ...]] = ("corrected", "upheld", "refused", "withdrawn")
 
 
+_SECOND: Final = "This correction needs a second officer."
+_TWO_STEPS: Final = "One officer proposes it, another one decides."
+
+
 class _Statement(msgspec.Struct):
     text: Annotated[str, Meta(max_length=STATEMENT_MAX)]
 
@@ -60,7 +65,7 @@ class DisputeView(msgspec.Struct, frozen=True, kw_only=True):
         status, after: state of the document now, and without the disputed listing.
         marked: checks answer U34 (disputed) while it is open.
         overdue: it is open and its term is over.
-        two_officers: the fact is terminal, so its correction needs a second officer.
+        two_officers: its correction takes a second officer; so it is with every fact.
         proposed_by: who proposed the correction, until a second officer decides.
     """
 
@@ -214,14 +219,15 @@ class Disputes:
         return step
 
     async def propose(self, act: Act, dispute_id: str, *, reason: str) -> None:
-        """Propose to correct a terminal fact; another officer decides."""
+        """Propose to correct the fact; another officer decides."""
         reason = _line(reason, "reason", most=REASON_MAX)
         await self._find(act, dispute_id)
         async with writing(self._connections, self._now_us()) as write:
             await _guard(
                 write, dispute_id,
-                "UPDATE dispute SET proposal = 'corrected', proposed_by = %s, reason = %s WHERE id = %s AND state = 'open'",
-                act.author, reason,
+                "UPDATE dispute SET proposal = 'corrected', proposed_by = %s, proposed_with = %s, reason = %s "
+                "WHERE id = %s AND state = 'open'",
+                act.author, act.credential, reason,
             )  # fmt: skip
 
     async def decide(self, act: Act, dispute_id: str, decision: Decision, *, reason: str, evidence: str = "") -> Recorded:
@@ -230,7 +236,7 @@ class Disputes:
         Recalls to everybody who was answered with it follow behind the register (registry.recalls).
 
         Raises:
-            Forbidden: a correction of a terminal fact was not proposed by another officer.
+            Forbidden: a correction was not proposed, or not by another person than this one (`writing.second`).
             TransitionRefused: the fact does not stand any more, or a rule forbids its correction.
             Conflict: it was decided before.
         """
@@ -240,19 +246,18 @@ class Disputes:
         view, document = await self._find(act, dispute_id)
         if not (act.idempotency and view.state == decision):  # a repetition finds its stored answer below
             _require_open(view)
-        second = ""
-        if decision == "corrected":
-            if view.proposed_by and not same_person(view.proposed_by, act.author):
-                second = view.proposed_by
-            elif view.two_officers:
-                raise Forbidden("This correction needs a second officer.", mend="One officer proposes it, another one decides.")
+        proposed_by = view.proposed_by if decision == "corrected" else None
+        if decision == "corrected" and proposed_by is None:
+            raise Forbidden(_SECOND, mend=_TWO_STEPS)
 
         async def also(write: Write, row: Row, position: int) -> str:
+            if decision == "corrected":
+                await require_second(write, act, await _proposer(write, dispute_id), sentence=_SECOND, mend=_TWO_STEPS)
             await _guard(
                 write, dispute_id,
                 "UPDATE dispute SET state = %s, reason = %s, decided_by = %s, second_officer = %s, decided_at_us = %s, "
                 "decided_position = %s WHERE id = %s AND state = 'open'",
-                decision, reason, act.author, second or None, write.recorded_at_us, position,
+                decision, reason, act.author, proposed_by, write.recorded_at_us, position,
             )  # fmt: skip
             await notices.queue(
                 write.db, "dispute_decided", key=f"dispute:{dispute_id}:decided", now_us=write.recorded_at_us, realm=row.realm,
@@ -263,7 +268,8 @@ class Disputes:
         evidence = evidence or view.case
         if decision == "corrected":
             return await self._register.correct(
-                act, document, State[view.fact], happened_at_us=self._now_us(), proof=Proof.in_person, second_officer=second,
+                act, document, State[view.fact], happened_at_us=self._now_us(), proof=Proof.in_person,
+                second_officer=proposed_by or "",
                 evidence=evidence, also=also,
             )  # fmt: skip
         if view.marked:
@@ -434,7 +440,7 @@ def _view(row: tuple[Any, ...], now_us: int) -> DisputeView:
         id=row[0], raised_by=row[1], party=row[2], author=row[3], coverage=row[4], kind=row[5], valid_from_day=row[6],
         status=state_of(row[7]).name, after=state_of(row[7] & ~fact.bit).name, fact=fact.name, ground=row[9], case=row[10],
         marked=row[11], opened_at_us=row[12], due_at_us=row[13], overdue=row[14] == "open" and row[13] < now_us,
-        state=row[14], two_officers=fact in TERMINAL, reason=row[15], decided_by=row[16], second_officer=row[17],
+        state=row[14], two_officers=True, reason=row[15], decided_by=row[16], second_officer=row[17],
         decided_at_us=row[18], decided_position=row[19], proposed_by=row[20],
     )  # fmt: skip
 
@@ -442,6 +448,14 @@ def _view(row: tuple[Any, ...], now_us: int) -> DisputeView:
 def _require_open(view: DisputeView) -> None:
     if view.state != "open":
         raise Conflict(f"The dispute was decided: {view.state}.")
+
+
+async def _proposer(write: Write, dispute_id: str) -> Hand:
+    """Return who proposed the correction, as it stands in this transaction."""
+    row = await write.one("SELECT proposed_by, proposed_with FROM dispute WHERE id = %s FOR UPDATE", dispute_id)
+    if row is None or row[0] is None:
+        raise Forbidden(_SECOND, mend=_TWO_STEPS)
+    return Hand(row[0], row[1])
 
 
 async def _guard(write: Write, dispute_id: str, sql: str, *values: object) -> None:

@@ -25,6 +25,7 @@ from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
 from annul.registry.parties.parties import Parties, Principal
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
+from annul.registry.writing.second import PASSKEY, note_made
 from annul.registry.writing.store import Connections, Write, reading, writing
 from annul.times import MINUTE_US, Clock
 
@@ -127,6 +128,7 @@ class Officers:
             )  # fmt: skip
             if made != 1:
                 raise Conflict("The party has an officer of this number.", where="/staff")
+            await note_made(write, act, officer_id)
             return "add"
 
         return await self._change(act, officer_id, change)
@@ -162,6 +164,8 @@ class Officers:
             )  # fmt: skip
             if not on:
                 await _end_sessions(write, officer_id, act.author)
+            if set(new_duties) > set(found[1]) or (on and not found[2]):
+                await note_made(write, act, officer_id)
             return "change" if active is None else "restore" if on else "remove"
 
         return await self._change(act, officer_id, change)
@@ -206,7 +210,7 @@ class Officers:
         """Return who a session stands for now; called once for each request of a page.
 
         Args:
-            key_id: the party's key she signed in with; "" for a passkey.
+            key_id: the party's key she signed in with, or her passkey.
 
         Raises:
             NotAuthorised: the officer, her party or the key does not work any more.
@@ -216,7 +220,10 @@ class Officers:
             officer = await self.officer(officer_id)
         except NotFound:
             raise gone from None
-        principal = self._parties.principal_of_key(key_id) if key_id else self._parties.principal_of_party(officer.party)
+        if key_id.startswith(PASSKEY):
+            principal = self._parties.principal_of_party(officer.party)
+        else:
+            principal = self._parties.principal_of_key(key_id)
         if not officer.active or principal.id != officer.party or principal.realm != realm:
             raise gone
         return officer, principal
@@ -228,12 +235,15 @@ class Officers:
         options, _ = self._fido.authenticate_begin(user_verification=UserVerificationRequirement.REQUIRED)
         return await self._asked(dict(options), None)
 
-    async def finish_sign_in(self, challenge: str, response: bytes) -> tuple[Officer, Principal]:
+    async def finish_sign_in(self, challenge: str, response: bytes) -> tuple[Officer, Principal, str]:
         """End a sign-in by passkey.
 
         Args:
             challenge: as `begin_sign_in` gave it; it works once.
             response: JSON of the browser's `PublicKeyCredential`.
+
+        Returns:
+            The officer, for whom she acts, and the id of her passkey: the credential of what she does.
 
         Raises:
             NotAuthorised: anything about it is not right; what is not told. A counter that went back ends the passkey.
@@ -263,7 +273,7 @@ class Officers:
         if given.response.user_handle not in (None, bytes(handle)):
             raise NotAuthorised(_REFUSED)
         await self._count(key_id, officer_id, known_count, given.response.authenticator_data.counter)
-        return await self.present(officer_id, "")
+        return *await self.present(officer_id, key_id), key_id
 
     async def _count(self, key_id: str, officer_id: str, known: int, told: int) -> None:
         """Take the counter of a use; one that did not go up tells that the passkey was copied, and ends it."""
@@ -313,8 +323,8 @@ class Officers:
         )
         return await self._asked(dict(options), officer.id)
 
-    async def finish_registration(self, officer: Officer, challenge: str, response: bytes, label: str) -> PasskeyView:
-        """Keep the passkey that the officer's authenticator made.
+    async def finish_registration(self, act: Act, officer: Officer, challenge: str, response: bytes, label: str) -> PasskeyView:
+        """Keep the passkey that the officer's authenticator made, and with what she had signed in to make it.
 
         Raises:
             BadInput: the answer is not of its form, or not for this ceremony.
@@ -331,7 +341,7 @@ class Officers:
         credential = made.credential_data
         if credential is None:
             raise BadInput("The passkey was not made.", mend="Try again, or use another authenticator.")
-        key_id = "k_" + secrets.token_hex(12)
+        key_id = PASSKEY + secrets.token_hex(12)
         async with writing(self._connections, self._now_us()) as write:
             added = await write.run(
                 "INSERT INTO passkey (id, officer_id, credential_id, credential, sign_count, label, made_at_us) "
@@ -340,7 +350,8 @@ class Officers:
             )  # fmt: skip
             if added != 1:
                 raise Conflict("This passkey is known already.")
-            _note(write, Act(officer.id), officer.id, "passkey added")
+            await note_made(write, act, key_id)
+            _note(write, act, officer.id, "passkey added")
             return PasskeyView(key_id, label, write.recorded_at_us, None, None)
 
     async def passkeys(self, officer_id: str) -> Sequence[PasskeyView]:
@@ -427,16 +438,6 @@ def passkey_host(base_url: str) -> tuple[str, frozenset[str]]:
         return host, frozenset({f"{parts.scheme}://{parts.netloc}"})
     port = f":{parts.port}" if parts.port else ""
     return "localhost", frozenset({f"{parts.scheme}://localhost{port}"})
-
-
-def may_manage(author: Principal, party: str) -> None:
-    """Hold that a caller may change the officers of a party: her own, or any for a supervisor.
-
-    Raises:
-        NotFound: it is another party's; whether it has such an officer is not told.
-    """
-    if author.id != party and author.role != "supervisor":
-        raise NotFound("There is no such officer of yours.")
 
 
 def _require(name: str, duties: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ from annul.registry.answering.principals import (
 )
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
+from annul.registry.writing.second import note_made
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
 from annul.times import HOUR_US, Clock
 
@@ -163,6 +165,25 @@ class Parties(Principals):
             for id, name, role, organisation, agreement, active, jwks, position in rows
         ]
 
+    async def key_of(self, bearer: str, realm: RealmName) -> tuple[str, str]:
+        """Return the party and the id of a full key, asked of the database itself: commands on the machine have no snapshot.
+
+        Raises:
+            NotAuthorised: it is unknown, revoked, expired, for counters, of the other realm, or its party is suspended.
+        """
+        async with reading(self._connections) as db:
+            row = await (
+                await db.execute(
+                    "SELECT principal_id, k.id FROM api_key k JOIN principal p ON p.id = principal_id WHERE token_hash = %s "
+                    "AND realm = %s AND use = 'all' AND active AND revoked_at_us IS NULL "
+                    "AND (expires_at_us = 0 OR expires_at_us > %s)",
+                    (hashlib.sha256(bearer.encode()).digest(), REALM_CODES[realm], self._now_us()),
+                )
+            ).fetchone()
+        if row is None:
+            raise NotAuthorised("The credential is unknown, revoked or expired.")
+        return row[0], row[1]
+
     async def create(
         self, act: Act, id: str, name: str, role: Role, *, organisation: str = "", agreement: Agreement | None = None
     ) -> Changed:
@@ -251,6 +272,7 @@ class Parties(Principals):
                 write.position + 1,
                 id,
             )
+            await note_made(write, act, f"client-{id}")
             return f"client-keys {id}"
 
         return await self.change(act, change)
@@ -290,9 +312,10 @@ class Parties(Principals):
                 expires_at_us,
                 use,
             )
+            await note_made(write, act, key_id)
             return f"key-issued {principal_id} {key_id}"
 
-        changed = await self.change(Act(act.author, act.realm), change)
+        changed = await self.change(replace(act, idempotency=None), change)
         return IssuedKey(key_id, token, changed.position)
 
     async def revoke_key(self, act: Act, key_id: str) -> Changed:

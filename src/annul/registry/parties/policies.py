@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -40,6 +41,7 @@ from annul.records.policy import (
 from annul.registry.parties.parties import Changed, Parties, Principal
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
+from annul.registry.writing.second import Hand, asked_twice, require_second
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
 from annul.times import DAY_US, Clock
 
@@ -147,6 +149,18 @@ def person_of(act: Act, principal: Principal) -> str:
     return act.author if "/" in act.author else f"{principal.id}/{principal.key_id}"
 
 
+def _as(act: Act, person: str) -> Act:
+    """Return the act as this person's: two keys of one party are two persons here, as the party hands them out."""
+    return replace(act, author=person)
+
+
+async def _two_persons(write: Write, party: str) -> bool:
+    row = await write.one("SELECT policy_two_persons FROM principal WHERE id = %s", party)
+    return bool(row and row[0])
+
+
+_SECOND: Final = "Your organisation wants a second person for this: it is asked for, and waits for a colleague."
+_COLLEAGUE: Final = "Ask a colleague with another key to release it."
 _VERSIONS = (
     "SELECT party, version, state, policy, revision, based_on, note, edited_by, edited_at_us, released_by, released_at_us "
     "FROM counter_policy WHERE party = %s AND state <> 'discarded' ORDER BY version"
@@ -224,14 +238,15 @@ class Policies:
             if row is None:
                 await write.run(
                     "INSERT INTO counter_policy (party, version, state, policy, revision, based_on, note, edited_by, "
-                    "edited_at_us) VALUES (%s, %s, 'draft', %s, 1, %s, %s, %s, %s)",
-                    party, version, policy_to_json(made), in_force, note, person, at,
+                    "edited_at_us, edited_with) VALUES (%s, %s, 'draft', %s, 1, %s, %s, %s, %s, %s)",
+                    party, version, policy_to_json(made), in_force, note, person, at, act.credential,
                 )  # fmt: skip
             else:
                 touched = await write.run(
                     "UPDATE counter_policy SET policy = %s, revision = revision + 1, note = %s, edited_by = %s, "
-                    "edited_at_us = %s WHERE party = %s AND version = %s AND state = 'draft' AND revision = %s",
-                    policy_to_json(made), note, person, at, party, version, revision,
+                    "edited_at_us = %s, edited_with = %s "
+                    "WHERE party = %s AND version = %s AND state = 'draft' AND revision = %s",
+                    policy_to_json(made), note, person, at, act.credential, party, version, revision,
                 )  # fmt: skip
                 if touched != 1:
                     raise Conflict("The draft was changed by somebody else meanwhile.", where="/revision")
@@ -255,7 +270,8 @@ class Policies:
 
         Raises:
             NotFound: there is no such draft.
-            Conflict: it was changed since it was read, or the party wants a second person and this is the editor.
+            Conflict: it was changed since it was read.
+            Forbidden: the party wants a second person, and this may be the editor.
             BadInput: the register's floor was raised meanwhile.
         """
         party, person = who.id, person_of(act, who)
@@ -263,19 +279,19 @@ class Policies:
 
         async def change(write: Write) -> str:
             row = await write.one(
-                "SELECT policy, revision, edited_by, policy_two_persons FROM counter_policy JOIN principal ON id = party "
-                "WHERE party = %s AND version = %s AND state = 'draft'",
+                "SELECT policy, revision, edited_by, edited_with, policy_two_persons "
+                "FROM counter_policy JOIN principal ON id = party WHERE party = %s AND version = %s AND state = 'draft'",
                 party, version,
             )  # fmt: skip
             if row is None:
                 raise NotFound("There is no such draft.", where="/version")
             if row[1] != revision:
                 raise Conflict("The draft was changed since you read it.", where="/revision", mend="Read it again first.")
-            if row[3] and row[2] == person:
-                raise Conflict(
-                    "Your organisation wants a second person: the editor does not release.",
-                    mend="Ask a colleague with another key to release it.",
-                )
+            if row[4]:
+                await require_second(
+                    write, _as(act, person), Hand(row[2], row[3]),
+                    sentence="Your organisation wants a second person: the editor does not release.", mend=_COLLEAGUE,
+                )  # fmt: skip
             require_floor(kept_policy(bytes(row[0])))
             await write.run(
                 "UPDATE counter_policy SET state = 'released', released_by = %s, released_at_us = %s, position = %s "
@@ -289,8 +305,12 @@ class Policies:
     async def roll_back(self, act: Act, who: Principal, version: int, *, reason: str) -> Changed:
         """Put an older released version, or the default (1), in force again.
 
+        Where the party wants two persons, the first one asks for it, and it is done when another one asks for the same within
+        a day: any older version may be milder than the one in force.
+
         Raises:
             NotFound: no such version was ever released. Conflict: it is in force already.
+            Forbidden: it waits for another person than this one.
         """
         party, person = who.id, person_of(act, who)
         require_words(reason, "/reason")
@@ -305,26 +325,34 @@ class Policies:
                 require_floor(kept_policy(bytes(row[0])))
             if await _in_force(write, party) == version:
                 raise Conflict("This version is in force already.", where="/version")
+            if await _two_persons(write, party) and not await asked_twice(
+                write, _as(act, person), f"policy {party}: back to {version}", sentence=_SECOND, mend=_COLLEAGUE
+            ):
+                return f"policy-asked {party} {version}"
             return await _put_in_force(write, party, version, person, reason)
 
         return await self._parties.change(act, change)
 
     async def want_two_persons(self, act: Act, who: Principal, wanted: bool) -> Changed:
-        """Say whether a draft must be released by somebody else than its editor; setting it back takes a second person too.
+        """Say whether a draft must be released by somebody else than its editor.
+
+        To do away with it takes two persons as well: the first one asks for it, and it is done when another one asks for the
+        same within a day. To ask for it takes one.
 
         Raises:
-            Conflict: it is wanted, and there is a draft this person edited last.
+            Forbidden: doing away with it waits for another person than this one.
         """
         party, person = who.id, person_of(act, who)
 
         async def change(write: Write) -> str:
-            row = await write.one(
-                "SELECT edited_by FROM counter_policy JOIN principal ON id = party "
-                "WHERE party = %s AND state = 'draft' AND policy_two_persons",
-                party,
-            )
-            if not wanted and row is not None and row[0] == person:
-                raise Conflict("Whoever edited the draft does not do away with the second person.", mend="Ask a colleague.")
+            if (
+                not wanted
+                and await _two_persons(write, party)
+                and not await asked_twice(
+                    write, _as(act, person), f"policy {party}: one person", sentence=_SECOND, mend=_COLLEAGUE
+                )
+            ):
+                return f"policy-asked {party} one-person"
             await write.run("UPDATE principal SET policy_two_persons = %s WHERE id = %s", wanted, party)
             return f"policy-two-persons {party} {'yes' if wanted else 'no'}"
 

@@ -33,6 +33,7 @@ from annul.registry.people.rows import IN_FORCE, pack_person
 from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, WRAPPED_BYTES, Vault, digest, record_context
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.second import Hand, of_this_day, require_second
 from annul.registry.writing.store import Write, connect, down, reading, writing
 from annul.times import DAY_US
 
@@ -165,9 +166,9 @@ class PersonImports:
             with connect(self._conninfo) as db:
                 self._discard_left_over(db)
                 db.execute(
-                    "INSERT INTO person_import (id, realm, state, evidence, staged_by, staged_at_us) "
-                    "VALUES (%s, %s, 'loading', %s, %s, %s)",
-                    (import_id, act.realm_code, evidence, act.author, self._now_us()),
+                    "INSERT INTO person_import (id, realm, state, evidence, staged_by, staged_at_us, staged_with) "
+                    "VALUES (%s, %s, 'loading', %s, %s, %s, %s)",
+                    (import_id, act.realm_code, evidence, act.author, self._now_us(), act.credential),
                 )
                 try:
                     with _fewer_collections():
@@ -198,21 +199,25 @@ class PersonImports:
 
         Raises:
             NotFound: there is no such import in this realm.
-            Conflict: it is not staged, or the same officer staged it.
+            Conflict: it is not staged.
+            Forbidden: with the party's other imports of this day it is above the limit, and this may be who staged it.
         """
 
         async def body(write: Write) -> int:
             row = await self._locked(write, act, import_id, "staged")
-            if row[1] > self._limit and row[3] == act.author:
-                raise Conflict(
-                    f"An import of more than {self._limit:,} persons needs a second officer.",
+            first = Hand(row[3], row[4])
+            brought = await of_this_day(write, act, first, table="person_import", counted="person_count")
+            by_two = row[1] + brought > self._limit
+            if by_two:
+                await require_second(
+                    write, act, first, sentence=f"An import of more than {self._limit:,} persons needs a second officer.",
                     mend="Let another officer confirm it.",
-                )
+                )  # fmt: skip
             position = write.append(_entry(write, act, EntryKind.person_import, import_id, row, evidence))
             await write.run(
                 "UPDATE person_import SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, position = %s, "
-                "applied = false WHERE id = %s",
-                act.author, write.recorded_at_us, position, import_id,
+                "confirmed_with = %s, by_two = %s, applied = false WHERE id = %s",
+                act.author, write.recorded_at_us, position, act.credential, by_two, import_id,
             )  # fmt: skip
             return position
 
@@ -286,7 +291,8 @@ class PersonImports:
 
     async def _locked(self, write: Write, act: Act, import_id: str, state: str) -> tuple[Any, ...]:
         row = await write.one(
-            "SELECT state, person_count, digest, staged_by FROM person_import WHERE id = %s AND realm = %s FOR UPDATE",
+            "SELECT state, person_count, digest, staged_by, staged_with FROM person_import "
+            "WHERE id = %s AND realm = %s FOR UPDATE",
             import_id,
             act.realm_code,
         )

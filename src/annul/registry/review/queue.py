@@ -40,10 +40,11 @@ from annul.registry.review.views import (
     Suspicion,
 )
 from annul.registry.writing import documents
-from annul.registry.writing.act import Act, same_person
+from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.register import Register
+from annul.registry.writing.second import Hand, require_second
 from annul.registry.writing.store import Connection, Write, reading, writing
 
 PAGE: Final = 50
@@ -271,18 +272,10 @@ class Review:
             sealed = None if correction.empty else self._sealed(correction, decision_id, opened, chosen)
             await write.run(
                 "INSERT INTO review_decision (id, suspicion_id, decision, grounds, person_id, cancels, correction, state, "
-                "decided_by, decided_at_us) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                decision_id,
-                suspicion_id,
-                decision.value,
-                grounds,
-                chosen,
-                cancels,
-                sealed,
-                "waiting" if two else "in_force",
-                act.author,
-                write.recorded_at_us,
-            )
+                "decided_by, decided_at_us, decided_with) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                decision_id, suspicion_id, decision.value, grounds, chosen, cancels, sealed,
+                "waiting" if two else "in_force", act.author, write.recorded_at_us, act.credential,
+            )  # fmt: skip
             if two:
                 await _set_state(write, suspicion_id, "proposed")
                 return Decided(decision=decision_id, suspicion=suspicion_id, state="waiting")
@@ -309,13 +302,20 @@ class Review:
         """Confirm a decision as the second officer; it is carried out.
 
         Raises:
-            Conflict: it does not wait, the same person decided it, or the facts have changed.
+            Conflict: it does not wait, or the facts have changed.
+            Forbidden: this may be the person who decided it.
         """
 
         async def body(write: Write) -> Decided:
             decision = await _waiting(write, act, decision_id)
-            if same_person(decision.decided_by, act.author):
-                raise Conflict("A second officer confirms.", mend="Let another officer look at it.")
+            first = await write.one("SELECT decided_by, decided_with FROM review_decision WHERE id = %s", decision_id)
+            await require_second(
+                write,
+                act,
+                Hand(*(first or ("", ""))),
+                sentence="A second officer confirms.",
+                mend="Let another officer look at it.",
+            )
             suspicion = await _locked(write, act, decision.suspicion, ("proposed",))
             opened = await self._same_facts(write.db, suspicion)
             evidence = f"review {suspicion.id}"

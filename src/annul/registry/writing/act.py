@@ -52,11 +52,20 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Say who writes: the author of the entries (a principal's id), the realm, and the Idempotency-Key if there is one."""
+    """Say who writes.
+
+    Args:
+        author: of the entries: a principal's id, or an officer's.
+        realm: live or test.
+        idempotency: the request's Idempotency-Key, if there is one.
+        credential: the key or passkey its author signed in with, by id; "" on the register's own machine. An act without one is
+            nobody's second (`writing.second`).
+    """
 
     author: str
     realm: str = "live"
     idempotency: Idempotency | None = None
+    credential: str = ""
 
     def __post_init__(self) -> None:
         if self.realm not in REALM_CODES:

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from annul import durable
-from annul.errors import BadInput, Conflict, Forbidden, NotFound
+from annul.errors import BadInput, Conflict, NotFound
 from annul.listings.bulk import Cause, ImportReport, fingerprint, import_list, try_list
 from annul.listings.interchange import interchange_list
 from annul.listings.russian_list import russian_list
@@ -31,10 +31,11 @@ from annul.listings.table import PAGE, SLOT_BYTES
 from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
-from annul.registry.writing.act import Act, require_evidence, require_past, same_person
+from annul.registry.writing.act import Act, require_evidence, require_past
 from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import Done
+from annul.registry.writing.second import Hand, of_this_day, require_second
 from annul.registry.writing.store import Connection, Write, reading, writing
 
 LIMIT: Final = 1000
@@ -112,7 +113,7 @@ class Bulk:
 
     Args:
         ground: what every part stands on.
-        limit: documents above which two officers are needed.
+        limit: documents above which two officers are needed, over all lists of one person in a day.
     """
 
     def __init__(self, ground: Ground, *, limit: int = LIMIT) -> None:
@@ -185,12 +186,14 @@ class Bulk:
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
             samples = await _samples(db, act.realm_code, segment)
-        summary = _Summary(count > self._limit, hits, samples, report.lines, report.bad)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.require_epoch(write.key_epoch)
+            two = await self._too_many(write, act, Hand(act.author, act.credential), count)
+            summary = _Summary(two, hits, samples, report.lines, report.bad)
             await write.run(
                 "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, "
-                "evidence, summary, staged_by, staged_at_us) VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "evidence, summary, staged_by, staged_at_us, staged_with) "
+                "VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 bulk_id,
                 act.realm_code,
                 listed,
@@ -203,6 +206,7 @@ class Bulk:
                 msgspec.json.encode(summary),
                 act.author,
                 write.recorded_at_us,
+                act.credential,
             )
         return await self.view(act, bulk_id)
 
@@ -210,7 +214,7 @@ class Bulk:
         """Put a staged event in force: one log entry, one segment.
 
         Raises:
-            Forbidden: it needs a second officer, and this is the one who staged it.
+            Forbidden: with the party's other lists of this day it is above the limit, and this may be who staged it.
             Conflict: it is not staged. Corrupt: its segment is not what was staged.
         """
         async with reading(self._connections) as db:
@@ -220,20 +224,23 @@ class Bulk:
 
         async def body(write: Write) -> Done:
             row = await write.one(
-                "SELECT staged_by, document_count, listed, happened_at_us, evidence, summary, key_epoch FROM bulk "
+                "SELECT staged_by, staged_with, document_count, listed, happened_at_us, evidence, key_epoch FROM bulk "
                 "WHERE id = %s AND realm = %s AND state = 'staged'",
                 bulk_id,
                 act.realm_code,
             )
             if row is None:
                 raise Conflict("The bulk event is not staged: it was confirmed or discarded before.")
-            staged_by, count, listed, happened, reference, summary, epoch = row
+            staged_by, staged_with, count, listed, happened, reference, epoch = row
             if epoch != write.key_epoch:
-                raise Conflict("The list was staged under older document keys.", mend="Import it again.")
-            if msgspec.json.decode(summary, type=_Summary).two_officers and same_person(staged_by, act.author):
-                raise Forbidden(
-                    "A list of this size needs a second officer.", mend="Another officer than the one who staged it confirms."
-                )
+                raise Conflict("The list was staged under older document keys", mend="Import it again.")
+            first = Hand(staged_by, staged_with)
+            by_two = await self._too_many(write, act, first, count)
+            if by_two:
+                await require_second(
+                    write, act, first, sentence="A list of this size needs a second officer.",
+                    mend="Another officer than the one who staged it confirms.",
+                )  # fmt: skip
             position = write.append(
                 self._entry(
                     write,
@@ -246,10 +253,12 @@ class Bulk:
                 )
             )
             await write.run(
-                "UPDATE bulk SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, position = %s "
-                "WHERE id = %s AND state = 'staged'",
+                "UPDATE bulk SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, confirmed_with = %s, "
+                "by_two = %s, position = %s WHERE id = %s AND state = 'staged'",
                 act.author,
                 write.recorded_at_us,
+                act.credential,
+                by_two,
                 position,
                 bulk_id,
             )
@@ -365,6 +374,10 @@ class Bulk:
             key_epoch=write.key_epoch,
             body=body.encode(),
         )
+
+    async def _too_many(self, write: Write, act: Act, first: Hand, count: int) -> bool:
+        """Tell whether a list is above the limit, with what the same person brought in this day."""
+        return count + await of_this_day(write, act, first, table="bulk", counted="document_count") > self._limit
 
     async def _reader(self, file: Path, format: Format, state: State | None) -> Any:
         if not file.is_file():

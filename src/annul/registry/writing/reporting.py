@@ -11,7 +11,7 @@ import secrets
 from dataclasses import replace
 from typing import Final, Literal
 
-from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
+from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefused
 from annul.records.document import Document
 from annul.records.entry import NO_DETAIL, Entry, EntryKind
 from annul.records.status import Event, Proof, State
@@ -237,9 +237,10 @@ class Reporting(Entering):
 
         Raises:
             TransitionRefused: the fact does not stand, or the rule asks for more.
+            Forbidden: the second officer is the same person (what she signed in with is looked at by `writing.second`).
         """
         if second_officer and same_person(second_officer, act.author):
-            raise BadInput("The second officer must be another person.", where="/second_officer")
+            raise Forbidden("This correction needs a second officer.", mend="One officer proposes it, another one decides.")
 
         async def body(write: Write) -> Recorded:
             row = await self._known(write, act, document)

@@ -185,7 +185,8 @@ class Uploads:
             view.whole = files[0].stat().st_size
             self._write(view)
             staged = await self._bulk.stage(
-                Act(act.author, act.realm), files[0], format=view.format, happened_at_us=view.happened_at_us,
+                Act(act.author, act.realm, credential=act.credential), files[0],
+                format=view.format, happened_at_us=view.happened_at_us,
                 state=State[view.state] if view.state else None, evidence=view.evidence, progress=progress,
                 sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines),
             )  # fmt: skip

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from annul.errors import Conflict, Forbidden
+from annul.errors import Conflict
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import State
 from annul.registry.desk.disputes import DisputeGround, DisputeView
-from annul.registry.writing.act import same_person
 from annul.times import rfc3339
 from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Evidence, Reason, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, tagged, write
@@ -129,8 +128,6 @@ async def confirm(office: Office, call: Call) -> CorrectionShown:
     view = (await office.disputes.view(act, correction_id)).dispute
     if view.proposed_by is None:
         raise Conflict("Nobody has proposed this correction yet.", mend="Propose it; another officer confirms.")
-    if same_person(view.proposed_by, act.author):
-        raise Forbidden("A correction needs a second officer.", mend="Another officer than the one who proposed it confirms.")
     recorded = await office.disputes.decide(act, correction_id, "corrected", reason=body.reason, evidence=body.evidence)
     return _shown((await office.disputes.view(act, correction_id)).dispute, recorded.effective_after_us)
 

@@ -170,10 +170,15 @@ async def add_note(office: Office, call: Call) -> DisputeFile:
 
 
 async def decide(office: Office, call: Call) -> DisputeFile:
-    """Decide a dispute."""
+    """Decide a dispute. The first who decides "corrected" proposes it: the file stays open until another officer decides."""
     body: DisputeDecided = call.body
-    await office.disputes.decide(act_of(call), call.path["dispute"], body.decision, reason=body.reason, evidence=body.evidence)
-    return await _one_file(office, call, call.path["dispute"])
+    act, dispute = act_of(call), call.path["dispute"]
+    view = (await office.disputes.view(act, dispute)).dispute
+    if body.decision == "corrected" and view.state == "open" and view.proposed_by is None:
+        await office.disputes.propose(act, dispute, reason=body.reason)
+    else:
+        await office.disputes.decide(act, dispute, body.decision, reason=body.reason, evidence=body.evidence)
+    return await _one_file(office, call, dispute)
 
 
 _DISPUTE: Final = {"dispute": DISPUTE_ID}

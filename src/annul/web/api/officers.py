@@ -1,4 +1,8 @@
-"""Answer programs about the officers of a party: who they are and which duties they have."""
+"""Answer programs about the officers of a party: who they are and which duties they have.
+
+A party's key alone makes no officer: whoever holds it would be as many persons as she likes. Supervisors make the first
+officers of a party; an officer with the duty `officers` makes the others, signed in at her desk.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from msgspec import Meta, Struct
 
-from annul.registry.parties.officers import Officer, may_manage
+from annul.registry.parties.officers import Officer
 from annul.web.api.terms import Body, act_of
 from annul.web.door.call import Call, Route, get, tagged, write
-from annul.web.door.who import ANY, PARTY_ID, STAFF_ID
+from annul.web.door.who import ANY, PARTY_ID, STAFF_ID, SUPERVISOR
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -18,7 +22,7 @@ Duty = Literal["desk", "found", "disputes", "bulk", "review", "policy", "officer
 
 
 class NewOfficer(Body):
-    """A new officer. `party` is the caller's own, unless a supervisor says another."""
+    """A new officer of `party`; of the caller's own when none is named."""
 
     staff: Annotated[str, Meta(min_length=1, max_length=32)]
     name: Annotated[str, Meta(min_length=1, max_length=120)]
@@ -49,7 +53,6 @@ async def add_officer(office: Office, call: Call) -> Officer:
     """Record an officer."""
     body: NewOfficer = call.body
     party = body.party or call.principal.id
-    may_manage(call.principal, party)
     done = await office.officers.add(act_of(call), party, body.staff, body.name, cast("list[str]", body.duties))
     return await office.officers.officer(done.id)
 
@@ -58,7 +61,6 @@ async def change_officer(office: Office, call: Call) -> Officer:
     """Change an officer."""
     body: OfficerChanged = call.body
     party, staff = call.path["party"], call.path["staff"]
-    may_manage(call.principal, party)
     duties = None if body.duties is None else cast("list[str]", body.duties)
     done = await office.officers.change(act_of(call), f"{party}/{staff}", name=body.name, duties=duties, active=body.active)
     return await office.officers.officer(done.id)
@@ -67,10 +69,12 @@ async def change_officer(office: Office, call: Call) -> Officer:
 ROUTES: Final[tuple[Route, ...]] = tagged(
     "officers",
     get("/v1/officers", ANY, officers, "List officers", returns=OfficerList),
-    write("/v1/officers", ANY, add_officer, "Record an officer", body=NewOfficer, returns=Officer, status=201, live=True),
+    write(
+        "/v1/officers", SUPERVISOR, add_officer, "Record an officer", body=NewOfficer, returns=Officer, status=201, live=True
+    ),
     write(
         "/v1/officers/{party}/{staff}",
-        ANY,
+        SUPERVISOR,
         change_officer,
         "Change an officer, or take her access away",
         body=OfficerChanged,

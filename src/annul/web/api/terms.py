@@ -107,7 +107,7 @@ def act_of(call: Call) -> Act:
         address = call.request.url.path.encode()
         body = msgspec.json.encode(call.body, order="deterministic")
         idempotency = Idempotency.of(who.id, call.idempotency_key, address, body)
-    return Act(who.id, who.realm, idempotency)
+    return Act(who.id, who.realm, idempotency, who.key_id)
 
 
 async def settled(office: Office, position: int, what: str) -> None:

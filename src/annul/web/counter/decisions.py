@@ -83,7 +83,7 @@ def act_of(call: Call) -> Act:
         body = msgspec.json.encode(call.body, order="deterministic")
         key = f"{call.idempotency_key}-{hashlib.sha256(body).hexdigest()[:16]}"
         idempotency = Idempotency.of(who.id, key, call.request.url.path.encode(), body)
-    return Act(author, who.realm, idempotency)
+    return Act(author, who.realm, idempotency, call.session.key_id)
 
 
 def _at(call: Call) -> At:

@@ -108,7 +108,7 @@ async def send(office: Office, call: Call) -> Reply:
 
 
 def _plain(call: Call) -> Act:
-    return Act(who(call).id, call.session.realm)
+    return Act(who(call).id, call.session.realm, credential=call.session.key_id)
 
 
 async def _receive(office: Office, call: Call, form: Form) -> Upload:

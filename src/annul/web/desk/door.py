@@ -85,7 +85,7 @@ async def sign_in(office: Office, call: Call) -> Reply:
     form = Form({"key": "", "staff": body.staff})
     try:
         if body.credential:
-            officer, principal = await office.officers.finish_sign_in(body.challenge, body.credential.encode())
+            officer, principal, key_id = await office.officers.finish_sign_in(body.challenge, body.credential.encode())
         else:
             if not body.key.strip():
                 form.refuse("key", translate(_("Type the key of your office.")))
@@ -94,13 +94,14 @@ async def sign_in(office: Office, call: Call) -> Reply:
             if form.errors:
                 return await _sign_in(office, call, form, 400)
             officer, principal = await office.officers.sign_in_by_key(body.key.strip(), body.staff.strip())
+            key_id = principal.key_id
     except AnnulError as error:
         return await _sign_in(office, call, form.refused(error, translate), 400)
-    return pages.to(await _enter(call, officer, principal))
+    return pages.to(await _enter(call, officer, principal, key_id))
 
 
-async def _enter(call: Call, officer: Officer, principal: Principal) -> str:
-    address = await call.seat.enter("officer", officer=officer.id, key_id=principal.key_id, realm=principal.realm)
+async def _enter(call: Call, officer: Officer, principal: Principal, key_id: str) -> str:
+    address = await call.seat.enter("officer", officer=officer.id, key_id=key_id, realm=principal.realm)
     return "/counter/policy" if principal.role == "relying_party" and address == "/desk" else address
 
 
@@ -141,7 +142,7 @@ async def change_passkeys(office: Office, call: Call) -> Reply:
             return pages.to("/desk/sign-in")
         if not body.credential:
             raise BadInput(_("Your browser made no passkey. It needs scripts for that."))
-        await office.officers.finish_registration(mine, body.challenge, body.credential.encode(), body.label)
+        await office.officers.finish_registration(act_for(call), mine, body.challenge, body.credential.encode(), body.label)
     except AnnulError as error:
         return await _passkeys(office, call, form.refused(error, translate), 400)
     return pages.to("/desk/passkeys", flash=translate(_("The passkey is kept. Use it the next time you sign in.")), call=call)

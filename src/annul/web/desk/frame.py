@@ -64,7 +64,7 @@ def act_for(call: Call) -> Act:
     if call.idempotency_key:
         body = msgspec.json.encode(call.body, order="deterministic")
         idempotency = Idempotency.of(mine, call.idempotency_key, call.request.url.path.encode(), body)
-    return Act(mine, call.session.realm, idempotency)
+    return Act(mine, call.session.realm, idempotency, call.session.key_id)
 
 
 def issued_by(coverage: str) -> str:

@@ -64,7 +64,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         csrf: token every form of this session carries.
         began_s, seen_s: seconds since the epoch.
         kind: who it is.
-        key_id: the credential of a clerk, or of an officer who signed in by key.
+        key_id: the credential of a clerk or an officer: the key, or the officer's passkey.
         branch, terminal, clerk: who stands at the counter; part of every check.
         purpose: last purpose chosen at the counter.
         last: (time of day, outcome) of the last checks, newest first.

@@ -32,7 +32,7 @@ DECIDERS: Final = ISSUER | SUPERVISOR
 
 FULL: Final = frozenset[KeyUse]({"all"})
 """Keys for everything their party may do: what a line of the table takes when it does not say otherwise."""
-COUNTERS: Final = FULL | {"counter"}
+COUNTERS: Final = frozenset[KeyUse]({"all", "counter"})
 """Keys of counters as well: the few addresses a terminal needs to check, compare, depart and serve an urgent need."""
 
 # -- people ------------------------------------------------------------------------------------------------------------------
