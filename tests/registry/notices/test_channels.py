@@ -32,7 +32,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from annul.errors import BadInput, Conflict, NotFound, UnsafeSettings
 from annul.records.codes import Realm
 from annul.registry.notices import queue
-from annul.registry.notices.channels import Gateway, Smtp, Undelivered, Webhooks
+from annul.registry.notices.channels import Gateway, Smtp, Undelivered, Webhooks, require_outside
 from annul.registry.notices.outbox import Outbox
 from annul.registry.notices.webhooks import WebhookBook
 from annul.registry.parties.parties import Parties
@@ -385,3 +385,16 @@ def test_webhooks_do_not_reach_into_our_own_network(peer: Peer) -> None:
         asyncio.run(Webhooks().send("m_4", "https://127.0.0.1:1/in", secret, "{}", 0))
     assert (caught.value.fault, caught.value.for_good) == ("host-private", True)
     assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "localhost.", "a.localhost", "10.0.0.7", "192.168.1.1", "169.254.169.254", "[::1]", "[fd00::1]",
+     "0x7f.1", "2130706433", "0", "127.1"],
+)  # fmt: skip
+def test_an_address_inside_is_refused_when_it_is_registered(host: str) -> None:
+    """In every form a resolver takes for an address; public ones and names pass."""
+    with pytest.raises(BadInput):
+        require_outside(f"https://{host}/hook")
+    for public in ("example.org", "8.8.8.8", "[2001:4860:4860::8888]"):
+        require_outside(f"https://{public}/hook")

@@ -9,6 +9,7 @@ Source: RFC 5321 section 4.2.1 (4yz transient, 5yz permanent), RFC 5322 section 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from datetime import UTC, datetime
@@ -193,6 +194,26 @@ def require_url(url: str, *, private: bool) -> None:
         raise BadInput(
             "A webhook is called by https.", where="/url", mend="Give an address such as https://bank.example/annul."
         )
+
+
+def require_outside(url: str) -> None:
+    """Refuse to register an address inside: this machine, or an address that is not public, in whatever form.
+
+    What a name leads to is asked before each call.
+
+    Raises:
+        BadInput: it is such an address; `0x7f.1` and `2130706433` are, too.
+    """
+    name = (urlsplit(url).hostname or "").rstrip(".").lower()
+    inside = name == "localhost" or name.endswith(".localhost")
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(name.partition("%")[0])
+    if address is None:
+        with contextlib.suppress(OSError):
+            address = ipaddress.ip_address(socket.inet_aton(name))
+    if inside or (address is not None and not address.is_global):
+        raise BadInput("This address lies in a private network.", where="/url", mend="Give one that is reached from outside.")
 
 
 def _require_public(host: str) -> None:

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from annul.errors import BadInput, Conflict, Corrupt, NotFound
-from annul.registry.notices.channels import require_url
+from annul.registry.notices.channels import require_outside, require_url
 from annul.registry.notices.outbox import PARTY_KINDS
 from annul.registry.writing.store import REALM_CODES, Connections, reading
 
@@ -52,6 +52,8 @@ class WebhookBook:
             Conflict: there are WEBHOOKS_MAX already.
         """
         require_url(url, private=self._private)
+        if not self._private:
+            require_outside(url)
         unknown = sorted(set(kinds) - PARTY_KINDS)
         if unknown or not kinds:
             raise BadInput(
