@@ -287,14 +287,14 @@ async def work(
     import uvicorn
 
     from annul.web.door.checkpath import CheckPath
-    from annul.web.door.protocol import check_protocol
+    from annul.web.door.protocol import DrainingServer, check_protocol
 
     forbid_core_dumps()  # samples of bearers and every secret lie in this process
     await _until_standing(settings)
     async with contextlib.AsyncExitStack() as stack:
         front = await stack.enter_async_context(open_front(settings, worker))
         path = CheckPath(front)
-        server = uvicorn.Server(
+        server = DrainingServer(
             uvicorn.Config(
                 path,
                 loop="uvloop",
