@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,21 @@ def test_field_outside_the_allow_list_is_dropped(capsys):
     fields = json.loads(line)
     assert fields["dropped"] == ["number"]
     assert fields["count"] == 3
+
+
+def test_a_line_that_cannot_be_written_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard error on a full disk: the line is lost, who spoke goes on, and the next line is there when there is room."""
+    logs.configure("info")
+    full = Path("/dev/full").open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closing it fails, too
+    monkeypatch.setattr("sys.stderr", full)
+    logs.get("app").info("started", count=1)
+    monkeypatch.undo()
+    logs.get("app").info("there is room", count=2)
+    assert json.loads(capsys.readouterr().err)["event"] == "there is room"
+    with contextlib.suppress(OSError):
+        full.close()
 
 
 def test_every_allowed_field_says_what_it_holds():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from annul import logs
+from annul import durable, logs
 from annul.errors import AnnulError, Corrupt, NotFound, SourceDown, UnsafeSettings
 from annul.roles import TEMPLATE, forbid_core_dumps, stand_by
 from annul.settings import Settings, load
@@ -426,6 +427,18 @@ def _mount() -> Mounted:
     return Mounted(ROUTES)
 
 
+def _reserve_metrics() -> None:
+    """Take the room of this process's counts.
+
+    Raises:
+        StorageFailed: the disk is full; the supervisor starts the process again, until there is room.
+    """
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        from annul.metrics import reserve
+
+        reserve()
+
+
 def main(arguments: list[str]) -> int:
     """Run a role: `follower`, `sealer`, `notices`, `worker N DOOR [HELD]`; or `template CHANNEL`, of which roles are forked."""
     mounted: list[Mounted] = []
@@ -437,9 +450,11 @@ def main(arguments: list[str]) -> int:
         arguments = forked
     settings = load()
     logs.configure(settings.log_level)
+    os.umask(durable.UMASK)
     role = arguments[0]
     log = logs.get(role)
     try:
+        _reserve_metrics()
         if role == "worker":
             import uvloop
 

@@ -6,6 +6,7 @@ What must never happen here: a document number, a name or an image in a log line
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -70,13 +71,19 @@ def allow(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Muta
 
 
 class _StandardError:
-    """Write to what standard error is at that moment: a logger outlives a stream that was put in its place and closed."""
+    """Write to what standard error is at that moment: a logger outlives a stream that was put in its place and closed.
+
+    A line that cannot be written (disk full, nobody at the other end) is lost: to tell must not end what is told about.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure(level: str = "info") -> None:

@@ -65,6 +65,7 @@ def examine(home: Home) -> Iterator[Finding]:
     readable = True
     for what, look in (
         ("key file", _keys),
+        ("keys of persons", _person_keys),
         ("disk", _disk),
         ("write barrier", _barrier),
         ("clock", _clock),
@@ -72,6 +73,7 @@ def examine(home: Home) -> Iterator[Finding]:
         ("database", _database),
         ("register", _rolled_back),
         ("listings", _listings),
+        ("names", _names),
         ("sealed logs", _logs),
         ("witnesses", _witnesses),
     ):
@@ -100,6 +102,8 @@ def _home(home: Home) -> Finding:
     mode = stat.S_IMODE(home.stat().st_mode)
     if mode & 0o022:
         return Finding("home", "wrong", "others may write into the data folder", f"Run: chmod go-w {home}")
+    if mode & 0o077:
+        return Finding("home", "warning", "others may look into the data folder", f"Run: chmod go-rwx {home}")
     return Finding("home", "well", f"mode {mode:04o}")
 
 
@@ -119,6 +123,16 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             "keys/annul.pub does not belong to the key file",
             "Receipts would be verified with the wrong keys: restore it, or let `annul serve` write it anew.",
         )
+
+
+def _person_keys(settings: Settings) -> Iterator[Finding]:
+    from annul.registry.people.vault import Vault
+
+    if settings.home.person_keys.exists():
+        Vault(settings.home).hold()
+        yield Finding("keys of persons", "well", "whole and private")
+    else:
+        yield Finding("keys of persons", "warning", "there are none yet", "They are made with the first start.")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
@@ -232,17 +246,25 @@ def _rolled_back(settings: Settings) -> Iterator[Finding]:
 
 
 def _listings(settings: Settings) -> Iterator[Finding]:
+    yield from _table("listings", settings.home.listings)
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    yield from _table("names", settings.home.people)
+
+
+def _table(what: str, folder: Path) -> Iterator[Finding]:
     from annul.listings.listings import Listings
 
-    if not (settings.home.listings / "control").exists():
-        yield Finding("listings", "warning", "there are none yet", "Start annul: the follower builds them.")
+    if not (folder / "control").exists():
+        yield Finding(what, "warning", "there are none yet", "Start annul: the follower builds them.")
         return
-    listings = Listings(settings.home.listings)
+    listings = Listings(folder)
     state = listings.scrub(1.0)
     while not state.done:
         state = listings.scrub(1.0)
     sizes = ", ".join(f"{name} {value:,}" for name, value in listings.sizes().items())
-    yield Finding("listings", "well", f"every block re-read; position {listings.position:,}, {sizes}")
+    yield Finding(what, "well", f"every block re-read; position {listings.position:,}, {sizes}")
 
 
 def _checkpoint(home: Home, log: str) -> Any:

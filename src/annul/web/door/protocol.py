@@ -53,6 +53,8 @@ LINGER_S: Final = 5
 """Seconds a connection is read on after its refusal. Closing it with bytes unread would reset it, and the refusal be lost."""
 DRAIN_S: Final = 0.5
 """Seconds a stopping worker goes on to take connections and requests: what was sent before the stop is answered."""
+LAST_S: Final = 0.1
+"""Seconds the last connections that were taken have for their request."""
 STOP_TIMEOUT_S: Final = 2
 """Seconds a client may take for the rest of a head or body when the worker stops."""
 LOOK_EVERY_S: Final = 1.0
@@ -522,4 +524,7 @@ class DrainingServer(Server):
                 if isinstance(connection, CheckProtocol):
                     connection.drain()
             await asyncio.sleep(DRAIN_S)
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(LAST_S)
         await super().shutdown(sockets)
