@@ -442,6 +442,7 @@ def _reserve_metrics() -> None:
 def main(arguments: list[str]) -> int:
     """Run a role: `follower`, `sealer`, `notices`, `worker N DOOR [HELD]`; or `template CHANNEL`, of which roles are forked."""
     mounted: list[Mounted] = []
+    logs.configure()  # loading may warn
     if arguments[0] == TEMPLATE:
         stages = (_load_check_path, lambda: _load(_FOLLOWER), lambda: mounted.append(_load_rest()))
         forked = stand_by(socket.socket(fileno=int(arguments[1])), stages)
