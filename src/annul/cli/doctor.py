@@ -129,7 +129,7 @@ def _person_keys(settings: Settings) -> Iterator[Finding]:
     from annul.registry.people.vault import Vault
 
     if settings.home.person_keys.exists():
-        Vault(settings.home).hold()
+        Vault(settings.home).require_whole()
         yield Finding("keys of persons", "well", "whole and private")
     else:
         yield Finding("keys of persons", "warning", "there are none yet", "They are made with the first start.")

@@ -175,7 +175,7 @@ class Embedded:
         durable.folder(self.folder)
         self._take_lock()
         try:
-            self._hold_user()
+            self._require_user()
             self._make_cluster()
             self._check_cluster()
             self._spawn()
@@ -228,7 +228,7 @@ class Embedded:
             ) from None
         self._lock_file = lock
 
-    def _hold_user(self) -> None:
+    def _require_user(self) -> None:
         """Refuse a user without a name: PostgreSQL does not start under a bare number."""
         user = os.geteuid()
         try:

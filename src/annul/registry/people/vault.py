@@ -76,7 +76,7 @@ class Vault:
         except AnnulError as error:
             logs.get("people").error("the key set of persons cannot be used", code=error.code, where=error.where)
 
-    def hold(self) -> None:
+    def require_whole(self) -> None:
         """Hold that the key set is whole, without making one.
 
         Raises:

@@ -23,12 +23,11 @@ import numpy as np
 
 from annul import durable
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
-from annul.listings.bulk import Cause, ImportReport, fingerprint, import_list, try_list
-from annul.listings.interchange import interchange_list
-from annul.listings.russian_list import russian_list
+from annul.listings.apart import BROUGHT, Limits, Source, read_apart
+from annul.listings.bulk import Cause, ImportReport, Reader, fingerprint, import_list, try_list
 from annul.listings.segment import MEMORY_BYTES, Segment
 from annul.listings.table import PAGE, SLOT_BYTES
-from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
+from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
 from annul.registry.writing.act import Act, require_evidence, require_past, same_person
@@ -138,6 +137,8 @@ class Bulk:
         progress: Progress | None = None,
         sealing: Callable[[int, int], None] | None = None,
         memory_bytes: int = MEMORY_BYTES,
+        limits: Limits = BROUGHT,
+        stopped: Callable[[], bool] | None = None,
     ) -> BulkView:
         """Import a list into a sealed segment and say what it would do. Nothing is listed before `confirm`.
 
@@ -147,13 +148,15 @@ class Bulk:
             format: `russian` (PASSP_SERIES,PASSP_NUMBER; CSV or .bz2) needs `state`; `interchange` (.csv, .ndjson, .parquet)
                 says it line by line.
             progress: called with (bytes done, bytes, lines); sealing: with (slots done, slots).
+            limits: of the process that reads it.
+            stopped: asked several times a second whether to end.
 
         Raises:
-            BadInput: the file is not of the format, or lists nothing.
+            BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped.
         """
         require_evidence(evidence)
         require_past(happened_at_us, self._now_us())
-        reader = await self._reader(file, format, state)
+        reader = await self._reader(file, format, state, limits=limits, stopped=stopped)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state)
         target = self._home.staging / f"{source}.seg"
         durable.folder(target.parent)
@@ -366,7 +369,15 @@ class Bulk:
             body=body.encode(),
         )
 
-    async def _reader(self, file: Path, format: Format, state: State | None) -> Any:
+    async def _reader(
+        self,
+        file: Path,
+        format: Format,
+        state: State | None,
+        *,
+        limits: Limits = BROUGHT,
+        stopped: Callable[[], bool] | None = None,
+    ) -> Reader:
         if not file.is_file():
             raise BadInput("There is no such file.", where=file.name)
         if format == "russian":
@@ -374,13 +385,13 @@ class Bulk:
                 raise BadInput(
                     "This format does not say what it lists.", where="/state", mend="Name the state, such as revoked."
                 )
-            return russian_list(file, pack(state))
+            return read_apart(Source(str(file), "russian", pack(state)), limits, stopped)
         if format != "interchange":
             raise BadInput("The format is russian or interchange.", where="/format")
         async with reading(self._connections) as db:
             rows = await (await db.execute("SELECT name FROM coverage WHERE extent = 'whole_life'")).fetchall()
-        whole = {name for (name,) in rows}
-        return interchange_list(file, lambda name: WHOLE_LIFE if name in whole else 0)
+        whole = tuple(name for (name,) in rows)
+        return read_apart(Source(str(file), "interchange", whole=whole), limits, stopped)
 
     async def _hits(self, db: Connection, realm: int, segment: Segment) -> dict[str, int]:
         """Count the register's documents that the segment lists, by their present state."""
