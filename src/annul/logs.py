@@ -100,8 +100,15 @@ class _Libraries(logging.Handler):
         say("a library spoke", library=record.name, where=f"{record.filename}:{record.lineno}", **told)
 
 
-def _warned(_text: object, category: type[Warning], file: str, line: int, *_: object) -> None:
-    _log.warning("a warning", error=category.__name__, where=f"{file.rpartition('/')[2]}:{line}")
+def _warned(
+    message: Warning | str,  # noqa: ARG001 - it may hold values
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    _log.warning("a warning", error=category.__name__, where=f"{filename.rpartition('/')[2]}:{lineno}")
 
 
 def _died(event: str, error: BaseException | None) -> None:

@@ -32,7 +32,7 @@ import msgspec
 from annul import durable, logs
 from annul.errors import Conflict, SourceDown, StorageFailed, UnsafeSettings
 from annul.home import Home
-from annul.roles import TEMPLATE, Role, Template, reap_orphans
+from annul.roles import TEMPLATE, Role, Template, raise_file_limit, reap_orphans
 from annul.settings import Settings
 
 PORTS_TRIED_MAX = 50  # when the wanted port is busy and another will do
@@ -70,6 +70,7 @@ class Supervisor:
         """
         log = logs.get("app")
         durable.close_to_others(self.settings.home)
+        raise_file_limit()
         with (
             _only_one(self.settings.home),
             _listen(self.settings, any_port=self.any_port) as door,

@@ -84,6 +84,7 @@ def test_a_sound_home_is_well_and_looked_at_from_end_to_end(home: Path, capsys: 
         "keys of persons",
         "disk",
         "write barrier",
+        "open files",
         "clock",
         "processes",
         "database",

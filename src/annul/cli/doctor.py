@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import stat
 import time
@@ -25,6 +26,8 @@ DISK_WARNING_SHARE: Final = 0.1
 BARRIER_WARNING_MS: Final = 20.0
 """A write barrier above this makes every answer slow; an ordinary SSD takes below 2 ms."""
 BARRIERS: Final = 8
+FILES_WARNING: Final = 4_096
+"""Below this, a worker with many quiet connections cannot open its files any more."""
 WITNESS_ROUNDS: Final = 3
 """A log that does not grow is cosigned anew every ten minutes; after three missed turns something is wrong."""
 CLOCK_ERROR: Final = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
@@ -68,6 +71,7 @@ def examine(home: Home) -> Iterator[Finding]:
         ("keys of persons", _person_keys),
         ("disk", _disk),
         ("write barrier", _barrier),
+        ("open files", _files),
         ("clock", _clock),
         ("processes", _processes),
         ("database", _database),
@@ -164,6 +168,15 @@ def _barrier(settings: Settings) -> Iterator[Finding]:
         yield Finding("write barrier", "warning", message, "Every answer waits for one: move the home to a faster disk.")
     else:
         yield Finding("write barrier", "well", message)
+
+
+def _files(_settings: Settings) -> Iterator[Finding]:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    message = f"a process may have {most:,} files and connections open"
+    if most < FILES_WARNING:
+        yield Finding("open files", "warning", message, "Raise it: LimitNOFILE of the service, or ulimit -Hn.")
+    else:
+        yield Finding("open files", "well", message)
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:

@@ -105,7 +105,7 @@ class _Frame(msgspec.Struct, array_like=True):
 
 class _Wanted(msgspec.Struct):
     source: Source
-    limits: tuple[int, int, int]
+    limits: Limits
     place: int
     lines: int
 
@@ -121,7 +121,7 @@ def read_apart(source: Source, limits: Limits, stopped: Callable[[], bool] | Non
     """
 
     def read(place: int, lines: int) -> Iterator[Chunk]:
-        wanted = msgspec.json.encode(_Wanted(source, tuple(limits), place, lines)).decode()
+        wanted = msgspec.json.encode(_Wanted(source, limits, place, lines)).decode()
         environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "annul.listings.apart", wanted]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment) as process:
@@ -223,7 +223,7 @@ def _send(pipe: IO[bytes], frame: _Frame) -> None:
 def main(arguments: list[str]) -> int:
     """Read a list and write its chunks to standard output; 1 when there was not enough memory."""
     wanted = msgspec.json.decode(arguments[0], type=_Wanted)
-    limits = Limits(*wanted.limits)
+    limits = wanted.limits
     with contextlib.suppress(OSError):
         os.nice(19)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

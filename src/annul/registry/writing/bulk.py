@@ -189,17 +189,20 @@ class Bulk:
             hits = await self._hits(db, act.realm_code, segment)
             samples = await _samples(db, act.realm_code, segment)
         summary = _Summary(count > self._limit, hits, samples, report.lines, report.bad)
+        segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), name)
+        await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
+        return await self.view(act, bulk_id)
+
+    async def _enter_staged(
+        self, act: Act, segment_row: tuple[Any, ...], happened_at_us: int, evidence: str, summary: _Summary
+    ) -> None:
+        """Enter a staged event: what its segment is, and what it would do."""
         async with writing(self._connections, self._now_us()) as write:
             self._keys.require_epoch(write.key_epoch)
             await write.run(
-                "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, "
-                "evidence, summary, staged_by, staged_at_us) VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                bulk_id,
-                act.realm_code,
-                listed,
-                count,
-                bytes.fromhex(report.sha256),
-                name,
+                "INSERT INTO bulk (state, id, realm, listed, document_count, sha256, file, key_epoch, happened_at_us, "
+                "evidence, summary, staged_by, staged_at_us) VALUES ('staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                *segment_row,
                 write.key_epoch,
                 happened_at_us,
                 evidence,
@@ -207,7 +210,6 @@ class Bulk:
                 act.author,
                 write.recorded_at_us,
             )
-        return await self.view(act, bulk_id)
 
     async def confirm(self, act: Act, bulk_id: str, *, evidence: str = "") -> BulkView:
         """Put a staged event in force: one log entry, one segment.
