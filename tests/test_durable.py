@@ -76,6 +76,31 @@ def test_the_first_of_two_that_make_a_file_wins(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["keys"]
 
 
+def test_a_folder_is_made_closed_with_those_above_it(tmp_path: Path) -> None:
+    """Folders above one that is made are their owner's alone, too; one that was open is closed."""
+    before = os.umask(0)
+    try:
+        durable.folder(tmp_path / "a" / "b" / "c")
+        assert [mode_of(tmp_path / place) for place in ("a", "a/b", "a/b/c")] == [0o700] * 3
+        (tmp_path / "a").chmod(0o755)
+        durable.close_to_others(tmp_path / "a")
+        (tmp_path / "a" / "said-nothing").write_bytes(b"")
+        assert mode_of(tmp_path / "a") == 0o700
+        assert mode_of(tmp_path / "a" / "said-nothing") == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_room_is_taken_or_refused(tmp_path: Path) -> None:
+    """A mapped file has its room on the disk before a page of it is touched; what cannot be had is said."""
+    path = tmp_path / "mapped"
+    with path.open("w+b") as file:
+        durable.reserve(file.fileno(), 1 << 16, path)
+        assert path.stat().st_blocks * 512 >= 1 << 16
+        with pytest.raises(StorageFailed, match="mapped cannot be written"):
+            durable.reserve(file.fileno(), 1 << 62, path)
+
+
 def test_a_moved_file_makes_its_folder(tmp_path: Path) -> None:
     """The folder is for its owner alone; the file is in one place."""
     source = tmp_path / "a"

@@ -109,6 +109,18 @@ def test_a_role_that_needs_little_code_does_not_wait_for_the_rest(tmp_path: Path
     os.close(goes_on)
 
 
+def test_the_limit_of_files_is_raised_as_far_as_it_may_be() -> None:
+    """From a soft limit of 64 to the hard one, for a process and those it starts."""
+    script = (
+        "import resource, subprocess, sys; from annul.roles import raise_file_limit; "
+        "hard = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 4096); "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)); told = raise_file_limit(); "
+        "print(told == hard, subprocess.check_output('ulimit -Sn', shell=True, text=True).strip() == str(hard))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told == "True True\n"
+
+
 def test_the_exit_code_of_a_role_is_known(template: Template) -> None:
     """An end is seen with its code, and asking a role that is gone to stop does nothing."""
     process = template.fork(["exit", "3"], {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from annul import logs
+from annul import durable, logs
 from annul.errors import AnnulError, Corrupt, NotFound, SourceDown, UnsafeSettings
 from annul.roles import TEMPLATE, forbid_core_dumps, stand_by
 from annul.settings import Settings, load
@@ -287,14 +288,14 @@ async def work(
     import uvicorn
 
     from annul.web.door.checkpath import CheckPath
-    from annul.web.door.protocol import check_protocol
+    from annul.web.door.protocol import DrainingServer, check_protocol
 
     forbid_core_dumps()  # samples of bearers and every secret lie in this process
     await _until_standing(settings)
     async with contextlib.AsyncExitStack() as stack:
         front = await stack.enter_async_context(open_front(settings, worker))
         path = CheckPath(front)
-        server = uvicorn.Server(
+        server = DrainingServer(
             uvicorn.Config(
                 path,
                 loop="uvloop",
@@ -426,9 +427,22 @@ def _mount() -> Mounted:
     return Mounted(ROUTES)
 
 
+def _reserve_metrics() -> None:
+    """Take the room of this process's counts.
+
+    Raises:
+        StorageFailed: the disk is full; the supervisor starts the process again, until there is room.
+    """
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        from annul.metrics import reserve
+
+        reserve()
+
+
 def main(arguments: list[str]) -> int:
     """Run a role: `follower`, `sealer`, `notices`, `worker N DOOR [HELD]`; or `template CHANNEL`, of which roles are forked."""
     mounted: list[Mounted] = []
+    logs.configure()  # loading may warn
     if arguments[0] == TEMPLATE:
         stages = (_load_check_path, lambda: _load(_FOLLOWER), lambda: mounted.append(_load_rest()))
         forked = stand_by(socket.socket(fileno=int(arguments[1])), stages)
@@ -437,9 +451,11 @@ def main(arguments: list[str]) -> int:
         arguments = forked
     settings = load()
     logs.configure(settings.log_level)
+    os.umask(durable.UMASK)
     role = arguments[0]
     log = logs.get(role)
     try:
+        _reserve_metrics()
         if role == "worker":
             import uvloop
 

@@ -9,6 +9,7 @@ Each step says what a crash leaves. Everything is made for its owner alone (0600
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from annul.errors import StorageFailed
 
 PRIVATE = 0o600
+UMASK = 0o077
+"""Nobody else of the machine reads what no mode was said for."""
 
 
 def folder(path: Path) -> Path:
@@ -24,9 +27,26 @@ def folder(path: Path) -> Path:
     Raises:
         StorageFailed: it cannot be made.
     """
-    with _told(path):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with telling(path):
+        missing = [each for each in (path, *path.parents) if not each.exists()]
+        for each in reversed(missing):  # `parents=True` would make the parents open to others
+            each.mkdir(mode=0o700, exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     return path
+
+
+def close_to_others(path: Path) -> None:
+    """Make what this process writes its owner's alone from now on, and a folder that others may enter, too.
+
+    Raises:
+        StorageFailed: the folder belongs to somebody else.
+    """
+    os.umask(UMASK)
+    folder(path)
+    if path.stat().st_mode & UMASK:
+        with telling(path):
+            path.chmod(0o700)
 
 
 def sync_folder(path: Path) -> None:
@@ -35,7 +55,7 @@ def sync_folder(path: Path) -> None:
     Raises:
         StorageFailed: the barrier failed.
     """
-    with _told(path):
+    with telling(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -64,14 +84,14 @@ def replace_all(files: Mapping[Path, bytes], *, mode: int = PRIVATE) -> None:
     for path, content in files.items():
         _write(path, content, mode)
     for path in files:
-        with _told(path):
+        with telling(path):
             descriptor = os.open(_beside(path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
     for path in files:
-        with _told(path):
+        with telling(path):
             _beside(path).replace(path)
 
 
@@ -84,7 +104,7 @@ def replace_lossy(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
         StorageFailed: disk full or failing; the old file is as it was.
     """
     _write(path, content, mode)
-    with _told(path):
+    with telling(path):
         _beside(path).replace(path)
 
 
@@ -96,7 +116,7 @@ def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> bool:
     """
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     made = False
-    with _told(path):
+    with telling(path):
         try:
             _put(aside, content, mode, sync=True)
             with contextlib.suppress(FileExistsError):
@@ -108,6 +128,16 @@ def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> bool:
     return made
 
 
+def reserve(descriptor: int, size_bytes: int, path: Path) -> None:
+    """Take the room of an open file now. To touch a mapped page for which a full disk has no room kills the process.
+
+    Raises:
+        StorageFailed: there is not that much room.
+    """
+    with telling(path):
+        os.posix_fallocate(descriptor, 0, size_bytes)
+
+
 def move(source: Path, target: Path) -> None:
     """Rename a file that is already on stable storage, durably, making the target's folder where it is missing.
 
@@ -117,7 +147,7 @@ def move(source: Path, target: Path) -> None:
         StorageFailed: it stands where it stood.
     """
     folder(target.parent)
-    with _told(target):
+    with telling(target):
         source.replace(target)
     sync_folder(target.parent)
     if source.parent != target.parent:
@@ -125,7 +155,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    with _told(path):
+    with telling(path):
         try:
             _put(_beside(path), content, mode, sync=False)
         except OSError:
@@ -151,7 +181,7 @@ def _beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def telling(path: Path) -> Iterator[None]:
     """Turn the machine's error into ours, with its cause in words and the next step."""
     try:
         yield

@@ -6,9 +6,12 @@ What must never happen here: a document number, a name or an image in a log line
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import threading
 import traceback
+import warnings
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -30,6 +33,7 @@ FIELDS = {
     "level": "debug, info, warning, error",
     "at": "when, UTC",
     "room": "which part speaks",
+    "library": "name of a library's logger",
     "worker": "worker number",
     "pid": "process id",
     "position": "position in the register log",
@@ -70,17 +74,64 @@ def allow(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Muta
 
 
 class _StandardError:
-    """Write to what standard error is at that moment: a logger outlives a stream that was put in its place and closed."""
+    """Write to what standard error is at that moment: a logger outlives a stream that was put in its place and closed.
+
+    A line that cannot be written (disk full, nobody at the other end) is lost: to tell must not end what is told about.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+class _Libraries(logging.Handler):
+    """Say through the allow-list that a library spoke: which, where in its code, of what error. Its words may hold values."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of a record."""
+        error = record.exc_info[1] if record.exc_info else None
+        told = {"error": type(error).__name__, "stack": stack_of(error)} if error is not None else {}
+        say = _log.error if record.levelno >= logging.ERROR else _log.warning
+        say("a library spoke", library=record.name, where=f"{record.filename}:{record.lineno}", **told)
+
+
+def _warned(
+    message: Warning | str,  # noqa: ARG001 - it may hold values
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    _log.warning("a warning", error=category.__name__, where=f"{filename.rpartition('/')[2]}:{lineno}")
+
+
+def _died(event: str, error: BaseException | None) -> None:
+    if error is not None:
+        _log.error(event, error=type(error).__name__, stack=stack_of(error))
+
+
+def _take_over() -> None:
+    """Let nothing in this process write to standard error past the allow-list: libraries, warnings, errors nobody caught."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Libraries) for handler in root.handlers):
+        root.addHandler(_Libraries(logging.WARNING))
+    logging.raiseExceptions = False
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of what clients do wrong, as often as they like
+    warnings.showwarning = _warned
+    sys.excepthook = lambda _kind, error, _trace: _died("an error that nobody caught ended the process", error)
+    threading.excepthook = lambda left: _died("an error that nobody caught ended a thread", left.exc_value)
+    sys.unraisablehook = lambda left: _died("an error that nobody could catch", left.exc_value)
 
 
 def configure(level: str = "info") -> None:
-    """Send logs of this process to standard error at `level` and above."""
+    """Send logs of this process to standard error at `level` and above, and whatever its libraries have to say."""
+    _take_over()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -97,3 +148,6 @@ def configure(level: str = "info") -> None:
 def get(room: str) -> Any:
     """Return the logger of a room."""
     return structlog.get_logger(room=room)
+
+
+_log = get("libraries")

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.metrics_core import Metric
+
+from annul import durable
+from annul.errors import StorageFailed
 
 CHECKS = Counter("annul_checks", "Checks answered, by outcome.", ["outcome"])
 REFUSED = Counter("annul_checks_refused", "Checks not answered, by error code E90-E95.", ["error"])
@@ -45,6 +49,30 @@ NOTICES_UNDELIVERED = Gauge(
     ["state"],
     multiprocess_mode="mostrecent",
 )
+
+
+ROOM_BYTES: Final = 1 << 17
+"""Room of a process for each kind of counts: some 700 of them. Beyond it the library makes more without asking for the disk."""
+
+
+def reserve() -> None:
+    """Take the room this process's counts need: to count on a full disk would kill it (SIGBUS).
+
+    Raises:
+        StorageFailed: there is no room.
+    """
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    for kind in ("counter", "histogram", "gauge_max", "gauge_mostrecent"):
+        path = folder / f"{kind}_{os.getpid()}.db"
+        with durable.telling(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, durable.PRIVATE)
+        try:
+            durable.reserve(descriptor, ROOM_BYTES, path)
+        except StorageFailed:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
 
 
 def exposition() -> bytes:

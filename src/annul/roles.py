@@ -221,6 +221,18 @@ def forbid_core_dumps() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+FILES_MAX: Final = 1 << 20
+"""More files a process needs not; some libraries keep a table of all there may be."""
+
+
+def raise_file_limit() -> int:
+    """Let this process, and those it starts, open as many files as the machine lets it; return how many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, FILES_MAX) if most >= 0 else FILES_MAX, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def _be_adopted(supervisor: int) -> None:
     """Wait until the process in between is gone and the supervisor is the parent; end when there is none."""
     deadline = time.monotonic() + ADOPTION_WAIT_S

@@ -30,14 +30,16 @@ from typing import Any
 import msgspec
 
 from annul import durable, logs
-from annul.errors import Conflict, UnsafeSettings
+from annul.errors import Conflict, SourceDown, StorageFailed, UnsafeSettings
 from annul.home import Home
-from annul.roles import TEMPLATE, Role, Template, reap_orphans
+from annul.roles import TEMPLATE, Role, Template, raise_file_limit, reap_orphans
 from annul.settings import Settings
 
 PORTS_TRIED_MAX = 50  # when the wanted port is busy and another will do
 STOP_GRACE_S = 20  # a role that has not stopped by then is killed: what it owes is on disk
 READY_WAIT_S = 120
+TURN_AWAY_S = 0.2  # for the request of a connection nobody serves any more
+_STOPPED = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 CHECK_PATH_STAGE, FOLLOWER_STAGE = 1, 2
 """Stages of the template that roles wait for; all others need the whole code."""
 
@@ -57,6 +59,7 @@ class Supervisor:
     ready: Callable[[str], None] | None = None
     roles: list[Role] = field(default_factory=list)
     stopping: bool = False
+    unwritten: bool = False
 
     def run(self) -> None:
         """Start everything, keep it running, stop on SIGTERM or SIGINT.
@@ -66,6 +69,8 @@ class Supervisor:
             Conflict: another annul runs on this home.
         """
         log = logs.get("app")
+        durable.close_to_others(self.settings.home)
+        raise_file_limit()
         with (
             _only_one(self.settings.home),
             _listen(self.settings, any_port=self.any_port) as door,
@@ -108,13 +113,14 @@ class Supervisor:
                     log.info("started", url=url, port=port, count=settings.workers)
                     self._watch(template, environment, url, db, wake)
             finally:
-                self._stop_all(log)
+                self._stop_all(log, door)
                 db.give_up()
                 with contextlib.suppress(Exception):  # said above, or nobody waits for it any more
                     holding.result()
                 for number, handler in old.items():
                     signal.signal(number, handler)
-                self.settings.home.state.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it names processes that are gone: `running` looks for itself
+                    self.settings.home.state.unlink()
 
     def _announce(self, url: str) -> None:
         deadline = time.monotonic() + READY_WAIT_S
@@ -142,13 +148,17 @@ class Supervisor:
             changed = any((template.revive(), db.revive()))
             for role in self.roles:
                 if role.process is None and now >= role.start_at:
-                    role.start(template, environment)
+                    try:
+                        role.start(template, environment)
+                    except SourceDown as error:  # no memory, no process: those that run go on
+                        log.error("a role could not be started", role=role.name, code=error.code, where=error.where)
+                        role.died(now)
                     changed = True
                 elif role.process is not None and (code := role.process.poll()) is not None:
                     log.warning("role ended, starting it again", role=role.name, exit_code=code)
                     role.died(now)
                     changed = True
-            if changed:
+            if changed or self.unwritten:
                 self._write_state(template, url, db)
                 if until is None:  # before, the database's own commands may not be known yet
                     processes = [role.process.pid for role in self.roles if role.process is not None]
@@ -169,8 +179,9 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(wake)
 
-    def _stop_all(self, log: Any) -> None:
+    def _stop_all(self, log: Any, door: socket.socket) -> None:
         self.stopping = True
+        door.listen(0)  # workers still take who waits; others are not let in to wait for nobody
         for names in (("worker",), ("notices",), ("follower",), ("sealer",)):
             running = [role for role in self.roles if role.name.startswith(names) and role.process is not None]
             for role in running:
@@ -182,11 +193,21 @@ class Supervisor:
                     log.warning("role did not stop in time, killed", role=role.name)
                     role.process.kill()
                     role.process.wait(STOP_GRACE_S)
+            if names == ("worker",):
+                _turn_away(door)
 
     def _write_state(self, template: Template, url: str, db: Database) -> None:
+        """Note address and processes for commands. What cannot be written is said once, and tried again until it is."""
         pids = {role.name: role.process.pid for role in self.roles if role.process is not None}
         state = {"url": url, "pid": os.getpid(), "roles": pids | {TEMPLATE: template.pid} | db.pids()}
-        durable.replace_lossy(self.settings.home.state, json.dumps(state).encode())
+        failed = None
+        try:
+            durable.replace_lossy(self.settings.home.state, json.dumps(state).encode())
+        except StorageFailed as error:
+            failed = error
+            if not self.unwritten:
+                logs.get("app").error("the processes could not be noted", code=error.code, where=error.where)
+        self.unwritten = failed is not None
 
 
 def serve(settings: Settings, *, any_port: bool = False, ready: Callable[[str], None] | None = None) -> None:
@@ -218,7 +239,9 @@ def is_ready(url: str) -> bool:
 @contextlib.contextmanager
 def _only_one(home: Home) -> Iterator[None]:
     durable.folder(home.run)
-    with home.lock.open("w") as lock:
+    with contextlib.ExitStack() as stack:
+        with durable.telling(home.lock):
+            lock = stack.enter_context(home.lock.open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -250,6 +273,22 @@ def _listen(settings: Settings, *, any_port: bool) -> Iterator[socket.socket]:
         door.listen(2048)
         door.set_inheritable(True)
         yield door
+
+
+def _turn_away(door: socket.socket) -> None:
+    """Answer those that came when no worker took them any more, and let nobody else in."""
+    door.setblocking(False)
+    with contextlib.suppress(OSError):
+        while True:
+            late, _ = door.accept()
+            with late, contextlib.suppress(OSError):
+                late.settimeout(TURN_AWAY_S)
+                late.recv(1 << 16)
+                late.sendall(_STOPPED)
+                late.shutdown(socket.SHUT_WR)
+                late.recv(1 << 16)
+    with contextlib.suppress(OSError):
+        door.shutdown(socket.SHUT_RDWR)  # for all who inherited it
 
 
 @contextlib.contextmanager

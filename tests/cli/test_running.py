@@ -98,6 +98,18 @@ def test_serve_refuses_a_port_that_is_taken(database_home: Path, capsys: pytest.
     assert "ANNUL_PORT" in capsys.readouterr().err
 
 
+def test_a_home_that_cannot_be_written_is_said_in_words(database_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be written, why, and what to look at; no class of an error and no stack."""
+    assert run(["setup"]) == Exit.DONE
+    capsys.readouterr()
+    (database_home / "run" / "annul.lock").mkdir(parents=True)
+    assert run(["serve"]) == Exit.REFUSED
+    told = capsys.readouterr().err
+    assert "annul.lock cannot be written: Is a directory. (run/annul.lock)" in told
+    assert "who may write to the folder" in told
+    assert "Error" not in told
+
+
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
 def test_serve_refuses_a_port_that_is_none(port: str, database_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong usage, before any process is started."""

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from annul.errors import SourceDown, UnsafeSettings
+from annul.home import Home
 from annul.registry.postgres import Embedded, run_folder
 from annul.registry.writing import store
 from tests.waiting import WAIT_S, until
@@ -30,6 +31,16 @@ def running(home: Path) -> Iterator[Embedded]:
     """The server, running."""
     with Embedded(home) as embedded:
         yield embedded
+
+
+def test_a_user_without_a_name_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL would not start under a bare number: nothing is made, and two ways out are named."""
+    monkeypatch.setattr(os, "geteuid", lambda: 4_242_424)
+    with pytest.raises(UnsafeSettings, match=r"4242424.* has no name") as caught:
+        Embedded(Home(tmp_path / "home")).start()
+    assert "useradd" in (caught.value.mend or "")
+    assert "ANNUL_DATABASE_URL" in (caught.value.mend or "")
+    assert not (tmp_path / "home" / "postgres" / "data").exists()
 
 
 def asks(embedded: Embedded) -> object:

@@ -16,7 +16,7 @@ import uvloop
 
 from annul.registry.answering.checklog import read_windows, worker_folder
 from annul.web.door import protocol
-from annul.web.door.protocol import check_protocol
+from annul.web.door.protocol import DrainingServer, check_protocol
 from tests.registry.answering.desk import Desk, question
 from tests.web.door.test_checkpath import KEY, Door
 
@@ -92,7 +92,7 @@ class House:
             self.door.path, http=kind, loop="asyncio", lifespan="off", log_config=None, server_header=False,
             date_header=False, timeout_graceful_shutdown=5, ws="none",
         )  # fmt: skip
-        self.server = uvicorn.Server(config)
+        self.server = DrainingServer(config)
         self.clients: list[Client] = []
 
     async def _behind(self, scope: Any, receive: Any, send: Any) -> None:

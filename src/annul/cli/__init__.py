@@ -92,7 +92,7 @@ def make_app(only: str | None = None) -> typer.Typer:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     from annul.cli.frame import Exit, exit_of, say_error
-    from annul.errors import AnnulError
+    from annul.errors import AnnulError, StorageFailed
 
     name = arguments[0] if arguments else None
     try:
@@ -102,6 +102,11 @@ def run(arguments: list[str]) -> int:
         say_error(error, as_json="--json" in arguments, no_answer=code == Exit.NO_ANSWER)
         return code
     except Exception as unexpected:
+        if isinstance(unexpected, OSError) and unexpected.filename is not None:
+            mend = "Look who may read and write there, and whether the disk is full."
+            failed = StorageFailed(f"A file cannot be used: {unexpected.strerror}.", where=str(unexpected.filename), mend=mend)
+            say_error(failed, as_json="--json" in arguments)
+            return exit_of(failed, checking=False)
         if os.environ.get("ANNUL_DEBUG"):
             raise
         print(f"annul: something failed on our side ({type(unexpected).__name__}).", file=sys.stderr)
@@ -119,5 +124,6 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and leave with its exit code. What it writes is its user's alone."""
+    os.umask(0o077)
     raise SystemExit(run(sys.argv[1:]))

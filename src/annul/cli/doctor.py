@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import stat
 import time
@@ -25,6 +26,8 @@ DISK_WARNING_SHARE: Final = 0.1
 BARRIER_WARNING_MS: Final = 20.0
 """A write barrier above this makes every answer slow; an ordinary SSD takes below 2 ms."""
 BARRIERS: Final = 8
+FILES_WARNING: Final = 4_096
+"""Below this, a worker with many quiet connections cannot open its files any more."""
 WITNESS_ROUNDS: Final = 3
 """A log that does not grow is cosigned anew every ten minutes; after three missed turns something is wrong."""
 CLOCK_ERROR: Final = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
@@ -65,13 +68,16 @@ def examine(home: Home) -> Iterator[Finding]:
     readable = True
     for what, look in (
         ("key file", _keys),
+        ("keys of persons", _person_keys),
         ("disk", _disk),
         ("write barrier", _barrier),
+        ("open files", _files),
         ("clock", _clock),
         ("processes", _processes),
         ("database", _database),
         ("register", _rolled_back),
         ("listings", _listings),
+        ("names", _names),
         ("sealed logs", _logs),
         ("witnesses", _witnesses),
     ):
@@ -100,6 +106,8 @@ def _home(home: Home) -> Finding:
     mode = stat.S_IMODE(home.stat().st_mode)
     if mode & 0o022:
         return Finding("home", "wrong", "others may write into the data folder", f"Run: chmod go-w {home}")
+    if mode & 0o077:
+        return Finding("home", "warning", "others may look into the data folder", f"Run: chmod go-rwx {home}")
     return Finding("home", "well", f"mode {mode:04o}")
 
 
@@ -119,6 +127,16 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             "keys/annul.pub does not belong to the key file",
             "Receipts would be verified with the wrong keys: restore it, or let `annul serve` write it anew.",
         )
+
+
+def _person_keys(settings: Settings) -> Iterator[Finding]:
+    from annul.registry.people.vault import Vault
+
+    if settings.home.person_keys.exists():
+        Vault(settings.home).require_whole()
+        yield Finding("keys of persons", "well", "whole and private")
+    else:
+        yield Finding("keys of persons", "warning", "there are none yet", "They are made with the first start.")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
@@ -150,6 +168,15 @@ def _barrier(settings: Settings) -> Iterator[Finding]:
         yield Finding("write barrier", "warning", message, "Every answer waits for one: move the home to a faster disk.")
     else:
         yield Finding("write barrier", "well", message)
+
+
+def _files(_settings: Settings) -> Iterator[Finding]:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    message = f"a process may have {most:,} files and connections open"
+    if most < FILES_WARNING:
+        yield Finding("open files", "warning", message, "Raise it: LimitNOFILE of the service, or ulimit -Hn.")
+    else:
+        yield Finding("open files", "well", message)
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
@@ -232,17 +259,25 @@ def _rolled_back(settings: Settings) -> Iterator[Finding]:
 
 
 def _listings(settings: Settings) -> Iterator[Finding]:
+    yield from _table("listings", settings.home.listings)
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    yield from _table("names", settings.home.people)
+
+
+def _table(what: str, folder: Path) -> Iterator[Finding]:
     from annul.listings.listings import Listings
 
-    if not (settings.home.listings / "control").exists():
-        yield Finding("listings", "warning", "there are none yet", "Start annul: the follower builds them.")
+    if not (folder / "control").exists():
+        yield Finding(what, "warning", "there are none yet", "Start annul: the follower builds them.")
         return
-    listings = Listings(settings.home.listings)
+    listings = Listings(folder)
     state = listings.scrub(1.0)
     while not state.done:
         state = listings.scrub(1.0)
     sizes = ", ".join(f"{name} {value:,}" for name, value in listings.sizes().items())
-    yield Finding("listings", "well", f"every block re-read; position {listings.position:,}, {sizes}")
+    yield Finding(what, "well", f"every block re-read; position {listings.position:,}, {sizes}")
 
 
 def _checkpoint(home: Home, log: str) -> Any:

@@ -14,11 +14,12 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from annul.errors import AnnulError, BadInput
+from annul.errors import AnnulError, BadInput, TooLarge
 from annul.listings.bulk import Chunk, Part, Reader
 from annul.listings.values import WHOLE_LIFE, pack
 from annul.records.document import Document, DocumentFields, block, number_block, parse_document
@@ -27,6 +28,13 @@ from annul.records.status import Event, State, code_of
 LINE_BYTES_MAX = 1 << 16
 PIECE_BYTES = 1 << 20
 PARQUET_ROWS = 1 << 14
+BOMB = "The list unpacks to far more than its size."
+RATIO_MAX = 200
+"""Bytes that may come out of a packed byte; numbers of documents do not repeat."""
+SLACK_BYTES = 1 << 20
+"""A small list may be packed as well as it likes."""
+ROW_BYTES_MIN = 16
+"""What a row takes at least once it is unpacked."""
 
 Flags = Callable[[str], int]
 """Give the flags of a kind of document by its coverage name (WHOLE_LIFE where the issuer provides whole lives)."""
@@ -164,22 +172,42 @@ def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chu
         names = file.schema_arrow.names
         _check_columns(names, path.name)
         total, size, start = file.metadata.num_rows, path.stat().st_size, 0
+        require_footer(file.metadata, size, path.name)
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows
             if start + count > place:
-                try:
-                    table = file.read_row_group(group)
-                    columns = {n: pc.cast(table.column(n), pa.string()).combine_chunks() for n in names}
-                except (OSError, pa.ArrowException) as error:
-                    raise BadInput(
-                        "A row group cannot be read as text.", where=f"{path.name}, row group {group}", mend="Write it again."
-                    ) from error
-                for first in range(max(0, place - start), count, PARQUET_ROWS):
-                    part = {n: c.slice(first, PARQUET_ROWS).to_pylist() for n, c in columns.items()}
+                done = start
+                batches = file.iter_batches(PARQUET_ROWS, row_groups=[group], use_threads=False)
+                while True:
+                    try:
+                        batch = next(batches, None)
+                        if batch is None:
+                            break
+                        batch = batch.slice(max(0, place - done))  # what an interrupted import has
+                        skipped = min(PARQUET_ROWS, max(0, place - done))
+                        part = {n: pc.cast(batch.column(n), pa.string()).to_pylist() for n in names}
+                    except (OSError, pa.ArrowException) as error:
+                        raise BadInput(
+                            "A row group cannot be read as text.",
+                            where=f"{path.name}, row group {group}",
+                            mend="Write it again.",
+                        ) from error
                     rows = [Row(**dict(zip(part, row, strict=True))) for row in zip(*part.values(), strict=True)]
-                    done = start + first + len(rows)
-                    yield _chunk(rows, done, start + first, size * done // max(1, total), flags)
+                    first, done = done + skipped, done + skipped + len(rows)
+                    if rows:
+                        yield _chunk(rows, done, first, size * done // max(1, total), flags)
             start += count
+
+
+def require_footer(footer: Any, size: int, where: str) -> None:
+    """Refuse, before anything of it is unpacked, a file that unpacks to far more than it is.
+
+    Raises:
+        TooLarge: by the sizes, or by the rows, that the footer tells.
+    """
+    sizes = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+    if max(sizes, footer.num_rows * ROW_BYTES_MIN) > SLACK_BYTES + RATIO_MAX * size:
+        raise TooLarge(BOMB, where=where, mend="Send it less packed, or as plain CSV.")
 
 
 class _Gathering:

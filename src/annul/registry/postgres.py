@@ -169,12 +169,13 @@ class Embedded:
 
         Raises:
             SourceDown: another annul runs this folder, or the server does not start; the end of its log is named.
-            UnsafeSettings: the data folder was made without checksums or belongs to another version.
+            UnsafeSettings: the data folder was made without checksums or belongs to another version; the user has no name.
         """
         self._stopping.clear()
         durable.folder(self.folder)
         self._take_lock()
         try:
+            self._require_user()
             self._make_cluster()
             self._check_cluster()
             self._spawn()
@@ -226,6 +227,18 @@ class Embedded:
                 "Another annul already runs this database.", where=str(self.folder), mend="Stop it, or use another ANNUL_HOME."
             ) from None
         self._lock_file = lock
+
+    def _require_user(self) -> None:
+        """Refuse a user without a name: PostgreSQL does not start under a bare number."""
+        user = os.geteuid()
+        try:
+            pwd.getpwuid(user)
+        except KeyError:
+            raise UnsafeSettings(
+                f"The user of this process ({user}) has no name on this machine, and the embedded database needs one.",
+                where="/etc/passwd",
+                mend=f"Make a service user (useradd --system --uid {user} annul), or name a PostgreSQL by ANNUL_DATABASE_URL.",
+            ) from None
 
     def _make_cluster(self) -> None:
         """Make the data folder aside and rename it: a crash here leaves nothing that looks finished."""

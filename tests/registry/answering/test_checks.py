@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from annul import durable
 from annul.errors import (
     AnnulError,
     BadInput,
@@ -36,7 +37,7 @@ from annul.records.document import block, canonical, number_block, unlock_key
 from annul.records.schemes.cn_resident import check_character
 from annul.registry.answering.checklog import read_windows, worker_folder
 from annul.registry.answering.checks import BATCH_MAX, Checks
-from annul.registry.answering.walk import Walker
+from annul.registry.answering.walk import Walker, raise_alarm
 from annul.registry.parties.parties import Principal
 from tests.registry.answering.desk import LIVE, NOW_US, TEST, Desk, DocumentFields, State, card, parsed, principal, question
 from tests.registry.answering.test_checklog import Failing
@@ -523,11 +524,14 @@ def test_an_alarm_that_cannot_be_left_holds_up_no_answer(tmp_path: Path, monkeyp
 
     async def story(desk: Desk) -> None:
         tried: list[str] = []
+        home = Home(desk.home)
 
-        def alarm(walker: Walker, _now_us: int) -> None:
+        def alarm(walker: Walker, now_us: int) -> None:
             tried.append(walker.party)
-            raise OSError(errno.ENOSPC, "told to fail")
+            raise_alarm(home, walker, now_us)
 
+        durable.folder(home.run)
+        home.alarms.write_bytes(b"")  # no folder can be made in its place
         checks = desk.checks(alarm=alarm)
         street = [f"11010519491231{n:03d}" for n in range(20)]
         asks = [question(card(number=body + check_character(body))) for body in street]

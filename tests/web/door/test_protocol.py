@@ -607,6 +607,44 @@ def test_a_stop_in_the_middle_of_a_window_answers_it_first(tmp_path: Path) -> No
     on_the_wire(tmp_path, story, open_file=lambda path: _Held(path, steps))
 
 
+def test_a_stop_answers_what_is_on_its_way(tmp_path: Path) -> None:
+    """Half a head, half a body, a quiet connection and one not made yet when the worker is told to stop: all answered."""
+
+    async def story(house: House) -> None:
+        whole = request()
+        report = request(b"abc", line="POST /v1/reports HTTP/1.1")
+        cuts = {20: whole, len(whole) - 5: whole, len(report) - 2: report}
+        halves = [(await house.client(), data, cut) for cut, data in cuts.items()]
+        for client, data, cut in halves:
+            await client.send(data[:cut])
+        quiet = await house.client()
+        assert (await quiet.ask(request())).status == 200
+        house.server.should_exit = True
+        while not house.gate.stopping:
+            await asyncio.sleep(0)
+        late = await house.client()
+        for client, data, cut in [*halves, (quiet, whole, 0), (late, report, 0)]:
+            reply = await client.ask(data[cut:])
+            assert (reply.status, reply.fields["connection"]) == (418 if data is report else 200, "close")
+            assert await client.ended()
+
+    on_the_wire(tmp_path, story)
+
+
+def test_half_a_request_does_not_hold_up_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that never sends the rest is cut off soon after the stop."""
+    monkeypatch.setattr(protocol, "LOOK_EVERY_S", 0.01)
+
+    async def story(house: House) -> None:
+        client = await house.client()
+        await client.send(request()[:30])
+        house.server.should_exit = True
+        assert (await client.reply()).status == 408
+        assert await client.ended()
+
+    on_the_wire(tmp_path, story)
+
+
 def test_a_full_disk_is_said_to_all_who_wait(tmp_path: Path) -> None:
     """When the account cannot be written, every connection of the window hears 503 and stays; then checks go on."""
     steps: dict[str, int | str] = {}

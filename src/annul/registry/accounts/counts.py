@@ -19,6 +19,8 @@ MINUTES_KEPT: Final = 7 * 24 * 60
 """How long counts by minute are kept; those by day stay."""
 ANSWERS_DAYS_KEPT: Final = 32
 """How long counts for trials are kept: a trial looks a month back."""
+TERMINAL_DAYS_KEPT: Final = 90
+"""How long a terminal that asks no more is known: clients send what they like in its place."""
 
 # columns of a row as registry.accounts indexes it
 AT, PARTY, REALM, CHECK, DOCUMENT, NUMBER = 0, 1, 2, 6, 7, 8
@@ -74,7 +76,8 @@ def count_checks(db: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]]) -
 
 
 def forget(db: psycopg.Connection[Any], now_us: int) -> int:
-    """Forget counts by minute after a week, and counts for trials after a month; return how many rows."""
+    """Forget counts by minute after a week, for trials after a month, terminals after 90 days; return how many rows."""
     minutes = db.execute("DELETE FROM checks_by_minute WHERE minute < %s", (now_us // MINUTE_US - MINUTES_KEPT,))
     days = db.execute("DELETE FROM answers_by_day WHERE day < %s", (now_us // DAY_US - ANSWERS_DAYS_KEPT,))
-    return minutes.rowcount + days.rowcount
+    terminals = db.execute("DELETE FROM verifier WHERE seen_at_us < %s", (now_us - TERMINAL_DAYS_KEPT * DAY_US,))
+    return minutes.rowcount + days.rowcount + terminals.rowcount

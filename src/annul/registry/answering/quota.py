@@ -170,8 +170,9 @@ class Quota:
         size = _HEADER_BYTES + ROWS * _ROW_BYTES
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
-            if os.fstat(self._fd).st_size < size:
-                os.ftruncate(self._fd, size)
+            new = os.fstat(self._fd).st_size < size
+            durable.reserve(self._fd, size, file)
+            if new:
                 os.pwrite(self._fd, _HEADER.pack(_MAGIC, VERSION, ROWS, 0), 0)
             self._map = mmap.mmap(self._fd, size)
             magic, version, rows, seen = _HEADER.unpack_from(self._map)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from annul import logs, metrics
-from annul.errors import Corrupt, SourceDown
+from annul.errors import Corrupt, SourceDown, StorageFailed
 from annul.listings.listings import Listings
 from annul.listings.values import CODE_MASK, UNLOCK
 from annul.proof.leaf import Row, write_leaves
@@ -176,7 +176,7 @@ class Answerer:
                 _log.warning("a party walks through numbers", party=walker.party, code=walker.pace.name)
                 try:
                     self._alarm(walker, now_us)
-                except OSError as error:  # the party is slowed all the same, and these answers must leave
+                except StorageFailed as error:  # the party is slowed all the same, and these answers must leave
                     _log.error("an alarm could not be left", party=walker.party, error=type(error).__name__)
 
     @staticmethod

@@ -25,7 +25,7 @@ from annul.likeness.comparison import FORGET_S, Attempts, Result, begin, end
 
 VERSION: Final = 1
 SLOTS: Final = 1 << 17
-"""Subjects one machine counts at once; the file is sparse, 5 MB when full. A thousand failures an hour make 24,000 a day."""
+"""Subjects one machine counts at once; the file takes 5 MB. A thousand failures an hour make 24,000 a day."""
 SUBJECT_BYTES: Final = 16
 WAYS: Final = 16
 """Slots a subject may lie in; when all are taken the one whose last attempt is longest ago gives way, those that failed once
@@ -45,6 +45,7 @@ class AttemptFile:
 
     Raises:
         UnknownVersion: the file is of another layout.
+        StorageFailed: there is no room for it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -52,8 +53,9 @@ class AttemptFile:
         self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = _HEADER.size + SLOTS * _SLOT.size
         with self._locked():
-            if os.fstat(self._fd).st_size < size:
-                os.ftruncate(self._fd, size)
+            new = os.fstat(self._fd).st_size < size
+            durable.reserve(self._fd, size, file)
+            if new:
                 os.pwrite(self._fd, _HEADER.pack(_MAGIC, VERSION, SLOTS, 0), 0)
             self._map = mmap.mmap(self._fd, size)
             magic, version, slots, _ = _HEADER.unpack_from(self._map)

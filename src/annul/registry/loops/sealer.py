@@ -181,6 +181,7 @@ class CheckSealer:
         self._sealed = _Log(home, "checks", signer)
         self._receipts = receipts
         self._broken: dict[int, Corrupt] = {}
+        self._behind = False  # the cursor could not be written the last time
         self._places = self._load()
 
     def step(self, *, fresh: bool = False) -> int:
@@ -249,7 +250,14 @@ class CheckSealer:
 
     def _save(self) -> None:
         kept = _Cursor(1, self._sealed.tiles.size, {str(worker): place for worker, place in self._places.items()})
-        durable.replace_lossy(self._file, msgspec.msgpack.encode(kept))
+        failed = False
+        try:
+            durable.replace_lossy(self._file, msgspec.msgpack.encode(kept))
+        except StorageFailed as error:  # the entries are sealed all the same; a start finds the place by them
+            failed = True
+            if not self._behind:
+                _log.error("the place in the check log could not be noted", code=error.code, where=error.where)
+        self._behind = failed
 
 
 def require_window(record: WindowRecord, worker: int, previous: bytes, receipts: Verifier) -> Statement:
@@ -323,6 +331,8 @@ def _errands(settings: Settings, keys: Keys, stop: threading.Event, *, step_s: f
                 runner.run(turns.run(ground))
             except (psycopg.Error, SourceDown) as error:
                 _log.warning("the database is away", error=type(error).__name__)
+            except OSError as error:  # this thread must not end: nobody would start it again
+                _log.error("what is due could not be done", error=type(error).__name__)
 
 
 class Scrubber:

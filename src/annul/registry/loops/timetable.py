@@ -210,7 +210,7 @@ TABLE: Final = (
         _over(lambda db, now_us, _settings: pulse.count_years(db, now_us)),
     ),
     Line(
-        "counts by minute are forgotten after a week, counts for trials after a month",
+        "counts by minute are forgotten after a week, counts for trials after a month, terminals after 90 days",
         "sealer",
         pulse.FIGURES_S,
         "rows stay longer",

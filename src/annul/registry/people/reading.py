@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from annul.errors import BadInput
+from annul.listings.interchange import require_footer
 from annul.records.document import DocumentFields
 from annul.records.names import NAME_MAX
 from annul.records.person import NUMBER_MAX, Blocks, Contact, Name, Person, blocks_of
@@ -156,10 +157,11 @@ def _parquet(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]
     except pa.ArrowException:
         raise BadInput("The list is not Parquet.", where="list") from None
     size = file.stat().st_size
+    require_footer(source.metadata, size, file.name)
     places = _places([name.lower() for name in source.schema_arrow.names])
     total = max(1, source.metadata.num_rows)
     number = 0
-    for batch in source.iter_batches(BATCH):
+    for batch in source.iter_batches(BATCH, use_threads=False):
         columns = [batch.column(at).to_pylist() if at >= 0 else [""] * batch.num_rows for at in places]
         lines: list[Line] = []
         for row in zip(*columns, strict=True):

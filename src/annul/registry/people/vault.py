@@ -1,14 +1,14 @@
 """The vault of personal details: every person has a data key of its own, wrapped by a master key set that can be rotated.
 
-`<home>/keys/people.json` is a Tink key set (AES-256-GCM) that only its owner may read. Rotation adds a new primary key; older
-ones still unwrap. Destroying a person's wrapped key destroys everything sealed under it, wherever copies of it lie.
+`<home>/keys/people.json` holds a Tink key set (AES-256-GCM) and its checksum; only its owner may read it. Rotation adds a new
+primary key; older ones still unwrap. Destroying a person's wrapped key destroys everything sealed under it, wherever copies of
+it lie.
 
 Source: Tink, "keyset" (JSON form); NIST SP 800-38D. Decision: docs/decisions/0007-persons-encryption.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,10 +16,11 @@ import secrets
 import stat
 from typing import Any, Final
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from annul import durable
+from annul import durable, logs
 from annul.errors import AnnulError, Corrupt, NotFound, UnknownVersion, UnsafeSettings
 from annul.home import Home
 
@@ -30,6 +31,8 @@ NONCE_BYTES: Final = 12
 WRAPPED_BYTES: Final = 5 + NONCE_BYTES + KEY_BYTES + 16
 """A wrapped key: Tink's output prefix, nonce, key, authentication tag. Source: Tink wire format."""
 
+FILE_VERSION: Final = 1
+_CHECKED: Final = b"annul people keys v1\0"
 _VERSION: Final = b"\x01"
 _KEY: Final = b"annul person key v1\0"
 _RECORD: Final = b"annul person v1\0"
@@ -67,9 +70,21 @@ class Vault:
         self._primitive: Any = None
 
     def warm(self) -> None:
-        """Read the key set now (or make it), so that the first use does not wait; what fails here is told then."""
-        with contextlib.suppress(AnnulError):
+        """Read the key set now (or make it), so that the first use does not wait; what fails here is said, and told then."""
+        try:
             self._aead()
+        except AnnulError as error:
+            logs.get("people").error("the key set of persons cannot be used", code=error.code, where=error.where)
+
+    def require_whole(self) -> None:
+        """Hold that the key set is whole, without making one.
+
+        Raises:
+            NotFound: there is none yet.
+            UnsafeSettings, Corrupt, UnknownVersion: it cannot be used.
+        """
+        self._read()
+        self._aead()
 
     def new_key(self, person: int) -> tuple[bytes, bytes]:
         """Make a person's key; returns (key, wrapped key)."""
@@ -108,7 +123,7 @@ class Vault:
             if fresh["primaryKeyId"] not in {key["keyId"] for key in keyset["key"]}:
                 break
         merged = {"primaryKeyId": fresh["primaryKeyId"], "key": [*keyset["key"], *fresh["key"]]}
-        durable.replace(self._path, json.dumps(merged, indent=1).encode())
+        durable.replace(self._path, _packed(json.dumps(merged, indent=1)))
         self._primitive = None
 
     def is_current(self, wrapped: bytes) -> bool:
@@ -125,14 +140,12 @@ class Vault:
             aead.register()
             if not self._path.exists():
                 durable.folder(self._path.parent)
-                durable.create(self._path, _new_keyset().encode())
+                durable.create(self._path, _packed(_new_keyset()))
             try:
                 handle = tink.json_proto_keyset_format.parse(self._read(), secret_key_access.TOKEN)
                 self._primitive = handle.primitive(aead.Aead)
             except tink.TinkError:
-                raise Corrupt(
-                    "The master key set is damaged.", where=KEYSET_FILE, mend="Restore the file from its backup."
-                ) from None
+                raise _damaged() from None
         return self._primitive
 
     def _read(self) -> str:
@@ -147,7 +160,38 @@ class Vault:
                     where=KEYSET_FILE,
                     mend=f"Run: chmod 600 {KEYSET_FILE}, and consider the keys known to others.",
                 )
-            return file.read()
+            return _unpacked(file.read())
+
+
+def _packed(keyset: str) -> bytes:
+    """Write the file: a flipped bit in a key set would else be another key set, which opens nothing and says nothing."""
+    checksum = hashlib.sha256(_CHECKED + keyset.encode()).hexdigest()
+    return msgspec.json.encode({"version": FILE_VERSION, "keyset": keyset, "checksum": checksum}) + b"\n"
+
+
+def _unpacked(text: str) -> str:
+    """Return the key set of the file; until November 2026 the file was the bare key set.
+
+    Raises:
+        Corrupt: it is damaged.
+        UnknownVersion: a later annul wrote it.
+    """
+    try:
+        file = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise _damaged() from None
+    if "primaryKeyId" in file:
+        return text
+    if file.get("version") != FILE_VERSION and set(file) == {"version", "keyset", "checksum"}:
+        raise UnknownVersion("The master key set is of an unknown version.", where=KEYSET_FILE, mend="Use a newer annul.")
+    keyset = file.get("keyset")
+    if not isinstance(keyset, str) or _packed(keyset).decode() != text:
+        raise _damaged()
+    return keyset
+
+
+def _damaged() -> Corrupt:
+    return Corrupt("The master key set is damaged.", where=KEYSET_FILE, mend="Restore the file from its backup.")
 
 
 def _new_keyset() -> str:

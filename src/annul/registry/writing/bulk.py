@@ -23,12 +23,11 @@ import numpy as np
 
 from annul import durable
 from annul.errors import BadInput, Conflict, NotFound
-from annul.listings.bulk import Cause, ImportReport, fingerprint, import_list, try_list
-from annul.listings.interchange import interchange_list
-from annul.listings.russian_list import russian_list
+from annul.listings.apart import BROUGHT, Limits, Source, read_apart
+from annul.listings.bulk import Cause, ImportReport, Reader, fingerprint, import_list, try_list
 from annul.listings.segment import MEMORY_BYTES, Segment
 from annul.listings.table import PAGE, SLOT_BYTES
-from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack, unpack
+from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.status import Event, State, state_of
 from annul.registry.writing.act import Act, require_evidence, require_past
@@ -139,6 +138,8 @@ class Bulk:
         progress: Progress | None = None,
         sealing: Callable[[int, int], None] | None = None,
         memory_bytes: int = MEMORY_BYTES,
+        limits: Limits = BROUGHT,
+        stopped: Callable[[], bool] | None = None,
     ) -> BulkView:
         """Import a list into a sealed segment and say what it would do. Nothing is listed before `confirm`.
 
@@ -148,13 +149,15 @@ class Bulk:
             format: `russian` (PASSP_SERIES,PASSP_NUMBER; CSV or .bz2) needs `state`; `interchange` (.csv, .ndjson, .parquet)
                 says it line by line.
             progress: called with (bytes done, bytes, lines); sealing: with (slots done, slots).
+            limits: of the process that reads it.
+            stopped: asked several times a second whether to end.
 
         Raises:
-            BadInput: the file is not of the format, or lists nothing.
+            BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped.
         """
         require_evidence(evidence)
         require_past(happened_at_us, self._now_us())
-        reader = await self._reader(file, format, state)
+        reader = await self._reader(file, format, state, limits=limits, stopped=stopped)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state)
         target = self._home.staging / f"{source}.seg"
         durable.folder(target.parent)
@@ -186,20 +189,24 @@ class Bulk:
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
             samples = await _samples(db, act.realm_code, segment)
+        summary = _Summary(False, hits, samples, report.lines, report.bad)
+        segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), name)
+        await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
+        return await self.view(act, bulk_id)
+
+    async def _enter_staged(
+        self, act: Act, segment_row: tuple[Any, ...], happened_at_us: int, evidence: str, summary: _Summary
+    ) -> None:
+        """Enter a staged event: what its segment is, what it would do, and whether it needs a second officer."""
         async with writing(self._connections, self._now_us()) as write:
             self._keys.require_epoch(write.key_epoch)
-            two = await self._too_many(write, act, Hand(act.author, act.credential), count)
-            summary = _Summary(two, hits, samples, report.lines, report.bad)
+            two = await self._too_many(write, act, Hand(act.author, act.credential), segment_row[3])
+            summary = msgspec.structs.replace(summary, two_officers=two)
             await write.run(
-                "INSERT INTO bulk (id, realm, state, listed, document_count, sha256, file, key_epoch, happened_at_us, "
+                "INSERT INTO bulk (state, id, realm, listed, document_count, sha256, file, key_epoch, happened_at_us, "
                 "evidence, summary, staged_by, staged_at_us, staged_with) "
-                "VALUES (%s, %s, 'staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                bulk_id,
-                act.realm_code,
-                listed,
-                count,
-                bytes.fromhex(report.sha256),
-                name,
+                "VALUES ('staged', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                *segment_row,
                 write.key_epoch,
                 happened_at_us,
                 evidence,
@@ -208,7 +215,6 @@ class Bulk:
                 write.recorded_at_us,
                 act.credential,
             )
-        return await self.view(act, bulk_id)
 
     async def confirm(self, act: Act, bulk_id: str, *, evidence: str = "") -> BulkView:
         """Put a staged event in force: one log entry, one segment.
@@ -379,7 +385,15 @@ class Bulk:
         """Tell whether a list is above the limit, with what the same person brought in this day."""
         return count + await of_this_day(write, act, first, table="bulk", counted="document_count") > self._limit
 
-    async def _reader(self, file: Path, format: Format, state: State | None) -> Any:
+    async def _reader(
+        self,
+        file: Path,
+        format: Format,
+        state: State | None,
+        *,
+        limits: Limits = BROUGHT,
+        stopped: Callable[[], bool] | None = None,
+    ) -> Reader:
         if not file.is_file():
             raise BadInput("There is no such file.", where=file.name)
         if format == "russian":
@@ -387,13 +401,13 @@ class Bulk:
                 raise BadInput(
                     "This format does not say what it lists.", where="/state", mend="Name the state, such as revoked."
                 )
-            return russian_list(file, pack(state))
+            return read_apart(Source(str(file), "russian", pack(state)), limits, stopped)
         if format != "interchange":
             raise BadInput("The format is russian or interchange.", where="/format")
         async with reading(self._connections) as db:
             rows = await (await db.execute("SELECT name FROM coverage WHERE extent = 'whole_life'")).fetchall()
-        whole = {name for (name,) in rows}
-        return interchange_list(file, lambda name: WHOLE_LIFE if name in whole else 0)
+        whole = tuple(name for (name,) in rows)
+        return read_apart(Source(str(file), "interchange", whole=whole), limits, stopped)
 
     async def _hits(self, db: Connection, realm: int, segment: Segment) -> dict[str, int]:
         """Count the register's documents that the segment lists, by their present state."""

@@ -22,7 +22,29 @@ from annul.records.codes import Realm
 from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
 
 Connection = psycopg.AsyncConnection[TupleRow]
-Pool = AsyncConnectionPool[Connection]
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """Connections for reading, and a few beside them that only writes use: slow questions hold up no report.
+
+    Attributes:
+        writes: the connections of writes; they are opened and closed with the others.
+    """
+
+    writes: AsyncConnectionPool[Connection]
+
+    async def close(self, timeout: float = 5) -> None:
+        """Close all connections."""
+        await self.writes.close(timeout)
+        await super().close(timeout)
+
+
+WRITES_MAX = 2
+"""Connections of a worker that only writes use. Writes follow one another: one works, the next one waits for the lock."""
+READ_TIMEOUT_S = 20
+"""Longest time of one question to the database; one that takes longer is ended, and its asker hears 503."""
+WRITE_TIMEOUT_S = 120
+"""Longest time of one statement of a write, its wait for the log's head included."""
 
 MIGRATION_LOCK = 0x616E6E756C
 """Advisory lock held while migrating ("annul")."""
@@ -69,17 +91,22 @@ def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
 
 async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
     """Open a pool that reconnects by itself; a database that is down does not stop it from opening."""
-    pool = AsyncConnectionPool(
-        conninfo,
-        min_size=1,
-        max_size=size_max,
-        open=False,
-        timeout=POOL_TIMEOUT_S,
-        reconnect_timeout=60,
-        check=AsyncConnectionPool.check_connection,
-        kwargs={"options": _SESSION, "connect_timeout": 5},
-    )
+
+    def options(size: int, timeout_s: int) -> dict[str, Any]:
+        return {
+            "min_size": 1,
+            "max_size": size,
+            "open": False,
+            "timeout": POOL_TIMEOUT_S,
+            "reconnect_timeout": 60,
+            "check": AsyncConnectionPool.check_connection,
+            "kwargs": {"options": f"{_SESSION} -c statement_timeout={timeout_s}s", "connect_timeout": 5},
+        }
+
+    pool = Pool(conninfo, **options(size_max, READ_TIMEOUT_S))
+    pool.writes = AsyncConnectionPool(conninfo, **options(WRITES_MAX, WRITE_TIMEOUT_S))
     await pool.open(wait=False)
+    await pool.writes.open(wait=False)
     return pool
 
 
@@ -260,7 +287,8 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
         BadInput: a text holds U+0000.
     """
     try:
-        async with connections.connection() as db, db.transaction():
+        source = connections.writes if isinstance(connections, Pool) else connections
+        async with source.connection() as db, db.transaction():
             head = await (
                 await db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE")
             ).fetchone()

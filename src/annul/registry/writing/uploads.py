@@ -22,6 +22,7 @@ import msgspec
 
 from annul import durable
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
+from annul.listings.apart import UPLOADED
 from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
@@ -164,19 +165,26 @@ class Uploads:
         return sorted(found, key=lambda view: -view.begun_at_us)
 
     def discard(self, act: Act, upload_id: str) -> None:
-        """Destroy a list that is not staged, with its file."""
+        """Destroy a list that is not staged, with its file; one that is being read is stopped."""
         view = self.view(act, upload_id)
         if view.phase == "reading" and not view.stopped:
-            raise Conflict("The list is being read.", mend="Wait until it is staged, then discard it.")
-        self._destroy(view.id)
+            durable.replace_lossy(self._stop(view.id), b"")  # whoever reads it looks for this
+        else:
+            self._destroy(view.id)
         (self._folder / f"{view.id}.json").unlink(missing_ok=True)
 
+    def _stop(self, upload_id: str) -> Path:
+        return self._folder / f"{upload_id}.stop"
+
     async def _stage(self, act: Act, view: UploadView) -> None:
-        files = [path for path in self._folder.glob(f"{view.id}.*") if path.suffix != ".json"]
+        files = [path for path in self._folder.glob(f"{view.id}.*") if path.suffix not in (".json", ".new", ".stop")]
         view.phase, view.stopped = "reading", False
+        stop = self._stop(view.id)
 
         def progress(done: int, whole: int, lines: int) -> None:
             view.done, view.whole, view.lines = done, whole, lines
+            if stop.exists():
+                raise Conflict("The reading of the list was stopped.")
             self._write(view)
 
         try:
@@ -188,12 +196,17 @@ class Uploads:
                 Act(act.author, act.realm, credential=act.credential), files[0],
                 format=view.format, happened_at_us=view.happened_at_us,
                 state=State[view.state] if view.state else None, evidence=view.evidence, progress=progress,
-                sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines),
+                sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines), limits=UPLOADED, stopped=stop.exists,
             )  # fmt: skip
             view.phase, view.bulk = "staged", staged.id
         except AnnulError as error:
             view.phase, view.error, view.mend = "refused", error.message, error.mend or ""
-        self._write(view)
+        if not stop.exists():
+            self._write(view)
+        else:
+            (self._folder / f"{view.id}.json").unlink(missing_ok=True)  # the last progress may have written it again
+        if stop.exists() and view.bulk:  # it was discarded when its reading had just ended
+            await self._bulk.discard(Act(act.author, act.realm), view.bulk)
         self._destroy(view.id)
 
     def _destroy(self, upload_id: str) -> None:

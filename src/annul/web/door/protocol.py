@@ -2,9 +2,13 @@
 
 uvicorn turns a request into a scope, a task, two futures and four ASGI messages; that costs more than the check. Here a
 connection hands the body of a check to `CheckPath.ask` as soon as it is whole, and the answer, when its window is durable,
-is written in one piece. Everything else stays uvicorn's: other addresses, batches, HTTP/1.0, `Expect`, upgrades, requests
-that arrive while another one of their connection is unanswered (their order is uvicorn's pipeline), and clients that do not
-read their answers. Both ways give the same bytes.
+is written in one piece. Everything else stays uvicorn's: other addresses, batches, HTTP/1.0, `Expect`, requests that arrive
+while another one of their connection is unanswered (their order is uvicorn's pipeline), and clients that do not read their
+answers. Both ways give the same bytes.
+
+What the parser will not go on to read as HTTP ends the connection. Behind a request that asks for another protocol the parser
+reads nothing more, not even its body: without a body it is answered as if it had not asked, and the connection closes; with
+one, and every CONNECT, it is refused.
 
 A head of a request that was read once is remembered with what it meant: clients of one make send the same head again and again,
 and what httptools said about these bytes it would say again. Only whole requests of one segment are recognised so.
@@ -24,6 +28,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from uvicorn import Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from annul.errors import AnnulError, BadInput, TimedOut, TooLarge
@@ -32,6 +37,8 @@ from annul.web.door.credentials import Fields
 from annul.web.door.problem import problem_of
 
 if TYPE_CHECKING:
+    import socket
+
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -44,6 +51,12 @@ HEAD_TIMEOUT_S: Final = 10
 """Seconds a client may take to send the head of a request."""
 LINGER_S: Final = 5
 """Seconds a connection is read on after its refusal. Closing it with bytes unread would reset it, and the refusal be lost."""
+DRAIN_S: Final = 0.5
+"""Seconds a stopping worker goes on to take connections and requests: what was sent before the stop is answered."""
+LAST_S: Final = 0.1
+"""Seconds the last connections that were taken have for their request."""
+STOP_TIMEOUT_S: Final = 2
+"""Seconds a client may take for the rest of a head or body when the worker stops."""
 LOOK_EVERY_S: Final = 1.0
 """Pause between two looks for connections whose time is up."""
 KNOWN_HEAD_BYTES_MAX: Final = 1 << 10
@@ -61,12 +74,14 @@ class Gate:
         path: the check path behind them.
         known: head of a request, to its last byte -> its Authorization fields and the length of its body.
         tick: seconds since the first connection, by which the limits of time are held.
+        stopping: each answer closes its connection from now on.
     """
 
     def __init__(self, path: CheckPath) -> None:
         self.path = path
         self.known: dict[bytes, tuple[Fields, int]] = {}
         self.tick = 0
+        self.stopping = False
         self._always = _lines(path.always)
         self._defaults: Fields | None = None
         self._head = b""
@@ -283,7 +298,7 @@ class CheckProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             check = self._check
             self.cycle = check
-            if check.begin(known[0], keep_alive=True):
+            if check.begin(known[0], keep_alive=not self.gate.stopping):
                 check.ask(data[end:])
             return
         self._whole = 0
@@ -321,21 +336,45 @@ class CheckProtocol(HttpToolsProtocol):
         if self._head_is_too_large():
             self._refuse_head()
             return
+        if parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            self._refuse(400, BadInput("A request names one host.", mend="Send the field `Host` once (RFC 9112, 3.2)."))
+            return
+        if parser.should_upgrade():
+            self._leave_http()
+            return
         if (
             self.url != _PATH
             or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
-            or parser.should_upgrade()
             or self.expect_100_continue
             or (cycle is not None and not cycle.response_complete)
             or self.flow.write_paused
         ):
             super().on_headers_complete()
+            if self.gate.stopping:
+                self.cycle.keep_alive = False
             return
         self._since = self.gate.tick
         check = self._check
         self.cycle = check
-        check.begin(self.headers, keep_alive=parser.should_keep_alive())
+        check.begin(self.headers, keep_alive=parser.should_keep_alive() and not self.gate.stopping)
+
+    def _leave_http(self) -> None:
+        """Answer a request that asks for another protocol, and no other behind it: the parser reads no further."""
+        tunnel = self.parser.get_method() == b"CONNECT"
+        bodiless = all(
+            name != b"transfer-encoding" and (name != b"content-length" or value == b"0") for name, value in self.headers
+        )
+        if tunnel or not bodiless:
+            self._refuse(400, BadInput("Only HTTP/1.1 is spoken here.", mend="Ask without `Upgrade`, and not for a tunnel."))
+            return
+        super().on_headers_complete()
+        self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Look at nothing that comes behind a request for another protocol."""
+        self._refused = True
+        self._since = self.gate.tick
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -417,6 +456,18 @@ class CheckProtocol(HttpToolsProtocol):
         self._since = self.gate.tick
         self.transport.write_eof()
 
+    def drain(self) -> None:
+        """Let the answer that is owed be the last; a quiet connection stays open for what is on its way."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End: at once when nothing is asked, else with the answer; half a request has `STOP_TIMEOUT_S` for its rest."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif self._between or self._refused:
+            self.transport.close()
+
     # -- time ------------------------------------------------------------------------------------------------------------------
 
     def look(self) -> None:
@@ -430,12 +481,12 @@ class CheckProtocol(HttpToolsProtocol):
             if waited > LINGER_S and idle:
                 self.transport.close()
         elif self._in_head:
-            if waited > HEAD_TIMEOUT_S and idle:
+            if waited > (STOP_TIMEOUT_S if self.gate.stopping else HEAD_TIMEOUT_S) and idle:
                 self._refuse(408, TimedOut("The head of the request did not arrive in time."))
         elif self._between:
             if idle and self.timeout_keep_alive_task is None and waited > self.timeout_keep_alive:
                 self.transport.close()
-        elif waited > BODY_TIMEOUT_S and (idle or cycle is self._check):
+        elif waited > (STOP_TIMEOUT_S if self.gate.stopping else BODY_TIMEOUT_S) and (idle or cycle is self._check):
             self._check.keep_alive = False
             if idle:
                 self.transport.close()  # the rest of a body that was refused
@@ -459,3 +510,21 @@ def check_protocol(app: ASGIApp) -> type[asyncio.Protocol]:
     if not isinstance(app, CheckPath):
         return HttpToolsProtocol
     return type("CheckProtocol", (CheckProtocol,), {"gate": Gate(app)})
+
+
+class DrainingServer(Server):
+    """uvicorn's server, which closes the door behind those who came before it was told to stop."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer for `DRAIN_S` what still comes, then close the door, answer what is owed, and end."""
+        gate = getattr(self.config.http_protocol_class, "gate", None)
+        if gate is not None:
+            gate.stopping = True
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, CheckProtocol):
+                    connection.drain()
+            await asyncio.sleep(DRAIN_S)
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(LAST_S)
+        await super().shutdown(sockets)

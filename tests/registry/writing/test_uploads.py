@@ -1,0 +1,72 @@
+"""Lists that come in through a browser: what unpacks to anything is refused, and a list can be thrown away while it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from annul.errors import NotFound
+from annul.listings.russian_list import made_list
+from annul.registry.writing.act import Act
+from annul.registry.writing.uploads import Uploads, UploadView
+from tests.listings.test_apart import bomb
+from tests.registry.world import START_US, World
+from tests.registry.writing.test_bulk import bulk_of
+from tests.waiting import WAIT_S
+
+OFFICER = Act("officer-1")
+
+
+def sent(uploads: Uploads, name: str, content: bytes) -> str:
+    """Send a list in; return its id."""
+    upload = uploads.open(OFFICER, name=name, format="russian", state="revoked", happened_at_us=START_US, evidence="decree")
+    upload.write(content)
+    upload.close()
+    return upload.id
+
+
+async def ended(uploads: Uploads, upload_id: str) -> UploadView:
+    """Wait until a list is staged or refused."""
+    deadline = time.monotonic() + WAIT_S
+    while (view := uploads.view(OFFICER, upload_id)).phase in ("receiving", "reading"):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+    return view
+
+
+def test_a_bomb_is_refused_with_a_sentence(world: World, tmp_path: Path) -> None:
+    """A thousand million lines in some hundred kilobytes: refused at once, and nothing of it is kept."""
+
+    async def go() -> None:
+        uploads = Uploads(world.ground, bulk_of(world))
+        upload_id = sent(uploads, "list.csv.bz2", bomb(tmp_path / "bomb.bz2").read_bytes())
+        uploads.begin(OFFICER, upload_id)
+        view = await ended(uploads, upload_id)
+        assert (view.phase, view.error) == ("refused", "The list unpacks to far more than its size.")
+        assert view.mend
+        await asyncio.gather(*uploads._tasks)
+        assert [path.suffix for path in world.home.uploads.iterdir()] == [".json"]
+
+    asyncio.run(go())
+
+
+def test_a_list_can_be_thrown_away_while_it_is_read(world: World) -> None:
+    """From any worker: the reading ends within two seconds, no file of it is left, and nothing is staged."""
+
+    async def go() -> None:
+        uploads, other = Uploads(world.ground, bulk_of(world)), Uploads(world.ground, bulk_of(world))
+        upload_id = sent(uploads, "list.csv", b"".join(made_list(5_000_000)))
+        uploads.begin(OFFICER, upload_id)
+        while not uploads.view(OFFICER, upload_id).lines:
+            await asyncio.sleep(0.01)
+        other.discard(OFFICER, upload_id)
+        with pytest.raises(NotFound):
+            uploads.view(OFFICER, upload_id)
+        await asyncio.wait_for(asyncio.gather(*uploads._tasks), WAIT_S)
+        assert list(world.home.uploads.iterdir()) == []
+        assert await bulk_of(world).list(OFFICER) == []
+
+    asyncio.run(go())
