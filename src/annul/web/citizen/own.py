@@ -22,6 +22,7 @@ from annul.web.citizen.words import GROUNDS, PROVES, card, clock
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.telling import told
 from annul.web.door.words import PURPOSES, _
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ async def report(office: Office, call: Call) -> Reply:
         metrics.REPORTS.labels(call.body.what).inc()
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     view = await office.register.view(recorded.id, "live")
-    told = {
+    kept = {
         "report": recorded.id,
         "recorded_at_us": view.recorded_at_us,
         "refused_at_us": refused_at,
@@ -196,7 +197,7 @@ async def report(office: Office, call: Call) -> Reply:
     }
     address = f"/my/documents/{own.id}/reported"
     await office.sessions.keep(
-        call.session.id, address, f"citizen:{call.session.person}", msgspec.json.encode(told), office.now_us()
+        call.session.id, address, f"citizen:{call.session.person}", msgspec.json.encode(kept), office.now_us()
     )
     return pages.to(address)
 
@@ -222,8 +223,13 @@ async def reported(office: Office, call: Call) -> Reply:
     kept = await office.sessions.kept(call.session.id, address, f"citizen:{call.session.person}", office.now_us())
     if kept is None:
         return pages.to(f"/my/documents/{call.path['id']}")
-    told = msgspec.json.decode(kept)
-    return pages.page(call, "citizen/report/done.html", **sealed(office, told), undo="", own=int(call.path["id"]))
+    return pages.page(
+        call,
+        "citizen/report/done.html",
+        **await sealed(office, call, msgspec.json.decode(kept)),
+        undo="",
+        own=int(call.path["id"]),
+    )
 
 
 # -- acts that ask once ------------------------------------------------------------------------------------------------------
@@ -253,8 +259,10 @@ async def sure(office: Office, call: Call) -> Reply:
             await office.citizens.confirm(act, person, own.id, proof=proof)
             flash = _("The report is confirmed.")
         else:
-            await office.citizens.withdraw(act, person, own.id, proof=proof)
-            flash = _("The report is undone. The document works again unless something else stands against it.")
+            ended = await office.citizens.withdraw(act, person, own.id, proof=proof)
+            effect = await office.register.effect(ended.id, "live")
+            said = told(effect, translate, clock)
+            return pages.to(f"/my/documents/{own.id}", flash=" ".join([said.title + ".", *said.lines]), call=call)
     except AnnulError as error:
         return _sure(call, own, what, Form().refused(error, translate), status=400)
     return pages.to(f"/my/documents/{own.id}", flash=translate(flash), call=call)
@@ -295,7 +303,7 @@ async def unlock(office: Office, call: Call) -> Reply:
     try:
         if call.body.how == "all":
             await office.citizens.lock(act, person, own.id, proof=proof, locked=False)
-            flash = translate(_("It is unlocked and works again."))
+            flash = translate(_("It is unlocked and can be used again."))
         elif call.body.how == "purpose":
             if call.body.purpose not in PURPOSES:
                 raise BadInput(_("Choose the purpose."), where="purpose")

@@ -32,10 +32,11 @@ from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
 from annul.registry.writing.act import Act, Idempotency
 from annul.times import SECOND_US
-from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated, time_of_day
+from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.telling import told
 from annul.web.door.words import _
 
 if TYPE_CHECKING:
@@ -296,18 +297,21 @@ async def done(office: Office, call: Call) -> Reply:
     answers, _ = await _answers(office, call)
     if not answers.get("report"):
         return pages.to(f"/report/{call.path['draft']}/document")
-    return pages.page(call, "citizen/report/done.html", **sealed(office, answers), undo=office.undo.code(answers["report"]))
+    shown = await sealed(office, call, answers)
+    undo = office.undo.code(answers["report"]) if shown["told"].undoable else ""
+    return pages.page(call, "citizen/report/done.html", **shown, undo=undo)
 
 
-def sealed(office: Office, told: dict[str, Any]) -> dict[str, Any]:
-    """Return what the last page of a report says."""
+async def sealed(office: Office, call: Call, kept: dict[str, Any]) -> dict[str, Any]:
+    """Return what the last page of a report says: what it changed, and what stands at this moment."""
+    effect = await office.register.effect(kept["report"], "live")
+    said = told(effect, pages.translator(call), clock)
     return {
-        "stopped_at": time_of_day(told["recorded_at_us"]),
-        "refused_at": time_of_day(told["refused_at_us"], milliseconds=True),
-        "exactly": clock(told["refused_at_us"], milliseconds=True),
-        "points": told["points"],
-        "lapses_at": clock(told["lapses_at_us"]) if told["lapses_at_us"] else "",
-        "reference": isolated(grouped(told["report"])),
+        "told": said,
+        "refused_at": clock(kept["refused_at_us"], milliseconds=True),
+        "points": kept["points"],
+        "lapses_at": clock(effect.report.lapses_at_us) if effect.report.lapses_at_us else "",
+        "reference": isolated(grouped(kept["report"])),
         "hours": office.settings.provisional_hours,
         "address": office.settings.base_url,
     }
@@ -340,7 +344,7 @@ async def undo_page(office: Office, call: Call) -> Reply:
     """Ask once whether a report shall be undone."""
     report = office.undo.report(call.path["code"])
     view = await office.register.view(report, "live")
-    return pages.page(call, "citizen/report/undo.html", **_state(office, call, view), path_code=call.path["code"])
+    return pages.page(call, "citizen/report/undo.html", **await _state(office, call, view.id), path_code=call.path["code"])
 
 
 async def undo(office: Office, call: Call) -> Reply:
@@ -349,8 +353,7 @@ async def undo(office: Office, call: Call) -> Reply:
     view = await office.register.view(report, "live")
     if view.state == "provisional":
         await office.citizens.undo(Act(PUBLIC), report)
-        view = await office.register.view(report, "live")
-    return pages.page(call, "citizen/report/undone.html", **_state(office, call, view))
+    return pages.page(call, "citizen/report/undone.html", **await _state(office, call, report))
 
 
 async def state_page(_office: Office, call: Call) -> Reply:
@@ -374,12 +377,16 @@ async def state(office: Office, call: Call) -> Reply:
     except NotFound:
         form.refuse("reference", translate(_("There is no report with this reference. Compare it with your message.")))
         return pages.page(call, "citizen/report/state.html", form=form, status=404)
-    return pages.page(call, "citizen/report/state.html", form=Form(), **_state(office, call, view))
+    return pages.page(call, "citizen/report/state.html", form=Form(), **await _state(office, call, view.id))
 
 
-def _state(_office: Office, call: Call, view: Any) -> dict[str, Any]:
+async def _state(office: Office, call: Call, report: str) -> dict[str, Any]:
     translate = pages.translator(call)
+    effect = await office.register.effect(report, "live")
+    view = effect.report
     return {
+        "told": told(effect, translate, clock),
+        "still_stopped_by": len(effect.others),
         "reference": isolated(grouped(view.id)),
         "state": view.state,
         "state_words": translate(REPORT_STATES[view.state]),

@@ -19,13 +19,11 @@ PROVES: Final = {state.name: told.own for state, told in meanings.STATES.items()
 EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("found")}
 
 REPORT_STATES: Final = {
-    "provisional": _("It waits to be confirmed; the document is stopped."),
-    "in_force": _("It is in force; the document is dead."),
-    "recorded": _("It is recorded; the document was dead already."),
-    "lapsed": _(
-        "Nobody confirmed it, so it ended by itself; the document works again unless something else stands against it."
-    ),
-    "withdrawn": _("It was withdrawn; the document works again unless something else stands against it."),
+    "provisional": _("It waits to be confirmed."),
+    "in_force": _("It is confirmed and stands."),
+    "recorded": _("It is recorded; something stronger stands already."),
+    "lapsed": _("Nobody confirmed it in time, so it ended by itself."),
+    "withdrawn": _("It was undone."),
     "lifted": _("It was lifted at a desk."),
 }
 

@@ -28,6 +28,7 @@ from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.telling import told
 from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
@@ -270,12 +271,15 @@ async def do(office: Office, call: Call) -> Reply:
     except AnnulError as error:
         return await _ask(office, call, form.refused(error, translate), 400)
     if name == "correct":
-        told = _("Proposed. Another officer decides; until then nothing changes.")
-        return pages.to(f"/desk/disputes/{recorded.id}", flash=translate(told), call=call)
+        flash = _("Proposed. Another officer decides; until then nothing changes.")
+        return pages.to(f"/desk/disputes/{recorded.id}", flash=translate(flash), call=call)
     if name == "report" and not recorded.replayed:
         metrics.REPORTS.labels(body.kind).inc()
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     at_us = await office.searches.recorded_at(recorded.position)
+    said = None
+    if name in ("report", "confirm", "withdraw"):
+        said = told(await office.register.effect(recorded.id, act.realm), translate, pages.moment)
     return show(
         call,
         "desk/done.html",
@@ -284,8 +288,9 @@ async def do(office: Office, call: Call) -> Reply:
         recorded=recorded,
         state=STATES.get(recorded.state, ""),
         stopped=recorded.state not in ("current", ""),
+        told=said,
         at_us=at_us,
-        stopped_at=_clock(at_us, "seconds"),
+        stopped_at=pages.moment(at_us),
         refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"),
         search=shown.id,
         place=place,
