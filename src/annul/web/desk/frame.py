@@ -148,7 +148,10 @@ def happened(form: Form, now_us: int) -> int:
         moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}").replace(tzinfo=UTC)
     except ValueError:
         raise BadInput("This is no day and time.", where="happened", mend="Write the time as 14:05.") from None
-    return int(moment.timestamp()) * SECOND_US
+    at_us = int(moment.timestamp()) * SECOND_US
+    if at_us > now_us:
+        raise BadInput("This lies in the future.", where="happened", mend="Give the time when it happened.")
+    return at_us
 
 
 def options(call: Call, words: dict[str, Any]) -> list[tuple[str, ...]]:
