@@ -156,7 +156,13 @@ async def step(office: Office, call: Call) -> Reply:
     missing = _missing(answers, name)
     if missing:
         return pages.to(f"/report/{call.path['draft']}/{missing}")
-    return _question(office, call, name, answers, Form(answers | call.kept))
+    refused = answers.get("refused") or {}
+    if refused.get("step") != name:
+        return _question(office, call, name, answers, Form(answers | call.kept))
+    answers |= refused["given"]
+    form = Form(answers | call.kept)
+    error = BadInput(refused["message"], where=refused["where"] or None, mend=refused["mend"] or None)
+    return _question(office, call, name, answers, form.refused(error, pages.translator(call), FIELDS))
 
 
 async def answer(office: Office, call: Call) -> Reply:
@@ -167,8 +173,6 @@ async def answer(office: Office, call: Call) -> Reply:
     if answers.get("report"):
         return pages.to(f"/report/{draft}/done")
     given = {field: str(value).strip()[:TEXT_MAX] for field, value in msgspec.structs.asdict(call.body).items()}
-    form = Form(answers | given)
-    translate = pages.translator(call)
     changed = answers | given
     try:
         _require(name, changed)
@@ -176,9 +180,12 @@ async def answer(office: Office, call: Call) -> Reply:
             changed["kind"] = f"icao-9303/{document_of(changed).kind}"
         if name == "answers":
             changed |= await _send(office, call, changed)
-    except AnnulError as error:
-        form.refused(error, translate, FIELDS)
-        return _question(office, call, name, changed, form, status=400)
+    except AnnulError as error:  # it is kept and shown after a redirect: Back and reload ask nothing
+        where = (error.where or "").rpartition("/")[2]
+        refused = {"step": name, "given": given, "message": error.message, "mend": error.mend or "", "where": where}
+        await office.drafts.keep(draft, secret, answers | {"refused": refused}, office.now_us())
+        return pages.to(f"/report/{draft}/{name}")
+    changed.pop("refused", None)
     await office.drafts.keep(draft, secret, changed, office.now_us())
     return pages.to(f"/report/{draft}/{'done' if name == 'answers' else _FOLLOWING[name]}")
 

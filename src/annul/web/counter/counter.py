@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from annul.registry.parties.parties import Principal
     from annul.web.door.office import Office
 
+READ_AGAIN: Final = {
+    StatusCode.U31.value: _("Read the date again from which the card is valid, and type it here."),
+    StatusCode.U32.value: _("Compare number and dates with the document, and mend them here."),
+    StatusCode.U33.value: _("Read the number again, and mend it here."),
+}
+"""Answers that may come from a slip of the finger: what was typed stays, and this is the first next step."""
+
 CONNECT: Final = "http://127.0.0.1:*"
 """Where the counter's page may fetch from besides the register: the station beside the browser."""
 PHOTO_BYTES_MAX: Final = 16 << 20
@@ -169,7 +176,11 @@ async def check(office: Office, call: Call) -> Reply:
     told = shown(answer, office.now_us(), translate)
     remember(office, call, told, question.purpose)
     sealed = sealing.seal_question(office, call.session, question)
-    return await answer_page(office, call, told, sealed=sealed, answer=answer)
+    typed = None
+    if answer.status.code in READ_AGAIN:
+        told["next"].insert(0, translate(READ_AGAIN[answer.status.code]))
+        typed = Form.sent(form)
+    return await answer_page(office, call, told, sealed=sealed, answer=answer, typed=typed)
 
 
 def remember(office: Office, call: Call, told: dict[str, Any], purpose: str) -> None:
@@ -226,6 +237,7 @@ async def answer_page(
     answer: Answer | None = None,
     form: Form | None = None,
     acted: str = "",
+    typed: Form | None = None,
     status: int = 200,
 ) -> Reply:
     """Show an answer with what can be done about it, above the form for the next document.
@@ -236,6 +248,7 @@ async def answer_page(
         answer: the answer just given; follow-ups that concern it are looked up.
         form: a form of an act (departure, urgent need) that came back with errors.
         acted: name of that act.
+        typed: what stays in the form of the next question; empty otherwise.
     """
     follow_ups: dict[str, Any] = {"closed": [], "overdue": []}
     if answer is not None and answer.receipt:
@@ -247,8 +260,9 @@ async def answer_page(
     return await screen(
         office,
         call,
-        Form(EMPTY),
+        typed or Form(EMPTY),
         answer=told,
+        kept=typed is not None,
         act=form or Form({}),
         acted=acted,
         decision=decision,
@@ -270,6 +284,7 @@ async def screen(office: Office, call: Call, form: Form, *, status: int = 200, *
     policy = call.principal.decisions.policy if call.principal.decisions else DEFAULT_POLICY
     given: dict[str, Any] = {
         "answer": None,
+        "kept": False,
         "act": Form({}),
         "acted": "",
         "decision": "",
