@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,11 +15,11 @@ from annul.registry.citizen.views import OwnDocument
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.documents import Known
-from annul.times import SECOND_US
 from annul.web.citizen.report import check_points, sealed
 from annul.web.citizen.words import GROUNDS, PROVES, card, clock
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import begin_of, day_of, today
 from annul.web.door.forms import Form
 from annul.web.door.telling import told
 from annul.web.door.words import PURPOSES, _
@@ -166,10 +165,11 @@ async def report(office: Office, call: Call) -> Reply:
     translate = pages.translator(call)
     if call.body.what not in ("lost", "stolen"):
         form.refuse("what", translate(_("Choose what happened.")))
+    happened = office.now_us()
     try:
-        happened = int(datetime.fromisoformat(call.body.when.strip()).replace(tzinfo=UTC).timestamp() * SECOND_US)
-    except ValueError:
-        form.refuse("when", translate(_("Type the day as 2026-11-23: year, month, day.")))
+        happened = begin_of(day_of(call.body.when, office.now_us()))
+    except BadInput as error:
+        form.refused(error, translate)
     if form.errors:
         return _report(office, call, own, form, status=400)
     try:
@@ -203,7 +203,6 @@ async def report(office: Office, call: Call) -> Reply:
 
 
 def _report(office: Office, call: Call, own: OwnDocument, form: Form, *, status: int = 200) -> Reply:
-    now = datetime.fromtimestamp(office.now_us() / 1e6, UTC)
     return pages.page(
         call,
         "citizen/report_own.html",
@@ -211,7 +210,7 @@ def _report(office: Office, call: Call, own: OwnDocument, form: Form, *, status:
         status=status,
         card=_card(own, pages.translator(call)),
         own=own,
-        today=now.date().isoformat(),
+        today=today(office.now_us()).isoformat(),
         strong=call.session.strength == "strong",
         hours=office.settings.provisional_hours,
     )

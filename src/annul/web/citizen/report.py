@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +35,7 @@ from annul.times import SECOND_US
 from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import begin_of, day_of, today
 from annul.web.door.forms import Form
 from annul.web.door.telling import told
 from annul.web.door.words import _
@@ -175,7 +176,7 @@ async def answer(office: Office, call: Call) -> Reply:
     given = {field: str(value).strip()[:TEXT_MAX] for field, value in msgspec.structs.asdict(call.body).items()}
     changed = answers | given
     try:
-        _require(name, changed)
+        _require(name, changed, office.now_us())
         if name == "number" and "<" in changed["number"]:  # a pasted zone says what kind of document it is of
             changed["kind"] = f"icao-9303/{document_of(changed).kind}"
         if name == "answers":
@@ -194,12 +195,12 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
     place = STEPS.index(name)
     translate = pages.translator(call)
     draft = call.path["draft"]
-    now = datetime.fromtimestamp(office.now_us() / 1e6, UTC)
+    now = today(office.now_us())
     shown: dict[str, Any] = {"at": place + 1, "of": len(STEPS), "draft": draft}
     shown["back_to"] = f"/report/{draft}/{STEPS[place - 1]}" if place else "/report"
     shown["kinds"] = [(value, translate(text), translate(hint)) for value, text, hint in KINDS]
     shown["kind"] = answers.get("kind", "")
-    shown["today"], shown["yesterday"] = now.date().isoformat(), (now.date() - timedelta(days=1)).isoformat()
+    shown["today"], shown["yesterday"] = now.isoformat(), (now - timedelta(days=1)).isoformat()
     shown["hours"] = office.settings.provisional_hours
     if name == "answers":
         what = EVENTS[f"report_{answers['what']}"]
@@ -229,8 +230,8 @@ def _missing(answers: dict[str, Any], name: str) -> str:
     return ""
 
 
-def _require(name: str, answers: dict[str, Any]) -> None:
-    """Refuse an answer that cannot be one, beside its field."""
+def _require(name: str, answers: dict[str, Any], now_us: int) -> None:
+    """Refuse an answer that cannot be one, beside its field; a day is kept as it is read."""
     if name == "document" and answers["kind"] not in {kind for kind, _text, _hint in KINDS}:
         raise BadInput(_("Choose which document it is."), where="kind")
     if name == "number":
@@ -240,14 +241,7 @@ def _require(name: str, answers: dict[str, Any]) -> None:
     if name == "event":
         if answers["what"] not in ("lost", "stolen"):
             raise BadInput(_("Choose what happened."), where="what")
-        _happened(answers["when"])
-
-
-def _happened(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        raise BadInput(_("Type the day as 2026-11-23: year, month, day."), where="when") from None
+        answers["when"] = day_of(answers["when"], now_us).isoformat()
 
 
 def document_of(answers: dict[str, Any]) -> Document:
@@ -271,7 +265,7 @@ def document_of(answers: dict[str, Any]) -> Document:
 async def _send(office: Office, call: Call, answers: dict[str, Any]) -> dict[str, Any]:
     """Send the report; return what its last page says. The clock is read when the check path refuses: that is measured."""
     now = office.now_us()
-    happened = int(_happened(answers["when"]).timestamp() * SECOND_US)
+    happened = begin_of(day_of(answers["when"], now))
     wanted = msgspec.json.encode({name: answers.get(name) for name in ("kind", "number", "issuer", "name", "what", "when")})
     act = Act(PUBLIC, idempotency=Idempotency.of(PUBLIC, call.path["draft"], b"/report", wanted))
     recorded = await office.provisional.report(

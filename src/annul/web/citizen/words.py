@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from annul.records import meanings, schemes
 from annul.registry.citizen.views import OwnDocument
+from annul.web.door.clock import moment
 from annul.web.door.pages import day
 from annul.web.door.words import _
 
@@ -113,17 +113,9 @@ def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
 
 def clock(at_us: int, *, milliseconds: bool = False) -> str:
     """Write a time with its zone, isolated so that it stands unchanged in a line that runs from right to left."""
-    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
-    text = moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC" if milliseconds else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return isolated(text)
+    return isolated(moment(at_us, milliseconds=milliseconds))
 
 
 def isolated(text: str) -> str:
     """Keep a text in its own direction. Source: Unicode UAX 9, left-to-right isolate."""
     return f"\u2066{text}\u2069"
-
-
-def time_of_day(at_us: int, *, milliseconds: bool = False) -> str:
-    """Write a time of day: 14:03:22, or 14:03:22.018."""
-    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
-    return moment.strftime("%H:%M:%S.%f")[:-3] if milliseconds else moment.strftime("%H:%M:%S")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +26,7 @@ from annul.web.counter.reading import EMPTY, CheckForm, fields_of
 from annul.web.counter.words import REASON_WORDS
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import local, moment
 from annul.web.door.forms import Form
 from annul.web.door.problem import problem_of
 from annul.web.door.session import LAST_MAX
@@ -148,7 +149,7 @@ def no_answer(error: str, translate: Any) -> dict[str, Any]:
 
 
 def _utc(at: str) -> str:
-    return at.replace("T", " ").replace("Z", " UTC")
+    return moment(round(datetime.fromisoformat(at).timestamp() * 1e6)) if at else ""
 
 
 # -- the screen --------------------------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ async def check(office: Office, call: Call) -> Reply:
 
 def remember(office: Office, call: Call, told: dict[str, Any], purpose: str) -> None:
     """Note time and outcome of a check in the session, nothing of the document."""
-    at = datetime.fromtimestamp(office.now_us() / 1e6, UTC).strftime("%H:%M:%S")
+    at = f"{local(office.now_us()):%H:%M:%S}"
     last = [(at, str(told["outcome"])), *call.session.last][:LAST_MAX]
     call.seat.change(purpose=purpose or call.session.purpose, last=last)
 

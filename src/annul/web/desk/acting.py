@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -27,6 +26,7 @@ from annul.web.desk.searching import TYPED, one_of, typed_fields
 from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import zone_name
 from annul.web.door.forms import Form
 from annul.web.door.telling import told
 from annul.web.door.words import STATES, _
@@ -211,6 +211,7 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, fir
         typed=_typed_words(fields),
         resident=new,
         facts=facts,
+        zone=zone_name(),
         may_finger=found is not None and found.person is not None,
         proofs=options(call, PROOFS),
         grounds=options(call, GROUNDS),
@@ -294,7 +295,7 @@ async def do(office: Office, call: Call) -> Reply:
         told=said,
         at_us=at_us,
         stopped_at=pages.moment(at_us),
-        refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"),
+        refused_at=pages.moment(at_us + recorded.effective_after_us, milliseconds=True),
         search=shown.id,
         place=place,
     )
@@ -355,11 +356,6 @@ FINAL: Final = {
     "lost": _("A report of loss is lifted only in person, and only if nobody else had the document."),
     "stolen": _("A report of theft is never lifted."),
 }
-
-
-def _clock(at_us: int, precision: str) -> str:
-    """Say a time of the day with its zone: 14:03:22 UTC, or 14:03:22.018 UTC."""
-    return datetime.fromtimestamp(at_us / 1e6, UTC).time().isoformat(precision) + " UTC"
 
 
 async def _carry_out(
