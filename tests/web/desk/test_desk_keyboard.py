@@ -182,6 +182,9 @@ def test_a_listing_that_was_never_true_is_corrected_by_two(desk: Any, house: Hou
     assert house.ask(document)["status"]["code"] == "V00"
     second.search(typed(document))
     second.press("main a[href$='/report']")
+    second.choose("kind", "lost")
+    second.choose("proof", "in_person")
+    second.send()
     second.send()
     assert house.ask(document)["status"]["code"] == "S10"
 

@@ -349,7 +349,7 @@ async def dispute(office: Office, call: Call) -> Reply:
     if call.body.ground not in {value for value, _text in GROUNDS}:
         form.refuse("ground", translate(_("Choose what is wrong.")))
     if len(call.body.statement) > STATEMENT_MAX:
-        form.refuse("statement", translate(_("Write at most 2,000 signs.")))
+        form.refuse("statement", translate(_("Write at most 2,000 characters.")))
     if form.errors:
         return _dispute_form(office, call, own, form, status=400)
     case = "H-" + hashlib.sha256(f"{own.id} {call.idempotency_key}".encode()).hexdigest()[:12].upper()

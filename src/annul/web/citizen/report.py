@@ -370,7 +370,7 @@ async def state(office: Office, call: Call) -> Reply:
     if not re.fullmatch(r"[0-9a-f]{24}", typed):
         form.refuse(
             "reference",
-            translate(_("A reference begins with R and has six groups of four signs. Compare it with your message.")),
+            translate(_("A reference begins with R and has six groups of four characters. Compare it with your message.")),
         )
         return pages.page(call, "citizen/report/state.html", form=form, status=400)
     try:
