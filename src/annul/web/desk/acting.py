@@ -315,11 +315,12 @@ def _look(office: Office, call: Call, shown: SearchShown, form: Form) -> Reply:
     at_us = happened(form, office.now_us())
     fields = typed_fields(shown) if place == TYPED else None
     found = None if fields is not None else one_of(shown, place)
-    if found is not None:
-        kind = kind_of(found.coverage, found.kind)
-    else:
+    if fields is not None:
         document = parse_document(fields)
         kind = kind_of(document.coverage_name, document.kind)
+    else:
+        assert found is not None
+        kind = kind_of(found.coverage, found.kind)
     deed = _DEEDS[body.kind] if proof.is_strong else _DEEDS["weak"]
     words = PROOFS[body.proof]
     told = [
