@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         demo: this is the fictional country of `annul demo`: anybody logs in as anybody, the outbox is open to all.
         proxies: reverse proxies in front that add to X-Forwarded-For; 0 takes the caller's own address.
         disclosure_delay_days: days until a holder sees searches by officers and checks for law enforcement.
+        time_zone: zone of times on pages, an IANA name such as Asia/Shanghai; UTC stands beside, receipts and the API keep UTC.
         notices_mail: mail server, smtp://user:password@host:587 or smtps://…; `outbox:` keeps letters unsent; empty: no mail.
         notices_sender: address that letters come from.
         notices_sms: gateway for short messages, https://token@host/path; `outbox:` keeps them unsent; empty: none.
@@ -84,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     demo: bool = False
     proxies: Count = 0
     disclosure_delay_days: Positive = 30
+    time_zone: str = "UTC"
     notices_mail: str = ""
     notices_sender: str = ""
     notices_sms: str = ""
@@ -94,6 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     oidc_client_secret: str = ""
     oidc_claim: str = "personal_number"
     oidc_strong_acr: str = "http://eidas.europa.eu/LoA/substantial,http://eidas.europa.eu/LoA/high"
+
+    def __post_init__(self) -> None:
+        """Refuse a zone that is none."""
+        try:
+            ZoneInfo(self.time_zone)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("`time_zone` is no zone of the IANA list, such as Asia/Shanghai") from None
 
     @property
     def base_url(self) -> str:

@@ -139,7 +139,7 @@ def test_a_stolen_blank_is_dead_everywhere() -> None:
     assert TERMINAL | {State.blank_stolen} == DEAD
     assert sum(state.bit for state in DEAD) == DEAD_MASK
     for state in State:
-        may = _may(_row(state), provisional=False)
+        may = _may(_row(state), _row(state).standing, provisional=False)
         assert ("lock" in may) == (state in {State.current, State.compromised, State.expired}), state
         assert not (state in DEAD and {"report", "lock", "unlock"} & set(may)), state
 

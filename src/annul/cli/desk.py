@@ -26,7 +26,12 @@ def _given(**members: Any) -> dict[str, Any]:
 
 def _show_report(show: Show, accepted: dict[str, Any]) -> None:
     def text() -> None:
-        print(f"✔  ACCEPTED  The document is now {accepted['state'].replace('_', ' ')}.")
+        state = accepted["state"].replace("_", " ")
+        if accepted.get("stopped_since"):
+            print(f"✔  RECORDED  It was stopped already, since {accepted['stopped_since']}; your report is recorded as well.")
+            print(f"   State: {state}.")
+        else:
+            print(f"✔  ACCEPTED  The document is now {state}.")
         print(f"   Every check answers so, {accepted['refused_after_ms']:.1f} ms after it was recorded.")
         print_pairs(
             (("Report", accepted["report"]), ("Position", accepted["position"]), ("Lapses at", accepted.get("lapses_at")))

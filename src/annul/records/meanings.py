@@ -101,7 +101,7 @@ STATUS: Final[dict[StatusCode, Meaning]] = {
         },
         sample=Sample((Event.compromise,), evidence="leak 2026-2"),
     ),
-    StatusCode.S00: Meaning("reported, reason withheld", "Reported by the holder (reason withheld)", _REPORTED),
+    StatusCode.S00: Meaning("reported, reason withheld", "Reported or locked (reason withheld)", _REPORTED),
     StatusCode.S10: Meaning(
         "reported lost",
         "Reported lost",
@@ -165,7 +165,7 @@ STATUS: Final[dict[StatusCode, Meaning]] = {
         "not covered by this register",
         "Not covered by this register",
         both(_REFER, _A.A1, _A.A5),
-        {_REFER: "This register knows nothing of this document: ask its issuer."},
+        {_REFER: "This register does not cover this document, so it cannot tell. Ask its issuer."},
     ),
     StatusCode.U31: Meaning(
         "several documents, none named",
@@ -227,34 +227,37 @@ ERRORS: Final[dict[ErrorCode, Meaning]] = {
         "a source is down",
         "A source is not reachable",
         _UNANSWERED,
-        {_NONE: "No answer: a source is not reachable. Do not take this for a pass; ask again."},
+        {_NONE: "No answer: a source is not reachable. Do not take this as a PASS; check again."},
     ),
     ErrorCode.E91: Meaning(
         "quota used up",
         "The quota is used up",
         _UNANSWERED,
-        {_NONE: "No answer: the quota is used up for now. Ask again later."},
+        {_NONE: "No answer: the quota is used up for now. Do not take this as a PASS; check again later."},
     ),
     ErrorCode.E92: Meaning(
-        "not authorised", "The caller is not authorised", _UNANSWERED, {_NONE: "No answer: the caller is not authorised."}
+        "not authorised",
+        "The caller is not authorised",
+        _UNANSWERED,
+        {_NONE: "No answer: the caller is not authorised. Do not take this as a PASS."},
     ),
     ErrorCode.E93: Meaning(
         "purpose not allowed",
         "The agreement does not allow this purpose",
         _UNANSWERED,
-        {_NONE: "No answer: the agreement does not allow this purpose."},
+        {_NONE: "No answer: the agreement does not allow this purpose. Do not take this as a PASS."},
     ),
     ErrorCode.E94: Meaning(
         "bad request",
         "The question could not be read",
         _UNANSWERED,
-        {_NONE: "No answer: the question could not be read. Correct it and ask again."},
+        {_NONE: "No answer: the question could not be read. Do not take this as a PASS; correct it and check again."},
     ),
     ErrorCode.E95: Meaning(
         "time-out",
         "The answer did not come in time",
         _UNANSWERED,
-        {_NONE: "No answer: it did not come in time. Do not take this for a pass; ask again."},
+        {_NONE: "No answer: it did not come in time. Do not take this as a PASS; check again."},
     ),
 }
 
@@ -286,7 +289,9 @@ class ClassMeaning(NamedTuple):
 
 CLASSES: Final[dict[StatusClass, ClassMeaning]] = {
     StatusClass.no_listing: ClassMeaning("No listing", ""),
-    StatusClass.reported: ClassMeaning("Reported by the holder", "Do not rely on this document: it has been reported."),
+    StatusClass.reported: ClassMeaning(
+        "Reported or locked", "Do not rely on this document: it was reported, or its holder has locked it."
+    ),
     StatusClass.not_in_force: ClassMeaning("No longer in force", "Do not rely on this document: it is no longer in force."),
 }
 """Classes that people are told of; where it cannot be told, the sentence of the code says why."""
@@ -337,13 +342,17 @@ STEPS: Final[dict[Advice, Step]] = {
     Advice.A3: Step("compare the face", "Compare the face with the picture."),
     Advice.A4: Step("compare a fingerprint", "Compare a fingerprint."),
     Advice.A5: Step("call the issuer", "Call the issuer."),
-    Advice.A6: Step("keep the document if lawful", "Keep the document, if the law lets you."),
-    Advice.A7: Step("urgent need possible", "In urgent need you may go on; note by when the new card must be shown."),
-    Advice.A8: Step("tell the police", "Tell the police."),
-    Advice.A9: Step("go on", "Go on, and compare the face with the picture."),
+    Advice.A6: Step("do not keep it without a law", "Do not keep the document unless a law of your country says that you may."),
+    Advice.A7: Step(
+        "urgent need possible",
+        "Urgent, in person, name and number match, card genuine and not expired: you may go on. "
+        "Tell the customer to show the new card by the date.",
+    ),
+    Advice.A8: Step("tell the police", "Report this to the police, as your rules say."),
+    Advice.A9: Step("go on", "Compare the face with the picture. If it is the same person, go on."),
 }
 
-CHANNELS: Final[dict[Channel, str]] = {Channel.in_person: "in person", Channel.remote: "at a distance"}
+CHANNELS: Final[dict[Channel, str]] = {Channel.in_person: "in person", Channel.remote: "remotely (online or by telephone)"}
 
 PURPOSES: Final[dict[Purpose, str]] = {
     Purpose.account_opening: "Open an account",
@@ -369,23 +378,25 @@ class StateMeaning(NamedTuple):
 
 
 STATES: Final[dict[State, StateMeaning]] = {
-    State.current: StateMeaning("No listing", "It works."),
+    State.current: StateMeaning("No listing", "Nothing is recorded against this document."),
     State.compromised: StateMeaning(
-        "Data known to others", "It works in person, where its chip is read. It does not work at a distance."
+        "Data known to others", "It can be used in person, where its chip is read, but not remotely (online or by telephone)."
     ),
-    State.expired: StateMeaning("Expired", "Its time is over. Ask the issuer for a new one."),
+    State.expired: StateMeaning("Expired", "It has expired. Ask the issuer for a new one."),
     State.owner_locked: StateMeaning("Locked by its holder", "You locked it. Nobody may rely on it until you unlock it."),
     State.suspended: StateMeaning("Stopped for now", "It is stopped until the report is confirmed or ends by itself."),
-    State.superseded: StateMeaning("Replaced", "You have a newer one. This one never works again."),
+    State.superseded: StateMeaning("Replaced", "You have a newer one. This one can never be used again."),
     State.cancelled: StateMeaning("Cancelled", "It was cancelled. Ask the issuer for a new one."),
-    State.revoked: StateMeaning("Revoked", "It was revoked. It never works again."),
+    State.revoked: StateMeaning("Revoked", "It was revoked. It can never be used again."),
     State.found_held: StateMeaning(
         "Found, held by the authority", "It was handed in and is kept for you. It is given back in person."
     ),
     State.reported_lost: StateMeaning(
-        "Reported lost", "It is dead. If you find it, only a desk can bring it back, and only if nobody else had it."
+        "Reported lost",
+        "It cannot be used. If you find it, only a desk can lift the report, and only if nobody else had it and no new one was "
+        "issued.",
     ),
-    State.reported_stolen: StateMeaning("Reported stolen", "It is dead for good. Ask the issuer for a new one."),
+    State.reported_stolen: StateMeaning("Reported stolen", "It can never be used again. Ask the issuer for a new one."),
     State.blank_stolen: StateMeaning("Stolen before it was issued", "It was stolen before it was issued."),
     State.destroyed: StateMeaning("Destroyed", "It was destroyed."),
 }

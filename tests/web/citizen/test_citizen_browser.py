@@ -14,7 +14,7 @@ from tests.web.conftest import House
 __all__ = ["chromium"]
 PAGES_MAX = 9
 """Most pages a report may take."""
-QUESTION_WORDS = {"en": "stopped working at", "zh": "停用", "ar": "توقفت وثيقتك"}
+QUESTION_WORDS = {"en": "can no longer be used", "zh": "停用", "ar": "لم يعد استعمالها ممكنًا"}
 
 
 def _page(chromium: Any, house: House, number: int, **more: Any) -> Any:

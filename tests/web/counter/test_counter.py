@@ -60,7 +60,7 @@ def test_a_clerk_signs_in_checks_and_signs_out(house: House, browser: httpx.Clie
     assert 'class="answer answer-PASS"' in passed.text
     stopped = _check(browser, number=_typed(bad))
     assert 'class="answer answer-STOP"' in stopped.text
-    assert "Reported by the holder" in stopped.text
+    assert "Reported or locked" in stopped.text
     assert bad["number"] not in stopped.text
     last = stopped.text[stopped.text.index("Last checks") :]
     assert last.index("<span>STOP</span>") < last.index("<span>PASS</span>")

@@ -74,8 +74,8 @@ def test_a_clerk_works_by_keyboard_alone_and_without_a_script(chromium: Any, hou
     _check(page, house.passport(), "PASS")
     _check(page, lost, "STOP")
     assert page.inner_text(".answer .band") == "STOP"
-    assert page.inner_text(".answer .means") == "Do not rely on this document: it has been reported."
-    assert "Tell the police." in page.inner_text(".next")
+    assert page.inner_text(".answer .means") == "Do not rely on this document: it was reported, or its holder has locked it."
+    assert "Report this to the police, as your rules say." in page.inner_text(".next")
     assert page.locator(".answer .band svg").count() == 1
     _check(page, house.passport(), "PASS")
     page.context.close()

@@ -71,6 +71,11 @@ def test_a_report_by_keyboard(chromium: Any, house: House, language: str, script
     page.wait_for_url("**/0/report")
     page.locator("input[name=kind][value=stolen]").focus()
     page.keyboard.press("Space")
+    page.locator("input[name=proof][value=in_person]").focus()
+    page.keyboard.press("Space")
+    page.locator("button.large").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("input[name=sure]", state="attached")
     page.locator("button.large").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".seal")
@@ -97,8 +102,19 @@ def test_the_wrong_document_guard_stops_only_what_was_chosen(chromium: Any, hous
     page.wait_for_selector(".timeline")
     assert_accessible(page)
     page.locator("a.govuk-button").first.click()
+    assert page.locator("form input:checked").count() == 0
+    page.click("button.large")
+    assert "Say whether it was lost or stolen." in page.inner_text(".govuk-error-summary")
     page.check("input[name=kind][value=lost]")
+    page.click("button.large")
+    assert "Choose the proof." in page.inner_text(".govuk-error-summary")
+    page.check("input[name=proof][value=in_person]")
     assert page.locator("aside .document.card").count() == 1
+    assert_accessible(page)
+    page.click("button.large")
+    page.wait_for_selector("input[name=sure]", state="attached")
+    assert house.ask({"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": booklet})["status"]["code"] == "V00"
+    assert "Report lost: stop this document (Passport)" in page.inner_text("button.large")
     assert_accessible(page)
     page.click("button.large")
     page.wait_for_selector(".seal")
@@ -115,17 +131,21 @@ def test_a_provisional_report_is_confirmed_and_a_full_one_lifted(chromium: Any, 
     sit(page, house)
     search(page, house, document)
     page.locator(".document a").click()
+    page.check("input[name=kind][value=lost]")
     page.check("input[name=proof][value=phone]")
     page.click("button.large")
-    page.wait_for_selector("dl")
+    page.click("button.large")
+    page.wait_for_selector(".seal")
     assert house.ask(document)["status"]["code"] == "S12"
     search(page, house, document)
     page.get_by_role("button", name="Confirm the report").click()
+    page.check("input[name=proof][value=in_person]")
     page.click("button.large")
     page.wait_for_selector(".seal")
     assert house.ask(document)["status"]["code"] == "S10"
     page.get_by_role("button", name="Back to the document").click()
     page.get_by_role("button", name="Lift the report").click()
+    page.check("input[name=proof][value=in_person]")
     page.click("button.large")
     page.wait_for_selector("dl")
     assert house.ask(document)["status"]["code"] == "V00"
@@ -198,7 +218,7 @@ def test_a_double_click_and_the_back_button_report_once(chromium: Any, house: Ho
     twice = page.context.new_page()
     twice.goto(page.url)
     form = {name: page.input_value(f"input[name={name}] >> nth=-1") for name in ("csrf", "once")}
-    fields = form | {"kind": "lost", "proof": "in_person", "evidence": CASE}
+    fields = form | {"kind": "lost", "proof": "in_person", "evidence": CASE, "sure": "yes"}
     answers = [page.request.post(page.url, multipart=fields) for _ in range(2)]
     assert [answer.status for answer in answers] == [200, 200]
     references = {re.search(r"r_[0-9a-f]{24}", answer.text())[0] for answer in answers}  # type: ignore[index]
@@ -287,7 +307,9 @@ def test_a_fingerprint_is_compared_with_the_enrolled_ones(chromium: Any, house: 
         page.click("button.large")
         page.locator(".document.book a").click()
         page.locator("a.govuk-button").first.click()
+        page.check("input[name=kind][value=lost]")
         page.check("input[name=proof][value=in_person_fingerprint]")
+        page.click("button.large")
         if finger is not None:
             page.set_input_files("#finger", finger)
         page.click("button.large")
@@ -301,7 +323,7 @@ def test_a_fingerprint_is_compared_with_the_enrolled_ones(chromium: Any, house: 
     report(None)
     assert "Take the fingerprint now." in page.inner_text(".govuk-error-summary")
     report(other)
-    page.wait_for_selector("#finger-error")
+    page.wait_for_selector(".govuk-error-summary")
     assert house.ask(passport)["status"]["code"] == "V00"
     report(mine)
     page.wait_for_selector(".seal")

@@ -108,20 +108,26 @@ def test_a_provisional_report_is_confirmed_lifted_and_made_again(desk: Any, hous
     document, keys = house.passport(), desk()
     keys.search(typed(document))
     keys.press(".document a")
+    keys.choose("kind", "lost")
     keys.choose("proof", "phone")
+    keys.send()
     keys.send()
     assert house.ask(document)["status"]["code"] == "S12"
     keys.search(typed(document))
     keys.press("main a[href$='/confirm']")
+    keys.choose("proof", "in_person")
     keys.send()
     assert house.ask(document)["status"]["code"] == "S10"
     keys.press(".govuk-button-group a")
     keys.press("main a[href$='/lift']")
+    keys.choose("proof", "in_person")
     keys.send()
     assert house.ask(document)["status"]["code"] == "V00"
     keys.press(".govuk-button-group a")
     keys.press("main a[href$='/report']")
     keys.choose("kind", "stolen")
+    keys.choose("proof", "in_person")
+    keys.send()
     keys.send()
     assert house.ask(document)["status"]["code"] == "S11"
 
@@ -176,6 +182,9 @@ def test_a_listing_that_was_never_true_is_corrected_by_two(desk: Any, house: Hou
     assert house.ask(document)["status"]["code"] == "V00"
     second.search(typed(document))
     second.press("main a[href$='/report']")
+    second.choose("kind", "lost")
+    second.choose("proof", "in_person")
+    second.send()
     second.send()
     assert house.ask(document)["status"]["code"] == "S10"
 

@@ -24,7 +24,7 @@ from annul.records.entry import Entry, EntryKind, decode
 from annul.records.person import Contact, Person
 from annul.records.scheme import plain
 from annul.records.schemes import scheme_of
-from annul.records.status import DEAD, DEAD_MASK, Event, Proof, State, contact_change_allowed, facts_of, standing_on, state_of
+from annul.records.status import DEAD, DEAD_MASK, Event, Proof, State, contact_change_allowed, mask, state_of
 from annul.registry.citizen import holdings
 from annul.registry.citizen.views import AttemptSeen, CheckSeen, OwnDocument, Unlocked
 from annul.registry.notices.outbox import hold, queue, release
@@ -38,6 +38,7 @@ from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import remember, replay
+from annul.registry.writing.present import present
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import REALM_CODES, Connection, reading, writing
 from annul.times import DAY_US
@@ -71,7 +72,8 @@ class Citizens:
         self, ground: Ground, register: Register, people: People, vault: Vault, *, disclosure_days: int = DISCLOSURE_DAYS
     ) -> None:
         self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
-        self._documents, self._register, self._people, self._vault = ground.documents, register, people, vault
+        self._documents, self._segments = ground.documents, ground.segments
+        self._register, self._people, self._vault = register, people, vault
         self._delay_us = disclosure_days * DAY_US
 
     # -- who it is -----------------------------------------------------------------------------------------------------------
@@ -161,10 +163,7 @@ class Citizens:
         now = self._now_us()
         ids = [row.id for row in owned]
         async with reading(self._connections) as db:
-            since = dict(await _pairs(
-                db, "SELECT DISTINCT ON (document_id) document_id, entry FROM register_log WHERE document_id = ANY(%s) "
-                "ORDER BY document_id, position DESC", ids
-            ))  # fmt: skip
+            told = await present(db, self._segments, owned, now)
             open_reports = {
                 row[0]: (row[1], row[2])
                 for row in await _pairs(
@@ -182,17 +181,15 @@ class Citizens:
         numbers = self._numbers(person, owned, realm)
         made = []
         for row in owned:
-            standing = standing_on(row.standing, row.expiry_day, now // DAY_US)
             report, lapses_at_us = open_reports.get(row.id, ("", None))
             number = numbers[row.id].number if row.id in numbers else ""
             made.append(
                 OwnDocument(
-                    id=row.id, kind=row.kind, coverage=row.coverage, state=state_of(standing).name,
-                    facts=[fact.name for fact in facts_of(standing)], disputed=row.disputed,
-                    since_us=decode(bytes(since[row.id])).recorded_at_us if row.id in since else 0,
+                    id=row.id, kind=row.kind, coverage=row.coverage, state=told[row.id].state, facts=told[row.id].facts,
+                    disputed=row.disputed, since_us=told[row.id].since_us or 0,
                     valid_from_day=row.valid_from_day, valid_until_day=row.valid_until_day, ends_with=number[-4:],
                     report=report, lapses_at_us=lapses_at_us, unlocked=unlocked.get(row.id, []),
-                    may=_may(row, lapses_at_us is not None),
+                    may=_may(row, mask(*(State[fact] for fact in told[row.id].listed)), lapses_at_us is not None),
                 )
             )  # fmt: skip
         return sorted(made, key=lambda own: (own.state in _GONE, own.kind, -(own.valid_from_day or 0)))
@@ -527,7 +524,8 @@ class Citizens:
                 {
                     "id": own.id, "kind": own.kind, "register": own.coverage,
                     "number": numbers[own.id].number if own.id in numbers else None,
-                    "state": own.state, "facts": own.facts, "disputed": own.disputed, "valid_from": _date(own.valid_from_day),
+                    "state": own.state, "since": iso(own.since_us) if own.since_us else None, "facts": own.facts,
+                    "disputed": own.disputed, "valid_from": _date(own.valid_from_day),
                     "valid_until": _date(own.valid_until_day), "history": history.get(own.id, []),
                     "unlocked": [_timed(msgspec.to_builtins(one)) for one in own.unlocked],
                 }
@@ -541,9 +539,8 @@ class Citizens:
 _GONE: Final = frozenset(state.name for state in DEAD)
 
 
-def _may(row: Row, provisional: bool) -> list[str]:
-    """Return what a holder may do with a document in this state."""
-    standing = row.standing
+def _may(row: Row, standing: int, provisional: bool) -> list[str]:
+    """Return what a holder may do with a document against which this stands, bulk events included."""
     dead = bool(standing & DEAD_MASK)
     may = []
     if provisional:

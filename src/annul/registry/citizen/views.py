@@ -19,7 +19,7 @@ class OwnDocument(msgspec.Struct, frozen=True, kw_only=True):
         id: of its row.
         kind: resident, P, ID, internal …
         state: worst standing fact, today's expiry included.
-        since_us: when its state was last changed.
+        since_us: when its present state began (`writing.present`); 0 when nothing was ever recorded.
         ends_with: last signs of its number, "" when the register does not know it.
         report: reference of the report in force, and until when it is provisional.
         may: what its holder may do: report, confirm, withdraw, lock, unlock, unlock_for, dispute.

@@ -20,11 +20,10 @@ import msgspec
 
 from annul.errors import BadInput, Forbidden, NotFound, TooLarge
 from annul.records.document import Document, DocumentFields, DocumentKeys, block, parse_document, person_block
-from annul.records.entry import EntryKind, decode
+from annul.records.entry import decode
 from annul.records.names import asked_forms, check_name, search_block
 from annul.records.person import Person
 from annul.records.schemes import SCHEMES
-from annul.records.status import State, facts_of, standing_on, state_of
 from annul.registry.desk.names import NameIndex
 from annul.registry.people import rows
 from annul.registry.people.rows import PersonRow
@@ -33,6 +32,7 @@ from annul.registry.writing import documents, history, personal
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.present import present
 from annul.registry.writing.store import REALM_CODES, Connection, Write, reading, writing
 from annul.times import DAY_US, HOUR_US
 
@@ -90,7 +90,7 @@ class DocumentFound(msgspec.Struct, frozen=True, kw_only=True):
         place: names it within the search.
         number: as printed, where the register of persons or the question tells it; else "".
         facts: what stands against it, worst first; being past its last day is not among them.
-        since_us: when its present state was recorded.
+        since_us: when its present state began (`writing.present`).
         asked: this is the document that was typed.
     """
 
@@ -327,14 +327,13 @@ class Searches:
                 (place, await rows.by_id(db, act.realm_code, person)) for place, person, _ in places if person is not None
             ]
             found = [(place, await documents.by_id(db, row)) for place, _, row in places if row is not None]
-            since = await _since(db, [row.id for _, row in found])
+            told = await present(db, self._segments, [row for _, row in found], self._now_us())
         persons = [
             PersonFound(place=place, id=row.id, person=rows.open_row(row, self._vault), photo=row.photo)
             for place, row in person_rows
         ]
         typed, asked_key, asked_number = self._typed(act, question)
         numbers = self._numbers(act, persons, typed)
-        today = self._now_us() // DAY_US
         by_person = {row.person_key: place for place, row in person_rows}
         shown = [
             DocumentFound(
@@ -344,10 +343,10 @@ class Searches:
                 number=numbers.get(row.document_key, "") or numbers.get(row.number_key or b"", ""),
                 valid_from_day=row.valid_from_day,
                 valid_until_day=row.valid_until_day,
-                state=state_of(standing_on(row.standing, row.expiry_day, today)).name,
-                facts=[fact.name for fact in facts_of(row.standing) if fact is not State.current],
+                state=told[row.id].state,
+                facts=told[row.id].listed,
                 disputed=row.disputed,
-                since_us=since.get(row.id),
+                since_us=told[row.id].since_us,
                 person=by_person.get(row.person_key or b""),
                 asked=row.document_key == asked_key or (asked_key is None and row.number_key == asked_number is not None),
             )
@@ -543,23 +542,6 @@ async def _put_subjects(write: Write, act: Act, search_id: str, case: str, resul
             document_id,
             position,
         )
-
-
-async def _since(db: Connection, ids: list[int]) -> dict[int, int]:
-    """Return when each document's present state was recorded."""
-    found = await db.execute(
-        "SELECT document_id, entry FROM register_log WHERE document_id = ANY(%s) ORDER BY position", (ids,)
-    )
-    since: dict[int, int] = {}
-    state: dict[int, str] = {}
-    for document_id, raw in await found.fetchall():
-        entry = decode(bytes(raw))
-        if entry.kind not in (EntryKind.document, EntryKind.unlock):  # a note says nothing of the state
-            continue
-        word = state_of(entry.standing).name
-        if state.get(document_id) != word:
-            state[document_id], since[document_id] = word, entry.recorded_at_us
-    return since
 
 
 def _has_block(document: Document) -> bool:

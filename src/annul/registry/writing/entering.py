@@ -37,6 +37,7 @@ class Recorded(Done, frozen=True, kw_only=True):
         changed: False when the entry was recorded without changing the state (a second report on a dead document).
         documents: how many documents were touched.
         lapses_at_us: when a provisional report lapses by itself.
+        stopped_since_us: for a report, since when the document was stopped already; None when this report stopped it.
     """
 
     state: str
@@ -44,6 +45,7 @@ class Recorded(Done, frozen=True, kw_only=True):
     changed: bool = True
     documents: int = 1
     lapses_at_us: int | None = None
+    stopped_since_us: int | None = None
 
 
 class Entering:

@@ -30,6 +30,7 @@ class StatusAt(msgspec.Struct, frozen=True):
         facts: all standing facts, worst first.
         disputed: the status was disputed.
         position: position of the latest entry this rests on; 0 when a bulk event alone or nothing says it.
+        since_us: when this state was recorded to begin; None where another one stood at `known_at`.
     """
 
     state: str
@@ -37,6 +38,7 @@ class StatusAt(msgspec.Struct, frozen=True):
     disputed: bool
     position: int
     known: bool
+    since_us: int | None = None
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -240,7 +242,10 @@ _REPORTS = (
 async def reports(db: Connection, keys: DocumentKeys, document: Document | documents.Known, realm: int) -> list[ReportView]:
     """Return the reports on a document, oldest first."""
     row = await documents.find(db, document, keys, realm)
-    if row is None:
-        return []
-    rows = await db.execute(f"{_REPORTS} WHERE document_id = %s ORDER BY position", (row.id,))
+    return [] if row is None else await reports_of(db, row.id)
+
+
+async def reports_of(db: Connection, document_id: int) -> list[ReportView]:
+    """Return the reports on the document of a row, oldest first."""
+    rows = await db.execute(f"{_REPORTS} WHERE document_id = %s ORDER BY position", (document_id,))
     return [ReportView(*found[:-1]) for found in await rows.fetchall()]

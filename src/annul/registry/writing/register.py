@@ -10,12 +10,15 @@ state without its entry, an entry without its state, a terminal document that re
 
 from __future__ import annotations
 
+import msgspec
+
 from annul.records.document import Document, block, number_block
 from annul.registry.writing import history as past
 from annul.registry.writing.act import Act, require_case
-from annul.registry.writing.documents import Known
+from annul.registry.writing.documents import Known, find, new_row
 from annul.registry.writing.entering import PROVISIONAL_US, Also, Recorded, state_word
 from annul.registry.writing.issuing import UNLOCK_MAX_US, Issuing
+from annul.registry.writing.present import Effect, effect, present
 from annul.registry.writing.reporting import LAPSE_BATCH, Reporting, ReportKind
 from annul.registry.writing.store import REALM_CODES, Write, reading, writing
 
@@ -33,9 +36,11 @@ class Register(Reporting, Issuing):
         """
         await self._account(act, document, case, b"the status of a document was looked up")
         async with reading(self._connections) as db:
-            return await past.status_at(
-                db, self._segments, self._documents[act.realm], document, act.realm_code, at_us, known_at_us
-            )
+            keys, realm = self._documents[act.realm], act.realm_code
+            found = await past.status_at(db, self._segments, keys, document, realm, at_us, known_at_us)
+            row = await find(db, document, keys, realm) or new_row(document, keys, realm)
+            stood = (await present(db, self._segments, [row], known_at_us))[row.id]
+            return msgspec.structs.replace(found, since_us=stood.since_us if stood.state == found.state else None)
 
     async def history(self, act: Act, document: Document, *, case: str) -> list[past.Line]:
         """Return every entry about a document, oldest first; NotFound when there is none. The look-up is entered first."""
@@ -47,6 +52,11 @@ class Register(Reporting, Issuing):
         """Return a report by its id; NotFound when there is none in this realm."""
         async with reading(self._connections) as db:
             return (await past.report(db, report_id, REALM_CODES[realm]))[0]
+
+    async def effect(self, report_id: str, realm: str) -> Effect:
+        """Return what a report changed and what stands now; see `present.effect`."""
+        async with reading(self._connections) as db:
+            return await effect(db, self._segments, report_id, REALM_CODES[realm], self._now_us())
 
     async def note(self, act: Act, document: Document | Known, what: bytes, *, evidence: str, also: Also) -> Recorded:
         """Do something about a known document that leaves its state alone: one note, one transaction.

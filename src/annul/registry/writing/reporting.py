@@ -22,6 +22,7 @@ from annul.registry.writing.documents import Known, Row, record
 from annul.registry.writing.entering import Also, Entering, Recorded, state_word
 from annul.registry.writing.history import ReportView
 from annul.registry.writing.personal import Reporter
+from annul.registry.writing.present import present
 from annul.registry.writing.steps import is_strong, reported, step, takes_no_more
 from annul.registry.writing.store import Write, reading
 
@@ -70,6 +71,7 @@ class Reporting(Entering):
 
         async def body(write: Write) -> Recorded:
             row = await self._meant(write, act, document)
+            before = (await present(write.db, self._segments, [row], write.recorded_at_us))[row.id]
             dead = takes_no_more(row)
             after = row if dead else reported(row, event, proof)
             provisional = not dead and not is_strong(event, proof) and bool(after.standing & State.suspended.bit)
@@ -92,6 +94,7 @@ class Reporting(Entering):
                 id=report_id,
                 changed=after.standing != row.standing,
                 lapses_at_us=lapses_at_us,
+                stopped_since_us=before.stopped_since_us,
             )
 
         return await self._write(act, happened_at_us, evidence, body)

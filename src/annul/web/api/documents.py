@@ -28,6 +28,7 @@ from annul.web.api.terms import (
     act_of,
     happened_us,
     moment,
+    moment_or_none,
 )
 from annul.web.door.call import Call, Route, post, tagged, write
 from annul.web.door.who import DESKS, HANDS, ISSUER
@@ -182,6 +183,8 @@ class StatusAnswer(msgspec.Struct):
         facts: all standing facts, worst first; `state` is the first.
         position: position of the latest entry this rests on; 0 when a bulk event alone or nothing says it.
         known: something was recorded of it by then; otherwise `state` (current) says no more than that there was no listing.
+        since: when this state was recorded to begin, neither the last entry nor when it happened; null where another state
+            stood at `known_at`.
     """
 
     state: str
@@ -189,6 +192,7 @@ class StatusAnswer(msgspec.Struct):
     disputed: bool
     position: int
     known: bool
+    since: str | None
     at: str
     known_at: str
     history: list[Line]
@@ -328,7 +332,15 @@ async def status(office: Office, call: Call) -> StatusAnswer:
         if line.recorded_at_us <= known_at
     ]
     return StatusAnswer(
-        found.state, found.facts, found.disputed, found.position, found.known, rfc3339(at), rfc3339(known_at), shown
+        found.state,
+        found.facts,
+        found.disputed,
+        found.position,
+        found.known,
+        moment_or_none(found.since_us),
+        rfc3339(at),
+        rfc3339(known_at),
+        shown,
     )
 
 

@@ -68,6 +68,8 @@ class ReportAccepted(msgspec.Struct):
         position: position in the register log; a check with this `min_position` sees the report.
         refused_after_ms: milliseconds from the commit until the check path refused.
         lapses_at: when a provisional report lapses by itself.
+        changed: false when the report was recorded without changing the document's state.
+        stopped_since: since when the document was stopped already; null when this report stopped it.
     """
 
     report: str
@@ -75,6 +77,8 @@ class ReportAccepted(msgspec.Struct):
     position: int
     refused_after_ms: float
     lapses_at: str | None = None
+    changed: bool = True
+    stopped_since: str | None = None
 
 
 class ReporterQuestion(Body):
@@ -143,6 +147,8 @@ def _accepted(recorded: Recorded) -> ReportAccepted:
         position=recorded.position,
         refused_after_ms=recorded.effective_after_us / 1000,
         lapses_at=moment_or_none(recorded.lapses_at_us),
+        changed=recorded.changed,
+        stopped_since=moment_or_none(recorded.stopped_since_us),
     )
 
 

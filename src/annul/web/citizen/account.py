@@ -16,9 +16,10 @@ from annul.records.schemes import kind_of
 from annul.registry.citizen.citizens import CHECKS_MAX
 from annul.registry.notices.delivery import masked
 from annul.web.citizen.own import act_of_holder, proof_of
-from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated, time_of_day
+from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated
 from annul.web.door import pages, typeset
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import time_of_day
 from annul.web.door.forms import Form
 from annul.web.door.who import ATTEMPT_ID
 from annul.web.door.words import CHANNELS, EVENTS, PURPOSES, STATES, WORDS, _
@@ -79,7 +80,7 @@ async def checks(office: Office, call: Call) -> Reply:
 
 def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
     return {
-        "time": isolated(f"{time_of_day(line.checked_at_us)} UTC"),
+        "time": isolated(time_of_day(line.checked_at_us)),
         "party": line.party,
         "document": names.get(line.document, translate(_("number alone"))),
         "purpose": translate(PURPOSES[line.purpose]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,12 +15,13 @@ from annul.registry.citizen.views import OwnDocument
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.documents import Known
-from annul.times import SECOND_US
 from annul.web.citizen.report import check_points, sealed
 from annul.web.citizen.words import GROUNDS, PROVES, card, clock
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import begin_of, day_of, today
 from annul.web.door.forms import Form
+from annul.web.door.telling import told
 from annul.web.door.words import PURPOSES, _
 
 if TYPE_CHECKING:
@@ -165,10 +165,11 @@ async def report(office: Office, call: Call) -> Reply:
     translate = pages.translator(call)
     if call.body.what not in ("lost", "stolen"):
         form.refuse("what", translate(_("Choose what happened.")))
+    happened = office.now_us()
     try:
-        happened = int(datetime.fromisoformat(call.body.when.strip()).replace(tzinfo=UTC).timestamp() * SECOND_US)
-    except ValueError:
-        form.refuse("when", translate(_("Type the day as 2026-11-23: year, month, day.")))
+        happened = begin_of(day_of(call.body.when, office.now_us()))
+    except BadInput as error:
+        form.refused(error, translate)
     if form.errors:
         return _report(office, call, own, form, status=400)
     try:
@@ -187,7 +188,7 @@ async def report(office: Office, call: Call) -> Reply:
         metrics.REPORTS.labels(call.body.what).inc()
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     view = await office.register.view(recorded.id, "live")
-    told = {
+    kept = {
         "report": recorded.id,
         "recorded_at_us": view.recorded_at_us,
         "refused_at_us": refused_at,
@@ -196,13 +197,12 @@ async def report(office: Office, call: Call) -> Reply:
     }
     address = f"/my/documents/{own.id}/reported"
     await office.sessions.keep(
-        call.session.id, address, f"citizen:{call.session.person}", msgspec.json.encode(told), office.now_us()
+        call.session.id, address, f"citizen:{call.session.person}", msgspec.json.encode(kept), office.now_us()
     )
     return pages.to(address)
 
 
 def _report(office: Office, call: Call, own: OwnDocument, form: Form, *, status: int = 200) -> Reply:
-    now = datetime.fromtimestamp(office.now_us() / 1e6, UTC)
     return pages.page(
         call,
         "citizen/report_own.html",
@@ -210,7 +210,7 @@ def _report(office: Office, call: Call, own: OwnDocument, form: Form, *, status:
         status=status,
         card=_card(own, pages.translator(call)),
         own=own,
-        today=now.date().isoformat(),
+        today=today(office.now_us()).isoformat(),
         strong=call.session.strength == "strong",
         hours=office.settings.provisional_hours,
     )
@@ -222,8 +222,13 @@ async def reported(office: Office, call: Call) -> Reply:
     kept = await office.sessions.kept(call.session.id, address, f"citizen:{call.session.person}", office.now_us())
     if kept is None:
         return pages.to(f"/my/documents/{call.path['id']}")
-    told = msgspec.json.decode(kept)
-    return pages.page(call, "citizen/report/done.html", **sealed(office, told), undo="", own=int(call.path["id"]))
+    return pages.page(
+        call,
+        "citizen/report/done.html",
+        **await sealed(office, call, msgspec.json.decode(kept)),
+        undo="",
+        own=int(call.path["id"]),
+    )
 
 
 # -- acts that ask once ------------------------------------------------------------------------------------------------------
@@ -253,8 +258,10 @@ async def sure(office: Office, call: Call) -> Reply:
             await office.citizens.confirm(act, person, own.id, proof=proof)
             flash = _("The report is confirmed.")
         else:
-            await office.citizens.withdraw(act, person, own.id, proof=proof)
-            flash = _("The report is undone. The document works again unless something else stands against it.")
+            ended = await office.citizens.withdraw(act, person, own.id, proof=proof)
+            effect = await office.register.effect(ended.id, "live")
+            said = told(effect, translate, clock)
+            return pages.to(f"/my/documents/{own.id}", flash=" ".join([said.title + ".", *said.lines]), call=call)
     except AnnulError as error:
         return _sure(call, own, what, Form().refused(error, translate), status=400)
     return pages.to(f"/my/documents/{own.id}", flash=translate(flash), call=call)
@@ -295,7 +302,7 @@ async def unlock(office: Office, call: Call) -> Reply:
     try:
         if call.body.how == "all":
             await office.citizens.lock(act, person, own.id, proof=proof, locked=False)
-            flash = translate(_("It is unlocked and works again."))
+            flash = translate(_("It is unlocked and can be used again."))
         elif call.body.how == "purpose":
             if call.body.purpose not in PURPOSES:
                 raise BadInput(_("Choose the purpose."), where="purpose")
@@ -342,7 +349,7 @@ async def dispute(office: Office, call: Call) -> Reply:
     if call.body.ground not in {value for value, _text in GROUNDS}:
         form.refuse("ground", translate(_("Choose what is wrong.")))
     if len(call.body.statement) > STATEMENT_MAX:
-        form.refuse("statement", translate(_("Write at most 2,000 signs.")))
+        form.refuse("statement", translate(_("Write at most 2,000 characters.")))
     if form.errors:
         return _dispute_form(office, call, own, form, status=400)
     case = "H-" + hashlib.sha256(f"{own.id} {call.idempotency_key}".encode()).hexdigest()[:12].upper()

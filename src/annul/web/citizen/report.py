@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,10 +32,12 @@ from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
 from annul.registry.writing.act import Act, Idempotency
 from annul.times import SECOND_US
-from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated, time_of_day
+from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import begin_of, day_of, today
 from annul.web.door.forms import Form
+from annul.web.door.telling import told
 from annul.web.door.words import _
 
 if TYPE_CHECKING:
@@ -155,7 +157,13 @@ async def step(office: Office, call: Call) -> Reply:
     missing = _missing(answers, name)
     if missing:
         return pages.to(f"/report/{call.path['draft']}/{missing}")
-    return _question(office, call, name, answers, Form(answers | call.kept))
+    refused = answers.get("refused") or {}
+    if refused.get("step") != name:
+        return _question(office, call, name, answers, Form(answers | call.kept))
+    answers |= refused["given"]
+    form = Form(answers | call.kept)
+    error = BadInput(refused["message"], where=refused["where"] or None, mend=refused["mend"] or None)
+    return _question(office, call, name, answers, form.refused(error, pages.translator(call), FIELDS))
 
 
 async def answer(office: Office, call: Call) -> Reply:
@@ -166,18 +174,19 @@ async def answer(office: Office, call: Call) -> Reply:
     if answers.get("report"):
         return pages.to(f"/report/{draft}/done")
     given = {field: str(value).strip()[:TEXT_MAX] for field, value in msgspec.structs.asdict(call.body).items()}
-    form = Form(answers | given)
-    translate = pages.translator(call)
     changed = answers | given
     try:
-        _require(name, changed)
+        _require(name, changed, office.now_us())
         if name == "number" and "<" in changed["number"]:  # a pasted zone says what kind of document it is of
             changed["kind"] = f"icao-9303/{document_of(changed).kind}"
         if name == "answers":
             changed |= await _send(office, call, changed)
-    except AnnulError as error:
-        form.refused(error, translate, FIELDS)
-        return _question(office, call, name, changed, form, status=400)
+    except AnnulError as error:  # it is kept and shown after a redirect: Back and reload ask nothing
+        where = (error.where or "").rpartition("/")[2]
+        refused = {"step": name, "given": given, "message": error.message, "mend": error.mend or "", "where": where}
+        await office.drafts.keep(draft, secret, answers | {"refused": refused}, office.now_us())
+        return pages.to(f"/report/{draft}/{name}")
+    changed.pop("refused", None)
     await office.drafts.keep(draft, secret, changed, office.now_us())
     return pages.to(f"/report/{draft}/{'done' if name == 'answers' else _FOLLOWING[name]}")
 
@@ -186,12 +195,12 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
     place = STEPS.index(name)
     translate = pages.translator(call)
     draft = call.path["draft"]
-    now = datetime.fromtimestamp(office.now_us() / 1e6, UTC)
+    now = today(office.now_us())
     shown: dict[str, Any] = {"at": place + 1, "of": len(STEPS), "draft": draft}
     shown["back_to"] = f"/report/{draft}/{STEPS[place - 1]}" if place else "/report"
     shown["kinds"] = [(value, translate(text), translate(hint)) for value, text, hint in KINDS]
     shown["kind"] = answers.get("kind", "")
-    shown["today"], shown["yesterday"] = now.date().isoformat(), (now.date() - timedelta(days=1)).isoformat()
+    shown["today"], shown["yesterday"] = now.isoformat(), (now - timedelta(days=1)).isoformat()
     shown["hours"] = office.settings.provisional_hours
     if name == "answers":
         what = EVENTS[f"report_{answers['what']}"]
@@ -221,8 +230,8 @@ def _missing(answers: dict[str, Any], name: str) -> str:
     return ""
 
 
-def _require(name: str, answers: dict[str, Any]) -> None:
-    """Refuse an answer that cannot be one, beside its field."""
+def _require(name: str, answers: dict[str, Any], now_us: int) -> None:
+    """Refuse an answer that cannot be one, beside its field; a day is kept as it is read."""
     if name == "document" and answers["kind"] not in {kind for kind, _text, _hint in KINDS}:
         raise BadInput(_("Choose which document it is."), where="kind")
     if name == "number":
@@ -232,14 +241,7 @@ def _require(name: str, answers: dict[str, Any]) -> None:
     if name == "event":
         if answers["what"] not in ("lost", "stolen"):
             raise BadInput(_("Choose what happened."), where="what")
-        _happened(answers["when"])
-
-
-def _happened(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        raise BadInput(_("Type the day as 2026-11-23: year, month, day."), where="when") from None
+        answers["when"] = day_of(answers["when"], now_us).isoformat()
 
 
 def document_of(answers: dict[str, Any]) -> Document:
@@ -263,7 +265,7 @@ def document_of(answers: dict[str, Any]) -> Document:
 async def _send(office: Office, call: Call, answers: dict[str, Any]) -> dict[str, Any]:
     """Send the report; return what its last page says. The clock is read when the check path refuses: that is measured."""
     now = office.now_us()
-    happened = int(_happened(answers["when"]).timestamp() * SECOND_US)
+    happened = begin_of(day_of(answers["when"], now))
     wanted = msgspec.json.encode({name: answers.get(name) for name in ("kind", "number", "issuer", "name", "what", "when")})
     act = Act(PUBLIC, idempotency=Idempotency.of(PUBLIC, call.path["draft"], b"/report", wanted))
     recorded = await office.provisional.report(
@@ -296,18 +298,21 @@ async def done(office: Office, call: Call) -> Reply:
     answers, _ = await _answers(office, call)
     if not answers.get("report"):
         return pages.to(f"/report/{call.path['draft']}/document")
-    return pages.page(call, "citizen/report/done.html", **sealed(office, answers), undo=office.undo.code(answers["report"]))
+    shown = await sealed(office, call, answers)
+    undo = office.undo.code(answers["report"]) if shown["told"].undoable else ""
+    return pages.page(call, "citizen/report/done.html", **shown, undo=undo)
 
 
-def sealed(office: Office, told: dict[str, Any]) -> dict[str, Any]:
-    """Return what the last page of a report says."""
+async def sealed(office: Office, call: Call, kept: dict[str, Any]) -> dict[str, Any]:
+    """Return what the last page of a report says: what it changed, and what stands at this moment."""
+    effect = await office.register.effect(kept["report"], "live")
+    said = told(effect, pages.translator(call), clock)
     return {
-        "stopped_at": time_of_day(told["recorded_at_us"]),
-        "refused_at": time_of_day(told["refused_at_us"], milliseconds=True),
-        "exactly": clock(told["refused_at_us"], milliseconds=True),
-        "points": told["points"],
-        "lapses_at": clock(told["lapses_at_us"]) if told["lapses_at_us"] else "",
-        "reference": isolated(grouped(told["report"])),
+        "told": said,
+        "refused_at": clock(kept["refused_at_us"], milliseconds=True),
+        "points": kept["points"],
+        "lapses_at": clock(effect.report.lapses_at_us) if effect.report.lapses_at_us else "",
+        "reference": isolated(grouped(kept["report"])),
         "hours": office.settings.provisional_hours,
         "address": office.settings.base_url,
     }
@@ -340,7 +345,7 @@ async def undo_page(office: Office, call: Call) -> Reply:
     """Ask once whether a report shall be undone."""
     report = office.undo.report(call.path["code"])
     view = await office.register.view(report, "live")
-    return pages.page(call, "citizen/report/undo.html", **_state(office, call, view), path_code=call.path["code"])
+    return pages.page(call, "citizen/report/undo.html", **await _state(office, call, view.id), path_code=call.path["code"])
 
 
 async def undo(office: Office, call: Call) -> Reply:
@@ -349,8 +354,7 @@ async def undo(office: Office, call: Call) -> Reply:
     view = await office.register.view(report, "live")
     if view.state == "provisional":
         await office.citizens.undo(Act(PUBLIC), report)
-        view = await office.register.view(report, "live")
-    return pages.page(call, "citizen/report/undone.html", **_state(office, call, view))
+    return pages.page(call, "citizen/report/undone.html", **await _state(office, call, report))
 
 
 async def state_page(_office: Office, call: Call) -> Reply:
@@ -366,7 +370,7 @@ async def state(office: Office, call: Call) -> Reply:
     if not re.fullmatch(r"[0-9a-f]{24}", typed):
         form.refuse(
             "reference",
-            translate(_("A reference begins with R and has six groups of four signs. Compare it with your message.")),
+            translate(_("A reference begins with R and has six groups of four characters. Compare it with your message.")),
         )
         return pages.page(call, "citizen/report/state.html", form=form, status=400)
     try:
@@ -374,12 +378,16 @@ async def state(office: Office, call: Call) -> Reply:
     except NotFound:
         form.refuse("reference", translate(_("There is no report with this reference. Compare it with your message.")))
         return pages.page(call, "citizen/report/state.html", form=form, status=404)
-    return pages.page(call, "citizen/report/state.html", form=Form(), **_state(office, call, view))
+    return pages.page(call, "citizen/report/state.html", form=Form(), **await _state(office, call, view.id))
 
 
-def _state(_office: Office, call: Call, view: Any) -> dict[str, Any]:
+async def _state(office: Office, call: Call, report: str) -> dict[str, Any]:
     translate = pages.translator(call)
+    effect = await office.register.effect(report, "live")
+    view = effect.report
     return {
+        "told": told(effect, translate, clock),
+        "still_stopped_by": len(effect.others),
         "reference": isolated(grouped(view.id)),
         "state": view.state,
         "state_words": translate(REPORT_STATES[view.state]),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from annul.records import meanings, schemes
 from annul.registry.citizen.views import OwnDocument
+from annul.web.door.clock import moment
 from annul.web.door.pages import day
 from annul.web.door.words import _
 
@@ -19,13 +19,11 @@ PROVES: Final = {state.name: told.own for state, told in meanings.STATES.items()
 EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("found")}
 
 REPORT_STATES: Final = {
-    "provisional": _("It waits to be confirmed; the document is stopped."),
-    "in_force": _("It is in force; the document is dead."),
-    "recorded": _("It is recorded; the document was dead already."),
-    "lapsed": _(
-        "Nobody confirmed it, so it ended by itself; the document works again unless something else stands against it."
-    ),
-    "withdrawn": _("It was withdrawn; the document works again unless something else stands against it."),
+    "provisional": _("It waits to be confirmed."),
+    "in_force": _("It is confirmed and stands."),
+    "recorded": _("It is recorded; something stronger stands already."),
+    "lapsed": _("Nobody confirmed it in time, so it ended by itself."),
+    "withdrawn": _("It was undone."),
     "lifted": _("It was lifted at a desk."),
 }
 
@@ -115,17 +113,9 @@ def card(document: OwnDocument, translate: Any) -> dict[str, Any]:
 
 def clock(at_us: int, *, milliseconds: bool = False) -> str:
     """Write a time with its zone, isolated so that it stands unchanged in a line that runs from right to left."""
-    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
-    text = moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC" if milliseconds else moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-    return isolated(text)
+    return isolated(moment(at_us, milliseconds=milliseconds))
 
 
 def isolated(text: str) -> str:
     """Keep a text in its own direction. Source: Unicode UAX 9, left-to-right isolate."""
     return f"\u2066{text}\u2069"
-
-
-def time_of_day(at_us: int, *, milliseconds: bool = False) -> str:
-    """Write a time of day: 14:03:22, or 14:03:22.018."""
-    moment = datetime.fromtimestamp(at_us / 1e6, UTC)
-    return moment.strftime("%H:%M:%S.%f")[:-3] if milliseconds else moment.strftime("%H:%M:%S")

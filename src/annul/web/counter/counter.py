@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +26,7 @@ from annul.web.counter.reading import EMPTY, CheckForm, fields_of
 from annul.web.counter.words import REASON_WORDS
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import local, moment
 from annul.web.door.forms import Form
 from annul.web.door.problem import problem_of
 from annul.web.door.session import LAST_MAX
@@ -34,6 +35,13 @@ from annul.web.door.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
 if TYPE_CHECKING:
     from annul.registry.parties.parties import Principal
     from annul.web.door.office import Office
+
+READ_AGAIN: Final = {
+    StatusCode.U31.value: _("Read the date again from which the card is valid, and type it here."),
+    StatusCode.U32.value: _("Compare number and dates with the document, and mend them here."),
+    StatusCode.U33.value: _("Read the number again, and mend it here."),
+}
+"""Answers that may come from a slip of the finger: what was typed stays, and this is the first next step."""
 
 CONNECT: Final = "http://127.0.0.1:*"
 """Where the counter's page may fetch from besides the register: the station beside the browser."""
@@ -141,7 +149,7 @@ def no_answer(error: str, translate: Any) -> dict[str, Any]:
 
 
 def _utc(at: str) -> str:
-    return at.replace("T", " ").replace("Z", " UTC")
+    return moment(round(datetime.fromisoformat(at).timestamp() * 1e6)) if at else ""
 
 
 # -- the screen --------------------------------------------------------------------------------------------------------------
@@ -169,12 +177,16 @@ async def check(office: Office, call: Call) -> Reply:
     told = shown(answer, office.now_us(), translate)
     remember(office, call, told, question.purpose)
     sealed = sealing.seal_question(office, call.session, question)
-    return await answer_page(office, call, told, sealed=sealed, answer=answer)
+    typed = None
+    if answer.status.code in READ_AGAIN:
+        told["next"].insert(0, translate(READ_AGAIN[answer.status.code]))
+        typed = Form.sent(form)
+    return await answer_page(office, call, told, sealed=sealed, answer=answer, typed=typed)
 
 
 def remember(office: Office, call: Call, told: dict[str, Any], purpose: str) -> None:
     """Note time and outcome of a check in the session, nothing of the document."""
-    at = datetime.fromtimestamp(office.now_us() / 1e6, UTC).strftime("%H:%M:%S")
+    at = f"{local(office.now_us()):%H:%M:%S}"
     last = [(at, str(told["outcome"])), *call.session.last][:LAST_MAX]
     call.seat.change(purpose=purpose or call.session.purpose, last=last)
 
@@ -226,6 +238,7 @@ async def answer_page(
     answer: Answer | None = None,
     form: Form | None = None,
     acted: str = "",
+    typed: Form | None = None,
     status: int = 200,
 ) -> Reply:
     """Show an answer with what can be done about it, above the form for the next document.
@@ -236,6 +249,7 @@ async def answer_page(
         answer: the answer just given; follow-ups that concern it are looked up.
         form: a form of an act (departure, urgent need) that came back with errors.
         acted: name of that act.
+        typed: what stays in the form of the next question; empty otherwise.
     """
     follow_ups: dict[str, Any] = {"closed": [], "overdue": []}
     if answer is not None and answer.receipt:
@@ -247,8 +261,9 @@ async def answer_page(
     return await screen(
         office,
         call,
-        Form(EMPTY),
+        typed or Form(EMPTY),
         answer=told,
+        kept=typed is not None,
         act=form or Form({}),
         acted=acted,
         decision=decision,
@@ -270,6 +285,7 @@ async def screen(office: Office, call: Call, form: Form, *, status: int = 200, *
     policy = call.principal.decisions.policy if call.principal.decisions else DEFAULT_POLICY
     given: dict[str, Any] = {
         "answer": None,
+        "kept": False,
         "act": Form({}),
         "acted": "",
         "decision": "",

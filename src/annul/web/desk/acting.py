@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -14,7 +13,7 @@ from annul.errors import AnnulError, BadInput, Forbidden, NotFound
 from annul.likeness.comparison import Result
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.scheme import Scheme, plain
-from annul.records.schemes import SCHEMES, printed
+from annul.records.schemes import SCHEMES, kind_of, printed
 from annul.records.status import Event, Proof, State
 from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act
@@ -27,7 +26,9 @@ from annul.web.desk.searching import TYPED, one_of, typed_fields
 from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import zone_name
 from annul.web.door.forms import Form
+from annul.web.door.telling import told
 from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     valid_from: Short = ""
     valid_until: Short = ""
     finger: bytes = b""
+    sure: Short = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ ACTS: Final = {
         _("Report this document lost or stolen"),
         _("From the moment you send this, every check point refuses it."),
         _("A report of theft is never lifted; one of loss only in person, and only if nobody else had the card."),
-        _("Report it"),
+        _("Continue"),
         False,
         ("police", "issuer"),
         _("Report recorded"),
@@ -180,7 +182,7 @@ ACTS: Final = {
 async def ask(office: Office, call: Call) -> Reply:
     """Show the one question before an act."""
     session = call.session
-    typed = call.kept or {"proof": "in_person", "kind": "lost", "evidence": session.case}
+    typed = call.kept or {"evidence": session.case}  # kind and proof are for the officer to say
     return await _ask(office, call, Form(typed), first=True)
 
 
@@ -209,6 +211,7 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, fir
         typed=_typed_words(fields),
         resident=new,
         facts=facts,
+        zone=zone_name(),
         may_finger=found is not None and found.person is not None,
         proofs=options(call, PROOFS),
         grounds=options(call, GROUNDS),
@@ -264,18 +267,23 @@ async def do(office: Office, call: Call) -> Reply:
             document = parse_document(typed_fields(shown))
         else:
             document = await office.searches.chosen(act, shown.id, place)
+        if name == "report" and body.sure != "yes":
+            return _look(office, call, shown, form)
         recorded = await _carry_out(office, call, act, name, document, shown, form)
     except NotFound:
         raise
     except AnnulError as error:
         return await _ask(office, call, form.refused(error, translate), 400)
     if name == "correct":
-        told = _("Proposed. Another officer decides; until then nothing changes.")
-        return pages.to(f"/desk/disputes/{recorded.id}", flash=translate(told), call=call)
+        flash = _("Proposed. Another officer decides; until then nothing changes.")
+        return pages.to(f"/desk/disputes/{recorded.id}", flash=translate(flash), call=call)
     if name == "report" and not recorded.replayed:
         metrics.REPORTS.labels(body.kind).inc()
         metrics.REFUSED_AFTER_SECONDS.observe(recorded.effective_after_us / 1e6)
     at_us = await office.searches.recorded_at(recorded.position)
+    said = None
+    if name in ("report", "confirm", "withdraw"):
+        said = told(await office.register.effect(recorded.id, act.realm), translate, pages.moment)
     return show(
         call,
         "desk/done.html",
@@ -284,17 +292,71 @@ async def do(office: Office, call: Call) -> Reply:
         recorded=recorded,
         state=STATES.get(recorded.state, ""),
         stopped=recorded.state not in ("current", ""),
+        told=said,
         at_us=at_us,
-        stopped_at=_clock(at_us, "seconds"),
-        refused_at=_clock(at_us + recorded.effective_after_us, "milliseconds"),
+        stopped_at=pages.moment(at_us),
+        refused_at=pages.moment(at_us + recorded.effective_after_us, milliseconds=True),
         search=shown.id,
         place=place,
     )
 
 
-def _clock(at_us: int, precision: str) -> str:
-    """Say a time of the day with its zone: 14:03:22 UTC, or 14:03:22.018 UTC."""
-    return datetime.fromtimestamp(at_us / 1e6, UTC).time().isoformat(precision) + " UTC"
+def _look(office: Office, call: Call, shown: SearchShown, form: Form) -> Reply:
+    """Show a report once more before it is made: which document, what happened, on what proof. Nothing is recorded yet.
+
+    Raises:
+        BadInput: kind or proof was not chosen, or the time is none.
+    """
+    body: ActForm = call.body
+    translate, place = pages.translator(call), int(call.path["place"])
+    if body.kind not in ("lost", "stolen"):
+        raise BadInput(_("Say whether it was lost or stolen."), where="kind")
+    proof = _proof(body)
+    at_us = happened(form, office.now_us())
+    fields = typed_fields(shown) if place == TYPED else None
+    found = None if fields is not None else one_of(shown, place)
+    if fields is not None:
+        document = parse_document(fields)
+        kind = kind_of(document.coverage_name, document.kind)
+    else:
+        assert found is not None
+        kind = kind_of(found.coverage, found.kind)
+    deed = _DEEDS[body.kind] if proof.is_strong else _DEEDS["weak"]
+    words = PROOFS[body.proof]
+    told = [
+        (translate(_("What happened?")), translate(_("Lost") if body.kind == "lost" else _("Stolen"))),
+        (translate(_("How do you know who is speaking?")), translate(words[0])),
+        (translate(_("What it does")), translate(words[1])),
+        (translate(_("When did it happen?")), pages.moment(at_us) if form["happened-day"] else translate(_("now"))),
+    ]
+    told += [(translate(_("Who reports it")), body.reporter.strip())] if body.reporter.strip() else []
+    return show(
+        call,
+        "desk/look.html",
+        form=form,
+        act_page=ACTS["report"],
+        shown=shown,
+        card=card_of(call, found) if found is not None else None,
+        typed=_typed_words(fields),
+        facts_told=told,
+        kept=[(name, text) for name, text in form.values.items() if name not in ("finger", "sure") and text],
+        finger=body.proof == BY_FINGER,
+        deed=translate(deed) % {"document": translate(kind.words)},
+        final=translate(FINAL[body.kind]) if proof.is_strong else "",
+        back_to=call.request.url.path,
+    )
+
+
+_DEEDS: Final = {
+    "lost": _("Report lost: stop this document (%(document)s)"),
+    "stolen": _("Report stolen: stop this document for good (%(document)s)"),
+    "weak": _("Stop this document until the report is confirmed (%(document)s)"),
+}
+"""What the button says that makes a report."""
+FINAL: Final = {
+    "lost": _("A report of loss is lifted only in person, and only if nobody else had the document."),
+    "stolen": _("A report of theft is never lifted."),
+}
 
 
 async def _carry_out(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,7 +11,6 @@ from annul.errors import BadInput
 from annul.records.schemes import kind_of, printed
 from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act, Idempotency
-from annul.times import SECOND_US
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.who import DECIDERS, DESKS, HANDS, POLICE, SUPERVISOR
@@ -21,7 +19,8 @@ from annul.web.door.words import EVENTS, _
 if TYPE_CHECKING:
     from annul.registry.parties.officers import Officer
     from annul.registry.writing.history import Line
-    from annul.web.door.forms import Form
+    from annul.web.door.clock import begin_of, day_of
+from annul.web.door.forms import Form
 
 ROOMS: Final = (
     ("/desk", _("Search"), "", DESKS),
@@ -133,7 +132,7 @@ def timeline_of(call: Call, lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 
 def happened(form: Form, now_us: int) -> int:
-    """Return the time of the fields `happened-*` (a day) and `time` (hours and minutes, UTC); now when they are empty.
+    """Return the time of the fields `happened-*` (a day) and `time` (hours and minutes of the zone); now when they are empty.
 
     Raises:
         BadInput: day or time is none; `where` is the field.
@@ -145,10 +144,12 @@ def happened(form: Form, now_us: int) -> int:
     if not day:
         raise BadInput("Give the day as well.", where="happened")
     try:
-        moment = datetime.fromisoformat(f"{day}T{clock or '00:00'}").replace(tzinfo=UTC)
+        at_us = begin_of(day_of(day, now_us, where="happened"), clock or "00:00")
     except ValueError:
         raise BadInput("This is no day and time.", where="happened", mend="Write the time as 14:05.") from None
-    return int(moment.timestamp()) * SECOND_US
+    if at_us > now_us:
+        raise BadInput("This lies in the future.", where="happened", mend="Give the time when it happened.")
+    return at_us
 
 
 def options(call: Call, words: dict[str, Any]) -> list[tuple[str, ...]]:

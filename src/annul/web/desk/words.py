@@ -53,7 +53,10 @@ DECISIONS: Final = {
         _("It was never true. It is taken away, and everybody who was told it is told so."),
     ),
     "upheld": (_("Uphold the listing"), _("It was true and stays.")),
-    "refused": (_("Refuse the dispute"), _("It was not examined: not the holder, or decided before. The listing stays.")),
+    "refused": (
+        _("Do not take up the dispute"),
+        _("It was not examined: not the holder, or decided before. The listing stays."),
+    ),
     "withdrawn": (_("Note that it was withdrawn"), _("Whoever raised it wants it no longer. The listing stays.")),
 }
 DISPUTE_STATES: Final = {

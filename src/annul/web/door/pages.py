@@ -34,6 +34,7 @@ from annul import compiled
 from annul.errors import NotFound
 from annul.languages import LANGUAGES, SOURCE
 from annul.records.schemes import printed
+from annul.web.door import clock
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
 from annul.web.door.problem import Problem
@@ -279,12 +280,8 @@ def _icon(name: str, title: str = "") -> Markup:
     return Markup(text)  # noqa: S704 - a file of the package
 
 
-def moment(at_us: int | None, *, seconds: bool = True) -> str:
-    """Say a time (microseconds since the epoch) with its zone: `2026-11-23 14:03:22 UTC`."""
-    if at_us is None:
-        return "–"
-    form = "%Y-%m-%d %H:%M:%S UTC" if seconds else "%Y-%m-%d %H:%M UTC"
-    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime(form)
+moment: Final = clock.moment
+"""Say a time with its zone, local time first; see `clock`."""
 
 
 def day(at: int | None) -> str:

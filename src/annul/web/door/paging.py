@@ -17,7 +17,7 @@ import msgspec
 from litestar import Request
 
 from annul.errors import AnnulError, BadInput, Forbidden
-from annul.web.door import pages
+from annul.web.door import clock, pages
 from annul.web.door.auth import Credentials, SessionLost
 from annul.web.door.call import Call, Reply, Route, idempotency_key
 from annul.web.door.reading import form_of, query_of, require_patterns
@@ -78,6 +78,7 @@ class Paging:
                 raise BadInput("The form has lost the token that keeps it from being sent twice.", mend="Open the page again.")
             body = msgspec.convert({**values, **files}, route.body, strict=False) if route.body else {**values, **files}
         kept = await self._kept(route, request, sitting)
+        clock.with_zone(self._office.settings.time_zone)
         call = Call(request, admitted.who, path, query, body, key, sitting, admitted.officer, kept)
         reply: Reply = await handler(self._office, call)
         draft = sitting.session.draft if sitting.session is not None else ""
