@@ -18,9 +18,16 @@ from pathlib import Path
 FIRST_YEAR, CURRENT_YEAR = 1980, 2025
 TARGET = Path(__file__).parents[1] / "src/annul/records/divisions.py"
 SEEN = {
-    "330113": 2021, "330114": 2021, "133100": 2021, "460321": 2012, "460322": 2012, "460323": 2012,
-    "632857": 1980, "620201": 1980, "321119": 1980,
-}  # fmt: skip
+    "330113": 2021,
+    "330114": 2021,
+    "133100": 2021,
+    "460321": 2012,
+    "460322": 2012,
+    "460323": 2012,
+    "632857": 1980,
+    "620201": 1980,
+    "321119": 1980,
+}
 """Earlier than the lists say, or in none, but in numbers of genuine cards: two districts of Hangzhou, Xiongan, the islands of
 Sansha, and places that the lists leave out."""
 HEAD = '''"""Codes of the divisions of China, with the years of the lists of GB/T 2260 that have them.

@@ -33,11 +33,19 @@ TOGETHER = ("tests/cli", "tests/scenarios")
 """Folders whose files share a running demo: one process runs all of a folder, so that the demo is started once."""
 
 LONGEST = (
-    "tests/scenarios", "tests/cli", "tests/web/counter/test_counter_journeys.py", "tests/web/desk/test_desk.py",
-    "tests/web/citizen/test_citizen_browser.py", "tests/web/door/test_shell.py", "tests/reader/test_chip.py",
-    "tests/reader/test_zone_photo.py", "tests/web/desk/test_desk_rooms.py", "tests/web/review/test_review.py",
-    "tests/web/oversight/test_oversight.py", "tests/web/test_roles.py",
-)  # fmt: skip
+    "tests/scenarios",
+    "tests/cli",
+    "tests/web/counter/test_counter_journeys.py",
+    "tests/web/desk/test_desk.py",
+    "tests/web/citizen/test_citizen_browser.py",
+    "tests/web/door/test_shell.py",
+    "tests/reader/test_chip.py",
+    "tests/reader/test_zone_photo.py",
+    "tests/web/desk/test_desk_rooms.py",
+    "tests/web/review/test_review.py",
+    "tests/web/oversight/test_oversight.py",
+    "tests/web/test_roles.py",
+)
 """What is begun first, by processor time: whoever is ready early then finds something short, and all end together."""
 
 

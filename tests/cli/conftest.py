@@ -44,8 +44,11 @@ def start_demo(home: Path, *options: str, **settings: str) -> tuple[subprocess.P
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNUL_")} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "annul", "demo", "--home", str(home), "--port", "0", "--workers", "1", "--json", *options],
-        env=environment, stdout=subprocess.PIPE, stderr=(home.parent / f"{home.name}.err").open("a"), text=True,
-    )  # fmt: skip
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=(home.parent / f"{home.name}.err").open("a"),
+        text=True,
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     try:

@@ -28,9 +28,10 @@ PHOTO = Path(__file__).parents[1] / "reader" / "photos" / "td3-level-2.jpg"
 def prints(tmp_path: Path) -> dict[str, Path]:
     """Files of a finger, of what is enrolled of it, and of another finger."""
     made = {
-        "finger": record_of(pressed_again(minutiae_of(11), 5)), "enrolled": record_of(minutiae_of(11)),
+        "finger": record_of(pressed_again(minutiae_of(11), 5)),
+        "enrolled": record_of(minutiae_of(11)),
         "other": record_of(minutiae_of(12)),
-    }  # fmt: skip
+    }
     for name, record in made.items():
         (tmp_path / name).write_bytes(record)
     return {name: tmp_path / name for name in made}
@@ -40,9 +41,23 @@ def test_a_match_passes_and_leaves_evidence_bound_to_the_receipt(annul: Annul, p
     """Exit 0; the saved evidence names the check of the saved receipt; the receipt verifies offline."""
     receipt, proof = tmp_path / "receipt.json", tmp_path / "evidence.json"
     done = annul(
-        "verify-person", "--sample", "V00", "--finger", prints["finger"], "--enrolled", prints["other"], "--enrolled",
-        prints["enrolled"], "--supervised", "--receipt", receipt, "--evidence", proof, "--openings", tmp_path / "openings",
-    )  # fmt: skip
+        "verify-person",
+        "--sample",
+        "V00",
+        "--finger",
+        prints["finger"],
+        "--enrolled",
+        prints["other"],
+        "--enrolled",
+        prints["enrolled"],
+        "--supervised",
+        "--receipt",
+        receipt,
+        "--evidence",
+        proof,
+        "--openings",
+        tmp_path / "openings",
+    )
     assert done.code == 0, done
     assert "B0  matches the holder" in done.out
     assert "threshold" in done.out
@@ -126,9 +141,16 @@ def test_a_reading_feeds_a_verification(
     assert (read.json["holder"]["name"], read.json["means"]) == ("ERIKSSON, ANNA MARIA", "zone_typed")
     (tmp_path / "reading.json").write_text(read.out)
     done = annul(
-        "verify-person", "--reading", tmp_path / "reading.json", "--finger", prints["finger"], "--enrolled",
-        prints["enrolled"], "--supervised", "--json",
-    )  # fmt: skip
+        "verify-person",
+        "--reading",
+        tmp_path / "reading.json",
+        "--finger",
+        prints["finger"],
+        "--enrolled",
+        prints["enrolled"],
+        "--supervised",
+        "--json",
+    )
     assert (done.code, done.json["binding"]["code"]) == (10, "B0"), done
     assert done.json["status"]["class"] == "cannot_tell"
 
@@ -170,8 +192,10 @@ def test_the_station_starts_answers_its_token_only_and_stops() -> None:
     """One JSON line says where and with which token; the zone is read; a wrong token is refused."""
     process = subprocess.Popen(
         [sys.executable, "-m", "annul", "station", "--origin", "https://counter.example", "--port", "0", "--json"],
-        stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED="1"),
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHONUNBUFFERED="1"),
+    )
     assert process.stdout is not None
     try:
         text = ""
@@ -183,9 +207,10 @@ def test_the_station_starts_answers_its_token_only_and_stops() -> None:
 
         def ask(token: str) -> int:
             request = urllib.request.Request(
-                f"{told['address']}/v1/zone", json.dumps({"text": ZONE}).encode(),
+                f"{told['address']}/v1/zone",
+                json.dumps({"text": ZONE}).encode(),
                 {"authorization": f"Bearer {token}", "origin": "https://counter.example"},
-            )  # fmt: skip
+            )
             try:
                 with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
                     return int(answer.status)

@@ -46,9 +46,7 @@ def test_from_the_first_key_to_an_answer_without_a_network(home: Path, capsys: p
     made = told(capsys, "edge", "init", "branch-0421", "--trust", "editions.pub", "--home", device)
     told(capsys, "edition", "admit", made["key"], "--party", "first-bank")
     built = told(capsys, "edition", "build")
-    wanted = {
-        "edition", "scheme", "position", "issued", "listed", "bytes", "entropy_bytes", "ratio", "asked_again", "wrong"
-    }  # fmt: skip
+    wanted = {"edition", "scheme", "position", "issued", "listed", "bytes", "entropy_bytes", "ratio", "asked_again", "wrong"}
     assert wanted <= built.keys()
     assert (built["issued"], built["asked_again"], built["wrong"]) == (CARDS, CARDS, 0)
     assert [row["state"] for row in told(capsys, "edition", "list")] == ["built"]

@@ -47,9 +47,18 @@ def test_a_list_of_persons_from_dry_run_to_undo(annul: Annul, tmp_path: Path) ->
     assert [named(annul, card, name) for name in ("李大雷", "李雷", "韩梅")] == ["M1", "M1", "M2"]
     assert annul("person", "past", renamed["person"], "--json").json[0]["event"] == "name_change"
     died = annul(
-        "person", "report-death", "--number", NUMBER, "--name", "李大雷", "--born", "1980-01-01",
-        "--happened-at", "2026-02-01T00:00:00Z", "--json",
-    ).json  # fmt: skip
+        "person",
+        "report-death",
+        "--number",
+        NUMBER,
+        "--name",
+        "李大雷",
+        "--born",
+        "1980-01-01",
+        "--happened-at",
+        "2026-02-01T00:00:00Z",
+        "--json",
+    ).json
     assert died["due_at"]
     assert annul("person", "appeal", died["death"], "--grounds", "came in person").code == 0
     shown = annul("person", "show", "--number", NUMBER, "--case", "visit 1")
@@ -91,8 +100,15 @@ def test_enrolment_and_events_of_one_person(annul: Annul, tmp_path: Path) -> Non
     assert annul("person", "emigrate", "--number", corrected).code == 0
     past = annul("person", "past", str(made["person"]), "--json").json
     assert [line["event"] for line in past] == [
-        "birth", "contact", "enrolment", "withdrawal", "marriage", "revert", "number_correction", "emigration"
-    ]  # fmt: skip
+        "birth",
+        "contact",
+        "enrolment",
+        "withdrawal",
+        "marriage",
+        "revert",
+        "number_correction",
+        "emigration",
+    ]
     assert annul("person", "erase", str(made["person"]), "--evidence", "court 1", "--yes").code == 0
     assert annul("person", "show", "--number", corrected, "--case", "visit 3").code == 1
 

@@ -14,10 +14,17 @@ from annul.client.connection import ATTEMPTS_MAX, Connection
 from annul.web.door.problem import PROBLEMS, problem_of
 
 ANSWER = {
-    "outcome": "STOP", "status": {"code": "S10", "class": "reported", "coverage": "whole_life"}, "identity": {"code": "M9"},
-    "binding": {"code": "B9"}, "freshness": {"code": "F0", "position": 12, "as_of": "2026-11-23T14:03:22.000Z"},
-    "advice": ["A6", "A8"], "check": "ab", "receipt": {}, "detail": "…", "something": "of a later version",
-}  # fmt: skip
+    "outcome": "STOP",
+    "status": {"code": "S10", "class": "reported", "coverage": "whole_life"},
+    "identity": {"code": "M9"},
+    "binding": {"code": "B9"},
+    "freshness": {"code": "F0", "position": 12, "as_of": "2026-11-23T14:03:22.000Z"},
+    "advice": ["A6", "A8"],
+    "check": "ab",
+    "receipt": {},
+    "detail": "…",
+    "something": "of a later version",
+}
 QUESTION = {
     "document": {"scheme": "ru-internal", "series": "4509", "number": "123456"},
     "purpose": "payment",

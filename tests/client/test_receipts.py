@@ -39,11 +39,27 @@ def make_receipt() -> dict[str, Any]:
     """Sign a window of three answers and return the receipt of the second."""
     leaf = pack_leaf(
         Leaf(
-            0, 1_795_000_000_000_000, 1234, 1_794_999_999_900_000, party_bytes("first-bank"), Purpose.account_opening.octet,
-            Channel.in_person.octet, 1, Outcome.STOP.octet, StatusCode.S10.octet, IdentityCode.M9.octet, BindingCode.B9.octet,
-            FreshnessCode.F0.octet, 0, Coverage.whole_life.octet, advice_mask([Advice.A6, Advice.A8]), 1, bytes(32), bytes(32),
+            0,
+            1_795_000_000_000_000,
+            1234,
+            1_794_999_999_900_000,
+            party_bytes("first-bank"),
+            Purpose.account_opening.octet,
+            Channel.in_person.octet,
+            1,
+            Outcome.STOP.octet,
+            StatusCode.S10.octet,
+            IdentityCode.M9.octet,
+            BindingCode.B9.octet,
+            FreshnessCode.F0.octet,
+            0,
+            Coverage.whole_life.octet,
+            advice_mask([Advice.A6, Advice.A8]),
+            1,
+            bytes(32),
+            bytes(32),
         )
-    )  # fmt: skip
+    )
     leaves = [leaf[:-1] + bytes([n]) for n in range(3)]
     window = WindowSigner(SIGNER).close(leaves, 0, 5, NO_STATEMENT, 1_795_000_000_001_000)
     return receipt_json(leaves[1], 1, window.paths[1], window.statement, window.signature, window.key)
@@ -59,10 +75,13 @@ def whole_answer() -> dict[str, Any]:
     return {
         "outcome": words["outcome"],
         "status": {"code": words["status"], "class": words["status_class"], "coverage": "whole_life"},
-        "identity": {"code": "M9"}, "binding": {"code": "B9"},
+        "identity": {"code": "M9"},
+        "binding": {"code": "B9"},
         "freshness": {"code": "F0", "position": words["position"], "as_of": words["as_of"]},
-        "advice": words["advice"], "check": words["check"], "receipt": RECEIPT,
-    }  # fmt: skip
+        "advice": words["advice"],
+        "check": words["check"],
+        "receipt": RECEIPT,
+    }
 
 
 @pytest.mark.parametrize(

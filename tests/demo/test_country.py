@@ -100,9 +100,14 @@ def test_lives_follow_the_table_of_transitions() -> None:
         assert standing[row] == expected, Happening(what).name
     assert [standing[row] for row in range(len(batch))] == last.tolist()
     assert kinds >= {
-        Happening.issue, Happening.report_lost, Happening.report_stolen, Happening.replace, Happening.cancel_death,
-        Happening.surrender, Happening.lift,
-    }  # fmt: skip
+        Happening.issue,
+        Happening.report_lost,
+        Happening.report_stolen,
+        Happening.replace,
+        Happening.cancel_death,
+        Happening.surrender,
+        Happening.lift,
+    }
 
 
 def test_events_are_in_order_and_nothing_lies_in_the_future() -> None:

@@ -32,9 +32,14 @@ PEOPLE = [
 ]
 VERIFIER = "a-code-verifier-of-43-characters-at-the-least-1234"
 ASKED = {
-    "client_id": DEMO_CLIENT, "redirect_uri": BASE + BACK, "state": "st&te", "nonce": "n-1", "code_challenge_method": "S256",
-    "code_challenge": urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode(), "response_type": "code",
-}  # fmt: skip
+    "client_id": DEMO_CLIENT,
+    "redirect_uri": BASE + BACK,
+    "state": "st&te",
+    "nonce": "n-1",
+    "code_challenge_method": "S256",
+    "code_challenge": urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode(),
+    "response_type": "code",
+}
 
 Call = Callable[..., httpx.Response]
 
@@ -128,11 +133,14 @@ def test_a_subject_is_one_person_and_a_password_is_weak(call: Call) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"client_id": "somebody-else"}, {"redirect_uri": "https://evil.example/back"}, {"redirect_uri": BASE + BACK + "/x"},
-        {"code_challenge": ""}, {"code_challenge_method": "plain"},
+        {"client_id": "somebody-else"},
+        {"redirect_uri": "https://evil.example/back"},
+        {"redirect_uri": BASE + BACK + "/x"},
+        {"code_challenge": ""},
+        {"code_challenge_method": "plain"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_request_of_somebody_else_is_never_sent_back(changed: dict[str, str], call: Call) -> None:
     """Neither the page nor the choice leads anywhere: no open redirect, no code without PKCE."""
     for answer in (
@@ -153,11 +161,15 @@ def test_nobody_is_nobody(place: str, call: Call) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"code": ""}, {"code": "a.b.c"}, {"code_verifier": "another"}, {"code_verifier": ""}, {"client_id": "somebody-else"},
+        {"code": ""},
+        {"code": "a.b.c"},
+        {"code_verifier": "another"},
+        {"code_verifier": ""},
+        {"client_id": "somebody-else"},
         {"redirect_uri": "https://evil.example/back"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_code_is_of_no_use_to_another(changed: dict[str, str], call: Call) -> None:
     """Without the verifier, for another client or another address there is no token, and the reason is the standard's."""
     refused = exchange(call, code_of(call), changed)

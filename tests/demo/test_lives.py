@@ -58,10 +58,13 @@ def test_a_weak_report_only_suspends_and_lapses(report: Happening) -> None:
 @pytest.mark.parametrize(
     ("until", "expected"),
     [
-        (TODAY - 1, State.expired), (TODAY, State.current), (TODAY + 1, State.current), (LONG_TERM_DAY, State.current),
+        (TODAY - 1, State.expired),
+        (TODAY, State.current),
+        (TODAY + 1, State.current),
+        (LONG_TERM_DAY, State.current),
         (-1, State.current),
     ],
-)  # fmt: skip
+)
 def test_the_last_day_still_counts(until: int, expected: State) -> None:
     """Expired from the day after it on; what is long-term, or says no end, never expires."""
     assert State(life(Happening.issue, until=until)[1][0]) == expected

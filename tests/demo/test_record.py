@@ -16,10 +16,18 @@ from annul.home import Home
 def full() -> DemoRecord:
     """Return a record with something in every member."""
     return DemoRecord(
-        "http://127.0.0.1:8480", {"bank": {"key": "live_x", "test_key": "test_x", "id": "first-bank"}},
-        {"V00": {"document": {"scheme": "generic"}}}, {"S10": {"document": {"scheme": "generic"}}},
-        {"document": {"scheme": "cn-resident"}}, [4, 5], 3, 100, 130, {"name": "林"}, [{"name": "林", "personal_number": "1"}],
-    )  # fmt: skip
+        "http://127.0.0.1:8480",
+        {"bank": {"key": "live_x", "test_key": "test_x", "id": "first-bank"}},
+        {"V00": {"document": {"scheme": "generic"}}},
+        {"S10": {"document": {"scheme": "generic"}}},
+        {"document": {"scheme": "cn-resident"}},
+        [4, 5],
+        3,
+        100,
+        130,
+        {"name": "林"},
+        [{"name": "林", "personal_number": "1"}],
+    )
 
 
 def test_every_member_comes_back(tmp_path: Path) -> None:

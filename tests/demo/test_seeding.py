@@ -47,8 +47,10 @@ def test_the_log_is_dense_and_in_order_and_agrees_with_the_rows(database: str, k
         log = db.execute("SELECT position, entry, document_id FROM register_log ORDER BY position").fetchall()
         documents = db.execute("SELECT id, standing, document_key, valid_until_day FROM document ORDER BY id").fetchall()
         head = db.execute("SELECT next_position, recorded_at_us FROM log_head").fetchone()
-        fresh = db.execute("INSERT INTO document (realm, document_key, coverage, kind, standing) "
-                           "VALUES (0, %s, 'x', 'x', 0) RETURNING id", (bytes(16),)).fetchone()  # fmt: skip
+        fresh = db.execute(
+            "INSERT INTO document (realm, document_key, coverage, kind, standing) VALUES (0, %s, 'x', 'x', 0) RETURNING id",
+            (bytes(16),),
+        ).fetchone()
     assert len(documents) == count
     assert [row[0] for row in documents] == list(range(1, count + 1))
     assert [position for position, _, _ in log] == list(range(1, len(log) + 1))

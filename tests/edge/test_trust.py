@@ -42,11 +42,26 @@ TRUST = Trust.of_lines([BUILDER.vkey, RELEASER.vkey])
 def manifest(**changes: Any) -> Manifest:
     """Return a manifest that holds, but for the changes."""
     fields = {
-        "edition": "ab" * 16, "scheme": "cn-resident", "form": "exact", "serial": 7, "previous": "", "position": 100,
-        "last_day": 20_000, "made_at_us": NOW - HOUR_US, "expires_at_us": NOW + DAY_US, "key_epoch": 1, "key_check": "",
-        "issued": 10, "listed": 1, "bytes": 800, "entropy_bytes": 700, "asked_again": 10, "wrong": 0, "sha256": "",
+        "edition": "ab" * 16,
+        "scheme": "cn-resident",
+        "form": "exact",
+        "serial": 7,
+        "previous": "",
+        "position": 100,
+        "last_day": 20_000,
+        "made_at_us": NOW - HOUR_US,
+        "expires_at_us": NOW + DAY_US,
+        "key_epoch": 1,
+        "key_check": "",
+        "issued": 10,
+        "listed": 1,
+        "bytes": 800,
+        "entropy_bytes": 700,
+        "asked_again": 10,
+        "wrong": 0,
+        "sha256": "",
         "digests_sha256": hashlib.sha256(bytes(32)).hexdigest(),
-    }  # fmt: skip
+    }
     return Manifest(**fields | changes)
 
 
@@ -139,9 +154,16 @@ def test_heartbeats_are_not_replayed_and_supplements_stay_with_their_edition() -
         open_heartbeat(note(beat, RELEASER), TRUST, NOW)
     assert caught.value.step == 2
     made = Supplement(
-        edition="ab" * 16, since=5, position=9, changes=1, made_at_us=NOW, expires_at_us=NOW + 1, bytes=80, sha256="",
+        edition="ab" * 16,
+        since=5,
+        position=9,
+        changes=1,
+        made_at_us=NOW,
+        expires_at_us=NOW + 1,
+        bytes=80,
+        sha256="",
         digests_sha256="",
-    )  # fmt: skip
+    )
     assert open_supplement(note(made, BUILDER), TRUST, NOW, "ab" * 16) == made
     for raw, edition in (
         (note(made, BUILDER), "cd" * 16),
@@ -167,11 +189,17 @@ def test_a_threshold_needs_as_many_different_keys() -> None:
 @pytest.mark.parametrize(
     ("age_us", "tier", "rung"),
     [
-        (0, "standard", "fresh"), (5 * MINUTE_US, "standard", "fresh"), (5 * MINUTE_US + 1, "standard", "stale"),
-        (4 * HOUR_US, "standard", "stale"), (4 * HOUR_US + 1, "standard", "stopped"), (2 * MINUTE_US, "high", "stale"),
-        (3 * HOUR_US, "low", "fresh"), (23 * HOUR_US, "low", "stale"), (-3 * MINUTE_US, "standard", "tampered"),
+        (0, "standard", "fresh"),
+        (5 * MINUTE_US, "standard", "fresh"),
+        (5 * MINUTE_US + 1, "standard", "stale"),
+        (4 * HOUR_US, "standard", "stale"),
+        (4 * HOUR_US + 1, "standard", "stopped"),
+        (2 * MINUTE_US, "high", "stale"),
+        (3 * HOUR_US, "low", "fresh"),
+        (23 * HOUR_US, "low", "stale"),
+        (-3 * MINUTE_US, "standard", "tampered"),
     ],
-)  # fmt: skip
+)
 def test_rungs(age_us: int, tier: str, rung: str) -> None:
     """Five minutes and four hours by default; others by risk tier; a clock that went back is tampering."""
     assert freshness(NOW, 0, NOW + age_us, LADDERS[tier]) == rung

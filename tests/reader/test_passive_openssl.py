@@ -88,9 +88,18 @@ SHA3_NUMBERS = {"sha512-256": b"\x06", "sha3-256": b"\x08", "sha3-384": b"\x09",
 # -- curves, digests and forms of signature -----------------------------------------------------------------------------------
 
 CURVES = [
-    "prime192v1", "secp224r1", "P-256", "P-384", "P-521", "brainpoolP192r1", "brainpoolP224r1", "brainpoolP256r1",
-    "brainpoolP320r1", "brainpoolP384r1", "brainpoolP512r1",
-]  # fmt: skip
+    "prime192v1",
+    "secp224r1",
+    "P-256",
+    "P-384",
+    "P-521",
+    "brainpoolP192r1",
+    "brainpoolP224r1",
+    "brainpoolP256r1",
+    "brainpoolP320r1",
+    "brainpoolP384r1",
+    "brainpoolP512r1",
+]
 
 
 @pytest.mark.parametrize("curve", CURVES)
@@ -306,9 +315,22 @@ def test_a_self_signed_signer_that_says_nothing_of_authority(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("signer", "issuer"),
-    [("HK", "CHN"), ("MO", "CHN"), ("CN", "HKG"), ("GG", "GBR"), ("JE", "GBR"), ("IM", "GBR"), ("GI", "GBR"), ("BM", "GBD"),
-     ("NL", "ABW"), ("GB", "GGY"), ("ZZ", "UNO"), ("DK", "GRL"), ("XK", "RKS")],
-)  # fmt: skip
+    [
+        ("HK", "CHN"),
+        ("MO", "CHN"),
+        ("CN", "HKG"),
+        ("GG", "GBR"),
+        ("JE", "GBR"),
+        ("IM", "GBR"),
+        ("GI", "GBR"),
+        ("BM", "GBD"),
+        ("NL", "ABW"),
+        ("GB", "GGY"),
+        ("ZZ", "UNO"),
+        ("DK", "GRL"),
+        ("XK", "RKS"),
+    ],
+)
 def test_a_territory_signs_for_its_state(tmp_path: Path, signer: str, issuer: str) -> None:
     """A remark, not another state; a state that has nothing to do with it stays another state."""
     country = Country(tmp_path, ec("P-256"), country=signer)

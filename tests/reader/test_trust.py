@@ -242,13 +242,35 @@ def test_a_country_signer_whose_name_is_written_otherwise_is_found_by_its_key(tm
     country = Country(tmp_path, P_256)
     old = country.certificate()
     openssl(
-        "req", "-new", "-key", "ca.key", "-subj", "/C=UT/O=Specimen Office/CN=Country Signer", "-config", "empty.conf",
-        "-out", "ca2.csr", cwd=country.folder,
-    )  # fmt: skip
+        "req",
+        "-new",
+        "-key",
+        "ca.key",
+        "-subj",
+        "/C=UT/O=Specimen Office/CN=Country Signer",
+        "-config",
+        "empty.conf",
+        "-out",
+        "ca2.csr",
+        cwd=country.folder,
+    )
     openssl(
-        "x509", "-req", "-in", "ca2.csr", "-signkey", "ca.key", "-days", "7000", "-extfile", "ca.ext", "-extensions", "v3",
-        "-out", "ca.pem", cwd=country.folder,
-    )  # fmt: skip
+        "x509",
+        "-req",
+        "-in",
+        "ca2.csr",
+        "-signkey",
+        "ca.key",
+        "-days",
+        "7000",
+        "-extfile",
+        "ca.ext",
+        "-extensions",
+        "v3",
+        "-out",
+        "ca.pem",
+        cwd=country.folder,
+    )
     assert country.certificate() != old
     assert verdict(country, TrustList([country.certificate()])) is PassiveVerdict.GENUINE
 

@@ -41,9 +41,13 @@ def command(home: Path, *arguments: str | Path) -> Result:
     """Run one command of annul in a process of its own, with nothing but this home in its environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNUL_")}
     done = subprocess.run(
-        [sys.executable, "-m", "annul", *map(str, arguments)], env=environment | {"ANNUL_HOME": str(home), "ANNUL_PORT": "0"},
-        capture_output=True, text=True, check=False, timeout=STOP_WAIT_S,
-    )  # fmt: skip
+        [sys.executable, "-m", "annul", *map(str, arguments)],
+        env=environment | {"ANNUL_HOME": str(home), "ANNUL_PORT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=STOP_WAIT_S,
+    )
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -53,9 +57,12 @@ def serving(home: Path) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANNUL_")}
     with (home.parent / "serve.err").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "annul", "serve", "--json"], stdout=subprocess.PIPE, stderr=log, text=True,
+            [sys.executable, "-m", "annul", "serve", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
             env=environment | {"ANNUL_HOME": str(home), "ANNUL_PORT": "0", "ANNUL_WORKERS": "1"},
-        )  # fmt: skip
+        )
         assert process.stdout is not None
         told = ""
         while not told.rstrip().endswith("}"):
@@ -80,8 +87,12 @@ def office(memory_folder: Path) -> Office:
     with serving(home) as url, httpx.Client(base_url=url, timeout=90) as http:
         post = poster(http, supervisor)
         agreement = {
-            "purposes": ["payment"], "channels": ["remote"], "per_second": 1000, "per_day": 100_000, "reasons_allowed": True,
-        }  # fmt: skip
+            "purposes": ["payment"],
+            "channels": ["remote"],
+            "per_second": 1000,
+            "per_day": 100_000,
+            "reasons_allowed": True,
+        }
         assert post("/v1/parties", {"id": "bank", "name": "Bank", "role": "relying_party", "agreement": agreement})
         assert post("/v1/parties", {"id": "registry", "name": "Registry", "role": "issuer"})
         bank = post("/v1/parties/bank/keys", {})["token"]

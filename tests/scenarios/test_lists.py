@@ -126,8 +126,9 @@ def test_an_import_killed_in_the_middle_goes_on_and_loses_nothing(town: Town, tm
     assert town.annul("bulk", "confirm", staged["id"], "--evidence", "e", "--as", "supervisor").code == 0
     questions = [
         {"document": one_of(7300 + n, number), "purpose": "payment", "channel": "remote"}
-        for n in range(series_count) for number in (0, 1, each // 2, each - 1)
-    ]  # fmt: skip
+        for n in range(series_count)
+        for number in (0, 1, each // 2, each - 1)
+    ]
     answers = town.post("/v1/checks/batch", {"checks": questions}, "bank").json()["answers"]
     town.answers += answers
     assert {answer["status"]["code"] for answer in answers} == {"I23"}

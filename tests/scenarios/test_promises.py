@@ -112,9 +112,12 @@ def test_a_test_credential_hands_out_no_live_key_and_takes_none_away(town: Town)
     live = town.http.get("/v1/parties", headers=town.headers("supervisor"))
     assert live.status_code == 200
     (key,) = [
-        key["id"] for party in live.json()["parties"] if party["id"] == "utopia-mobile"
-        for key in party["keys"] if key["realm"] == "live"
-    ]  # fmt: skip
+        key["id"]
+        for party in live.json()["parties"]
+        if party["id"] == "utopia-mobile"
+        for key in party["keys"]
+        if key["realm"] == "live"
+    ]
     position = town.position
     for path, body in (
         ("/v1/parties", {"id": "intruder", "name": "Intruder", "role": "police"}),

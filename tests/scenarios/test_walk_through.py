@@ -24,8 +24,10 @@ def test_a_lost_card_stops_counting_at_once_and_every_answer_can_be_proved(town:
     assert reported.json["state"] == "reported_lost"
     second = town.annul("check", "--document", card, "--receipt", tmp_path / "second.json", "--json")
     assert (second.code, second.json["outcome"], second.json["status"]) == (
-        11, "STOP", {"code": "S10", "class": "reported", "coverage": "whole_life"},
-    )  # fmt: skip
+        11,
+        "STOP",
+        {"code": "S10", "class": "reported", "coverage": "whole_life"},
+    )
     assert {"A6", "A8"} <= set(second.json["advice"])
     assert second.json["freshness"]["code"] == "F0"
     assert second.json["freshness"]["position"] >= reported.json["position"]
@@ -49,8 +51,9 @@ def test_any_changed_byte_of_a_receipt_is_refused_with_the_failing_step(town: To
     """First, middle and last byte of every part; a batch gives the receipt a path."""
     batch = town.post(
         "/v1/checks/batch",
-        {"checks": [{"document": town.passport(), "purpose": "payment", "channel": "remote"} for _ in range(3)]}, "bank",
-    )  # fmt: skip
+        {"checks": [{"document": town.passport(), "purpose": "payment", "channel": "remote"} for _ in range(3)]},
+        "bank",
+    )
     receipt = batch.json()["answers"][1]["receipt"]
     whole = base64.b64decode(receipt[member])
     file = tmp_path / "receipt.json"
@@ -69,9 +72,16 @@ def test_the_contract_holds_word_by_word_over_http(town: Town) -> None:
     """POST /v1/checks and /v1/reports as the contract writes them, every member of it."""
     card = town.issue()
     question = {
-        "document": card, "purpose": "account-opening", "channel": "remote", "holder": {"name": "王小明"},
-        "branch": "0421", "terminal": "t-3", "clerk": "c-7", "reference": "case 1", "min_position": 0,
-    }  # fmt: skip
+        "document": card,
+        "purpose": "account-opening",
+        "channel": "remote",
+        "holder": {"name": "王小明"},
+        "branch": "0421",
+        "terminal": "t-3",
+        "clerk": "c-7",
+        "reference": "case 1",
+        "min_position": 0,
+    }
     asked = town.post("/v1/checks", question, "bank")
     assert asked.status_code == 200
     answer = asked.json()
@@ -88,9 +98,12 @@ def test_the_contract_holds_word_by_word_over_http(town: Town) -> None:
     assert isinstance(answer["receipt"], dict)
     assert {"ratelimit", "ratelimit-policy"} <= asked.headers.keys()
     report = {
-        "document": card, "kind": "stolen", "happened_at": "2026-11-01T09:30:00Z", "proof": "in_person_fingerprint",
+        "document": card,
+        "kind": "stolen",
+        "happened_at": "2026-11-01T09:30:00Z",
+        "proof": "in_person_fingerprint",
         "reporter": {"name": "王小明", "contact": "+86 10 0000"},
-    }  # fmt: skip
+    }
     reported = town.post("/v1/reports", report, "police", Idempotency_Key="contract-1")
     assert reported.status_code == 201
     accepted = reported.json()

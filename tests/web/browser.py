@@ -52,9 +52,15 @@ def chromium() -> Iterator[Any]:
 
 
 def open_page(
-    chromium: Any, house: House, *, width: int = 1280, language: str = "en", scheme: str = "light", script: bool = True,
+    chromium: Any,
+    house: House,
+    *,
+    width: int = 1280,
+    language: str = "en",
+    scheme: str = "light",
+    script: bool = True,
     **more: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """Return a page of a fresh browser context; nothing is loaded yet.
 
     Args:
@@ -65,9 +71,14 @@ def open_page(
         more: further options of Playwright's `new_context`.
     """
     context = chromium.new_context(
-        base_url=house.url, viewport={"width": width, "height": 900}, locale=LANGUAGES[language], color_scheme=scheme,
-        java_script_enabled=script, bypass_csp=False, **more,
-    )  # fmt: skip
+        base_url=house.url,
+        viewport={"width": width, "height": 900},
+        locale=LANGUAGES[language],
+        color_scheme=scheme,
+        java_script_enabled=script,
+        bypass_csp=False,
+        **more,
+    )
     context.set_default_timeout(WAIT_S * 1000)
     return context.new_page()
 

@@ -47,9 +47,16 @@ class House:
         self.door = socket.create_server(("127.0.0.1", 0))
         self.door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as uvloop sets it; asyncio not on given sockets
         self.settings = Settings(
-            home=home, database_url=conninfo, port=self.door.getsockname()[1], workers=1, demo=True, notices_mail="outbox:",
-            notices_sms="outbox:", proxies=1, acknowledge_ms_max=int(WAIT_S * 1000),
-        )  # fmt: skip
+            home=home,
+            database_url=conninfo,
+            port=self.door.getsockname()[1],
+            workers=1,
+            demo=True,
+            notices_mail="outbox:",
+            notices_sms="outbox:",
+            proxies=1,
+            acknowledge_ms_max=int(WAIT_S * 1000),
+        )
         (home / "demo.json").write_text("{}")
         self.url = self.settings.base_url
         self.keys: dict[str, str] = {}

@@ -89,9 +89,16 @@ class House:
         self.port = self.socket.getsockname()[1]
         kind = "httptools" if long_way else check_protocol(self.door.path)
         config = uvicorn.Config(
-            self.door.path, http=kind, loop="asyncio", lifespan="off", log_config=None, server_header=False,
-            date_header=False, timeout_graceful_shutdown=5, ws="none",
-        )  # fmt: skip
+            self.door.path,
+            http=kind,
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=5,
+            ws="none",
+        )
         self.server = DrainingServer(config)
         self.clients: list[Client] = []
 

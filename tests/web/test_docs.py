@@ -82,7 +82,12 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "ASSERTION": jwt.encode({"alg": "Ed25519"}, claims, key, algorithms=["Ed25519"]),
     }
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", COMMANDS], env=environment, cwd=tmp_path, capture_output=True, text=True,
-        timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
+        ["bash", "-euo", "pipefail", "-c", COMMANDS],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -51,10 +51,13 @@ def test_pages_read_escapes_and_broken_lines() -> None:
 @pytest.mark.parametrize(
     ("wish", "language"),
     [
-        ("zh-CN,zh;q=0.9,en;q=0.5", "zh-CN"), ("fr, zh;q=0.3", "zh-CN"), ("en, zh;q=0.9", "en"), ("zh;q=0, de", "en"),
+        ("zh-CN,zh;q=0.9,en;q=0.5", "zh-CN"),
+        ("fr, zh;q=0.3", "zh-CN"),
+        ("en, zh;q=0.9", "en"),
+        ("zh;q=0, de", "en"),
         ("q=x;;,", "en"),
     ],
-)  # fmt: skip
+)
 def test_the_page_speaks_the_best_language_of_the_browser(house: House, wish: str, language: str) -> None:
     """Content-Language, the page's own lang and its words agree."""
     page = house.call("GET", "/", headers={"accept-language": wish})

@@ -101,10 +101,19 @@ def test_a_key_for_counters_gets_in_exactly_where_the_table_says(house: House, c
 def test_keys_for_counters_open_these_addresses_and_no_other() -> None:
     """A new line of the table takes full keys alone; whoever opens one to every branch says so here as well."""
     assert {_named(route) for route in CLOSED if "counter" in route.use} == {
-        "POST /v1/checks", "POST /v1/checks/batch", "GET /v1/checks/{check}", "POST /v1/checks/{check}/photo",
-        "POST /v1/verifications", "POST /v1/verifications/challenges", "POST /v1/departures", "POST /v1/urgent-needs",
-        "GET /v1/urgent-needs", "POST /v1/urgent-needs/{id}/shown", "GET /v1/policies", "GET /v1/policies/{version}",
-    }  # fmt: skip
+        "POST /v1/checks",
+        "POST /v1/checks/batch",
+        "GET /v1/checks/{check}",
+        "POST /v1/checks/{check}/photo",
+        "POST /v1/verifications",
+        "POST /v1/verifications/challenges",
+        "POST /v1/departures",
+        "POST /v1/urgent-needs",
+        "GET /v1/urgent-needs",
+        "POST /v1/urgent-needs/{id}/shown",
+        "GET /v1/policies",
+        "GET /v1/policies/{version}",
+    }
 
 
 @pytest.mark.parametrize("route", PAGES, ids=_named)

@@ -58,15 +58,26 @@ def test_a_log_that_grows_is_cosigned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (request(9, 8), 400), (request(0, 9), 409), (request(3, 9), 409), (request(8, 9, FORKED), 422),
+        (request(9, 8), 400),
+        (request(0, 9), 409),
+        (request(3, 9), 409),
+        (request(8, 9, FORKED), 422),
         (request(8, 8, FORKED), 409),
-        (request(8, 9, proof=[]), 422), (request(8, 8, proof=[bytes(32)]), 422), (request(8, 9, proof=[bytes(32)] * 64), 400),
-        (request(8, 9, signer=Signer(LOG.name, bytes(32))), 403), (request(8, 9, signer=Signer("else", bytes(32))), 403),
-        (request(8, 9).replace(LOG.name.encode(), b"another/log"), 404), (b"", 400), (b"old 8\n\n", 400), (b"old 08\n\nx", 400),
-        (request(8, 9).replace(b"old 8", b"old  8"), 400), (request(8, 9).replace(b"=\n", b"\n", 1), 400),
-        (request(8, 9).replace(b"\n\n", b"\n", 1), 400), (b"\xff" * 100, 400),
+        (request(8, 9, proof=[]), 422),
+        (request(8, 8, proof=[bytes(32)]), 422),
+        (request(8, 9, proof=[bytes(32)] * 64), 400),
+        (request(8, 9, signer=Signer(LOG.name, bytes(32))), 403),
+        (request(8, 9, signer=Signer("else", bytes(32))), 403),
+        (request(8, 9).replace(LOG.name.encode(), b"another/log"), 404),
+        (b"", 400),
+        (b"old 8\n\n", 400),
+        (b"old 08\n\nx", 400),
+        (request(8, 9).replace(b"old 8", b"old  8"), 400),
+        (request(8, 9).replace(b"=\n", b"\n", 1), 400),
+        (request(8, 9).replace(b"\n\n", b"\n", 1), 400),
+        (b"\xff" * 100, 400),
     ],
-)  # fmt: skip
+)
 def test_everything_else_is_refused_and_changes_nothing(tmp_path: Path, body: bytes, status: int) -> None:
     """With the status of the standard; a conflict tells the size that is known; afterwards the honest log goes on."""
     witness = make(tmp_path)

@@ -357,10 +357,11 @@ def resident_samples(count: int, seed: int, *, levels: Sequence[int] = (0, 1, 2)
                 draw.line(points, fill=(205, 222, 230), width=2)
             sex = "男" if int(stem[16]) % 2 else "女"
             texts = [
-                (60, 60, "姓名", name), (60, 130, "性别", f"{sex}   民族 汉"),
+                (60, 60, "姓名", name),
+                (60, 130, "性别", f"{sex}   民族 汉"),
                 (60, 200, "出生", f"{born.year} 年 {born.month} 月 {born.day} 日"),
                 (60, 275, "住址", "北京市朝阳区试验路" + str(rng.randrange(1, 200)) + "号"),
-            ]  # fmt: skip
+            ]
             for x, y, title, text in texts:
                 draw.text((x, y + 4), title, font=label, fill=(40, 90, 150))
                 draw.text((x + 100, y), text, font=value, fill=(20, 20, 25))

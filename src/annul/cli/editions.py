@@ -50,10 +50,19 @@ def edition_build(home: Place, show: Show, scheme: Scheme = "cn-resident") -> No
         built = press.build(db, scheme)
     made = built.manifest
     told = {
-        "edition": made.edition, "scheme": made.scheme, "position": made.position, "issued": made.issued,
-        "listed": made.listed, "bytes": made.bytes, "entropy_bytes": made.entropy_bytes, "ratio": round(built.ratio, 4),
-        "asked_again": made.asked_again, "wrong": made.wrong, "form": made.form, "left_out": built.left_out,
-    }  # fmt: skip
+        "edition": made.edition,
+        "scheme": made.scheme,
+        "position": made.position,
+        "issued": made.issued,
+        "listed": made.listed,
+        "bytes": made.bytes,
+        "entropy_bytes": made.entropy_bytes,
+        "ratio": round(built.ratio, 4),
+        "asked_again": made.asked_again,
+        "wrong": made.wrong,
+        "form": made.form,
+        "left_out": built.left_out,
+    }
 
     def for_people() -> None:
         print(f"✔  BUILT  {made.issued:,} documents, {made.listed:,} listed, in {made.bytes:,} bytes; asked again, none wrong.")

@@ -185,9 +185,13 @@ def _reading(file: Path) -> Iterator[Callable[[int, int, int], None]]:
 
 def _report_json(report: ImportReport) -> dict[str, Any]:
     return {
-        "dry_run": True, "lines": report.lines, "good": report.good, "passed_over": report.passed_over,
-        "bad_count": report.bad_count, "bad": report.bad,
-    }  # fmt: skip
+        "dry_run": True,
+        "lines": report.lines,
+        "good": report.good,
+        "passed_over": report.passed_over,
+        "bad_count": report.bad_count,
+        "bad": report.bad,
+    }
 
 
 def _show_event(event: BulkView) -> None:
@@ -195,11 +199,15 @@ def _show_event(event: BulkView) -> None:
     print(f"✔  {words[event.state]}  {event.document_count:,} documents, listed as {', '.join(event.listed)}.")
     print_pairs(
         (
-            ("Bulk event", event.id), ("Lines read", f"{event.lines:,}"), ("Evidence", event.evidence),
-            ("Staged by", event.staged_by), ("Confirmed by", event.confirmed_by), ("Position", event.position),
+            ("Bulk event", event.id),
+            ("Lines read", f"{event.lines:,}"),
+            ("Evidence", event.evidence),
+            ("Staged by", event.staged_by),
+            ("Confirmed by", event.confirmed_by),
+            ("Position", event.position),
             ("Known here", ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in event.hits.items())),
         )
-    )  # fmt: skip
+    )
     if event.hits.get("current", 0):
         print(f"!  {event.hits['current']:,} of them are in force by this register: is the list right?")
     print_causes(event.bad)
@@ -224,9 +232,14 @@ def bulk_list(where: Where, show: Show) -> None:
     with where.client("issuer") as annul:
         events = annul.connection.get("/v1/bulk")["bulk"]
     columns = {
-        "id": "id", "state": "state", "document_count": "documents", "listed": "listed as", "staged_by": "staged by",
-        "confirmed_by": "confirmed by", "evidence": "evidence",
-    }  # fmt: skip
+        "id": "id",
+        "state": "state",
+        "document_count": "documents",
+        "listed": "listed as",
+        "staged_by": "staged by",
+        "confirmed_by": "confirmed by",
+        "evidence": "evidence",
+    }
     show.table(events, columns, empty="No bulk events. They appear here after `annul import`.")
 
 

@@ -51,10 +51,14 @@ def _show_changed(show: Show, changed: dict[str, Any]) -> None:
     def text() -> None:
         print("✔  RECORDED")
         print_pairs(
-            (("Person", changed["person"]), ("Position", changed["position"]),
-             ("Documents changed", changed["documents"] or ""), ("Death", changed["death"]),
-             ("Due at", changed["due_at"] or ""))
-        )  # fmt: skip
+            (
+                ("Person", changed["person"]),
+                ("Position", changed["position"]),
+                ("Documents changed", changed["documents"] or ""),
+                ("Death", changed["death"]),
+                ("Due at", changed["due_at"] or ""),
+            )
+        )
         if changed["due_at"]:
             print("Documents are cancelled when it is due. To stop it: annul person appeal DEATH --grounds …")
 
@@ -78,11 +82,17 @@ def person_show(
             person = view["person"]
             names = ", ".join(f"{name['text']} ({name.get('kind', 'main')})" for name in person["names"])
             print_pairs(
-                (("Person", view["id"]), ("Names", names), ("Sex", person.get("sex", "")),
-                 ("Born", person.get("birth_date", "")), ("Status", person.get("status", "living")),
-                 ("Place", person.get("place", "")), ("Documents", len(person.get("documents", [])) or ""),
-                 ("Portrait on record", "yes" if view["photo"] else "no"))
-            )  # fmt: skip
+                (
+                    ("Person", view["id"]),
+                    ("Names", names),
+                    ("Sex", person.get("sex", "")),
+                    ("Born", person.get("birth_date", "")),
+                    ("Status", person.get("status", "living")),
+                    ("Place", person.get("place", "")),
+                    ("Documents", len(person.get("documents", [])) or ""),
+                    ("Portrait on record", "yes" if view["photo"] else "no"),
+                )
+            )
 
     show.result(found, text)
 
@@ -112,9 +122,17 @@ def person_rename(
 ) -> None:
     """Record a change of name; former names still match."""
     _event(
-        where, show, idempotency_key, event="name_change", personal_number=_number(number), name=name, latin_name=latin,
-        cancel_documents=cancel_documents, happened_at=happened_at, evidence=evidence,
-    )  # fmt: skip
+        where,
+        show,
+        idempotency_key,
+        event="name_change",
+        personal_number=_number(number),
+        name=name,
+        latin_name=latin,
+        cancel_documents=cancel_documents,
+        happened_at=happened_at,
+        evidence=evidence,
+    )
 
 
 @person_app.command("add")
@@ -151,9 +169,17 @@ def person_marry(
 ) -> None:
     """Record a marriage by which a name changed."""
     _event(
-        where, show, idempotency_key, event="marriage", personal_number=_number(number), name=name, latin_name=latin,
-        cancel_documents=cancel_documents, happened_at=happened_at, evidence=evidence,
-    )  # fmt: skip
+        where,
+        show,
+        idempotency_key,
+        event="marriage",
+        personal_number=_number(number),
+        name=name,
+        latin_name=latin,
+        cancel_documents=cancel_documents,
+        happened_at=happened_at,
+        evidence=evidence,
+    )
 
 
 @person_app.command("emigrate")
@@ -169,9 +195,15 @@ def person_emigrate(
 ) -> None:
     """Record an emigration."""
     _event(
-        where, show, idempotency_key, event="emigration", personal_number=_number(number),
-        loss_of_nationality=loss_of_nationality, happened_at=happened_at, evidence=evidence,
-    )  # fmt: skip
+        where,
+        show,
+        idempotency_key,
+        event="emigration",
+        personal_number=_number(number),
+        loss_of_nationality=loss_of_nationality,
+        happened_at=happened_at,
+        evidence=evidence,
+    )
 
 
 @person_app.command("correct-number")
@@ -189,9 +221,15 @@ def person_correct_number(
     wrong = _number(number)
     right = ask_secretly("Corrected number") if corrected == "-" else corrected
     _event(
-        where, show, idempotency_key, event="number_correction", personal_number=wrong, corrected_number=right,
-        happened_at=happened_at, evidence=evidence,
-    )  # fmt: skip
+        where,
+        show,
+        idempotency_key,
+        event="number_correction",
+        personal_number=wrong,
+        corrected_number=right,
+        happened_at=happened_at,
+        evidence=evidence,
+    )
 
 
 @person_app.command("contacts")
@@ -217,9 +255,16 @@ def person_contacts(
             raise BadInput("A contact is a kind and a value.", where="--contact", mend="Write it as phone=+8613900000000.")
         contacts.append({"kind": kind, "value": value})
     _event(
-        where, show, idempotency_key, event="contact", personal_number=_number(number), contacts=contacts, proof=proof,
-        happened_at=happened_at, evidence=evidence,
-    )  # fmt: skip
+        where,
+        show,
+        idempotency_key,
+        event="contact",
+        personal_number=_number(number),
+        contacts=contacts,
+        proof=proof,
+        happened_at=happened_at,
+        evidence=evidence,
+    )
 
 
 def _event(where: Where, show: Show, key: str | None, **body: Any) -> None:
@@ -275,9 +320,13 @@ def person_report_death(
 ) -> None:
     """Report a death: number, name and birth date must fit; documents are cancelled after a delay unless appealed against."""
     body = {
-        "event": "death", "personal_number": _number(number), "name": name, "birth_date": born, "happened_at": happened_at,
+        "event": "death",
+        "personal_number": _number(number),
+        "name": name,
+        "birth_date": born,
+        "happened_at": happened_at,
         "evidence": evidence,
-    }  # fmt: skip
+    }
     with where.client("issuer") as annul:
         _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=idempotency_key))
 
@@ -290,8 +339,17 @@ def person_death_state(
     """Show whether a reported death waits, was appealed against, or was carried out."""
     with where.client("issuer") as annul:
         found = annul.connection.get(f"/v1/persons/deaths/{death}")
-    pairs = (("Death", "death"), ("State", "state"), ("Died", "happened_at"), ("Reported", "reported_at"), ("Due", "due_at"),
-             ("By", "author"), ("Evidence", "evidence"), ("Decided by", "decided_by"), ("Grounds", "grounds"))  # fmt: skip
+    pairs = (
+        ("Death", "death"),
+        ("State", "state"),
+        ("Died", "happened_at"),
+        ("Reported", "reported_at"),
+        ("Due", "due_at"),
+        ("By", "author"),
+        ("Evidence", "evidence"),
+        ("Decided by", "decided_by"),
+        ("Grounds", "grounds"),
+    )
     show.result(found, lambda: print_pairs((words, found[name]) for words, name in pairs))
 
 
@@ -385,9 +443,15 @@ def _imports(home: Place, test: bool) -> Iterator[tuple[PersonImports, Hands]]:
 def _show_import(view: ImportView) -> None:
     print(f"✔  {view.state.replace('_', ' ').upper()}  {view.person_count:,} persons.")
     print_pairs(
-        (("Import", view.id), ("Lines read", f"{view.report.lines:,}"), ("Evidence", view.evidence),
-         ("Staged by", view.staged_by), ("Confirmed by", view.confirmed_by), ("Position", view.position))
-    )  # fmt: skip
+        (
+            ("Import", view.id),
+            ("Lines read", f"{view.report.lines:,}"),
+            ("Evidence", view.evidence),
+            ("Staged by", view.staged_by),
+            ("Confirmed by", view.confirmed_by),
+            ("Position", view.position),
+        )
+    )
     print_causes(view.report.bad)
     if view.state == "staged":
         print(f"Next: another officer: annul person confirm {view.id} --evidence …")
@@ -450,9 +514,14 @@ def person_imports(where: Where, show: Show) -> None:
     with where.client("issuer") as annul:
         found = annul.connection.get("/v1/persons/imports")["imports"]
     columns = {
-        "id": "id", "state": "state", "person_count": "persons", "staged_by": "staged by", "confirmed_by": "confirmed by",
-        "applied": "taken up", "evidence": "evidence",
-    }  # fmt: skip
+        "id": "id",
+        "state": "state",
+        "person_count": "persons",
+        "staged_by": "staged by",
+        "confirmed_by": "confirmed by",
+        "applied": "taken up",
+        "evidence": "evidence",
+    }
     show.table(found, columns, empty="No imports. They appear here after `annul person import`.")
 
 

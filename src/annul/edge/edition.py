@@ -148,8 +148,21 @@ class Edition:
 
     def _read_header(self) -> None:
         head = HEADER.unpack_from(self._raw)
-        (_, self.form, self.flags, zero, self._cohort_count, layers, exceptions, self.position, self.last_day, zero_2,
-         size, self.id, zero_3) = head  # fmt: skip
+        (
+            _,
+            self.form,
+            self.flags,
+            zero,
+            self._cohort_count,
+            layers,
+            exceptions,
+            self.position,
+            self.last_day,
+            zero_2,
+            size,
+            self.id,
+            zero_3,
+        ) = head
         if self.form not in (EXACT, FINGERPRINT, CHANGES) or self.flags & ~CLASSES:
             raise UnknownVersion("The edition has a form this program does not know.", where="form", mend="Use a newer annul.")
         self._cohorts = HEADER_BYTES // 8

@@ -439,6 +439,19 @@ def _checkpoint_of(note: bytes) -> tuple[int, bytes]:
 
 
 __all__ = [
-    "CHECKPOINT", "ENTRY_BYTES_MAX", "HEIGHT", "WIDTH", "Node", "Read", "TileReader", "TileWriter", "bundle_path",
-    "folder_reader", "pack_bundle", "parse_path", "tile_path", "unpack_bundle", "verify_tree",
-]  # fmt: skip
+    "CHECKPOINT",
+    "ENTRY_BYTES_MAX",
+    "HEIGHT",
+    "WIDTH",
+    "Node",
+    "Read",
+    "TileReader",
+    "TileWriter",
+    "bundle_path",
+    "folder_reader",
+    "pack_bundle",
+    "parse_path",
+    "tile_path",
+    "unpack_bundle",
+    "verify_tree",
+]

@@ -167,9 +167,10 @@ async def _cards(register: Register, act: Act, listings: Listings, keys: Documen
     """Make the resident cards that show what a missing or a wrong discriminator answers."""
     made = 0
     for number, since, until in (
-        (TWO_CARDS, "2006-03-01", "2026-03-01"), (TWO_CARDS, "2025-12-15", "2045-12-15"),
+        (TWO_CARDS, "2006-03-01", "2026-03-01"),
+        (TWO_CARDS, "2025-12-15", "2045-12-15"),
         (ONE_CARD, "2016-10-06", "2036-10-06"),
-    ):  # fmt: skip
+    ):
         document = _document({"scheme": "cn-resident", "number": number, "valid_from": since, "valid_until": until})
         if _stands(listings, keys, document)[0] is None:
             with contextlib.suppress(AnnulError):

@@ -280,10 +280,26 @@ def test_the_receipt_opens_to_the_document_and_the_context(tmp_path: Path) -> No
         verify_document(verified, salt, canonical(parsed()))
         texts = pack_context("支行 1", "t", "c", "r") + pack_text("王 明")
         leaf = Leaf(
-            0, desk.now, 7, NOW_US, party_bytes("bank"), Purpose.account_opening.octet, Channel.in_person.octet, 1,
-            Outcome.STOP.octet, StatusCode.S10.octet, 9, 9, FreshnessCode.F0.octet, 0, 2, verified.leaf.advice, 1,
-            document_commitment(salt, canonical(parsed())), context_commitment(salt, texts),
-        )  # fmt: skip
+            0,
+            desk.now,
+            7,
+            NOW_US,
+            party_bytes("bank"),
+            Purpose.account_opening.octet,
+            Channel.in_person.octet,
+            1,
+            Outcome.STOP.octet,
+            StatusCode.S10.octet,
+            9,
+            9,
+            FreshnessCode.F0.octet,
+            0,
+            2,
+            verified.leaf.advice,
+            1,
+            document_commitment(salt, canonical(parsed())),
+            context_commitment(salt, texts),
+        )
         assert pack_leaf(leaf) == verified.receipt.leaf
 
     world(tmp_path, story)

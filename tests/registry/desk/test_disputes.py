@@ -136,8 +136,9 @@ def test_what_was_said_is_sealed_and_erasable(world: World, disputes: Disputes) 
     run(disputes.add_note(CLERK, opened.id, "remark", "Compared with the file."))
     shown = run(disputes.view(CLERK, opened.id))
     assert (shown.statement, [note.text for note in shown.notes]) == (
-        "The card never left my pocket.", ["She showed the card.", "Compared with the file."],
-    )  # fmt: skip
+        "The card never left my pocket.",
+        ["She showed the card.", "Compared with the file."],
+    )
     with psycopg.connect(world.conninfo) as db:
         stored = b"".join(bytes(row[0]) for row in db.execute("SELECT ciphertext FROM sealed_detail"))
     assert b"pocket" not in stored

@@ -75,8 +75,10 @@ def test_any_way_in_shows_the_holder_with_all_documents(town: Town, searches: Se
     assert [found.person.personal_number for found in shown.persons] == [WANG]
     told = sorted((each.coverage, each.state, each.number) for each in shown.documents)
     assert told == [
-        ("cn-resident", "current", WANG), ("cn-resident", "superseded", WANG), ("icao-9303/UTO/P", "current", "L898902C3"),
-    ]  # fmt: skip
+        ("cn-resident", "current", WANG),
+        ("cn-resident", "superseded", WANG),
+        ("icao-9303/UTO/P", "current", "L898902C3"),
+    ]
     assert all(each.since_us and each.person == shown.persons[0].place for each in shown.documents)
     assert shown.unknown is None
 

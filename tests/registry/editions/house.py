@@ -75,10 +75,18 @@ class House:
             row = replace(new_row(card(number), keys, 0), standing=state_of(number))
             at = START_US - 40 * DAY_US
             entry = Entry(
-                kind=EntryKind.document, recorded_at_us=at, happened_at_us=at, author="registry", reason=Event.issue,
-                document_key=row.document_key, number_key=row.number_key or b"", key_epoch=1, standing=row.standing,
-                number_count=1, number_whole_life=True,
-            )  # fmt: skip
+                kind=EntryKind.document,
+                recorded_at_us=at,
+                happened_at_us=at,
+                author="registry",
+                reason=Event.issue,
+                document_key=row.document_key,
+                number_key=row.number_key or b"",
+                key_epoch=1,
+                standing=row.standing,
+                number_count=1,
+                number_whole_life=True,
+            )
             rows.append(row)
             entries.append(LoadedEntry(number, at, encode(entry)))
         with Loading(world.conninfo) as loading:

@@ -67,8 +67,10 @@ ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(KINDS),
         st.integers(0, len(DOCUMENTS) - 1),
-    ), min_size=1, max_size=14,
-)  # fmt: skip
+    ),
+    min_size=1,
+    max_size=14,
+)
 
 
 async def act_on(world: World, action: str, number: int) -> None:

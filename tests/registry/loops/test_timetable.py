@@ -67,8 +67,10 @@ def test_months_are_made_ahead_and_go_after_their_time(world: World) -> None:
         assert accounts.make_months(db, at(2031, 12)) == 3
         assert accounts.make_months(db, at(2031, 12)) == 0
         assert set(months(world.conninfo)) - before == {
-            "check_index_y2031m12", "check_index_y2032m01", "check_index_y2032m02",
-        }  # fmt: skip
+            "check_index_y2031m12",
+            "check_index_y2032m01",
+            "check_index_y2032m02",
+        }
         settings = Settings(home=world.home, check_log_days=31)
         last_moment = at(2032, 1) + settings.check_log_days * DAY_US
         accounts.forget_months(db, last_moment - 1, days=settings.check_log_days)

@@ -389,9 +389,22 @@ def test_webhooks_do_not_reach_into_our_own_network(peer: Peer) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "localhost.", "a.localhost", "10.0.0.7", "192.168.1.1", "169.254.169.254", "[::1]", "[fd00::1]",
-     "0x7f.1", "2130706433", "0", "127.1"],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "localhost",
+        "localhost.",
+        "a.localhost",
+        "10.0.0.7",
+        "192.168.1.1",
+        "169.254.169.254",
+        "[::1]",
+        "[fd00::1]",
+        "0x7f.1",
+        "2130706433",
+        "0",
+        "127.1",
+    ],
+)
 def test_an_address_inside_is_refused_when_it_is_registered(host: str) -> None:
     """In every form a resolver takes for an address; public ones and names pass."""
     with pytest.raises(BadInput):

@@ -230,8 +230,10 @@ def test_every_change_of_officers_is_in_the_log(station: Station) -> None:
         entries = [decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log ORDER BY position")]
     notes = [(entry.author, entry.body) for entry in entries if entry.kind is EntryKind.note]
     assert notes == [
-        ("operator", b"officer: add"), ("police/0417", b"officer: passkey added"), ("police/0001", b"officer: remove"),
-    ]  # fmt: skip
+        ("operator", b"officer: add"),
+        ("police/0417", b"officer: passkey added"),
+        ("police/0001", b"officer: remove"),
+    ]
 
 
 def test_an_officer_and_her_party_are_not_two_persons() -> None:

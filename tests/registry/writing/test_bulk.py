@@ -180,7 +180,7 @@ def test_what_a_list_said_when(world: World, tmp_path: Path) -> None:
             await state(during, after),
             await state(after, after),
         ] == ["current", "revoked", "current", "current"]
-        assert await state(during, during) == "revoked"  # fmt: skip
+        assert await state(during, during) == "revoked"
         lines = await world.register.history(POLICE, russian(1), case="c")
         assert [line.event for line in lines] == ["bulk_list", "bulk_undo"]
 

@@ -78,9 +78,12 @@ class Desk(Street):
                 self.run(self.searches.look(POLICE, ByDocument(CARD), case="K-1", purpose="report"))
             else:
                 event = {
-                    "lock": Event.owner_lock, "unlock": Event.owner_unlock, "dispute": Event.dispute_open,
-                    "undispute": Event.dispute_close, "cancel": Event.cancel_data,
-                }[what]  # fmt: skip
+                    "lock": Event.owner_lock,
+                    "unlock": Event.owner_unlock,
+                    "dispute": Event.dispute_open,
+                    "undispute": Event.dispute_close,
+                    "cancel": Event.cancel_data,
+                }[what]
                 proof = Proof.online_strong if "lock" in what else None
                 self.run(register.change(ISSUER, it, event, happened_at_us=at, proof=proof))
 

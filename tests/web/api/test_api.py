@@ -37,10 +37,12 @@ def test_a_bad_query_is_refused(house: House, query: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/v1/checks", "GET, HEAD, OPTIONS, POST"), ("GET", "/v1/checks/batch", "OPTIONS, POST"),
-        ("PUT", "/v1/keys", "GET, HEAD, OPTIONS"), ("GET", f"/v1/reports/r_{'0' * 24}/lift", "OPTIONS, POST"),
+        ("DELETE", "/v1/checks", "GET, HEAD, OPTIONS, POST"),
+        ("GET", "/v1/checks/batch", "OPTIONS, POST"),
+        ("PUT", "/v1/keys", "GET, HEAD, OPTIONS"),
+        ("GET", f"/v1/reports/r_{'0' * 24}/lift", "OPTIONS, POST"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_method_is_told_the_right_ones(house: House, method: str, path: str, allow: str) -> None:
     """405 with Allow."""
     answer = house.call(method, path, "supervisor")

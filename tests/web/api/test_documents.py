@@ -24,11 +24,15 @@ def test_a_replacement_supersedes_the_old_document_in_one_step(house: House) -> 
 @pytest.mark.parametrize(
     ("event", "more", "code"),
     [
-        ("cancel", {"reason": "data"}, "I22"), ("revoke", {"reason": "fraud"}, "I23"), ("compromise", {}, "V01"),
-        ("blank_stolen", {}, "I24"), ("destroy", {}, "I25"), ("surrender", {}, "I25"),
+        ("cancel", {"reason": "data"}, "I22"),
+        ("revoke", {"reason": "fraud"}, "I23"),
+        ("compromise", {}, "V01"),
+        ("blank_stolen", {}, "I24"),
+        ("destroy", {}, "I25"),
+        ("surrender", {}, "I25"),
         ("lock", {"proof": "online_strong"}, "S13"),
     ],
-)  # fmt: skip
+)
 def test_each_event_of_the_feed_is_seen_by_the_next_check(house: House, event: str, more: dict[str, str], code: str) -> None:
     """The issuer's feed moves the document to the state of the event."""
     document = house.passport()

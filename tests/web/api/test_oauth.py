@@ -118,10 +118,12 @@ def test_an_assertion_is_refused_when_it_is(house: House, client: str, cheat: st
 @pytest.mark.parametrize(
     ("form", "error"),
     [
-        ({"grant_type": "password"}, "unsupported_grant_type"), ({"client_assertion_type": "x"}, "invalid_request"),
-        ({"scope": "everything"}, "invalid_scope"), ({"client_assertion": ""}, "invalid_request"),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"client_assertion_type": "x"}, "invalid_request"),
+        ({"scope": "everything"}, "invalid_scope"),
+        ({"client_assertion": ""}, "invalid_request"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_token_request_has_the_errors_of_the_standard(
     house: House, client: str, form: dict[str, str], error: str
 ) -> None:

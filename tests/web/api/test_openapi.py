@@ -40,9 +40,15 @@ CALLERS = {"relying_party": "bank", "issuer": "issuer", "police": "police", "sup
 WHO = {(route.method, re.sub(":path}", "}", route.path)): route.who for route in ROUTES}
 EXAMPLES = 6
 HELD = [
-    CHECKS.get_one("not_a_server_error"), status_code_conformance, content_type_conformance, response_headers_conformance,
-    response_schema_conformance, negative_data_rejection, missing_required_header, unsupported_method,
-]  # fmt: skip
+    CHECKS.get_one("not_a_server_error"),
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+    missing_required_header,
+    unsupported_method,
+]
 """Not held here: that every body of the schema is accepted (a number with a wrong check digit fits the schema and is refused),
 and that operations need a credential (test_roles walks the whole matrix)."""
 

@@ -110,19 +110,41 @@ def test_a_report_that_never_was_is_not_found(house: House) -> None:
         (b"\xff", 400, "bad-input", None),
         (b"[]", 400, "bad-input", "/"),
         (b'{"document":{"scheme":"ru-internal"},"kind":"eaten","proof":"phone"}', 400, "bad-input", "/kind"),
-        (b'{"document":{"scheme":"ru-internal","number":7},"kind":"lost","proof":"phone"}', 400, "bad-input",
-         "/document/number"),
+        (
+            b'{"document":{"scheme":"ru-internal","number":7},"kind":"lost","proof":"phone"}',
+            400,
+            "bad-input",
+            "/document/number",
+        ),
         (b'{"document":{"scheme":"moon","number":"7"},"kind":"lost","proof":"phone"}', 400, "bad-input", "/document/scheme"),
-        (b'{"document":{"scheme":"cn-resident","number":"110105194912310021"},"kind":"lost","proof":"phone"}', 422,
-         "malformed-number", "/document/number"),
-        (b'{"document":{"scheme":"ru-internal","series":"4509","number":"123456"},"kind":"lost","proof":"phone","evidence":"a\\u0000"}',
-         400, "bad-input", "/"),
-        (b'{"document":{"scheme":"ru-internal","series":"4509","number":"123456"},"kind":"lost","proof":"phone",'
-         b'"happened_at":"2150-01-01T00:00:00Z"}', 400, "bad-input", "/happened_at"),
-        (b'{"document":{"scheme":"ru-internal","series":"4509","number":"123456"},"kind":"lost","proof":"phone",'
-         b'"happened_at":"2026-01-01T00:00:00"}', 400, "bad-input", "/happened_at"),
+        (
+            b'{"document":{"scheme":"cn-resident","number":"110105194912310021"},"kind":"lost","proof":"phone"}',
+            422,
+            "malformed-number",
+            "/document/number",
+        ),
+        (
+            b'{"document":{"scheme":"ru-internal","series":"4509","number":"123456"},"kind":"lost","proof":"phone","evidence":"a\\u0000"}',
+            400,
+            "bad-input",
+            "/",
+        ),
+        (
+            b'{"document":{"scheme":"ru-internal","series":"4509","number":"123456"},"kind":"lost","proof":"phone",'
+            b'"happened_at":"2150-01-01T00:00:00Z"}',
+            400,
+            "bad-input",
+            "/happened_at",
+        ),
+        (
+            b'{"document":{"scheme":"ru-internal","series":"4509","number":"123456"},"kind":"lost","proof":"phone",'
+            b'"happened_at":"2026-01-01T00:00:00"}',
+            400,
+            "bad-input",
+            "/happened_at",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_report_is_refused_with_what_and_where(
     house: House, body: bytes, status: int, code: str, where: str | None
 ) -> None:

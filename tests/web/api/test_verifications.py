@@ -68,8 +68,11 @@ def prints(live: bytes, *enrolled: bytes) -> dict[str, Any]:
 def send(house: House, document: dict[str, Any] | None = None, *, supervised: bool = True, **more: Any) -> httpx.Response:
     """Ask for a verification as the bank."""
     question = {
-        "document": document or house.passport(), "purpose": "account-opening", "channel": "in_person", "terminal": "3",
-    }  # fmt: skip
+        "document": document or house.passport(),
+        "purpose": "account-opening",
+        "channel": "in_person",
+        "terminal": "3",
+    }
     body = {"check": question, "supervised": supervised, "device": "counter-camera"} | more
     return house.call("POST", "/v1/verifications", "bank", json=body)
 
@@ -182,10 +185,21 @@ def test_a_reference_from_a_chip_that_is_not_believed_makes_no_match(house: Hous
 def test_what_a_reading_says_of_the_chip_is_taken_as_it_is(house: House) -> None:
     """The member `chip` of a reading goes in unchanged; its proofs are in the evidence."""
     chip = {
-        "access": "PACE", "passive": {"verdict": "genuine", "failures": [], "groups": {"1": True, "-1": True},
-        "signer": "ab" * 32, "signer_country": "UT"}, "chip_authentication": "passed", "access_list": "confirmed",
-        "print_agrees": True, "genuine": True, "unaltered": True, "same_chip": True,
-    }  # fmt: skip
+        "access": "PACE",
+        "passive": {
+            "verdict": "genuine",
+            "failures": [],
+            "groups": {"1": True, "-1": True},
+            "signer": "ab" * 32,
+            "signer_country": "UT",
+        },
+        "chip_authentication": "passed",
+        "access_list": "confirmed",
+        "print_agrees": True,
+        "genuine": True,
+        "unaltered": True,
+        "same_chip": True,
+    }
     answer = verified(house, chip=chip, **prints(FINGER, ENROLLED))
     assert answer["binding"]["code"] == "B0"
     assert evidence.decode(base64.b64decode(answer["evidence"]["statement"])).chip == evidence.Chip(
@@ -248,9 +262,13 @@ def test_failures_are_counted_over_workers_terminals_and_restarts(house: House) 
     assert office.checks is not None
     attempts = AttemptFile(house.settings.home / "run" / "attempts")
     again = Verifications(
-        office.checks, office.keys.receipt_signer(), office.now_us, documents={r: office.keys.documents(r) for r in REALMS},
-        attempts=attempts, secret=office.keys.session,
-    )  # fmt: skip
+        office.checks,
+        office.keys.receipt_signer(),
+        office.now_us,
+        documents={r: office.keys.documents(r) for r in REALMS},
+        attempts=attempts,
+        secret=office.keys.session,
+    )
     bank, hotel = (
         Principal(id, id, "relying_party", "live", Agreement(frozenset({"account-opening"}))) for id in ("bank", "inn")
     )
@@ -276,8 +294,10 @@ def party(house: House, id: str, **capture: Any) -> None:
 
 def ask_as(house: House, id: str, *, supervised: bool = True, document: Any = None, **samples: Any) -> httpx.Response:
     question: dict[str, Any] = {
-        "document": document or house.passport(), "purpose": "account-opening", "channel": "in_person",
-    }  # fmt: skip
+        "document": document or house.passport(),
+        "purpose": "account-opening",
+        "channel": "in_person",
+    }
     holder = samples.pop("holder", None)
     if holder:
         question["holder"] = {"name": holder}

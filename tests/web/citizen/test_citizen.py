@@ -128,9 +128,12 @@ def report(browser: Browser, holder: Holder, **answers: str) -> Browser:
     """Go through the report without login, to its last page."""
     browser.go("/report").send()
     for step in (
-        {"kind": "cn-resident"}, {"number": answers.pop("number", holder.number)}, {"name": answers.pop("name", holder.name)},
-        {"what": "lost", "when": TODAY}, {"contact": ""},
-    ):  # fmt: skip
+        {"kind": "cn-resident"},
+        {"number": answers.pop("number", holder.number)},
+        {"name": answers.pop("name", holder.name)},
+        {"what": "lost", "when": TODAY},
+        {"contact": ""},
+    ):
         browser.send(**step)
     return browser
 

@@ -202,10 +202,12 @@ def test_every_check_names_branch_terminal_and_clerk(house: House, browser: http
         ({"number": "11010519491231002x", "valid_from": "2016-10-06"}, {"scheme": "cn-resident", "valid_from": "2016-10-06"}),
         ({"number": "4509 123456"}, {"scheme": "ru-internal", "series": "4509", "number": "123456"}),
         ({"number": "l898902c3", "kind": "icao-9303/P", "issuer": "uto"}, {"issuer": "UTO", "kind": "P"}),
-        ({"mrz": "I<UTOD231458907<<<<<<<<<<<<<<<\n7408122F1204159UTO<<<<<<<<<<<6\nERIKSSON<<ANNA<MARIA<<<<<<<<<<"},
-         {"scheme": "icao-9303"}),
+        (
+            {"mrz": "I<UTOD231458907<<<<<<<<<<<<<<<\n7408122F1204159UTO<<<<<<<<<<<6\nERIKSSON<<ANNA<MARIA<<<<<<<<<<"},
+            {"scheme": "icao-9303"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_kind_of_document_is_told_by_what_was_typed(form: dict[str, str], fields: dict[str, str]) -> None:
     """One box is enough for the usual documents."""
     read = fields_of(CheckForm(**form))

@@ -76,10 +76,17 @@ def test_a_reader_of_another_house_reads_the_code(count: int) -> None:
 
 
 CHINESE = {
-    "title": "核查回执", "lang": "zh", "outcome": "STOP", "word": "拒绝", "means": "此证件不可凭信。",
-    "next": ["请出示第二份证件。"], "facts": [["用途", "开立账户"]], "hint": "任何人都可扫码验证此回执。",
-    "alt": "二维码", "foot": "失效证件登记簿。",
-}  # fmt: skip
+    "title": "核查回执",
+    "lang": "zh",
+    "outcome": "STOP",
+    "word": "拒绝",
+    "means": "此证件不可凭信。",
+    "next": ["请出示第二份证件。"],
+    "facts": [["用途", "开立账户"]],
+    "hint": "任何人都可扫码验证此回执。",
+    "alt": "二维码",
+    "foot": "失效证件登记簿。",
+}
 
 
 def test_a_chinese_receipt_brings_its_font_along() -> None:

@@ -262,11 +262,17 @@ def test_a_passkey_is_made_and_signs_in(chromium: Any, house: House) -> None:
     tools.send("WebAuthn.enable")
     tools.send(
         "WebAuthn.addVirtualAuthenticator",
-        {"options": {
-            "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
-            "isUserVerified": True, "automaticPresenceSimulation": True,
-        }},
-    )  # fmt: skip
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+                "automaticPresenceSimulation": True,
+            }
+        },
+    )
 
     def by_key() -> None:
         page.goto("/desk/sign-in")
@@ -331,9 +337,18 @@ def test_a_fingerprint_is_compared_with_the_enrolled_ones(chromium: Any, house: 
     page.context.close()
 
 
-DESK_PAGES = ("/desk", "/desk/photo", "/desk/found", "/desk/found/accept", "/desk/disputes", "/desk/recalls", "/desk/bulk",
-              "/desk/officers",
-              "/desk/passkeys", "/desk/sign-in")  # fmt: skip
+DESK_PAGES = (
+    "/desk",
+    "/desk/photo",
+    "/desk/found",
+    "/desk/found/accept",
+    "/desk/disputes",
+    "/desk/recalls",
+    "/desk/bulk",
+    "/desk/officers",
+    "/desk/passkeys",
+    "/desk/sign-in",
+)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

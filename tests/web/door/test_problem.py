@@ -59,10 +59,14 @@ def test_a_problem_says_what_where_and_how_to_mend() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.SourceDown("x"), "E90"), (errors.OverQuota("x"), "E91"), (errors.NotAuthorised("x"), "E92"),
-        (errors.PurposeNotAllowed("x"), "E93"), (errors.TooLarge("x"), "E94"), (errors.TimedOut("x"), "E95"),
+        (errors.SourceDown("x"), "E90"),
+        (errors.OverQuota("x"), "E91"),
+        (errors.NotAuthorised("x"), "E92"),
+        (errors.PurposeNotAllowed("x"), "E93"),
+        (errors.TooLarge("x"), "E94"),
+        (errors.TimedOut("x"), "E95"),
     ],
-)  # fmt: skip
+)
 def test_a_missing_answer_is_an_outcome_and_never_a_pass(error: errors.AnnulError, code: str) -> None:
     """E90 to E95 carry NO_ANSWER."""
     members = problem.problem_of(error).members

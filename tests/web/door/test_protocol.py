@@ -270,9 +270,21 @@ def test_expect_is_answered_before_the_body(tmp_path: Path) -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
-    ids=["both lengths", "chunks announced", "two lengths", "unknown coding", "coding after chunks", "signed length",
-         "space before colon", "bad method", "no name", "bad chunk", "http 2", "tls"],
-)  # fmt: skip
+    ids=[
+        "both lengths",
+        "chunks announced",
+        "two lengths",
+        "unknown coding",
+        "coding after chunks",
+        "signed length",
+        "space before colon",
+        "bad method",
+        "no name",
+        "bad chunk",
+        "http 2",
+        "tls",
+    ],
+)
 def test_a_request_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, data: bytes) -> None:
     """What proxies and servers could cut in different places is a problem document and the end of the connection.
 
@@ -530,10 +542,20 @@ def test_both_ways_give_the_same_bytes(tmp_path: Path) -> None:
     Receipts hold random salts: of good answers everything else is compared.
     """
     bodies = [
-        BODY, b"", b"{", b"[]", b"\xff", b"{}", BODY.replace(b"in_person", b"by pigeon"), BODY.replace(b"cn-resident", b"none"),
-        BODY.replace(b"account-opening", b"travel"), BODY[:-1] + b',"more":1}',
-        BODY.replace(b'"min_position":0', b'"min_position":5'), BODY.ljust(CHECK_BYTES_MAX + 1), BODY,
-    ]  # fmt: skip
+        BODY,
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"{}",
+        BODY.replace(b"in_person", b"by pigeon"),
+        BODY.replace(b"cn-resident", b"none"),
+        BODY.replace(b"account-opening", b"travel"),
+        BODY[:-1] + b',"more":1}',
+        BODY.replace(b'"min_position":0', b'"min_position":5'),
+        BODY.ljust(CHECK_BYTES_MAX + 1),
+        BODY,
+    ]
     requests = [request(body) for body in bodies]
     requests += [request(key="nobody"), request(key="a.b.c"), request().replace(b"Authorization", b"X-Nothing")]
     requests += [request(BODY, "Connection: close")]

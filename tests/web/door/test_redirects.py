@@ -9,9 +9,22 @@ from tests.web.conftest import House
 
 @pytest.mark.parametrize(
     "back",
-    ["/%09/evil.example", "/%0d%0aevil: 1", "/%0a/evil.example", "/%0b/x", "/%E2%82%AC", "//evil.example", "/%5Cevil.example",
-     "/.%5C%5Cevil.example", "https://evil.example", "evil.example", "%20//evil.example", "/%20x", "/%7F"],
-)  # fmt: skip
+    [
+        "/%09/evil.example",
+        "/%0d%0aevil: 1",
+        "/%0a/evil.example",
+        "/%0b/x",
+        "/%E2%82%AC",
+        "//evil.example",
+        "/%5Cevil.example",
+        "/.%5C%5Cevil.example",
+        "https://evil.example",
+        "evil.example",
+        "%20//evil.example",
+        "/%20x",
+        "/%7F",
+    ],
+)
 def test_the_language_switch_stays_here(house: House, back: str) -> None:
     """Tabs, line breaks, other letters, two slashes, backslashes, schemes: back to the first page, with no header of theirs."""
     answer = house.http.get(f"/language?to=en&back={back}")

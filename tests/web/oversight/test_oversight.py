@@ -27,9 +27,14 @@ from tests.web.conftest import House
 
 __all__ = ["chromium"]
 PAGES = [
-    "/oversight", "/oversight/verifiers", "/oversight/verifiers?stale=yes", "/oversight/disputes", "/oversight/lapsed",
-    "/oversight/notices", "/oversight/parties",
-]  # fmt: skip
+    "/oversight",
+    "/oversight/verifiers",
+    "/oversight/verifiers?stale=yes",
+    "/oversight/disputes",
+    "/oversight/lapsed",
+    "/oversight/notices",
+    "/oversight/parties",
+]
 LIMITS = [0.001, 0.01, 0.1, 1.0, float("inf")]
 
 

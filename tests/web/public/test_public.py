@@ -142,10 +142,15 @@ def test_a_log_proves_that_it_only_grew(house: House, log: str) -> None:
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("", 422), ("old=-1", 422), ("old=x", 422), ("old=2&new=1", 400), ("old=1&new=999999999", 404), ("old=999999999", 404),
+        ("", 422),
+        ("old=-1", 422),
+        ("old=x", 422),
+        ("old=2&new=1", 400),
+        ("old=1&new=999999999", 404),
+        ("old=999999999", 404),
         ("old=1&more=1", 422),
     ],
-)  # fmt: skip
+)
 def test_sizes_a_log_does_not_have_prove_nothing(house: House, query: str, status: int) -> None:
     """Refused with the parameter it is about; never a server error."""
     told = house.call("GET", f"/v1/log/register/consistency?{query}")
@@ -200,9 +205,18 @@ def test_entries_are_not_public(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["tile/0/../../../keys/secret.json", "tile/0/%2e%2e/%2e%2e/keys/secret.json", "tile/0/000.p/256", "tile/8/000",
-             "tile/0/1", "tile/0/x001", "tile/0/x000/000", "tile/0/000.p/0"]
-)  # fmt: skip
+    "path",
+    [
+        "tile/0/../../../keys/secret.json",
+        "tile/0/%2e%2e/%2e%2e/keys/secret.json",
+        "tile/0/000.p/256",
+        "tile/8/000",
+        "tile/0/1",
+        "tile/0/x001",
+        "tile/0/x000/000",
+        "tile/0/000.p/0",
+    ],
+)
 def test_nothing_but_tiles_is_served_from_the_log(house: House, path: str) -> None:
     """A path that is not exactly a tile's is not found."""
     assert house.call("GET", f"/v1/log/register/{path}").status_code == 404

@@ -167,10 +167,12 @@ class Citizens:
             open_reports = {
                 row[0]: (row[1], row[2])
                 for row in await _pairs(
-                    db, "SELECT document_id, id, lapses_at_us FROM report WHERE document_id = ANY(%s) AND state IN "
-                    "('provisional', 'in_force') ORDER BY state = 'provisional', position", ids
+                    db,
+                    "SELECT document_id, id, lapses_at_us FROM report WHERE document_id = ANY(%s) AND state IN "
+                    "('provisional', 'in_force') ORDER BY state = 'provisional', position",
+                    ids,
                 )
-            }  # fmt: skip
+            }
             unlocked: dict[int, list[Unlocked]] = {}
             for document_id, purpose, until_us in await _pairs(
                 db, "SELECT document_id, purpose, until_us FROM unlock WHERE document_id = ANY(%s)", ids
@@ -185,13 +187,22 @@ class Citizens:
             number = numbers[row.id].number if row.id in numbers else ""
             made.append(
                 OwnDocument(
-                    id=row.id, kind=row.kind, coverage=row.coverage, state=told[row.id].state, facts=told[row.id].facts,
-                    disputed=row.disputed, since_us=told[row.id].since_us or 0,
-                    valid_from_day=row.valid_from_day, valid_until_day=row.valid_until_day, ends_with=number[-4:],
-                    report=report, lapses_at_us=lapses_at_us, unlocked=unlocked.get(row.id, []),
+                    id=row.id,
+                    kind=row.kind,
+                    coverage=row.coverage,
+                    state=told[row.id].state,
+                    facts=told[row.id].facts,
+                    disputed=row.disputed,
+                    since_us=told[row.id].since_us or 0,
+                    valid_from_day=row.valid_from_day,
+                    valid_until_day=row.valid_until_day,
+                    ends_with=number[-4:],
+                    report=report,
+                    lapses_at_us=lapses_at_us,
+                    unlocked=unlocked.get(row.id, []),
                     may=_may(row, mask(*(State[fact] for fact in told[row.id].listed)), lapses_at_us is not None),
                 )
-            )  # fmt: skip
+            )
         return sorted(made, key=lambda own: (own.state in _GONE, own.kind, -(own.valid_from_day or 0)))
 
     async def document(self, person_id: int, document_id: int, *, realm: str = "live") -> OwnDocument:
@@ -303,9 +314,11 @@ class Citizens:
         now = self._now_us()
         async with reading(self._connections) as db:
             held = await _pairs(
-                db, "SELECT document_id, min(created_at_us) FROM notice_hold WHERE document_id = ANY(%s) "
-                f"AND released_at_us IS NULL AND until_us > {int(now)} GROUP BY document_id", [row.id for row in owned]
-            )  # fmt: skip
+                db,
+                "SELECT document_id, min(created_at_us) FROM notice_hold WHERE document_id = ANY(%s) "
+                f"AND released_at_us IS NULL AND until_us > {int(now)} GROUP BY document_id",
+                [row.id for row in owned],
+            )
             held_ids = {document_id for document_id, _ in held}
             held_keys = [key for key, document_id in key_of.items() if document_id in held_ids]
             held_since = min((since for _, since in held), default=0)
@@ -319,21 +332,34 @@ class Citizens:
                 "AND NOT (outcome = %s AND document_key = ANY(%s) AND checked_at_us >= %s) "
                 "ORDER BY checked_at_us DESC LIMIT %s",
                 (
-                    REALM_CODES[realm], before_us, list(key_of), number_keys, bytes(16),
-                    Purpose.law_enforcement.octet, now - self._delay_us, Outcome.STOP.octet, held_keys, held_since,
+                    REALM_CODES[realm],
+                    before_us,
+                    list(key_of),
+                    number_keys,
+                    bytes(16),
+                    Purpose.law_enforcement.octet,
+                    now - self._delay_us,
+                    Outcome.STOP.octet,
+                    held_keys,
+                    held_since,
                     limit,
                 ),
-            )  # fmt: skip
+            )
             lines = await found.fetchall()
         return [
             CheckSeen(
-                check=line[0], checked_at_us=line[1], document=key_of.get(bytes(line[2]), 0), party=line[3],
-                purpose=Purpose.of_octet(line[4]).value, channel=Channel.of_octet(line[5]).value,
-                outcome=Outcome.of_octet(line[6]).value, status=StatusCode.of_octet(line[7]).value,
+                check=line[0],
+                checked_at_us=line[1],
+                document=key_of.get(bytes(line[2]), 0),
+                party=line[3],
+                purpose=Purpose.of_octet(line[4]).value,
+                channel=Channel.of_octet(line[5]).value,
+                outcome=Outcome.of_octet(line[6]).value,
+                status=StatusCode.of_octet(line[7]).value,
                 held_until_us=line[1] + self._delay_us if line[4] == Purpose.law_enforcement.octet else None,
             )
             for line in lines
-        ]  # fmt: skip
+        ]
 
     def _all_keys(self, owned: Sequence[Row], numbers: dict[int, Document], realm: str) -> tuple[dict[bytes, int], list[bytes]]:
         """Return the keys of all epochs of a person's documents (key -> row), and those of their numbers."""
@@ -364,11 +390,17 @@ class Citizens:
             lines = await found.fetchall()
         return [
             AttemptSeen(
-                id=line[0], document=line[1], checked_at_us=line[2], party=line[3], purpose=Purpose.of_octet(line[4]).value,
-                channel=Channel.of_octet(line[5]).value, said=line[6], refused=line[7] == Outcome.STOP.octet,
+                id=line[0],
+                document=line[1],
+                checked_at_us=line[2],
+                party=line[3],
+                purpose=Purpose.of_octet(line[4]).value,
+                channel=Channel.of_octet(line[5]).value,
+                said=line[6],
+                refused=line[7] == Outcome.STOP.octet,
             )
             for line in lines
-        ]  # fmt: skip
+        ]
 
     async def say(self, act: Act, person_id: int, attempt_id: str, said: Said) -> AttemptSeen:
         """Say of an attempt "this was me" or "this was not me"; the latter goes to the police desk and the relying party.
@@ -391,21 +423,34 @@ class Citizens:
             self._keys.require_epoch(write.key_epoch)
             moved = await write.one(
                 "UPDATE attempt SET said = %s, said_at_us = %s WHERE id = %s AND said = %s RETURNING party, check_id, realm",
-                said, write.recorded_at_us, attempt_id, attempt.said,
-            )  # fmt: skip
+                said,
+                write.recorded_at_us,
+                attempt_id,
+                attempt.said,
+            )
             if moved is None:
                 raise Conflict("This was answered at the same time elsewhere.", mend="Open the page again.")
             if said == "not_me":
                 row = await documents.by_id(write.db, attempt.document)
                 write.note(
-                    HOLDER, attempt_id, b"the holder denies an attempt", realm=Realm.of_octet(moved[2]), document_id=row.id,
-                    happened_at_us=attempt.checked_at_us, document_key=row.document_key, number_key=row.number_key or b"",
-                )  # fmt: skip
+                    HOLDER,
+                    attempt_id,
+                    b"the holder denies an attempt",
+                    realm=Realm.of_octet(moved[2]),
+                    document_id=row.id,
+                    happened_at_us=attempt.checked_at_us,
+                    document_key=row.document_key,
+                    number_key=row.number_key or b"",
+                )
                 await queue(
-                    write.db, "attempt_not_mine", key=f"attempt:{attempt_id}:not_me", now_us=write.recorded_at_us,
-                    realm=moved[2], party=moved[0],
+                    write.db,
+                    "attempt_not_mine",
+                    key=f"attempt:{attempt_id}:not_me",
+                    now_us=write.recorded_at_us,
+                    realm=moved[2],
+                    party=moved[0],
                     values={"check": bytes(moved[1]).hex(), "checked_at_us": attempt.checked_at_us, "purpose": attempt.purpose},
-                )  # fmt: skip
+                )
         return msgspec.structs.replace(attempt, said=said)
 
     async def denied(self, *, realm: str = "live", limit: int = 100) -> list[dict[str, Any]]:
@@ -454,8 +499,11 @@ class Citizens:
             stands = await write.one(
                 "SELECT id FROM notice_hold WHERE document_id = %s AND case_reference = %s AND until_us = %s "
                 "AND split_part(author, '/', 1) = %s AND released_at_us IS NULL",
-                row.id, case, until_us, act.author.partition("/")[0],
-            )  # fmt: skip
+                row.id,
+                case,
+                until_us,
+                act.author.partition("/")[0],
+            )
             if stands is not None:
                 hold_id = str(stands[0])
             else:
@@ -475,8 +523,10 @@ class Citizens:
             found = await write.one(
                 "SELECT 1 FROM notice_hold h JOIN document d ON d.id = h.document_id WHERE h.id = %s AND d.realm = %s "
                 "AND split_part(h.author, '/', 1) = %s",
-                hold_id, act.realm_code, act.author.partition("/")[0],
-            )  # fmt: skip
+                hold_id,
+                act.realm_code,
+                act.author.partition("/")[0],
+            )
             if found is None:
                 raise NotFound("There is no such hold, or it has ended.")
             freed = await release(write.db, hold_id, now_us=write.recorded_at_us)
@@ -509,10 +559,11 @@ class Citizens:
             former = [
                 msgspec.to_builtins(rows.open_version(row, bytes(ciphertext), self._vault))
                 for (ciphertext,) in await _pairs(
-                    db, "SELECT ciphertext FROM person_version WHERE person_id = ANY(%s) AND ciphertext <> '' "
-                    "ORDER BY position", [person_id],
+                    db,
+                    "SELECT ciphertext FROM person_version WHERE person_id = ANY(%s) AND ciphertext <> '' ORDER BY position",
+                    [person_id],
                 )
-            ]  # fmt: skip
+            ]
             seen_ids = [bytes.fromhex(seen.check) for seen in checks]
             sections = await holdings.of_person(db, self._keys.envelope, person_id, ids, seen_ids, now)
         return {
@@ -522,18 +573,24 @@ class Citizens:
             "language": await self.language(person_id),
             "documents": [
                 {
-                    "id": own.id, "kind": own.kind, "register": own.coverage,
+                    "id": own.id,
+                    "kind": own.kind,
+                    "register": own.coverage,
                     "number": numbers[own.id].number if own.id in numbers else None,
-                    "state": own.state, "since": iso(own.since_us) if own.since_us else None, "facts": own.facts,
-                    "disputed": own.disputed, "valid_from": _date(own.valid_from_day),
-                    "valid_until": _date(own.valid_until_day), "history": history.get(own.id, []),
+                    "state": own.state,
+                    "since": iso(own.since_us) if own.since_us else None,
+                    "facts": own.facts,
+                    "disputed": own.disputed,
+                    "valid_from": _date(own.valid_from_day),
+                    "valid_until": _date(own.valid_until_day),
+                    "history": history.get(own.id, []),
                     "unlocked": [_timed(msgspec.to_builtins(one)) for one in own.unlocked],
                 }
                 for own in await self.documents(person_id, realm=realm)
             ],
             "checks": [_timed(msgspec.to_builtins(seen)) for seen in checks],
             "attempts": [_timed(msgspec.to_builtins(seen)) for seen in await self._attempts(person_id, realm, None)],
-        } | {name: [_timed(line) for line in lines] for name, lines in sections.items()}  # fmt: skip
+        } | {name: [_timed(line) for line in lines] for name, lines in sections.items()}
 
 
 _GONE: Final = frozenset(state.name for state in DEAD)
@@ -567,10 +624,15 @@ def _date(day: int | None) -> str | None:
 
 def _line(entry: Entry) -> dict[str, Any]:
     return {
-        "event": entry.reason.value if entry.reason else entry.kind.value, "recorded_at": iso(entry.recorded_at_us),
-        "happened_at": iso(entry.happened_at_us), "author": entry.author, "proof": entry.proof.value if entry.proof else None,
-        "evidence": entry.evidence, "state": state_of(entry.standing).name, "disputed": entry.disputed,
-    }  # fmt: skip
+        "event": entry.reason.value if entry.reason else entry.kind.value,
+        "recorded_at": iso(entry.recorded_at_us),
+        "happened_at": iso(entry.happened_at_us),
+        "author": entry.author,
+        "proof": entry.proof.value if entry.proof else None,
+        "evidence": entry.evidence,
+        "state": state_of(entry.standing).name,
+        "disputed": entry.disputed,
+    }
 
 
 def _timed(line: dict[str, Any]) -> dict[str, Any]:

@@ -97,9 +97,13 @@ class ProvisionalReports:
             if row is not None:
                 await self._require_repeated(db, row, now)
         return await self._register.report(
-            act, Known(row.id) if row is not None else document, kind, happened_at_us=happened_at_us, proof=Proof.online,
+            act,
+            Known(row.id) if row is not None else document,
+            kind,
+            happened_at_us=happened_at_us,
+            proof=Proof.online,
             reporter=Reporter(contact=contact) if contact else None,
-        )  # fmt: skip
+        )
 
     async def _meant(self, db: Connection, act: Act, document: Document) -> Row | None:
         """Return the row that is meant; of a number alone the youngest card in force, else the youngest."""

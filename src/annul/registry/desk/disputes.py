@@ -172,9 +172,18 @@ class Disputes:
 
         async def also(write: Write, row: Row, position: int) -> str:
             return await self._insert(
-                write, act, row, position, dispute_id, by=by, ground=ground, case=case, statement=statement, fact=fact,
+                write,
+                act,
+                row,
+                position,
+                dispute_id,
+                by=by,
+                ground=ground,
+                case=case,
+                statement=statement,
+                fact=fact,
                 marked=marked,
-            )  # fmt: skip
+            )
 
         if marked:
             return await self._register.change(
@@ -213,8 +222,13 @@ class Disputes:
             await write.run(
                 "INSERT INTO dispute_note (dispute_id, step, kind, author, written_at_us, detail_id) "
                 "VALUES (%s, %s, %s, %s, %s, %s)",
-                dispute_id, step, kind, act.author, write.recorded_at_us, detail_id,
-            )  # fmt: skip
+                dispute_id,
+                step,
+                kind,
+                act.author,
+                write.recorded_at_us,
+                detail_id,
+            )
             await remember(write, act, _Step(step))
         return step
 
@@ -224,11 +238,14 @@ class Disputes:
         await self._find(act, dispute_id)
         async with writing(self._connections, self._now_us()) as write:
             await _guard(
-                write, dispute_id,
+                write,
+                dispute_id,
                 "UPDATE dispute SET proposal = 'corrected', proposed_by = %s, proposed_with = %s, reason = %s "
                 "WHERE id = %s AND state = 'open'",
-                act.author, act.credential, reason,
-            )  # fmt: skip
+                act.author,
+                act.credential,
+                reason,
+            )
 
     async def decide(self, act: Act, dispute_id: str, decision: Decision, *, reason: str, evidence: str = "") -> Recorded:
         """Decide a dispute. The mark goes in every case; with `corrected` the listing goes as well, as never true.
@@ -254,24 +271,40 @@ class Disputes:
             if decision == "corrected":
                 await require_second(write, act, await _proposer(write, dispute_id), sentence=_SECOND, mend=_TWO_STEPS)
             await _guard(
-                write, dispute_id,
+                write,
+                dispute_id,
                 "UPDATE dispute SET state = %s, reason = %s, decided_by = %s, second_officer = %s, decided_at_us = %s, "
                 "decided_position = %s WHERE id = %s AND state = 'open'",
-                decision, reason, act.author, proposed_by, write.recorded_at_us, position,
-            )  # fmt: skip
+                decision,
+                reason,
+                act.author,
+                proposed_by,
+                write.recorded_at_us,
+                position,
+            )
             await notices.queue(
-                write.db, "dispute_decided", key=f"dispute:{dispute_id}:decided", now_us=write.recorded_at_us, realm=row.realm,
-                document_id=row.id, values={"reference": dispute_id, "decision": decision},
-            )  # fmt: skip
+                write.db,
+                "dispute_decided",
+                key=f"dispute:{dispute_id}:decided",
+                now_us=write.recorded_at_us,
+                realm=row.realm,
+                document_id=row.id,
+                values={"reference": dispute_id, "decision": decision},
+            )
             return dispute_id
 
         evidence = evidence or view.case
         if decision == "corrected":
             return await self._register.correct(
-                act, document, State[view.fact], happened_at_us=self._now_us(), proof=Proof.in_person,
+                act,
+                document,
+                State[view.fact],
+                happened_at_us=self._now_us(),
+                proof=Proof.in_person,
                 second_officer=proposed_by or "",
-                evidence=evidence, also=also,
-            )  # fmt: skip
+                evidence=evidence,
+                also=also,
+            )
         if view.marked:
             return await self._register.change(
                 act, document, Event.dispute_close, happened_at_us=self._now_us(), evidence=evidence, also=also
@@ -365,23 +398,41 @@ class Disputes:
                 "UPDATE sealed_detail SET wrapped_key = NULL, erased_position = %s WHERE wrapped_key IS NOT NULL AND "
                 "(id = (SELECT statement_id FROM dispute WHERE id = %s) "
                 "OR id IN (SELECT detail_id FROM dispute_note WHERE dispute_id = %s)) RETURNING hash",
-                write.position + 1, dispute_id, dispute_id,
-            )  # fmt: skip
+                write.position + 1,
+                dispute_id,
+                dispute_id,
+            )
             for (digest,) in found:
                 write.append(
                     Entry(
-                        kind=EntryKind.erasure, realm=act.code, recorded_at_us=write.recorded_at_us,
-                        happened_at_us=write.recorded_at_us, author=act.author, evidence=evidence, detail_hash=bytes(digest),
+                        kind=EntryKind.erasure,
+                        realm=act.code,
+                        recorded_at_us=write.recorded_at_us,
+                        happened_at_us=write.recorded_at_us,
+                        author=act.author,
+                        evidence=evidence,
+                        detail_hash=bytes(digest),
                     )
-                )  # fmt: skip
+                )
         return len(found)
 
     # -- inner parts -------------------------------------------------------------------------------------------------------
 
     async def _insert(
-        self, write: Write, act: Act, row: Row, position: int, dispute_id: str, *, by: By, ground: str, case: str,
-        statement: str, fact: State | None, marked: bool,
-    ) -> str:  # fmt: skip
+        self,
+        write: Write,
+        act: Act,
+        row: Row,
+        position: int,
+        dispute_id: str,
+        *,
+        by: By,
+        ground: str,
+        case: str,
+        statement: str,
+        fact: State | None,
+        marked: bool,
+    ) -> str:
         disputed = fact or state_of(row.standing)
         if disputed is State.current or not row.standing & disputed.bit:
             raise BadInput("This listing does not stand, so it cannot be disputed.", where="fact")
@@ -391,15 +442,32 @@ class Disputes:
             "INSERT INTO dispute (id, realm, document_id, raised_by, party, author, fact, ground, case_reference, marked, "
             "statement_id, opened_at_us, due_at_us, position, state) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'open') ON CONFLICT DO NOTHING",
-            dispute_id, row.realm, row.id, by, act.author.partition("/")[0], act.author, disputed.value, ground, case, marked,
-            statement_id, write.recorded_at_us, due_at_us, position,
-        )  # fmt: skip
+            dispute_id,
+            row.realm,
+            row.id,
+            by,
+            act.author.partition("/")[0],
+            act.author,
+            disputed.value,
+            ground,
+            case,
+            marked,
+            statement_id,
+            write.recorded_at_us,
+            due_at_us,
+            position,
+        )
         if made != 1:
             raise Conflict("A dispute about this document is open already.")
         await notices.queue(
-            write.db, "dispute_received", key=f"dispute:{dispute_id}:received", now_us=write.recorded_at_us, realm=row.realm,
-            document_id=row.id, values={"reference": dispute_id, "due_us": due_at_us},
-        )  # fmt: skip
+            write.db,
+            "dispute_received",
+            key=f"dispute:{dispute_id}:received",
+            now_us=write.recorded_at_us,
+            realm=row.realm,
+            document_id=row.id,
+            values={"reference": dispute_id, "due_us": due_at_us},
+        )
         return dispute_id
 
     async def _find(self, act: Act, dispute_id: str) -> tuple[DisputeView, Known]:
@@ -417,8 +485,11 @@ class Disputes:
         sealed = personal.seal(_Statement(text), detail_id, self._keys.envelope)
         await write.run(
             "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",
-            detail_id, sealed.ciphertext, sealed.hash, sealed.wrapped_key,
-        )  # fmt: skip
+            detail_id,
+            sealed.ciphertext,
+            sealed.hash,
+            sealed.wrapped_key,
+        )
         return detail_id
 
     async def _open_text(self, db: Connection, detail_id: str | None) -> str | None:
@@ -437,12 +508,31 @@ class _Step(msgspec.Struct):
 def _view(row: tuple[Any, ...], now_us: int) -> DisputeView:
     fact = State(row[8])
     return DisputeView(
-        id=row[0], raised_by=row[1], party=row[2], author=row[3], coverage=row[4], kind=row[5], valid_from_day=row[6],
-        status=state_of(row[7]).name, after=state_of(row[7] & ~fact.bit).name, fact=fact.name, ground=row[9], case=row[10],
-        marked=row[11], opened_at_us=row[12], due_at_us=row[13], overdue=row[14] == "open" and row[13] < now_us,
-        state=row[14], two_officers=True, reason=row[15], decided_by=row[16], second_officer=row[17],
-        decided_at_us=row[18], decided_position=row[19], proposed_by=row[20],
-    )  # fmt: skip
+        id=row[0],
+        raised_by=row[1],
+        party=row[2],
+        author=row[3],
+        coverage=row[4],
+        kind=row[5],
+        valid_from_day=row[6],
+        status=state_of(row[7]).name,
+        after=state_of(row[7] & ~fact.bit).name,
+        fact=fact.name,
+        ground=row[9],
+        case=row[10],
+        marked=row[11],
+        opened_at_us=row[12],
+        due_at_us=row[13],
+        overdue=row[14] == "open" and row[13] < now_us,
+        state=row[14],
+        two_officers=True,
+        reason=row[15],
+        decided_by=row[16],
+        second_officer=row[17],
+        decided_at_us=row[18],
+        decided_position=row[19],
+        proposed_by=row[20],
+    )
 
 
 def _require_open(view: DisputeView) -> None:

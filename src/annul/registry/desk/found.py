@@ -182,9 +182,19 @@ class FoundCards:
                 "INSERT INTO found_card (id, realm, document_id, state, point, shelf, keeper, finder_id, found_at_us, "
                 "accepted_at_us, accepted_by, position) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
                 "ON CONFLICT DO NOTHING",
-                card_id, row.realm, row.id, "to_destroy" if dead else "held", point, shelf, keeper, finder_id, found_at_us,
-                write.recorded_at_us, act.author, position,
-            )  # fmt: skip
+                card_id,
+                row.realm,
+                row.id,
+                "to_destroy" if dead else "held",
+                point,
+                shelf,
+                keeper,
+                finder_id,
+                found_at_us,
+                write.recorded_at_us,
+                act.author,
+                position,
+            )
             if made != 1:
                 raise Conflict("This card is held already.", mend="Look for it in the list of found cards.")
             await _chain(
@@ -192,9 +202,14 @@ class FoundCards:
             )
             if not dead:
                 await notices.queue(
-                    write.db, "found_card_held", key=f"found:{card_id}:held", now_us=write.recorded_at_us, realm=row.realm,
-                    document_id=row.id, values={"where": point, "reference": card_id},
-                )  # fmt: skip
+                    write.db,
+                    "found_card_held",
+                    key=f"found:{card_id}:held",
+                    now_us=write.recorded_at_us,
+                    realm=row.realm,
+                    document_id=row.id,
+                    values={"where": point, "reference": card_id},
+                )
             return card_id
 
         return await self._register.change(
@@ -227,8 +242,11 @@ class FoundCards:
             await _chain(write, card_id, step, given_by, taken_by, place, handed_at_us, act.author, gap=gap, position=position)
             await write.run(
                 "UPDATE found_card SET keeper = %s, broken = %s WHERE id = %s AND keeper = %s",
-                taken_by, broken or gap, card_id, keeper,
-            )  # fmt: skip
+                taken_by,
+                broken or gap,
+                card_id,
+                keeper,
+            )
             recorded = Recorded(position=position, state=state_of(row.standing).name, id=card_id, changed=False)
             await remember(write, act, recorded)
         return recorded
@@ -256,9 +274,14 @@ class FoundCards:
             await _end(write, act, card_id, "handed_out", position, proof=proof.value)
             await _hand_on(write, act, card_id, "holder", position)
             await notices.queue(
-                write.db, "found_card_handed_out", key=f"found:{card_id}:out", now_us=write.recorded_at_us, realm=row.realm,
-                document_id=row.id, values={"reference": card_id},
-            )  # fmt: skip
+                write.db,
+                "found_card_handed_out",
+                key=f"found:{card_id}:out",
+                now_us=write.recorded_at_us,
+                realm=row.realm,
+                document_id=row.id,
+                values={"reference": card_id},
+            )
             return card_id
 
         return await self._register.change(
@@ -280,9 +303,14 @@ class FoundCards:
             await _end(write, act, card_id, "destroyed", position)
             await _hand_on(write, act, card_id, "destroyed", position)
             await notices.queue(
-                write.db, "found_card_destroyed", key=f"found:{card_id}:destroyed", now_us=write.recorded_at_us,
-                realm=row.realm, document_id=row.id, values={"reference": card_id},
-            )  # fmt: skip
+                write.db,
+                "found_card_destroyed",
+                key=f"found:{card_id}:destroyed",
+                now_us=write.recorded_at_us,
+                realm=row.realm,
+                document_id=row.id,
+                values={"reference": card_id},
+            )
             return card_id
 
         return await self._register.change(
@@ -362,8 +390,12 @@ class FoundCards:
                 "INSERT INTO hand_in_point (id, party, name, address, hours) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO "
                 "UPDATE SET name = excluded.name, address = excluded.address, hours = excluded.hours, active = true "
                 "WHERE hand_in_point.party = excluded.party",
-                point.id, party, point.name, point.address, point.hours,
-            )  # fmt: skip
+                point.id,
+                party,
+                point.name,
+                point.address,
+                point.hours,
+            )
 
     # -- inner parts -------------------------------------------------------------------------------------------------------
 
@@ -383,8 +415,11 @@ class FoundCards:
         sealed = personal.seal(finder, card_id, self._keys.envelope)
         await write.run(
             "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",
-            card_id, sealed.ciphertext, sealed.hash, sealed.wrapped_key,
-        )  # fmt: skip
+            card_id,
+            sealed.ciphertext,
+            sealed.hash,
+            sealed.wrapped_key,
+        )
         return card_id
 
 
@@ -392,19 +427,34 @@ def _card(row: tuple[Any, ...]) -> FoundCard:
     standing, replaced = row[5], row[6]
     after = standing & ~State.found_held.bit
     return FoundCard(
-        id=row[0], state=row[1], coverage=row[2], kind=row[3], valid_from_day=row[4], status=state_of(standing).name,
-        replaced=replaced, works_again=not replaced and not row[10] and state_of(after) is State.current, point=row[7],
-        shelf=row[8], keeper=row[9], broken=row[10], found_at_us=row[11], accepted_at_us=row[12], accepted_by=row[13],
-        ended_at_us=row[14], ended_by=row[15], matches=row[16],
-    )  # fmt: skip
+        id=row[0],
+        state=row[1],
+        coverage=row[2],
+        kind=row[3],
+        valid_from_day=row[4],
+        status=state_of(standing).name,
+        replaced=replaced,
+        works_again=not replaced and not row[10] and state_of(after) is State.current,
+        point=row[7],
+        shelf=row[8],
+        keeper=row[9],
+        broken=row[10],
+        found_at_us=row[11],
+        accepted_at_us=row[12],
+        accepted_by=row[13],
+        ended_at_us=row[14],
+        ended_by=row[15],
+        matches=row[16],
+    )
 
 
 async def _kept(write: Write, act: Act, card_id: str) -> tuple[str, str, bool, int]:
     """Return state, keeper, gap and document of a card that is kept; locks its row."""
     row = await write.one(
         "SELECT state, keeper, broken, document_id FROM found_card WHERE id = %s AND realm = %s FOR UPDATE",
-        card_id, act.realm_code,
-    )  # fmt: skip
+        card_id,
+        act.realm_code,
+    )
     if row is None:
         raise NotFound("There is no such found card.")
     if row[0] not in KEPT:
@@ -413,14 +463,32 @@ async def _kept(write: Write, act: Act, card_id: str) -> tuple[str, str, bool, i
 
 
 async def _chain(
-    write: Write, card_id: str, step: int, given_by: str, taken_by: str, place: str, handed_at_us: int, author: str, *,
-    gap: bool, position: int,
-) -> None:  # fmt: skip
+    write: Write,
+    card_id: str,
+    step: int,
+    given_by: str,
+    taken_by: str,
+    place: str,
+    handed_at_us: int,
+    author: str,
+    *,
+    gap: bool,
+    position: int,
+) -> None:
     await write.run(
         "INSERT INTO custody (card_id, step, given_by, taken_by, place, handed_at_us, recorded_at_us, author, gap, position) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        card_id, step, given_by, taken_by, place, handed_at_us, write.recorded_at_us, author, gap, position,
-    )  # fmt: skip
+        card_id,
+        step,
+        given_by,
+        taken_by,
+        place,
+        handed_at_us,
+        write.recorded_at_us,
+        author,
+        gap,
+        position,
+    )
 
 
 async def _hand_on(write: Write, act: Act, card_id: str, taken_by: str, position: int) -> None:
@@ -429,15 +497,25 @@ async def _hand_on(write: Write, act: Act, card_id: str, taken_by: str, position
         "INSERT INTO custody (card_id, step, given_by, taken_by, place, handed_at_us, recorded_at_us, author, gap, position) "
         "SELECT id, (SELECT max(step) + 1 FROM custody WHERE card_id = f.id), keeper, %s, point, %s, %s, %s, false, %s "
         "FROM found_card f WHERE id = %s",
-        taken_by, write.recorded_at_us, write.recorded_at_us, act.author, position, card_id,
-    )  # fmt: skip
+        taken_by,
+        write.recorded_at_us,
+        write.recorded_at_us,
+        act.author,
+        position,
+        card_id,
+    )
 
 
 async def _end(write: Write, act: Act, card_id: str, state: CardState, position: int, *, proof: str | None = None) -> None:
     await write.run(
         "UPDATE found_card SET state = %s, ended_at_us = %s, ended_by = %s, ended_position = %s, proof = %s WHERE id = %s",
-        state, write.recorded_at_us, act.author, position, proof, card_id,
-    )  # fmt: skip
+        state,
+        write.recorded_at_us,
+        act.author,
+        position,
+        proof,
+        card_id,
+    )
 
 
 def _text(value: str, where: str, *, least: int = 1, most: int = TEXT_MAX) -> str:

@@ -233,9 +233,16 @@ class Press:
         self._grant_all(db, chosen, folder)
         durable.move(folder, self.published / chosen.edition)
         entry = Entry(
-            chosen.edition, chosen.scheme, chosen.serial, chosen.position, chosen.issued, chosen.listed, chosen.bytes,
-            chosen.made_at_us, chosen.expires_at_us,
-        )  # fmt: skip
+            chosen.edition,
+            chosen.scheme,
+            chosen.serial,
+            chosen.position,
+            chosen.issued,
+            chosen.listed,
+            chosen.bytes,
+            chosen.made_at_us,
+            chosen.expires_at_us,
+        )
         self.write_index(Index((entry, *self.index().editions)))
         self.beat(db)
         return chosen

@@ -124,8 +124,14 @@ class Officers:
             made = await write.run(
                 "INSERT INTO officer (id, party, staff, name, duties, handle, position) VALUES (%s, %s, %s, %s, %s, %s, %s) "
                 "ON CONFLICT DO NOTHING",
-                officer_id, party, staff, name.strip(), sorted(set(duties)), secrets.token_bytes(32), write.position + 1,
-            )  # fmt: skip
+                officer_id,
+                party,
+                staff,
+                name.strip(),
+                sorted(set(duties)),
+                secrets.token_bytes(32),
+                write.position + 1,
+            )
             if made != 1:
                 raise Conflict("The party has an officer of this number.", where="/staff")
             await note_made(write, act, officer_id)
@@ -160,8 +166,12 @@ class Officers:
             on = found[2] if active is None else active
             await write.run(
                 "UPDATE officer SET name = %s, duties = %s, active = %s, position = %s WHERE id = %s",
-                new_name, new_duties, on, write.position + 1, officer_id,
-            )  # fmt: skip
+                new_name,
+                new_duties,
+                on,
+                write.position + 1,
+                officer_id,
+            )
             if not on:
                 await _end_sessions(write, officer_id, act.author)
             if set(new_duties) > set(found[1]) or (on and not found[2]):
@@ -287,8 +297,11 @@ class Officers:
             else:
                 moved = await write.run(
                     "UPDATE passkey SET sign_count = %s, used_at_us = %s WHERE id = %s AND sign_count = %s AND ended IS NULL",
-                    told, now, key_id, known,
-                )  # fmt: skip
+                    told,
+                    now,
+                    key_id,
+                    known,
+                )
                 copied = moved != 1 and bool(told)
         if copied:
             raise NotAuthorised(
@@ -346,8 +359,14 @@ class Officers:
             added = await write.run(
                 "INSERT INTO passkey (id, officer_id, credential_id, credential, sign_count, label, made_at_us) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                key_id, officer.id, credential.credential_id, bytes(credential), made.counter, label, write.recorded_at_us,
-            )  # fmt: skip
+                key_id,
+                officer.id,
+                credential.credential_id,
+                bytes(credential),
+                made.counter,
+                label,
+                write.recorded_at_us,
+            )
             if added != 1:
                 raise Conflict("This passkey is known already.")
             await note_made(write, act, key_id)
@@ -372,8 +391,10 @@ class Officers:
         async with writing(self._connections, self._now_us()) as write:
             ended = await write.run(
                 "UPDATE passkey SET ended = 'removed', ended_at_us = %s WHERE id = %s AND officer_id = %s AND ended IS NULL",
-                write.recorded_at_us, key_id, officer_id,
-            )  # fmt: skip
+                write.recorded_at_us,
+                key_id,
+                officer_id,
+            )
             if ended != 1:
                 raise NotFound("There is no such passkey.")
             await _end_sessions(write, officer_id, act.author)
@@ -450,8 +471,10 @@ def _require(name: str, duties: Sequence[str]) -> None:
 async def _end_sessions(write: Write, officer_id: str, by: str) -> None:
     await write.run(
         "UPDATE session SET ended_at_us = %s, ended_by = %s WHERE kind = 'officer' AND subject = %s AND ended_at_us IS NULL",
-        write.recorded_at_us, by, officer_id,
-    )  # fmt: skip
+        write.recorded_at_us,
+        by,
+        officer_id,
+    )
 
 
 def _note(write: Write, act: Act, officer_id: str, what: str) -> int:

@@ -45,9 +45,25 @@ from annul.registry.writing.store import REALM_CODES, Connections, Write, readin
 from annul.times import HOUR_US, Clock
 
 __all__ = [
-    "ROLES", "Agreement", "Capture", "Changed", "IssuedKey", "Jwks", "KeyInfo", "KeyUse", "Parties", "Party", "Principal",
-    "Principals", "Published", "RealmName", "Role", "Snapshot", "load_snapshot", "read_snapshot",
-]  # fmt: skip
+    "ROLES",
+    "Agreement",
+    "Capture",
+    "Changed",
+    "IssuedKey",
+    "Jwks",
+    "KeyInfo",
+    "KeyUse",
+    "Parties",
+    "Party",
+    "Principal",
+    "Principals",
+    "Published",
+    "RealmName",
+    "Role",
+    "Snapshot",
+    "load_snapshot",
+    "read_snapshot",
+]
 
 ID_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,23}")
 """A principal's id: it stands in receipts as 24 bytes of ASCII."""

@@ -229,8 +229,9 @@ class Policies:
             if (row[1] if row else 0) != revision:
                 raise Conflict(
                     "The draft was changed meanwhile." if row else "The draft is gone: released or thrown away.",
-                    where="/revision", mend="Open it again, and make your changes in what you find there.",
-                )  # fmt: skip
+                    where="/revision",
+                    mend="Open it again, and make your changes in what you find there.",
+                )
             version = row[0] if row else await _next_version(write, party)
             made = msgspec.structs.replace(policy, version=version)
             require_floor(made)
@@ -239,15 +240,29 @@ class Policies:
                 await write.run(
                     "INSERT INTO counter_policy (party, version, state, policy, revision, based_on, note, edited_by, "
                     "edited_at_us, edited_with) VALUES (%s, %s, 'draft', %s, 1, %s, %s, %s, %s, %s)",
-                    party, version, policy_to_json(made), in_force, note, person, at, act.credential,
-                )  # fmt: skip
+                    party,
+                    version,
+                    policy_to_json(made),
+                    in_force,
+                    note,
+                    person,
+                    at,
+                    act.credential,
+                )
             else:
                 touched = await write.run(
                     "UPDATE counter_policy SET policy = %s, revision = revision + 1, note = %s, edited_by = %s, "
                     "edited_at_us = %s, edited_with = %s "
                     "WHERE party = %s AND version = %s AND state = 'draft' AND revision = %s",
-                    policy_to_json(made), note, person, at, act.credential, party, version, revision,
-                )  # fmt: skip
+                    policy_to_json(made),
+                    note,
+                    person,
+                    at,
+                    act.credential,
+                    party,
+                    version,
+                    revision,
+                )
                 if touched != 1:
                     raise Conflict("The draft was changed by somebody else meanwhile.", where="/revision")
             saved = PolicyVersion(party, version, "draft", False, made, revision + 1, in_force, note, person, at)
@@ -259,8 +274,9 @@ class Policies:
         async with writing(self._connections, self._now_us()) as write:
             touched = await write.run(
                 "UPDATE counter_policy SET state = 'discarded' WHERE party = %s AND version = %s AND state = 'draft'",
-                who.id, version,
-            )  # fmt: skip
+                who.id,
+                version,
+            )
             if touched != 1:
                 raise NotFound("There is no such draft.")
             await remember(write, act, Changed(write.position))
@@ -281,23 +297,31 @@ class Policies:
             row = await write.one(
                 "SELECT policy, revision, edited_by, edited_with, policy_two_persons "
                 "FROM counter_policy JOIN principal ON id = party WHERE party = %s AND version = %s AND state = 'draft'",
-                party, version,
-            )  # fmt: skip
+                party,
+                version,
+            )
             if row is None:
                 raise NotFound("There is no such draft.", where="/version")
             if row[1] != revision:
                 raise Conflict("The draft was changed since you read it.", where="/revision", mend="Read it again first.")
             if row[4]:
                 await require_second(
-                    write, _as(act, person), Hand(row[2], row[3]),
-                    sentence="Your organisation wants a second person: the editor does not release.", mend=_COLLEAGUE,
-                )  # fmt: skip
+                    write,
+                    _as(act, person),
+                    Hand(row[2], row[3]),
+                    sentence="Your organisation wants a second person: the editor does not release.",
+                    mend=_COLLEAGUE,
+                )
             require_floor(kept_policy(bytes(row[0])))
             await write.run(
                 "UPDATE counter_policy SET state = 'released', released_by = %s, released_at_us = %s, position = %s "
                 "WHERE party = %s AND version = %s",
-                person, write.recorded_at_us, write.position + 1, party, version,
-            )  # fmt: skip
+                person,
+                write.recorded_at_us,
+                write.position + 1,
+                party,
+                version,
+            )
             return await _put_in_force(write, party, version, person, reason)
 
         return await self._parties.change(act, change)
@@ -420,9 +444,17 @@ def _trial(policy: Policy, rows: Sequence[tuple[Any, ...]], since: int, until: i
         if found is not None:
             count, samples = found.count + count, (found.samples + samples)[:SAMPLES]
         shifts[case] = Shift(
-            old.value, new.outcome.value, [step.value for step in Advice if mask & step.bit], list(new.names), status.value,
-            identity.value, binding.value, channel.value, count, samples,
-        )  # fmt: skip
+            old.value,
+            new.outcome.value,
+            [step.value for step in Advice if mask & step.bit],
+            list(new.names),
+            status.value,
+            identity.value,
+            binding.value,
+            channel.value,
+            count,
+            samples,
+        )
     ordered = sorted(shifts.values(), key=lambda shift: (shift.old == shift.new, -shift.count))
     return Trial(policy.version, total, since, until, outcomes, changed, advised, ordered)
 
@@ -453,8 +485,14 @@ async def _put_in_force(write: Write, party: str, version: int, person: str, rea
     await write.run(
         "INSERT INTO policy_change (party, version, was, changed_by, changed_at_us, reason, position) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        party, version, was, person, write.recorded_at_us, reason, write.position + 1,
-    )  # fmt: skip
+        party,
+        version,
+        was,
+        person,
+        write.recorded_at_us,
+        reason,
+        write.position + 1,
+    )
     return f"policy {party} {was} -> {version} by {person}"
 
 
@@ -466,6 +504,7 @@ def require_words(words: str, where: str, *, needed: bool = False) -> None:
         raise BadInput(f"A reason has at most {WORDS_MAX} characters.", where=where)
     if NUMBER_RUN.search(words):
         raise BadInput(
-            "A reason must not hold the number of a document, a person or a telephone.", where=where,
+            "A reason must not hold the number of a document, a person or a telephone.",
+            where=where,
             mend="Leave the number out: the check names the document.",
-        )  # fmt: skip
+        )

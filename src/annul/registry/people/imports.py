@@ -210,15 +210,23 @@ class PersonImports:
             by_two = row[1] + brought > self._limit
             if by_two:
                 await require_second(
-                    write, act, first, sentence=f"An import of more than {self._limit:,} persons needs a second officer.",
+                    write,
+                    act,
+                    first,
+                    sentence=f"An import of more than {self._limit:,} persons needs a second officer.",
                     mend="Let another officer confirm it.",
-                )  # fmt: skip
+                )
             position = write.append(_entry(write, act, EntryKind.person_import, import_id, row, evidence))
             await write.run(
                 "UPDATE person_import SET state = 'in_force', confirmed_by = %s, confirmed_at_us = %s, position = %s, "
                 "confirmed_with = %s, by_two = %s, applied = false WHERE id = %s",
-                act.author, write.recorded_at_us, position, act.credential, by_two, import_id,
-            )  # fmt: skip
+                act.author,
+                write.recorded_at_us,
+                position,
+                act.credential,
+                by_two,
+                import_id,
+            )
             return position
 
         return await self._write(act, import_id, body)
@@ -232,8 +240,11 @@ class PersonImports:
             await write.run(
                 "UPDATE person_import SET state = 'undone', undone_by = %s, undone_at_us = %s, undone_position = %s, "
                 "applied = false WHERE id = %s",
-                act.author, write.recorded_at_us, position, import_id,
-            )  # fmt: skip
+                act.author,
+                write.recorded_at_us,
+                position,
+                import_id,
+            )
             return position
 
         return await self._write(act, import_id, body)
@@ -273,14 +284,34 @@ class PersonImports:
         if row is None:
             raise NotFound("There is no such import.")
         (
-            import_id, state, count, evidence, summary, staged_by, staged_at, confirmed_by, position, undone_by, undone, applied
-        ) = row  # fmt: skip
+            import_id,
+            state,
+            count,
+            evidence,
+            summary,
+            staged_by,
+            staged_at,
+            confirmed_by,
+            position,
+            undone_by,
+            undone,
+            applied,
+        ) = row
         return ImportView(
-            id=import_id, state=state, person_count=count, two_officers=count > self._limit, evidence=evidence,
-            report=msgspec.json.decode(summary, type=PersonReport) if summary else PersonReport(), staged_by=staged_by,
-            staged_at_us=staged_at, confirmed_by=confirmed_by, position=position, undone_by=undone_by, undone_position=undone,
+            id=import_id,
+            state=state,
+            person_count=count,
+            two_officers=count > self._limit,
+            evidence=evidence,
+            report=msgspec.json.decode(summary, type=PersonReport) if summary else PersonReport(),
+            staged_by=staged_by,
+            staged_at_us=staged_at,
+            confirmed_by=confirmed_by,
+            position=position,
+            undone_by=undone_by,
+            undone_position=undone,
             applied=applied,
-        )  # fmt: skip
+        )
 
     async def _write(self, act: Act, import_id: str, body: Callable[[Write], Any]) -> ImportView:
         async with writing(self._connections, self._now_us()) as write:
@@ -436,14 +467,26 @@ class _Fresh:
             names_at = at + len(holders)
             parts += (
                 _HEAD.pack(
-                    11, 8, person_id, 2, realm, 16, keys[place], 2, _STATUS[person.status],
-                    WRAPPED_BYTES, wrap(key, person_id), len(sealed),
+                    11,
+                    8,
+                    person_id,
+                    2,
+                    realm,
+                    16,
+                    keys[place],
+                    2,
+                    _STATUS[person.status],
+                    WRAPPED_BYTES,
+                    wrap(key, person_id),
+                    len(sealed),
                 ),
                 sealed,
-                _length(len(holders)), blinded[at:names_at],
-                _length(len(names)), blinded[names_at : names_at + len(names)],
+                _length(len(holders)),
+                blinded[at:names_at],
+                _length(len(names)),
+                blinded[names_at : names_at + len(names)],
                 tail,
-            )  # fmt: skip
+            )
         parts.append(_COPY_END)
         return _Sealed(len(kept), b"".join(parts), b"".join(digests))
 

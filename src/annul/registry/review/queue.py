@@ -273,9 +273,18 @@ class Review:
             await write.run(
                 "INSERT INTO review_decision (id, suspicion_id, decision, grounds, person_id, cancels, correction, state, "
                 "decided_by, decided_at_us, decided_with) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                decision_id, suspicion_id, decision.value, grounds, chosen, cancels, sealed,
-                "waiting" if two else "in_force", act.author, write.recorded_at_us, act.credential,
-            )  # fmt: skip
+                decision_id,
+                suspicion_id,
+                decision.value,
+                grounds,
+                chosen,
+                cancels,
+                sealed,
+                "waiting" if two else "in_force",
+                act.author,
+                write.recorded_at_us,
+                act.credential,
+            )
             if two:
                 await _set_state(write, suspicion_id, "proposed")
                 return Decided(decision=decision_id, suspicion=suspicion_id, state="waiting")

@@ -244,9 +244,12 @@ class Bulk:
             by_two = await self._too_many(write, act, first, count)
             if by_two:
                 await require_second(
-                    write, act, first, sentence="A list of this size needs a second officer.",
+                    write,
+                    act,
+                    first,
+                    sentence="A list of this size needs a second officer.",
                     mend="Another officer than the one who staged it confirms.",
-                )  # fmt: skip
+                )
             position = write.append(
                 self._entry(
                     write,
@@ -440,15 +443,43 @@ class Bulk:
 
 
 def _view(row: tuple[Any, ...]) -> BulkView:
-    (bulk_id, state, listed, count, raw, happened, evidence, staged_by, staged_at, confirmed_by, confirmed_at, position,
-     undone_by, undone_position) = row  # fmt: skip
+    (
+        bulk_id,
+        state,
+        listed,
+        count,
+        raw,
+        happened,
+        evidence,
+        staged_by,
+        staged_at,
+        confirmed_by,
+        confirmed_at,
+        position,
+        undone_by,
+        undone_position,
+    ) = row
     summary = msgspec.json.decode(raw, type=_Summary)
     return BulkView(
-        id=bulk_id, state=state, listed=[state.name for state in State if listed & state.bit], document_count=count,
-        two_officers=summary.two_officers, hits=summary.hits, samples=summary.samples, lines=summary.lines, bad=summary.bad,
-        happened_at_us=happened, evidence=evidence, staged_by=staged_by, staged_at_us=staged_at, confirmed_by=confirmed_by,
-        confirmed_at_us=confirmed_at, position=position, undone_by=undone_by, undone_position=undone_position,
-    )  # fmt: skip
+        id=bulk_id,
+        state=state,
+        listed=[state.name for state in State if listed & state.bit],
+        document_count=count,
+        two_officers=summary.two_officers,
+        hits=summary.hits,
+        samples=summary.samples,
+        lines=summary.lines,
+        bad=summary.bad,
+        happened_at_us=happened,
+        evidence=evidence,
+        staged_by=staged_by,
+        staged_at_us=staged_at,
+        confirmed_by=confirmed_by,
+        confirmed_at_us=confirmed_at,
+        position=position,
+        undone_by=undone_by,
+        undone_position=undone_position,
+    )
 
 
 async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:

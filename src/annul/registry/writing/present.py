@@ -116,9 +116,12 @@ async def _of(db: Connection, segments: Segments, row: Row, entries: list[Entry]
     past = 0 < row.expiry_day < LONG_TERM_DAY and now_us // DAY_US > row.expiry_day and not single & State.expired.bit
     listed_facts = facts_of(standing & ~(State.expired.bit if past else 0) & ~State.current.bit)
     return Present(
-        state=state.name, facts=[fact.name for fact in facts_of(standing)], listed=[fact.name for fact in listed_facts],
-        since_us=since_us, stopped_since_us=stopped_us,
-    )  # fmt: skip
+        state=state.name,
+        facts=[fact.name for fact in facts_of(standing)],
+        listed=[fact.name for fact in listed_facts],
+        since_us=since_us,
+        stopped_since_us=stopped_us,
+    )
 
 
 async def effect(db: Connection, segments: Segments, report_id: str, realm: int, now_us: int) -> Effect:

@@ -17,9 +17,20 @@ async def add(write: Write, row: Row, report: ReportView) -> None:
     await write.run(
         "INSERT INTO report (id, realm, document_id, event, proof, author, evidence, happened_at_us, recorded_at_us, "
         "position, state, lapses_at_us, detail_id) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        report.id, row.realm, row.id, report.event, report.proof, report.author, report.evidence, report.happened_at_us,
-        report.recorded_at_us, report.position, report.state, report.lapses_at_us, report.id if report.has_details else None,
-    )  # fmt: skip
+        report.id,
+        row.realm,
+        row.id,
+        report.event,
+        report.proof,
+        report.author,
+        report.evidence,
+        report.happened_at_us,
+        report.recorded_at_us,
+        report.position,
+        report.state,
+        report.lapses_at_us,
+        report.id if report.has_details else None,
+    )
 
 
 async def provisional(write: Write, act: Act, report_id: str) -> tuple[Row, Event, int]:

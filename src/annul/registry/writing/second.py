@@ -53,8 +53,11 @@ async def note_made(write: Write, act: Act, name: str) -> None:
     """Note who made a credential or an officer, or gave her more duties; `name` is the credential's id or the officer's."""
     await write.run(
         "INSERT INTO credential_made (name, made_by, made_with, made_at_us) VALUES (%s, %s, %s, %s)",
-        name, act.author, act.credential, write.recorded_at_us,
-    )  # fmt: skip
+        name,
+        act.author,
+        act.credential,
+        write.recorded_at_us,
+    )
 
 
 async def require_second(
@@ -84,8 +87,12 @@ async def require_second(
     for one, other in ((first, second), (second, first)):
         made = await write.one(
             "SELECT 1 FROM credential_made WHERE name IN (%s, %s) AND made_at_us > %s AND (made_with = %s OR made_by = %s)",
-            other.author, other.credential, since_us, one.credential, one.author,
-        )  # fmt: skip
+            other.author,
+            other.credential,
+            since_us,
+            one.credential,
+            one.author,
+        )
         if made is not None:
             raise Forbidden(sentence, mend="One of you was let in by the other a short while ago. " + mend)
     if await _of_one_key(write, first.credential, second.credential, since_us):
@@ -107,14 +114,18 @@ async def asked_twice(write: Write, act: Act, what: str, *, sentence: str, mend:
     """
     row = await write.one(
         "SELECT asked_by, asked_with FROM asked WHERE what = %s AND asked_at_us > %s FOR UPDATE",
-        what, write.recorded_at_us - ASKED_US,
-    )  # fmt: skip
+        what,
+        write.recorded_at_us - ASKED_US,
+    )
     if row is None:
         await write.run(
             "INSERT INTO asked (what, asked_by, asked_with, asked_at_us) VALUES (%s, %s, %s, %s) ON CONFLICT (what) DO UPDATE "
             "SET asked_by = excluded.asked_by, asked_with = excluded.asked_with, asked_at_us = excluded.asked_at_us",
-            what, act.author, act.credential, write.recorded_at_us,
-        )  # fmt: skip
+            what,
+            act.author,
+            act.credential,
+            write.recorded_at_us,
+        )
         return False
     await require_second(write, act, Hand(*row), sentence=sentence, mend=mend)
     await write.run("DELETE FROM asked WHERE what = %s", what)
@@ -135,8 +146,13 @@ async def of_this_day(write: Write, act: Act, first: Hand, *, table: str, counte
         f"SELECT coalesce(sum({counted}), 0) FROM {table} WHERE realm = %s AND state = 'in_force' AND NOT by_two "
         "AND confirmed_at_us > %s AND (split_part(staged_by, '/', 1) = ANY(%s) OR split_part(confirmed_by, '/', 1) = ANY(%s) "
         "OR staged_with = ANY(%s) OR confirmed_with = ANY(%s))",
-        act.realm_code, write.recorded_at_us - WINDOW_US, parties, parties, credentials, credentials,
-    )  # fmt: skip
+        act.realm_code,
+        write.recorded_at_us - WINDOW_US,
+        parties,
+        parties,
+        credentials,
+        credentials,
+    )
     return int(row[0]) if row else 0
 
 
@@ -147,6 +163,9 @@ async def _of_one_key(write: Write, first: str, second: str, since_us: int) -> b
     shared = await write.one(
         "SELECT 1 FROM credential_made a JOIN credential_made b USING (made_with) "
         "WHERE a.name = %s AND b.name = %s AND a.made_at_us > %s AND b.made_at_us > %s",
-        first, second, since_us, since_us,
-    )  # fmt: skip
+        first,
+        second,
+        since_us,
+        since_us,
+    )
     return shared is not None

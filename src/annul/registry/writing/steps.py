@@ -8,10 +8,20 @@ from typing import Final
 from annul.records.status import Event, Proof, State, next_status
 from annul.registry.writing.documents import Row
 
-LISTING: Final = frozenset({
-    Event.cancel_nationality, Event.cancel_data, Event.revoke_error, Event.revoke_fraud, Event.revoke_misuse, Event.compromise,
-    Event.blank_stolen, Event.surrender, Event.destroy, Event.owner_lock,
-})  # fmt: skip
+LISTING: Final = frozenset(
+    {
+        Event.cancel_nationality,
+        Event.cancel_data,
+        Event.revoke_error,
+        Event.revoke_fraud,
+        Event.revoke_misuse,
+        Event.compromise,
+        Event.blank_stolen,
+        Event.surrender,
+        Event.destroy,
+        Event.owner_lock,
+    }
+)
 """Events that add a fact; on a document of a listing-only kind they make its first entry."""
 
 CHANGES: Final = LISTING | {Event.return_to_holder, Event.owner_unlock, Event.dispute_open, Event.dispute_close}

@@ -119,10 +119,16 @@ class Uploads:
         durable.folder(self._folder)
         self._clean()
         view = UploadView(
-            id="u_" + secrets.token_hex(12), author=act.author, realm=act.realm, format=format,  # type: ignore[arg-type]
-            state=state if format == "russian" else "", happened_at_us=happened_at_us, evidence=evidence, phase="receiving",
+            id="u_" + secrets.token_hex(12),
+            author=act.author,
+            realm=act.realm,
+            format=format,  # type: ignore[arg-type]
+            state=state if format == "russian" else "",
+            happened_at_us=happened_at_us,
+            evidence=evidence,
+            phase="receiving",
             begun_at_us=self._now_us(),
-        )  # fmt: skip
+        )
         self._write(view)
         return Upload(self._folder / f"{view.id}{suffix}", view)
 
@@ -193,11 +199,17 @@ class Uploads:
             view.whole = files[0].stat().st_size
             self._write(view)
             staged = await self._bulk.stage(
-                Act(act.author, act.realm, credential=act.credential), files[0],
-                format=view.format, happened_at_us=view.happened_at_us,
-                state=State[view.state] if view.state else None, evidence=view.evidence, progress=progress,
-                sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines), limits=UPLOADED, stopped=stop.exists,
-            )  # fmt: skip
+                Act(act.author, act.realm, credential=act.credential),
+                files[0],
+                format=view.format,
+                happened_at_us=view.happened_at_us,
+                state=State[view.state] if view.state else None,
+                evidence=view.evidence,
+                progress=progress,
+                sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines),
+                limits=UPLOADED,
+                stopped=stop.exists,
+            )
             view.phase, view.bulk = "staged", staged.id
         except AnnulError as error:
             view.phase, view.error, view.mend = "refused", error.message, error.mend or ""
@@ -227,6 +239,7 @@ class Uploads:
 def too_large() -> TooLarge:
     """Return the refusal of a list that is too large for a browser."""
     return TooLarge(
-        "The list is too large for this page: at most 64 MB.", where="file",
+        "The list is too large for this page: at most 64 MB.",
+        where="file",
         mend="Bring it in on the register's machine with `annul import`.",
-    )  # fmt: skip
+    )

@@ -28,9 +28,16 @@ _YEAR_FIRST: Final = re.compile(r"(\d{4})(?:[-./年\s]+)(\d{1,2})(?:[-./月\s]+)
 _DAY_FIRST: Final = re.compile(r"(\d{1,2})[-./\s]+(\d{1,2})[-./\s]+(\d{4})")
 _TOGETHER: Final = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _WORDS: Final = {
-    "today": 0, "now": 0, "今天": 0, "今日": 0, "اليوم": 0,
-    "yesterday": 1, "昨天": 1, "昨日": 1, "أمس": 1,
-}  # fmt: skip
+    "today": 0,
+    "now": 0,
+    "今天": 0,
+    "今日": 0,
+    "اليوم": 0,
+    "yesterday": 1,
+    "昨天": 1,
+    "昨日": 1,
+    "أمس": 1,
+}
 """A day in a word -> days ago."""
 
 
