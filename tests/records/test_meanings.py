@@ -31,9 +31,12 @@ from annul.web.door import pages, words
 SOURCES = Path(annul.__file__).parent
 WITHHELD = {StatusCode.S00, StatusCode.I00}
 LISTS = {
-    "status": codes.StatusCode, "identity": codes.IdentityCode, "binding": codes.BindingCode,
-    "freshness": codes.FreshnessCode, "error": codes.ErrorCode,
-}  # fmt: skip
+    "status": codes.StatusCode,
+    "identity": codes.IdentityCode,
+    "binding": codes.BindingCode,
+    "freshness": codes.FreshnessCode,
+    "error": codes.ErrorCode,
+}
 
 
 # -- every code has words, in every language ----------------------------------------------------------------------------
@@ -43,9 +46,13 @@ def test_every_code_of_every_axis_has_a_meaning() -> None:
     """A code without a row in the table fails here, before any page meets it."""
     assert {axis: list(table) for axis, table in meanings.AXES.items()} == {axis: list(each) for axis, each in LISTS.items()}
     for table, known in (
-        (meanings.OUTCOMES, Outcome), (meanings.STEPS, codes.Advice), (meanings.PURPOSES, codes.Purpose),
-        (meanings.CHANNELS, Channel), (meanings.STATES, State), (meanings.EVENTS, Event),
-    ):  # fmt: skip
+        (meanings.OUTCOMES, Outcome),
+        (meanings.STEPS, codes.Advice),
+        (meanings.PURPOSES, codes.Purpose),
+        (meanings.CHANNELS, Channel),
+        (meanings.STATES, State),
+        (meanings.EVENTS, Event),
+    ):
         assert list(table) == list(known)
     assert all(text.strip() == text and text for text in meanings.texts())
 
@@ -195,9 +202,11 @@ def test_the_terminal_takes_its_colours_from_the_table() -> None:
     for file, tree in _trees():
         if file.name != "meanings.py":
             found = {
-                ink for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                ink
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
                 for ink in _HEX.findall(node.value.lower())
-            }  # fmt: skip
+            }
             assert not found & inks, file
     for look in meanings.OUTCOMES.values():
         assert look.terminal == (f"{look.ink} on {look.ground}" if look.ground else f"white on {look.ink}")
@@ -283,10 +292,13 @@ def test_a_document_of_an_unknown_kind_is_named_again_too() -> None:
 @pytest.mark.parametrize(
     ("number", "shown"),
     [
-        ("11010519491231002X", "110105 19491231 002X"), ("4509123456", "4509 123456"), ("L898902C3", "L898902C3"),
-        ("LF2041712345", "LF20 4171 2345"), ("450912345", "450912345"),
+        ("11010519491231002X", "110105 19491231 002X"),
+        ("4509123456", "4509 123456"),
+        ("L898902C3", "L898902C3"),
+        ("LF2041712345", "LF20 4171 2345"),
+        ("450912345", "450912345"),
     ],
-)  # fmt: skip
+)
 def test_a_number_is_printed_as_on_its_document(number: str, shown: str) -> None:
     """Its own form tells where nobody says of what scheme it is; a short one stays whole."""
     assert schemes.printed(number) == shown

@@ -81,13 +81,25 @@ NO_NAMES = [
 ]
 PAIRS_OF_NAMES = json.loads((Path(__file__).parents[1] / "vectors/names.json").read_text("utf-8"))["pairs"]
 GOLDEN = [
-    ({"scheme": "cn-resident", "number": "11010519491231002X", "valid_from": "2016-10-06"},
-     "2100271e0257113d1a00000000000000", "e0aae10e6985e314a0abc9adf55d5178", "e0dfd10b1e4083b615ca1679cf367a61"),
-    ({"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": "L898902C3"},
-     "0201aa360000000000004714ef058f59", "e082e61bf9280759224d771f578057dd", "e002c910f7fe7fb05507be0a56814931"),
-    ({"scheme": "ru-internal", "series": "4505", "number": "700001"},
-     "03000000010c8f86a100000000000000", "e0254ba3bf4955094ada43d1fb0b04ef", "e0e852a241a85f2711840c73df488eed"),
-]  # fmt: skip
+    (
+        {"scheme": "cn-resident", "number": "11010519491231002X", "valid_from": "2016-10-06"},
+        "2100271e0257113d1a00000000000000",
+        "e0aae10e6985e314a0abc9adf55d5178",
+        "e0dfd10b1e4083b615ca1679cf367a61",
+    ),
+    (
+        {"scheme": "icao-9303", "issuer": "UTO", "kind": "P", "number": "L898902C3"},
+        "0201aa360000000000004714ef058f59",
+        "e082e61bf9280759224d771f578057dd",
+        "e002c910f7fe7fb05507be0a56814931",
+    ),
+    (
+        {"scheme": "ru-internal", "series": "4505", "number": "700001"},
+        "03000000010c8f86a100000000000000",
+        "e0254ba3bf4955094ada43d1fb0b04ef",
+        "e0e852a241a85f2711840c73df488eed",
+    ),
+]
 """Document; its holder's block; its blocks with 王小明 and ANNA ERIKSSON MARIA. Stored tags are made of these."""
 ANY_NAME = st.text(max_size=40)
 LETTERS = st.text(st.characters(categories=["Lu", "Ll", "Lo", "Mn", "Zs"]), min_size=1, max_size=20)

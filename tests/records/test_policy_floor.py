@@ -43,10 +43,17 @@ def test_the_default_policy_keeps_the_floor() -> None:
 
 @pytest.mark.parametrize(
     ("axis", "code", "member"),
-    [("status", "S11", "in_person"), ("status", "I25", "remote"), ("status", "U30", "in_person"), ("status", "S00", "remote"),
-     ("binding", "B1", "in_person"), ("binding", "B2", "remote"),
-     ("identity", "M2", "in_person"), ("freshness", "F2", "remote")],
-)  # fmt: skip
+    [
+        ("status", "S11", "in_person"),
+        ("status", "I25", "remote"),
+        ("status", "U30", "in_person"),
+        ("status", "S00", "remote"),
+        ("binding", "B1", "in_person"),
+        ("binding", "B2", "remote"),
+        ("identity", "M2", "in_person"),
+        ("freshness", "F2", "remote"),
+    ],
+)
 def test_a_dead_card_passes_nowhere_whatever_a_party_wishes(axis: str, code: str, member: str) -> None:
     """PASS is refused, and the error names the very cell."""
     with pytest.raises(BadInput) as refused:
@@ -68,9 +75,15 @@ def test_a_party_may_be_stricter() -> None:
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [("statuses", (StatusCode.S11,)), ("channels", (Channel.remote,)), ("identities", (IdentityCode.M2,)),
-     ("bindings", (BindingCode.B1,)), ("follow_up_days", 32), ("follow_up_days", 0)],
-)  # fmt: skip
+    [
+        ("statuses", (StatusCode.S11,)),
+        ("channels", (Channel.remote,)),
+        ("identities", (IdentityCode.M2,)),
+        ("bindings", (BindingCode.B1,)),
+        ("follow_up_days", 32),
+        ("follow_up_days", 0),
+    ],
+)
 def test_an_urgent_need_keeps_its_conditions(member: str, value: object) -> None:
     """Never stolen, never remote, never another name, never longer than a month."""
     need = msgspec.structs.replace(DEFAULT_POLICY.urgent_need, **{member: value})

@@ -589,14 +589,7 @@ def _show_correction(show: Show, found: dict[str, Any]) -> None:
     def text() -> None:
         fact, status = found["fact"].replace("_", " "), found["status"].replace("_", " ")
         print(f"✔  {found['state'].upper()}  Listing: {fact}. The document is now {status}.")
-        print_pairs(
-            (
-                ("Correction", found["correction"]),
-                ("Proposed by", found["proposed_by"]),
-                ("Decided by", found["decided_by"]),
-                ("Reason", found["reason"]),
-                ("Position", found["position"]),
-            )
-        )
+        shown = ("correction", "proposed_by", "decided_by", "reason", "position")
+        print_pairs([(name.capitalize().replace("_", " "), found[name]) for name in shown])
 
     show.result(found, text)

@@ -34,21 +34,21 @@ def notices_list(
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many, newest first.")] = 50,
 ) -> None:
     """List deliveries, newest first: kind, channel, state, tries, why not. No address and no text is shown."""
-    from annul.registry.citizen.citizens import iso
+    from annul.times import rfc3339
 
     found = asyncio.run(_outbox(home).deliveries(state=state, limit=limit))
     rows = [
         {
             "id": one.id,
-            "created_at": iso(one.created_at_us),
+            "created_at": rfc3339(one.created_at_us),
             "kind": one.kind,
             "channel": one.channel,
             "language": one.language,
             "state": one.state,
             "tries": one.tries,
             "fault": one.fault,
-            "due_at": iso(one.due_at_us),
-            "done_at": iso(one.done_at_us) if one.done_at_us else None,
+            "due_at": rfc3339(one.due_at_us),
+            "done_at": rfc3339(one.done_at_us) if one.done_at_us else None,
         }
         for one in found
     ]

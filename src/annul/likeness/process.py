@@ -36,8 +36,11 @@ MEMORY_BYTES_MAX: Final = 4 << 30
 _LENGTH: Final = struct.Struct(">I")
 _INHERITED: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
 _SET: Final = {
-    "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
-}  # fmt: skip
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 """Environment of the child: no settings and no secrets of the parent, one thread."""
 
 
@@ -119,10 +122,18 @@ def compare_all(task: Task) -> Done:
 
         pair = task.face
         with _below("/face"):
-            found = face.compare(
-                pair.live, pair.reference, supervised=task.supervised, policy=task.policy,
-                challenge=Challenge(task.actions) if task.actions else None, frames=pair.frames,
-            ) if pair.reference else unreferenced("face", supervised=task.supervised)  # fmt: skip
+            found = (
+                face.compare(
+                    pair.live,
+                    pair.reference,
+                    supervised=task.supervised,
+                    policy=task.policy,
+                    challenge=Challenge(task.actions) if task.actions else None,
+                    frames=pair.frames,
+                )
+                if pair.reference
+                else unreferenced("face", supervised=task.supervised)
+            )
         samples = {"live": pair.live} | ({"reference": pair.reference} if pair.reference else {})
         _add(done, found, samples | {f"frame-{n}": each for n, each in enumerate(pair.frames, 1)})
     if task.finger is not None:
@@ -130,9 +141,11 @@ def compare_all(task: Task) -> Done:
 
         prints = task.finger
         with _below("/fingerprint"):
-            found = finger.compare(
-                prints.live, prints.enrolled, supervised=task.supervised, policy=task.policy
-            ) if prints.enrolled else unreferenced("finger", supervised=task.supervised)  # fmt: skip
+            found = (
+                finger.compare(prints.live, prints.enrolled, supervised=task.supervised, policy=task.policy)
+                if prints.enrolled
+                else unreferenced("finger", supervised=task.supervised)
+            )
         samples = {"live": prints.live} | {f"enrolled-{n}": each for n, each in enumerate(prints.enrolled, 1)}
         _add(done, found, samples)
     elif task.finger_exempt:
@@ -257,10 +270,15 @@ class Comparer:
         process = self._process
         if process is None or process.returncode is not None:
             process = self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "annul.likeness.process",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _SET, start_new_session=True,
-            )  # fmt: skip
+                sys.executable,
+                "-m",
+                "annul.likeness.process",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _SET,
+                start_new_session=True,
+            )
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(message)

@@ -34,8 +34,12 @@ MODULUS_BITS: Final = (1024, 4096)
 _TRAILERS: Final = {0x33: "sha1", 0x34: "sha256", 0x35: "sha512", 0x36: "sha384", 0x38: "sha224"}
 """Hash identifier before the trailer CC. Source: ISO/IEC 10118-3; BC alone stands for SHA-1."""
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
-    "sha1": hashes.SHA1, "sha224": hashes.SHA224, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512,
-}  # fmt: skip
+    "sha1": hashes.SHA1,
+    "sha224": hashes.SHA224,
+    "sha256": hashes.SHA256,
+    "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}
 
 
 def prove(channel: Channel, dg15: bytes, digest: str | None, random_bytes: RandomBytes) -> bool:

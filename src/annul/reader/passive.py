@@ -201,9 +201,9 @@ def _judge(signed: Signed, info: cms.SignerInfo, trust: TrustList, at: datetime.
     if found is None:
         return _Judged({PassiveVerdict.UNKNOWN_SIGNER})
     signer, proof = found
-    failures = {
-        Held.YES: set(), Held.NO: {PassiveVerdict.BAD_SIGNATURE}, Held.CANNOT_TELL: {PassiveVerdict.CANNOT_VERIFY}
-    }[proof.held]  # fmt: skip
+    failures = {Held.YES: set(), Held.NO: {PassiveVerdict.BAD_SIGNATURE}, Held.CANNOT_TELL: {PassiveVerdict.CANNOT_VERIFY}}[
+        proof.held
+    ]
     chain, more = _judge_chain(signer, trust, at)
     failures |= more
     country = _country(signer)

@@ -52,11 +52,26 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 STATUS: Mapping[str, int] = {
-    "bad-input": 400, "zone-malformed": 422, "form-unknown": 422, "malformed-number": 422, "unreadable": 422, "too-large": 413,
-    "not-authorised": 401, "forbidden": 403, "not-found": 404, "no-reader": 404, "no-card": 409, "conflict": 409,
-    "access-refused": 422, "card-refused": 502, "card-malformed": 502, "card-unknown": 502, "reader-gone": 503,
-    "timed-out": 504, "missing-package": 501,
-}  # fmt: skip
+    "bad-input": 400,
+    "zone-malformed": 422,
+    "form-unknown": 422,
+    "malformed-number": 422,
+    "unreadable": 422,
+    "too-large": 413,
+    "not-authorised": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "no-reader": 404,
+    "no-card": 409,
+    "conflict": 409,
+    "access-refused": 422,
+    "card-refused": 502,
+    "card-malformed": 502,
+    "card-unknown": 502,
+    "reader-gone": 503,
+    "timed-out": 504,
+    "missing-package": 501,
+}
 """Error code -> HTTP status."""
 
 

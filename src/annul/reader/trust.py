@@ -36,9 +36,12 @@ MASTER_LIST: Final = "2.23.136.1.1.2"
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _LDIF_LINE: Final = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*)(?:;[A-Za-z0-9;-]*)?:(:?)[ ]*(.*)$")
 _LDIF_KINDS: Final = {
-    b"usercertificate": "known", b"cacertificate": "known", b"certificaterevocationlist": "revoked",
-    b"pkdmasterlistcontent": "master", b"cscamasterlistdata": "master",
-}  # fmt: skip
+    b"usercertificate": "known",
+    b"cacertificate": "known",
+    b"certificaterevocationlist": "revoked",
+    b"pkdmasterlistcontent": "master",
+    b"cscamasterlistdata": "master",
+}
 _FORMS: Final = (
     "Give X.509 certificates (PEM or DER), a PKCS#7 bundle, a master list (.ml) with its signer's certificate beside it, "
     "or an LDIF file of the Public Key Directory."

@@ -32,11 +32,39 @@ from annul.records.document import DocumentFields
 from annul.records.policy import DECISIONS, DEFAULT_POLICY, Decision, Decisions, Policy
 
 __all__ = [
-    "DECISIONS", "DEFAULT_POLICY", "Advice", "Answer", "BindingCode", "BindingPart", "Channel", "Coverage", "Decision",
-    "Decisions", "ErrorCode", "ErrorPart", "FreshnessCode", "FreshnessPart", "Holder", "IdentityCode", "IdentityPart",
-    "Outcome", "Policy", "Purpose", "Question", "Realm", "StatusClass", "StatusCode", "StatusPart", "advice_mask",
-    "advice_of_mask", "channel_of", "decide", "purpose_of", "sentence", "sentence_key",
-]  # fmt: skip
+    "DECISIONS",
+    "DEFAULT_POLICY",
+    "Advice",
+    "Answer",
+    "BindingCode",
+    "BindingPart",
+    "Channel",
+    "Coverage",
+    "Decision",
+    "Decisions",
+    "ErrorCode",
+    "ErrorPart",
+    "FreshnessCode",
+    "FreshnessPart",
+    "Holder",
+    "IdentityCode",
+    "IdentityPart",
+    "Outcome",
+    "Policy",
+    "Purpose",
+    "Question",
+    "Realm",
+    "StatusClass",
+    "StatusCode",
+    "StatusPart",
+    "advice_mask",
+    "advice_of_mask",
+    "channel_of",
+    "decide",
+    "purpose_of",
+    "sentence",
+    "sentence_key",
+]
 
 NAME_MAX = 200
 """Characters of a holder's name; ICAO Doc 9303 visual zone names are far shorter, national registers allow more."""

@@ -23,10 +23,25 @@ from annul.records.schemes.cn_resident import CN_RESIDENT
 from annul.times import DAY_S
 
 __all__ = [
-    "BLOCK_BYTES", "SCHEMES", "SCHEME_OF_CODE", "Document", "DocumentFields", "DocumentKeys", "Scheme",
-    "block", "both_blocks", "canonical", "number_block", "parse_document", "person_block", "plain_person_block",
-    "resident_block", "scheme_code", "today", "unlock_key",
-]  # fmt: skip
+    "BLOCK_BYTES",
+    "SCHEMES",
+    "SCHEME_OF_CODE",
+    "Document",
+    "DocumentFields",
+    "DocumentKeys",
+    "Scheme",
+    "block",
+    "both_blocks",
+    "canonical",
+    "number_block",
+    "parse_document",
+    "person_block",
+    "plain_person_block",
+    "resident_block",
+    "scheme_code",
+    "today",
+    "unlock_key",
+]
 
 BLOCK_BYTES = 16
 SECRET_BYTES = 32

@@ -159,9 +159,7 @@ def decode(data: bytes) -> Entry:
         )
     if len(data) < _HEAD.size:
         raise Corrupt("A log entry is cut short.", where="head")
-    (
-        _, kind, realm, recorded, happened, reason, proof, epoch, standing, flags, until, count, detail
-    ) = _HEAD.unpack_from(data)  # fmt: skip
+    (_, kind, realm, recorded, happened, reason, proof, epoch, standing, flags, until, count, detail) = _HEAD.unpack_from(data)
     values, at = [], _HEAD.size
     for name in ("author", "evidence", "document_key", "number_key", "body"):
         size = int.from_bytes(data[at : at + 2], "big")

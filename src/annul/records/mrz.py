@@ -35,9 +35,27 @@ from annul.records.scheme import DocumentFields
 from annul.records.states import OF_HOLDERS, is_state, is_wrong_but_known, state_of
 
 __all__ = [
-    "ALPHABET", "FORMS", "LONG_TERM", "MRV_A", "MRV_B", "TD1", "TD2", "TD3", "Form", "FormUnknown", "Mrz", "Span",
-    "ZoneMalformed", "check_digit", "composite", "cut_lines", "field_checks", "parse", "read_typed", "split_lines",
-]  # fmt: skip
+    "ALPHABET",
+    "FORMS",
+    "LONG_TERM",
+    "MRV_A",
+    "MRV_B",
+    "TD1",
+    "TD2",
+    "TD3",
+    "Form",
+    "FormUnknown",
+    "Mrz",
+    "Span",
+    "ZoneMalformed",
+    "check_digit",
+    "composite",
+    "cut_lines",
+    "field_checks",
+    "parse",
+    "read_typed",
+    "split_lines",
+]
 
 TYPED_MAX_CHARS = 400
 """Longest text taken as a zone: three lines with generous blanks."""
@@ -47,9 +65,14 @@ _LOOKALIKES = str.maketrans({"«": "<<", "‹": "<", "＜": "<", "〈": "<", "�
 _SEXES = {"F": "F", "M": "M", "X": "", "<": ""}
 _SEXES_OF_CHINA = _SEXES | {"1": "M", "2": "F", "0": "", "9": ""}
 _WHAT = {
-    "number": "document number", "birth": "date of birth", "expiry": "date of expiry", "optional": "optional data",
-    "count": "number of renewals", "holder": "holder's number", "zone": "whole zone",
-}  # fmt: skip
+    "number": "document number",
+    "birth": "date of birth",
+    "expiry": "date of expiry",
+    "optional": "optional data",
+    "count": "number of renewals",
+    "holder": "holder's number",
+    "zone": "whole zone",
+}
 
 
 def check_digit(field: str) -> str:
@@ -192,13 +215,27 @@ def parse(lines: Sequence[str], today: datetime.date) -> Mrz:
     names = _names(form, lines)
     issued = birth_of(at(lines, form.issued), today) if form.issued else None
     return Mrz(
-        form, lines, kind.rstrip("<"), issuer, number.plain, nationality, birth.date, birth.other, sex, expiry,
+        form,
+        lines,
+        kind.rstrip("<"),
+        issuer,
+        number.plain,
+        nationality,
+        birth.date,
+        birth.other,
+        sex,
+        expiry,
         issued.date if issued and len(issued.date) == 10 else "",
-        names.primary, names.secondary, names.native or (form.native(lines) if form.native else ""), names.cut,
+        names.primary,
+        names.secondary,
+        names.native or (form.native(lines) if form.native else ""),
+        names.cut,
         tuple([at(lines, span).rstrip("<") for span in form.optional]),
-        number.field, at(lines, form.birth) if form.birth else "", at(lines, form.expiry) if form.expiry else "",
+        number.field,
+        at(lines, form.birth) if form.birth else "",
+        at(lines, form.expiry) if form.expiry else "",
         (*form.remarks, *remarks, *birth.remarks, *names.remarks),
-    )  # fmt: skip
+    )
 
 
 def read_typed(text: str, today: datetime.date) -> Mrz:

@@ -283,14 +283,16 @@ def require_floor(policy: Policy) -> None:
         beyond = sorted(code.value for code in getattr(need, member) if code not in allowed)
         if beyond:
             raise BadInput(
-                f"An urgent need may not be served with {', '.join(beyond)}.", where=f"/urgent_need/{member}",
+                f"An urgent need may not be served with {', '.join(beyond)}.",
+                where=f"/urgent_need/{member}",
                 mend=f"Choose among {', '.join(sorted(code.value for code in allowed))}.",
-            )  # fmt: skip
+            )
     if not 1 <= need.follow_up_days <= FOLLOW_UP_DAYS_MAX:
         raise BadInput(
-            "The new card must be shown within one month.", where="/urgent_need/follow_up_days",
+            "The new card must be shown within one month.",
+            where="/urgent_need/follow_up_days",
             mend=f"Choose 1 to {FOLLOW_UP_DAYS_MAX} days.",
-        )  # fmt: skip
+        )
 
 
 class Difference(msgspec.Struct, frozen=True):

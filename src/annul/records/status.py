@@ -25,10 +25,28 @@ from annul.errors import TransitionRefused
 from annul.records.codes import DEAD, SEVERITY, TERMINAL, Coded, State, code_of, mask
 
 __all__ = [
-    "DEAD", "DEAD_MASK", "REASONS_VERSION", "SEVERITY", "STANDING_MASK", "TERMINAL", "TERMINAL_MASK", "TRANSITIONS",
-    "Circumstances", "Event", "Proof", "Reason", "State", "Transition", "code_of", "contact_change_allowed", "facts_of", "mask",
-    "next_status", "standing_on", "state_of",
-]  # fmt: skip
+    "DEAD",
+    "DEAD_MASK",
+    "REASONS_VERSION",
+    "SEVERITY",
+    "STANDING_MASK",
+    "TERMINAL",
+    "TERMINAL_MASK",
+    "TRANSITIONS",
+    "Circumstances",
+    "Event",
+    "Proof",
+    "Reason",
+    "State",
+    "Transition",
+    "code_of",
+    "contact_change_allowed",
+    "facts_of",
+    "mask",
+    "next_status",
+    "standing_on",
+    "state_of",
+]
 
 
 TERMINAL_MASK = mask(*TERMINAL)

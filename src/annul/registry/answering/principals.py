@@ -230,6 +230,14 @@ def _principal(
     party: PartyRow, realm: int, key_id: str, expires_at_us: int, use: KeyUse, decisions: Decisions | None
 ) -> Principal:
     return Principal(
-        party.id, party.name, party.role, REALM_NAMES[realm], party.agreement, key_id, party.organisation, expires_at_us, use,
+        party.id,
+        party.name,
+        party.role,
+        REALM_NAMES[realm],
+        party.agreement,
+        key_id,
+        party.organisation,
+        expires_at_us,
+        use,
         decisions,
-    )  # fmt: skip
+    )

@@ -159,9 +159,15 @@ class Reader:
         if channel.value not in agreement.channels:
             raise PurposeNotAllowed("The agreement does not cover this channel.", where="/channel")
         manner = Manner(
-            principal.id, agreement.reasons_allowed, purpose, channel, question.urgent, principal.decisions or self._decisions,
-            identity=agreement.identity_allowed and self._named, walker=caller.walker,
-        )  # fmt: skip
+            principal.id,
+            agreement.reasons_allowed,
+            purpose,
+            channel,
+            question.urgent,
+            principal.decisions or self._decisions,
+            identity=agreement.identity_allowed and self._named,
+            walker=caller.walker,
+        )
         caller.manners[question.purpose, question.channel, question.urgent] = manner
         return manner
 
@@ -187,9 +193,22 @@ class Reader:
             document = parse_document(fields)
         except MalformedNumber as error:
             return Asked(
-                sink, index, manner, caller.test, b"", PLAIN, 0, scheme_code(fields.scheme), None, malformed_identity(fields),
-                context, name, b"", binding, form_unknown=isinstance(error, FormUnknown),
-            )  # fmt: skip
+                sink,
+                index,
+                manner,
+                caller.test,
+                b"",
+                PLAIN,
+                0,
+                scheme_code(fields.scheme),
+                None,
+                malformed_identity(fields),
+                context,
+                name,
+                b"",
+                binding,
+                form_unknown=isinstance(error, FormUnknown),
+            )
         scheme = SCHEMES[document.scheme]
         start = document.valid_from_day
         if not scheme.discriminated:
@@ -207,9 +226,21 @@ class Reader:
                 caller.walker.named(document.number, named.name, now_us)
         names = b"" if named is None else _name_blocks(blocks[-16:], named)
         return Asked(
-            sink, index, manner, caller.test, blocks, naming, document.valid_until_day or 0, scheme.code,
-            document, self._identity(document, start), context, name, names, binding,
-        )  # fmt: skip
+            sink,
+            index,
+            manner,
+            caller.test,
+            blocks,
+            naming,
+            document.valid_until_day or 0,
+            scheme.code,
+            document,
+            self._identity(document, start),
+            context,
+            name,
+            names,
+            binding,
+        )
 
     def _identity(self, document: Document, start: int | None) -> bytes:
         """Return `canonical(document)`, from its remembered beginning (scheme, issuer, kind)."""

@@ -78,9 +78,24 @@ class Walker:
     """
 
     __slots__ = (
-        "_answers", "_day", "_misses", "_named_before", "_names", "_near_slow", "_near_stop", "_places", "_settled_us", "_told",
-        "missed", "pace", "party", "scale", "seen", "until_us", "why",
-    )  # fmt: skip
+        "_answers",
+        "_day",
+        "_misses",
+        "_named_before",
+        "_names",
+        "_near_slow",
+        "_near_stop",
+        "_places",
+        "_settled_us",
+        "_told",
+        "missed",
+        "pace",
+        "party",
+        "scale",
+        "seen",
+        "until_us",
+        "why",
+    )
 
     def __init__(self, party: str, per_day: int = AGREED_PER_DAY) -> None:
         self.party = party

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -20,13 +19,13 @@ from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefu
 from annul.languages import LANGUAGES
 from annul.records.codes import Channel, Outcome, Purpose, Realm, StatusCode
 from annul.records.document import Document, DocumentKeys, block, number_block, parse_document, person_block
-from annul.records.entry import Entry, EntryKind, decode
+from annul.records.entry import EntryKind, decode
 from annul.records.person import Contact, Person
 from annul.records.scheme import plain
 from annul.records.schemes import scheme_of
-from annul.records.status import DEAD, DEAD_MASK, Event, Proof, State, contact_change_allowed, mask, state_of
+from annul.records.status import DEAD, Event, Proof, State, contact_change_allowed, mask
 from annul.registry.citizen import holdings
-from annul.registry.citizen.views import AttemptSeen, CheckSeen, OwnDocument, Unlocked
+from annul.registry.citizen.views import AttemptSeen, CheckSeen, OwnDocument, Unlocked, acts_of, date_of, line_of, timed
 from annul.registry.notices.outbox import hold, queue, release
 from annul.registry.notices.sources import DISCLOSURE_DAYS, HOLDER
 from annul.registry.people import rows
@@ -41,13 +40,12 @@ from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.present import present
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import REALM_CODES, Connection, reading, writing
-from annul.times import DAY_US
+from annul.times import DAY_US, rfc3339
 
 CHECKS_MAX: Final = 100
 """Checks on one page of the list."""
 ATTEMPTS_MAX: Final = 200
 """Attempts on the page; all of them are in the download."""
-_REPORTED: Final = State.reported_lost.bit | State.reported_stolen.bit
 Said = Literal["me", "not_me"]
 
 
@@ -200,7 +198,7 @@ class Citizens:
                     report=report,
                     lapses_at_us=lapses_at_us,
                     unlocked=unlocked.get(row.id, []),
-                    may=_may(row, mask(*(State[fact] for fact in told[row.id].listed)), lapses_at_us is not None),
+                    may=acts_of(row, mask(*(State[fact] for fact in told[row.id].listed)), lapses_at_us is not None),
                 )
             )
         return sorted(made, key=lambda own: (own.state in _GONE, own.kind, -(own.valid_from_day or 0)))
@@ -554,7 +552,7 @@ class Citizens:
             ):
                 entry = decode(bytes(raw))
                 if entry.kind is not EntryKind.note:  # who looked, and what was decided beside it: sections of their own
-                    history[document_id].append(_line(entry))
+                    history[document_id].append(line_of(entry))
             row = await rows.by_id(db, REALM_CODES[realm], person_id)
             former = [
                 msgspec.to_builtins(rows.open_version(row, bytes(ciphertext), self._vault))
@@ -567,7 +565,7 @@ class Citizens:
             seen_ids = [bytes.fromhex(seen.check) for seen in checks]
             sections = await holdings.of_person(db, self._keys.envelope, person_id, ids, seen_ids, now)
         return {
-            "made_at": iso(now),
+            "made_at": rfc3339(now),
             "person": msgspec.to_builtins(person),
             "former": former,
             "language": await self.language(person_id),
@@ -578,69 +576,22 @@ class Citizens:
                     "register": own.coverage,
                     "number": numbers[own.id].number if own.id in numbers else None,
                     "state": own.state,
-                    "since": iso(own.since_us) if own.since_us else None,
+                    "since": rfc3339(own.since_us) if own.since_us else None,
                     "facts": own.facts,
                     "disputed": own.disputed,
-                    "valid_from": _date(own.valid_from_day),
-                    "valid_until": _date(own.valid_until_day),
+                    "valid_from": date_of(own.valid_from_day),
+                    "valid_until": date_of(own.valid_until_day),
                     "history": history.get(own.id, []),
-                    "unlocked": [_timed(msgspec.to_builtins(one)) for one in own.unlocked],
+                    "unlocked": [timed(msgspec.to_builtins(one)) for one in own.unlocked],
                 }
                 for own in await self.documents(person_id, realm=realm)
             ],
-            "checks": [_timed(msgspec.to_builtins(seen)) for seen in checks],
-            "attempts": [_timed(msgspec.to_builtins(seen)) for seen in await self._attempts(person_id, realm, None)],
-        } | {name: [_timed(line) for line in lines] for name, lines in sections.items()}
+            "checks": [timed(msgspec.to_builtins(seen)) for seen in checks],
+            "attempts": [timed(msgspec.to_builtins(seen)) for seen in await self._attempts(person_id, realm, None)],
+        } | {name: [timed(line) for line in lines] for name, lines in sections.items()}
 
 
 _GONE: Final = frozenset(state.name for state in DEAD)
-
-
-def _may(row: Row, standing: int, provisional: bool) -> list[str]:
-    """Return what a holder may do with a document against which this stands, bulk events included."""
-    dead = bool(standing & DEAD_MASK)
-    may = []
-    if provisional:
-        may += ["confirm", "withdraw"]
-    elif not dead and not standing & (_REPORTED | State.found_held.bit):
-        may.append("report")
-    if not dead and not standing & (_REPORTED | State.suspended.bit | State.found_held.bit):
-        may += ["unlock", "unlock_for"] if standing & State.owner_locked.bit else ["lock"]
-    if standing & ~State.current.bit & ~State.owner_locked.bit and not row.disputed:
-        may.append("dispute")
-    return may
-
-
-def iso(at_us: int) -> str:
-    """Write a time as RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _date(day: int | None) -> str | None:
-    if day is None or not 0 < day < 65_535:
-        return "long-term" if day == 65_535 else None
-    return datetime.fromtimestamp(day * 86_400, UTC).date().isoformat()
-
-
-def _line(entry: Entry) -> dict[str, Any]:
-    return {
-        "event": entry.reason.value if entry.reason else entry.kind.value,
-        "recorded_at": iso(entry.recorded_at_us),
-        "happened_at": iso(entry.happened_at_us),
-        "author": entry.author,
-        "proof": entry.proof.value if entry.proof else None,
-        "evidence": entry.evidence,
-        "state": state_of(entry.standing).name,
-        "disputed": entry.disputed,
-    }
-
-
-def _timed(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a line with its times written out."""
-    return {
-        name.removesuffix("_us"): (iso(value) if value else None) if name.endswith("_us") else value
-        for name, value in line.items()
-    }
 
 
 async def _pairs(db: Connection, query: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:

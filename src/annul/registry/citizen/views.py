@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any, Final
+
 import msgspec
+
+from annul.records.entry import Entry
+from annul.records.status import DEAD_MASK, State, state_of
+from annul.registry.writing.documents import Row
+from annul.times import DAY_S, LONG_TERM_DAY, rfc3339
+
+_REPORTED: Final = State.reported_lost.bit | State.reported_stolen.bit
 
 
 class Unlocked(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,3 +82,47 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     said: str
     refused: bool
+
+
+def date_of(day: int | None) -> str | None:
+    """Write a day; "long-term" for a document without end, None for a day that is not known."""
+    if day is None or not 0 < day < LONG_TERM_DAY:
+        return "long-term" if day == LONG_TERM_DAY else None
+    return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
+
+
+def line_of(entry: Entry) -> dict[str, Any]:
+    """Return a line of a document's history."""
+    return {
+        "event": entry.reason.value if entry.reason else entry.kind.value,
+        "recorded_at": rfc3339(entry.recorded_at_us),
+        "happened_at": rfc3339(entry.happened_at_us),
+        "author": entry.author,
+        "proof": entry.proof.value if entry.proof else None,
+        "evidence": entry.evidence,
+        "state": state_of(entry.standing).name,
+        "disputed": entry.disputed,
+    }
+
+
+def timed(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line with its times written out."""
+    return {
+        name.removesuffix("_us"): (rfc3339(value) if value else None) if name.endswith("_us") else value
+        for name, value in line.items()
+    }
+
+
+def acts_of(row: Row, standing: int, provisional: bool) -> list[str]:
+    """Return what a holder may do with a document against which this stands, bulk events included."""
+    dead = bool(standing & DEAD_MASK)
+    may = []
+    if provisional:
+        may += ["confirm", "withdraw"]
+    elif not dead and not standing & (_REPORTED | State.found_held.bit):
+        may.append("report")
+    if not dead and not standing & (_REPORTED | State.suspended.bit | State.found_held.bit):
+        may += ["unlock", "unlock_for"] if standing & State.owner_locked.bit else ["lock"]
+    if standing & ~State.current.bit & ~State.owner_locked.bit and not row.disputed:
+        may.append("dispute")
+    return may

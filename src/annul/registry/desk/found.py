@@ -197,9 +197,8 @@ class FoundCards:
             )
             if made != 1:
                 raise Conflict("This card is held already.", mend="Look for it in the list of found cards.")
-            await _chain(
-                write, card_id, 1, FINDER, keeper, point, write.recorded_at_us, act.author, gap=False, position=position
-            )
+            at_us = write.recorded_at_us
+            await _chain(write, card_id, 1, FINDER, keeper, point, at_us, act.author, gap=False, position=position)
             if not dead:
                 await notices.queue(
                     write.db,

@@ -239,7 +239,7 @@ class Bulk:
                 raise Conflict("The bulk event is not staged: it was confirmed or discarded before.")
             staged_by, staged_with, count, listed, happened, reference, epoch = row
             if epoch != write.key_epoch:
-                raise Conflict("The list was staged under older document keys", mend="Import it again.")
+                raise Conflict("The list was staged under older document keys.", mend="Import it again.")
             first = Hand(staged_by, staged_with)
             by_two = await self._too_many(write, act, first, count)
             if by_two:
