@@ -52,8 +52,10 @@ def test_a_dispute_ends_in_a_recall_by_commands(annul: Annul, tmp_path: Path) ->
     told = annul("check", "--document", document, "--json").json["check"]
     raised = annul("dispute", "raise", "--document", document, "--ground", "not_lost", "--case", "D-7", "--json").json
     annul("dispute", "note", raised["dispute"], "--text", "showed the document", "--json")
-    done = annul("dispute", "decide", raised["dispute"], "--decision", "corrected", "--reason", "mistake")
-    assert "CORRECTED" in done.out
+    decide = ("dispute", "decide", raised["dispute"], "--decision", "corrected", "--reason", "mistake")
+    assert "PROPOSED  Nothing has changed yet" in annul(*decide).out
+    assert annul(*decide).code == 1
+    assert "CORRECTED" in annul(*decide, "--as", "supervisor").out
 
     def recalled() -> list[dict[str, Any]]:
         return [each for each in annul("recall", "list", "--json").json["recalls"] if told in each["note"]]

@@ -107,7 +107,7 @@ def test_a_document_is_named_in_one_way(demo: Path) -> None:
     """A sample beside a file is one too many; both options are named."""
     with pytest.raises(BadInput, match="twice") as refused:
         Named(sample="V00", document="card.json").fields(demo)
-    assert refused.value.where == "--sample, --document"
+    assert refused.value.where == "--sample, --document, --zone"
 
 
 @pytest.mark.parametrize("code", ["v00", "V00"])

@@ -91,16 +91,29 @@ def test_a_file_that_is_no_policy_is_wrong_usage(content: str, annul: Annul, bar
     assert "on our side" not in refused.err
 
 
-def test_two_persons_may_be_wanted(annul: Annul, bare: dict[str, Any], tmp_path: Path) -> None:
-    """Then the editor's key neither releases the draft nor does away with the second person; without a draft it may."""
+def another_key(annul: Annul) -> str:
+    """A second key of the bank, issued by the supervisor: what a colleague has."""
+    issued = annul("party", "key", "issue", "first-bank", "--json")
+    return str(issued.json["token"])
+
+
+def test_two_persons_may_be_wanted(annul: Annul, bare: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the editor's key neither releases the draft nor does away with the second person: that is asked for, and waits."""
     version = draft(annul, tmp_path, name="By two")
     assert annul("policy", "two-persons", "true").code == 0
     try:
         assert annul("policy", "release", version).code == 1
-        assert "Ask a colleague." in annul("policy", "two-persons", "false").err
+        asked = annul("policy", "two-persons", "false")
+        assert "ASKED  Nothing has changed yet" in asked.out
+        again = annul("policy", "two-persons", "false")
+        assert again.code == 1
+        assert "Ask a colleague with another key" in again.err
+        assert annul("policy", "list", "--json").json["two_persons"] is True
     finally:
         annul("policy", "discard", version)
-        assert annul("policy", "two-persons", "false").code == 0
+        monkeypatch.setenv("ANNUL_KEY", another_key(annul))
+        assert "is not needed" in annul("policy", "two-persons", "false").out
+        monkeypatch.delenv("ANNUL_KEY")
     assert version not in [each["version"] for each in annul("policy", "list", "--json").json["versions"] if each["in_force"]]
 
 

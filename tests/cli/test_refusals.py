@@ -183,7 +183,7 @@ def test_an_answer_in_words_has_icon_next_step_and_where_the_receipt_is(annul: A
     assert "Next: " in stopped
     passed = annul("check", "--sample", "V00").out
     assert passed.startswith("✔  PASS  ")
-    assert "Next: Continue." in passed
+    assert "Next: Compare the face with the picture." in passed
 
 
 def test_a_check_waits_for_a_position_and_not_for_ever(annul: Annul) -> None:

@@ -25,6 +25,9 @@ def _show_file(show: Show, file: dict[str, Any]) -> None:
     def text() -> None:
         late = "  OVERDUE" if file["overdue"] else ""
         print(f"✔  {file['state'].upper()}{late}  The document is now {file['status'].replace('_', ' ')}.")
+        if file["proposed_by"] and file["state"] == "open":
+            print("‖  PROPOSED  Nothing has changed yet: the correction waits for another officer.")
+            print(f"Next: with a key of her own: annul dispute decide {file['dispute']} --decision corrected …")
         reach = file.get("reach")
         told = f"{reach['checks']} answers, {reach['parties']} organisations, {reach['acknowledged']} know" if reach else None
         print_pairs(
@@ -35,6 +38,7 @@ def _show_file(show: Show, file: dict[str, Any]) -> None:
                 ("Case", file["case"]),
                 ("Due", file["due_at"]),
                 ("Marked U34", "yes" if file["marked"] else "no"),
+                ("Proposed by", file["proposed_by"] or ""),
                 ("Reason", file["reason"]),
                 ("Recalled", told),
             )

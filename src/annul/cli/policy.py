@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -144,6 +144,12 @@ def policy_release(
     show.result(changed, f"✔  RELEASED  Version {changed['in_force']} is in force from position {changed['position']} on.")
 
 
+_ASKED: Final = (
+    "‖  ASKED  Nothing has changed yet: your organisation wants two persons for this.\n"
+    "Next: a colleague, with another key, gives the same command within a day."
+)
+
+
 @policy_app.command("roll-back")
 @takes_groups
 def policy_roll_back(
@@ -152,7 +158,8 @@ def policy_roll_back(
     """Put an older version in force again; 1 is the register's default."""
     with where.client("bank") as annul:
         changed = annul.connection.write(f"/v1/policies/{version}/roll-back", {"reason": reason})
-    show.result(changed, f"✔  BACK  Version {changed['in_force']} is in force from position {changed['position']} on.")
+    done = f"✔  BACK  Version {changed['in_force']} is in force from position {changed['position']} on."
+    show.result(changed, _ASKED if changed["waits"] else done)
 
 
 @policy_app.command("discard")
@@ -172,7 +179,8 @@ def policy_two_persons(
     """Say whether a draft must be released by somebody else than its editor."""
     with where.client("bank") as annul:
         changed = annul.connection.write("/v1/policies/two-persons", {"wanted": wanted})
-    show.result(changed, f"✔  RECORDED  A second person {'releases' if wanted else 'is not needed'}.")
+    done = f"✔  RECORDED  A second person {'releases' if wanted else 'is not needed'}."
+    show.result(changed, _ASKED if changed["waits"] else done)
 
 
 @departure_app.command("record")

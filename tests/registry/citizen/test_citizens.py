@@ -199,6 +199,7 @@ def test_everything_held_is_told_and_names_no_other(hall: Hall) -> None:
 HELD = {
     "answers_by_day": "counts without keys",
     "api_key": "of parties",
+    "asked": "of parties",
     "attempt": "attempts",
     "bulk": "lists, no persons",
     "check_cursor": "no persons",
@@ -217,7 +218,9 @@ HELD = {
     "departure": "departures",
     "dispute": "disputes",
     "dispute_note": "hearings of others; opened at a desk",
+    "credential_made": "of parties and officers",
     "document": "documents",
+    "edge": "of parties",
     "enrolment": "traits",
     "face_vector": "traits",
     "figure": "counts alone",

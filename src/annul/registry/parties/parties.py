@@ -112,9 +112,21 @@ class IssuedKey(msgspec.Struct, frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """Say at which position a change of parties or coverage was recorded."""
+    """Say at which position a change of parties or coverage was recorded.
+
+    Args:
+        position: of its entry.
+        waits: it was only asked for; nothing changes until another person asks for the same.
+    """
 
     position: int
+    waits: bool = False
+
+
+class Waiting(str):
+    """What the entry says of a change that was asked for and waits for another person."""
+
+    __slots__ = ()
 
 
 class Parties(Principals):
@@ -389,7 +401,7 @@ class Parties(Principals):
 
         Args:
             act: who changes; a repetition of its Idempotency-Key changes nothing.
-            change: makes the change inside the transaction and returns what the entry says of it.
+            change: makes the change inside the transaction and returns what the entry says of it, `Waiting` if nothing changed.
         """
         async with writing(self._connections, self._now_us()) as write:
             known = await replay(write, act, Changed)
@@ -409,8 +421,9 @@ class Parties(Principals):
                     body=digest,
                 )
             )
-            await remember(write, act, Changed(position))
-        return Changed(position)
+            made = Changed(position, isinstance(evidence, Waiting))
+            await remember(write, act, made)
+        return made
 
 
 _PRINCIPALS = (

@@ -38,7 +38,7 @@ from annul.records.policy import (
     policy_to_json,
     require_floor,
 )
-from annul.registry.parties.parties import Changed, Parties, Principal
+from annul.registry.parties.parties import Changed, Parties, Principal, Waiting
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.second import Hand, asked_twice, require_second
@@ -352,7 +352,7 @@ class Policies:
             if await _two_persons(write, party) and not await asked_twice(
                 write, _as(act, person), f"policy {party}: back to {version}", sentence=_SECOND, mend=_COLLEAGUE
             ):
-                return f"policy-asked {party} {version}"
+                return Waiting(f"policy-asked {party} {version}")
             return await _put_in_force(write, party, version, person, reason)
 
         return await self._parties.change(act, change)
@@ -376,7 +376,7 @@ class Policies:
                     write, _as(act, person), f"policy {party}: one person", sentence=_SECOND, mend=_COLLEAGUE
                 )
             ):
-                return f"policy-asked {party} one-person"
+                return Waiting(f"policy-asked {party} one-person")
             await write.run("UPDATE principal SET policy_two_persons = %s WHERE id = %s", wanted, party)
             return f"policy-two-persons {party} {'yes' if wanted else 'no'}"
 

@@ -61,7 +61,11 @@ class RecallReach(Struct):
 
 
 class DisputeFile(Struct):
-    """A dispute, without what was said; `reach` once it ended with a correction."""
+    """A dispute, without what was said; `reach` once it ended with a correction.
+
+    Args:
+        proposed_by: who proposed the correction that waits for another officer; null when none waits.
+    """
 
     dispute: str
     state: str
@@ -80,6 +84,7 @@ class DisputeFile(Struct):
     decided_at: str | None
     position: int | None
     reach: RecallReach | None = None
+    proposed_by: str | None = None
 
 
 class DisputeFiles(Struct):
@@ -106,6 +111,7 @@ def _file(view: DisputeView) -> DisputeFile:
         raised_by=view.raised_by,
         party=view.party,
         marked=view.marked,
+        proposed_by=view.proposed_by,
         opened_at=rfc3339(view.opened_at_us),
         due_at=rfc3339(view.due_at_us),
         overdue=view.overdue,

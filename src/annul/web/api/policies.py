@@ -111,10 +111,17 @@ class TwoPersons(Body):
 
 
 class PolicyChanged(msgspec.Struct):
-    """A change of the policy was recorded; workers decide by it from this position on."""
+    """A change of the policy was recorded; workers decide by it from this position on.
+
+    Args:
+        in_force: the version that counters work by.
+        position: of the entry.
+        waits: it was only asked for: nothing changes until another person, with another key, asks for the same within a day.
+    """
 
     in_force: int
     position: int
+    waits: bool = False
 
 
 class DifferencesShown(msgspec.Struct):
@@ -213,7 +220,7 @@ def tried(found: Trial) -> TrialShown:
 
 async def _changed(office: Office, call: Call, changed: Changed) -> PolicyChanged:
     await settled(office, changed.position, "The change of the policy is recorded")
-    return PolicyChanged((await office.policies.book(call.principal.id)).in_force, changed.position)
+    return PolicyChanged((await office.policies.book(call.principal.id)).in_force, changed.position, changed.waits)
 
 
 async def release(office: Office, call: Call) -> PolicyChanged:

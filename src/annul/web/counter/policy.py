@@ -214,7 +214,9 @@ async def _acted(office: Office, call: Call, work: Any, done: str) -> Reply:
     except AnnulError as error:
         status = 409 if error.code == "conflict" else 400
         return await _overview(office, call, Form({"reason": ""}).refused(error, translate), status=status)
-    if changed is not None and not await office.listings.reached(changed.position, office.settings.acknowledge_ms_max / 1000):
+    if changed is not None and changed.waits:
+        done = _("It is asked for. Nothing changes until a colleague with another key asks for the same within a day.")
+    elif changed is not None and not await office.listings.reached(changed.position, office.settings.acknowledge_ms_max / 1000):
         done = _(
             "It is recorded, but not every counter works by it yet. It takes effect as soon as the register has caught up."
         )
