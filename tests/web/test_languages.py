@@ -60,7 +60,8 @@ def test_pages_read_escapes_and_broken_lines() -> None:
 )
 def test_the_page_speaks_the_best_language_of_the_browser(house: House, wish: str, language: str) -> None:
     """Content-Language, the page's own lang and its words agree."""
-    page = house.call("GET", "/", headers={"accept-language": wish})
+    with house.client() as browser:
+        page = browser.get("/", headers={"accept-language": wish})
     assert page.headers["content-language"] == language
     assert f'<html lang="{language}" dir="ltr">' in page.text
     assert ("我的证件丢了" in page.text) == (language == "zh-CN")
