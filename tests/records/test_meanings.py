@@ -22,7 +22,7 @@ from annul.records.policy import DEFAULT_POLICY
 from annul.records.scheme import SCHEME_OF_CODE, SCHEMES, DocumentFields, Typed
 from annul.records.status import DEAD_MASK, TERMINAL, Event
 from annul.registry import sandbox
-from annul.registry.citizen.citizens import _may
+from annul.registry.citizen.views import acts_of
 from annul.registry.notices.sources import ATTEMPTS
 from annul.registry.writing.documents import Row
 from annul.web.counter.words import CODE_WORDS, STEP_WORDS
@@ -146,7 +146,7 @@ def test_a_stolen_blank_is_dead_everywhere() -> None:
     assert TERMINAL | {State.blank_stolen} == DEAD
     assert sum(state.bit for state in DEAD) == DEAD_MASK
     for state in State:
-        may = _may(_row(state), _row(state).standing, provisional=False)
+        may = acts_of(_row(state), _row(state).standing, provisional=False)
         assert ("lock" in may) == (state in {State.current, State.compromised, State.expired}), state
         assert not (state in DEAD and {"report", "lock", "unlock"} & set(may)), state
 
