@@ -23,7 +23,8 @@ LIVE, ENROLLED = record_of(pressed_again(minutiae_of(11), 5)), record_of(minutia
 
 
 def cores_allowed() -> None:
-    """Let this process dump core without limit, as a careless service manager would."""
+    """Let this process dump core without limit, as a careless service manager would, and ignore nothing a shell ignores."""
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's job in the background ignores it, and hands that on
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 
@@ -38,7 +39,7 @@ def ended(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=cores_allowed,  # noqa: PLW1509  one system call, no threads
+        preexec_fn=cores_allowed,  # noqa: PLW1509  two system calls, no threads
         **more,  # type: ignore[call-overload]
     )
     at(process)
