@@ -19,6 +19,9 @@ from annul.home import Home
 from annul.supervisor import is_ready
 from tests.waiting import WAIT_S, until
 
+BESIDE = ("notices", "sealer", "follower")
+"""Roles that come up after the first check is answered (decision 0014)."""
+
 BOOKS = ("run/annul.json", "run/corrupt.json", "log/checks.cursor", "listings/behind")
 """Files that are written beside the service."""
 
@@ -35,7 +38,8 @@ def served(database: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[byt
     subprocess.run([*command, "setup"], env=environment, check=True, capture_output=True)
     with log.open("wb") as written:
         process = subprocess.Popen([*command, "serve"], env=environment, stderr=written, stdout=written, umask=0)
-    until(lambda: home.state.exists() and is_ready(state(home)["url"]), "the service")
+    until(lambda: home.state.exists() and set(BESIDE) <= state(home)["roles"].keys(), "every role")
+    until(lambda: is_ready(state(home)["url"]), "the service")
     yield process, home, log
     process.terminate()
     process.wait(WAIT_S)
@@ -60,7 +64,7 @@ def test_books_that_cannot_be_written_end_nothing(served: tuple[subprocess.Popen
     blocks = [home / f"{book}.new" for book in BOOKS]
     for block in blocks:
         block.mkdir(parents=True)
-    for role in ("notices", "sealer", "follower"):
+    for role in BESIDE:
         os.kill(roles[role], signal.SIGKILL)
     until(lambda: len(lines(log, "role ended, starting it again")) == 3, "the roles' ends")
     until(lambda: lines(log, "the processes could not be noted"), "the word about it")
@@ -71,7 +75,7 @@ def test_books_that_cannot_be_written_end_nothing(served: tuple[subprocess.Popen
     for block in blocks:
         block.rmdir()
     until(
-        lambda: all(state(home)["roles"].get(role, roles[role]) != roles[role] for role in ("notices", "sealer", "follower")),
+        lambda: all(state(home)["roles"].get(role, roles[role]) != roles[role] for role in BESIDE),
         "the note",
     )
     assert len(lines(log, "the processes could not be noted")) == 1
