@@ -5,7 +5,8 @@
     python scripts/words.py --check    # change nothing; exit code 1 when a text is missing
 
 A text belongs to the room of the file it stands in (`web/<room>/`, `templates/<room>/`); everything shared belongs to `shell`,
-and what codes and kinds of documents mean (`annul.records.meanings`, `annul.records.schemes`) to `codes`.
+and what codes mean (`annul.records.meanings`) to `codes`. What a scheme says, in every language, stands in one catalogue of its own,
+`locale/schemes.po`, where the context of a text is the language: a new scheme is its file and its lines there.
 Texts are marked by `_("…")`; meanings, and the messages of errors that rooms raise, are found without a mark.
 What is translated once, in any room, is translated everywhere. A new text is written with an empty `msgstr`: fill it in and run
 this again. A text nobody shows any more is dropped, and so is an untranslated one in a room that a language need not have.
@@ -44,6 +45,8 @@ LANGUAGES: Final = {catalogue: language.rooms for catalogue, language in TRANSLA
 CODES: Final = "codes"
 SHELL: Final = "shell"
 ERRORS: Final = "errors"
+SCHEMES: Final = "schemes"
+SCHEME_FILES: Final = ("records/schemes/*.py",)
 METHODS: Final = [("**.py", "python"), ("templates/**.html", "jinja2")]
 OPTIONS: Final = {"templates/**.html": {"trimmed": "false", "extensions": "jinja2.ext.do"}}
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +58,6 @@ MALFORMED: Final = "malformed"
 ERROR_FILES: Final = (
     "records/document.py",
     "records/scheme.py",
-    "records/schemes/*.py",
     "registry/counter/verification.py",
     "likeness/samples.py",
     "likeness/process.py",
@@ -80,23 +82,24 @@ def texts() -> dict[str, set[str]]:
     for path, _, message, _, _ in extract_from_dir(WEB, method_map=METHODS, options_map=OPTIONS):
         for text in message if isinstance(message, tuple) else (message,):
             found[room_of(path)].add(text)
-    found[CODES] = set(meanings.texts()) | set(schemes.texts())
+    found[CODES] = set(meanings.texts())
     found[SHELL] |= {kind.title for kind in PROBLEMS.values()}
     found[SHELL] |= {kind.mend for kind in PROBLEMS.values() if kind.mend}
     found["counter"] |= set(comparison.REASONS.values()) | set(attack.SENTENCES.values())
+    found[SCHEMES] = set(schemes.texts()) | set(raised(SCHEME_FILES))
     everywhere = set().union(*found.values())
-    found[ERRORS] |= set(raised()) - everywhere
-    found[SHELL] -= found[CODES]
-    shared = found[SHELL] | found[CODES]
-    for room in sorted(found):
-        if room not in (SHELL, CODES):
-            found[room] -= shared
+    found[ERRORS] |= set(raised(ERROR_FILES)) - everywhere
+    shared: set[str] = set()
+    for room in (SCHEMES, CODES, SHELL, *sorted(set(found) - {SCHEMES, CODES, SHELL})):
+        found[room] -= shared
+        if room in (SCHEMES, CODES, SHELL):
+            shared |= found[room]
     return dict(found)
 
 
-def raised() -> Iterator[str]:
-    """Yield the messages and next steps of errors that rooms raise and pages show."""
-    for pattern in ERROR_FILES:
+def raised(patterns: tuple[str, ...]) -> Iterator[str]:
+    """Yield the messages and next steps of errors that files raise and pages show."""
+    for pattern in patterns:
         for file in sorted(ROOT.glob(pattern)):
             tree = ast.parse(file.read_text(encoding="utf-8"))
             known = dict(_constants(tree))
@@ -136,10 +139,11 @@ def _said(node: ast.expr, known: dict[str, object]) -> str | None:
 
 def read(file: Path) -> Catalog:
     """Return a catalogue, an empty one when there is none yet."""
-    made = Catalog(locale=file.parent.name)
+    locale = file.parent.name if file.parent != LOCALE else None
+    made = Catalog(locale=locale)
     if file.exists():
         with file.open("rb") as opened:
-            made = read_po(opened, locale=file.parent.name)
+            made = read_po(opened, locale=locale)
     made.creation_date = made.revision_date = EPOCH  # else every compilation would differ
     return made
 
@@ -149,7 +153,8 @@ def known(language: str) -> dict[str, str]:
     said: dict[str, str] = {}
     for file in sorted((LOCALE / language).glob("*.po")):
         said |= {str(message.id): str(message.string) for message in read(file) if message.id and message.string}
-    return said
+    shared = (message for message in read(LOCALE / f"{SCHEMES}.po") if message.context == language)
+    return said | {str(message.id): str(message.string) for message in shared if message.string}
 
 
 def written(catalogue: Catalog) -> bytes:
@@ -157,6 +162,18 @@ def written(catalogue: Catalog) -> bytes:
     out = io.BytesIO()
     write_po(out, catalogue, width=120, no_location=True, omit_header=False, sort_output=True)
     return out.getvalue()
+
+
+def renewed_schemes(wanted: set[str]) -> Catalog:
+    """Return the catalogue of the schemes: each text in each language that must have it or has it."""
+    made = Catalog(fuzzy=False)
+    made.header_comment = "# what schemes say; the context of a text is its language; kept by scripts/words.py"
+    for language in LANGUAGES:
+        said = known(language)
+        for text in sorted(wanted):
+            if needed(language, SCHEMES) or said.get(text):
+                made.add(text, said.get(text, ""), context=language)
+    return made
 
 
 def renewed(language: str, room: str, wanted: set[str], said: dict[str, str]) -> Catalog:
@@ -183,6 +200,12 @@ def missing(language: str, room: str, wanted: set[str], said: dict[str, str]) ->
     return [text for text in sorted(wanted) if not said.get(text) or sorted(GAP.findall(said[text])) != gaps[text]]
 
 
+def _write(file: Path, catalogue: Catalog) -> None:
+    text = b"".join(line for line in written(catalogue).splitlines(True) if not line.startswith(HEADER_NOISE))
+    if not file.exists() or file.read_bytes() != text:
+        file.write_bytes(text)
+
+
 def main() -> int:
     """Extract, compile, report; return 1 when something is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -191,21 +214,21 @@ def main() -> int:
     chosen = parser.parse_args()
     lacking = 0
     found = texts()
+    if not chosen.check and chosen.room in (None, SCHEMES):
+        _write(LOCALE / f"{SCHEMES}.po", renewed_schemes(found[SCHEMES]))
     for language in LANGUAGES:
         said = known(language)
         for room in sorted(found):
             if chosen.room and room != chosen.room:
                 continue
             file = LOCALE / language / f"{room}.po"
-            if not chosen.check:
+            if not chosen.check and room != SCHEMES:
                 catalogue = renewed(language, room, found[room], said)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 if not len(catalogue):  # a room that this language need not have, and has nothing of
                     file.unlink(missing_ok=True)
                     continue
-                text = b"".join(line for line in written(catalogue).splitlines(True) if not line.startswith(HEADER_NOISE))
-                if not file.exists() or file.read_bytes() != text:
-                    file.write_bytes(text)
+                _write(file, catalogue)
             gaps = missing(language, room, found[room], said)
             lacking += len(gaps)
             print(f"{language}/{room}: {len(found[room])} texts, {len(gaps)} missing")

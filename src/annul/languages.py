@@ -34,7 +34,7 @@ SOURCE: Final = "en"
 LANGUAGES: Final = {
     SOURCE: Language("en", "en", "English"),
     "zh": Language("zh_CN", "zh-CN", "简体中文"),
-    "ar": Language("ar", "ar", "العربية", "rtl", frozenset({"codes", "shell", "public", "citizen"})),
+    "ar": Language("ar", "ar", "العربية", "rtl", frozenset({"codes", "schemes", "shell", "public", "citizen"})),
 }
 """Language of a browser or a citizen -> what it is. Arabic is complete for visitors and citizens."""
 

@@ -133,25 +133,33 @@ def catalogue(language: str) -> gettext.NullTranslations:
     """Return the catalogues of a language, all rooms together; that of English changes nothing."""
     if language == SOURCE:
         return gettext.NullTranslations()
-    folder = resources.files("annul.web") / "locale" / LANGUAGES[language].catalogue
-    said: dict[str, str] = {}
-    for file in folder.iterdir():
+    locale, name = resources.files("annul.web") / "locale", LANGUAGES[language].catalogue
+    said = read_catalogue((locale / "schemes.po").read_text(encoding="utf-8"), name)
+    for file in (locale / name).iterdir():
         if file.name.endswith(".po"):
             said |= read_catalogue(file.read_text(encoding="utf-8"))
     return _Catalogue(said)
 
 
 _ESCAPE: Final = re.compile(r"\\(.)")
+_CONTEXT: Final = re.compile(r'^msgctxt "(.*)"$', re.MULTILINE)
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-def read_catalogue(text: str) -> dict[str, str]:
-    """Return the texts of a catalogue (gettext's .po, without plural forms and contexts) with their translations.
+def read_catalogue(text: str, context: str = "") -> dict[str, str]:
+    """Return the texts of a catalogue (gettext's .po, without plural forms) with their translations.
 
     It is read as it is written: nothing compiled lies beside it that could be older.
+
+    Args:
+        text: the catalogue.
+        context: of the texts wanted; in `schemes.po` it is the name of a language's catalogues.
     """
     found = {}
     for entry in text.split("\n\n"):
+        given = _CONTEXT.search(entry)
+        if (given[1] if given else "") != context:
+            continue
         key, _bar, said = entry[entry.find("msgid ") + 6 :].partition("\nmsgstr ")
         if key != '""' and said.strip() not in ("", '""'):
             found[_joined(key)] = _joined(said)
