@@ -5,7 +5,7 @@
     python scripts/words.py --check    # change nothing; exit code 1 when a text is missing
 
 A text belongs to the room of the file it stands in (`web/<room>/`, `templates/<room>/`); everything shared belongs to `shell`,
-and what codes mean (`annul.records.meanings`) to `codes`. What a scheme says, in every language, stands in a catalogue of its own,
+and what codes mean (`annul.records.meanings`) to `codes`. What a scheme says, in every language, is a catalogue of its own,
 `locale/schemes.po`, where the context of a text is the language: a new scheme is its file and its lines there.
 Texts are marked by `_("…")`; meanings, and the messages of errors that rooms raise, are found without a mark.
 What is translated once, in any room, is translated everywhere. A new text is written with an empty `msgstr`: fill it in and run

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -84,3 +86,48 @@ def test_the_formatter_is_overruled_for_tables_alone() -> None:
         if file.name != "test_house.py"
     )
     assert count <= 60
+
+
+def _definitions() -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """Yield every public function, method and class with its file."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        if "migrations" in file.parts:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                yield file.relative_to(SOURCE), node
+
+
+def test_a_class_has_its_name_alone_in_its_room() -> None:
+    """Two classes of one name in one room are taken for each other."""
+    places = defaultdict(set)
+    for file, node in _definitions():
+        if isinstance(node, ast.ClassDef) and len(file.parts) > 2:
+            places[*file.parts[:2], node.name].add(str(file))
+    assert len(places) > 300
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+CALLED_BY_OTHERS = {"do_GET", "do_POST", "log_message", "eof_received", "send_400_response", "load_bytecode", "dump_bytecode"}
+"""Methods that a base class of a library calls by their names."""
+
+
+def test_what_is_public_is_called_by_the_product() -> None:
+    """What only tests call is theirs; a promise that nothing of the product keeps is none."""
+    called = set()
+    for file in (*SOURCE.rglob("*.py"), *(ROOT / "scripts").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name):
+                called.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                called.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w.:]+", node.value):
+                called |= set(re.findall(r"\w+", node.value))
+    for file in SOURCE.rglob("*.html"):
+        called |= set(re.findall(r"\w+", file.read_text(encoding="utf-8")))
+    idle = {
+        f"{file}: {node.name}"
+        for file, node in _definitions()
+        if node.name not in called | CALLED_BY_OTHERS and not node.decorator_list
+    }
+    assert idle == set()

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import PCSC_SOCKET
 from tests.reader.test_chip import AT, KEY, PORTRAIT, ZONE
+from tests.reader.virtual import serve_virtual_reader
 from tests.waiting import WAIT_S, until
 
 from annul.reader import specimen
@@ -95,7 +96,7 @@ class Laid:
 
     def _serve(self, chip: SpecimenChip) -> None:
         try:
-            specimen.serve_virtual_reader(chip, self._port)
+            serve_virtual_reader(chip, self._port)
         except OSError:
             return
 

@@ -20,6 +20,7 @@ from annul.reader.ocr import TextLine, TextReader, decode_image, ways_up
 from annul.reader.reading import Assurance, HolderFields, Means, Reading
 from annul.reader.resident_records import ETHNICITIES, birth_date_of, sex_of
 from annul.records.document import DocumentFields, parse_document
+from annul.records.schemes.cn_resident import remarks_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,9 @@ def read_resident_photo(photo: bytes, reader: TextReader, *, at: datetime.dateti
     if back is not None:
         second = _agreed(decode_image(back), reader, ("valid_from", "valid_until"))
         front = replace(front, valid_from=second.valid_from, valid_until=second.valid_until)
-    notes = [] if front.valid_from else ["front_only"]
+    notes = list(remarks_of(front.number))
+    if not front.valid_from:
+        notes.append("front_only")
     if front.valid_until and front.valid_until != "long-term" and front.valid_until < at.date().isoformat():
         notes.append("expired")
     return Reading(

@@ -24,6 +24,7 @@ from annul.errors import BadInput, MalformedNumber
 from annul.reader.faults import CardMalformed, CardUnknown
 from annul.reader.reading import Assurance, HolderFields, Means, Reading
 from annul.records.document import DocumentFields, parse_document
+from annul.records.schemes.cn_resident import remarks_of
 
 TEXT_BYTES: Final = 256
 MARK_AT: Final = 248
@@ -261,7 +262,8 @@ def reading_of(record: CardRecord, *, at: datetime.datetime, newer_address: str 
         at: time of the reading, UTC.
         newer_address: address that was written to the card after its issue, or "".
     """
-    notes = []
+    document = record.document()
+    notes = list(remarks_of(record.number)) if document.scheme == "cn-resident" else []
     if record.valid_until != "long-term" and record.valid_until < at.date().isoformat():
         notes.append("expired")
     if record.form is not CardForm.FOREIGNER_2017 and record.sex and record.sex != sex_of(record.number):
@@ -269,7 +271,7 @@ def reading_of(record: CardRecord, *, at: datetime.datetime, newer_address: str 
     return Reading(
         means=Means.RESIDENT_CHIP,
         assurance=Assurance.CARD_DATA,
-        document=record.document(),
+        document=document,
         holder=HolderFields(
             name=record.name or record.native_name,
             sex=record.sex,

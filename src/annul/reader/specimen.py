@@ -2,7 +2,7 @@
 
 For tests, benches and demonstrations. The chip does the whole card side with real cryptography (BAC, PACE, secure
 messaging, chip authentication) and stands behind the same `Transport` as a real one, or behind Debian's virtual
-PC/SC reader (`serve_virtual_reader`). Its issuer is the specimen state of Doc 9303, Utopia; nobody trusts it.
+PC/SC reader. Its issuer is the specimen state of Doc 9303, Utopia; nobody trusts it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -551,38 +550,3 @@ def _decode(raw: bytes) -> Command:
     data = raw[5 : 5 + raw[4]]
     tail = raw[5 + raw[4] :]
     return Command(raw[:4], data, (tail[0] or 256) if tail else None)
-
-
-def serve_virtual_reader(chip: SpecimenChip, port: int) -> None:
-    """Lay the chip on Debian's virtual PC/SC reader at a loopback port, until the reader hangs up.
-
-    Source: the protocol of vsmartcard's vpcd: 2-byte length, then a control byte (0 off, 1 on, 2 reset, 4 ATR) or
-    a command.
-    """
-    with socket.create_connection(("127.0.0.1", port)) as link:
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while True:
-            head = _receive(link, 2)
-            if len(head) < 2:
-                return
-            message = _receive(link, int.from_bytes(head, "big"))
-            if len(message) == 1 and message[0] in (0, 1, 2, 4):
-                if message[0] != 4:
-                    chip.reset()
-                    continue
-                answer = chip.ATR
-            else:
-                answer = chip.transmit(message)
-            link.sendall(len(answer).to_bytes(2, "big") + answer)
-
-
-def _receive(link: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = link.recv(count - len(data))
-        # vpcd sends length and message apart: without this each exchange waits 40 ms for a delayed acknowledgement.
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        if not part:
-            return data
-        data += part
-    return data

@@ -48,7 +48,7 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     stopped_since_us: int | None
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What a report changed, and what stands now.
 
     Args:
@@ -124,7 +124,7 @@ async def _of(db: Connection, segments: Segments, row: Row, entries: list[Entry]
     )
 
 
-async def effect(db: Connection, segments: Segments, report_id: str, realm: int, now_us: int) -> Effect:
+async def effect(db: Connection, segments: Segments, report_id: str, realm: int, now_us: int) -> Change:
     """Return what a report did, and what stands now; NotFound when there is no such report in this realm."""
     view, document_id = await history.report(db, report_id, realm)
     row = await documents.by_id(db, document_id)
@@ -132,4 +132,4 @@ async def effect(db: Connection, segments: Segments, report_id: str, realm: int,
     now = await present(db, segments, [row], now_us)
     found = await history.reports_of(db, document_id)
     others = [one for one in found if one.id != report_id and one.state in ("provisional", "in_force")]
-    return Effect(report=view, before=before[row.id], now=now[row.id], others=others)
+    return Change(report=view, before=before[row.id], now=now[row.id], others=others)

@@ -18,7 +18,7 @@ from annul.registry.writing.act import Act, require_case
 from annul.registry.writing.documents import Known, find, new_row
 from annul.registry.writing.entering import PROVISIONAL_US, Also, Recorded, state_word
 from annul.registry.writing.issuing import UNLOCK_MAX_US, Issuing
-from annul.registry.writing.present import Effect, effect, present
+from annul.registry.writing.present import Change, effect, present
 from annul.registry.writing.reporting import LAPSE_BATCH, Reporting, ReportKind
 from annul.registry.writing.store import REALM_CODES, Write, reading, writing
 
@@ -53,7 +53,7 @@ class Register(Reporting, Issuing):
         async with reading(self._connections) as db:
             return (await past.report(db, report_id, REALM_CODES[realm]))[0]
 
-    async def effect(self, report_id: str, realm: str) -> Effect:
+    async def effect(self, report_id: str, realm: str) -> Change:
         """Return what a report changed and what stands now; see `present.effect`."""
         async with reading(self._connections) as db:
             return await effect(db, self._segments, report_id, REALM_CODES[realm], self._now_us())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from annul.registry.writing.present import Effect
+from annul.registry.writing.present import Change
 from annul.web.door.words import STATES, _
 
 OVER: Final = {
@@ -34,7 +34,7 @@ class Told(NamedTuple):
     undoable: bool
 
 
-def told(effect: Effect, translate: Callable[[str], str], clock: Callable[[int], str]) -> Told:
+def told(effect: Change, translate: Callable[[str], str], clock: Callable[[int], str]) -> Told:
     """Say what a report changed and what stands now.
 
     Args:
@@ -67,7 +67,7 @@ def told(effect: Effect, translate: Callable[[str], str], clock: Callable[[int],
     return Told(title, [], stopped_by_it=True, over=False, undoable=undoable)
 
 
-def stands(effect: Effect, translate: Callable[[str], str], clock: Callable[[int], str]) -> str:
+def stands(effect: Change, translate: Callable[[str], str], clock: Callable[[int], str]) -> str:
     """Say in one sentence what stands against the document now."""
     now = effect.now
     if now.stopped_since_us is None:
