@@ -24,6 +24,7 @@ from annul.listings import Listings
 from annul.records.codes import Coverage, Purpose
 from annul.records.status import State
 from annul.registry import keys as key_file
+from annul.registry.answering.principals import ROLES as ALL_ROLES
 from annul.registry.loops import follower, sealer
 from annul.registry.loops import herald as notices
 from annul.registry.parties.parties import Agreement
@@ -34,7 +35,9 @@ from annul.web.door.protocol import CheckProtocol, check_protocol
 from tests.waiting import WAIT_S, until
 
 OFFICE = Act("setup")
-ROLES = {"bank": "relying_party", "issuer": "issuer", "police": "police", "supervisor": "supervisor", "second": "supervisor"}
+NAMED = {"bank": "relying_party", "issuer": "issuer", "police": "police", "supervisor": "supervisor", "second": "supervisor"}
+ROLES = NAMED | {role: role for role in ALL_ROLES if role not in NAMED.values()}
+"""Party of the house -> its role: one at least for each role there is."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Doors of a test are plain HTTP: one empty context instead of all authorities of the world read for every client."""
 
