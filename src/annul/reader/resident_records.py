@@ -262,8 +262,7 @@ def reading_of(record: CardRecord, *, at: datetime.datetime, newer_address: str 
         at: time of the reading, UTC.
         newer_address: address that was written to the card after its issue, or "".
     """
-    document = record.document()
-    notes = list(remarks_of(record.number)) if document.scheme == "cn-resident" else []
+    notes = list(remarks_of(record.number)) if record.form is not CardForm.FOREIGNER_2017 else []
     if record.valid_until != "long-term" and record.valid_until < at.date().isoformat():
         notes.append("expired")
     if record.form is not CardForm.FOREIGNER_2017 and record.sex and record.sex != sex_of(record.number):
@@ -271,7 +270,7 @@ def reading_of(record: CardRecord, *, at: datetime.datetime, newer_address: str 
     return Reading(
         means=Means.RESIDENT_CHIP,
         assurance=Assurance.CARD_DATA,
-        document=document,
+        document=record.document(),
         holder=HolderFields(
             name=record.name or record.native_name,
             sex=record.sex,
