@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
+from annul.records.references import require_reference
 from annul.registry.parties.parties import Parties, Principal
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
@@ -115,6 +116,7 @@ class Officers:
         """
         if not STAFF_FORM.fullmatch(staff):
             raise BadInput("A staff number has 1 to 32 letters, digits, dots and dashes.", where="/staff")
+        require_reference(staff, "/staff")
         _require(name, duties)
         officer_id = f"{party}/{staff}"
 
@@ -344,9 +346,7 @@ class Officers:
             Conflict: the passkey is known.
         """
         await self._use(challenge, officer.id)
-        label = label.strip() or "passkey"
-        if len(label) > LABEL_MAX:
-            raise BadInput(f"A label has at most {LABEL_MAX} characters.", where="label")
+        label = require_reference(label, "label", most=LABEL_MAX) or "passkey"
         try:
             made = self._fido.register_complete(_state(challenge), _object(response))
         except (ValueError, TypeError, KeyError):

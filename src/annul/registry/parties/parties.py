@@ -19,6 +19,7 @@ import psycopg
 from annul.errors import BadInput, Conflict, Forbidden, NotAuthorised, NotFound
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.entry import Entry, EntryKind
+from annul.records.references import TAG_MAX, require_reference
 from annul.registry.answering.principals import (
     REALM_NAMES,
     ROLES,
@@ -322,6 +323,7 @@ class Parties(Principals):
         Raises:
             BadInput: a key for counters is asked for a party that is no relying party: it has no counters.
         """
+        label = require_reference(label, "/label", most=TAG_MAX)
         key_id, secret = secrets.token_hex(KEY_ID_BYTES), secrets.token_hex(KEY_SECRET_BYTES)
         token = f"{realm}_{key_id}_{secret}"
 
@@ -334,7 +336,7 @@ class Parties(Principals):
                 key_id,
                 principal_id,
                 REALM_CODES[realm],
-                label[:64],
+                label,
                 hashlib.sha256(token.encode()).digest(),
                 write.recorded_at_us,
                 expires_at_us,
