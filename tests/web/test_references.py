@@ -15,12 +15,12 @@ evidence case shelf branch terminal clerk reference customer label staff point g
 """
 _OTHERS = """
 access act address after attempt back birth_date cancel_documents cause challenge change channel channels client_assertion
-client_assertion_type client_id contact corrected_number credential cursor custody_broken days death_date decision delay_days delay_ground do
-duties edge email fact father finder follow_up genuine grant_type ground happened_day happened_month happened_year hours how
-issuer key kind language latin_name lines mark marked match minutes mother mrz name need next_case number on organisation
-origin party person person_number personal_number phone place proof purpose purposes receipt region remove reporter rule said scheme scope
-sealed search series sex show signer stale state statement status sure text time to unexpired urgent url valid_from
-valid_until value wanted what when where window
+client_assertion_type client_id contact corrected_number credential cursor custody_broken days death_date decision delay_days
+delay_ground do duties edge email fact father finder follow_up genuine grant_type ground happened_day happened_month
+happened_year hours how issuer key kind language latin_name lines mark marked match minutes mother mrz name need next_case
+number on organisation origin party person person_number personal_number phone place proof purpose purposes receipt region
+remove reporter rule said scheme scope sealed search series sex show signer stale state statement status sure text time to
+unexpired urgent url valid_from valid_until value wanted what when where window
 """
 REFERENCES = frozenset(_REFERENCES.split())
 """Names of members by which people refer to their own files, places and persons, or say why."""

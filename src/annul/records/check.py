@@ -30,7 +30,7 @@ from annul.records.codes import (
 )
 from annul.records.document import DocumentFields
 from annul.records.policy import DECISIONS, DEFAULT_POLICY, Decision, Decisions, Policy
-from annul.records.references import NUMBER_MIN, TAG_MAX, Tag, require_reference
+from annul.records.references import NUMBER_MIN, TAG_MAX, Tag, holds_number, require_reference
 
 __all__ = [
     "DECISIONS",
@@ -97,8 +97,12 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         branch, terminal, clerk, reference = self.branch, self.terminal, self.clerk, self.reference
-        longest = max(len(branch), len(terminal), len(clerk), len(reference))
-        if longest >= NUMBER_MIN or not (branch + terminal + clerk + reference).isprintable():
+        if not (branch + terminal + clerk + reference).isprintable() or (
+            (len(reference) >= NUMBER_MIN and holds_number(reference))
+            or (len(clerk) >= NUMBER_MIN and holds_number(clerk))
+            or (len(branch) >= NUMBER_MIN and holds_number(branch))
+            or (len(terminal) >= NUMBER_MIN and holds_number(terminal))
+        ):
             for where in ("branch", "terminal", "clerk", "reference"):
                 require_reference(getattr(self, where), f"/{where}")
 
