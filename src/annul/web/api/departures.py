@@ -8,10 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import BadInput
-from annul.records.references import Tag
+from annul.records.references import Tag, Words
 from annul.registry.counter.departures import At, Confirmed, Decided, DecisionName, Departure, NeedState, ReasonName, UrgentNeed
 from annul.times import rfc3339
-from annul.web.api.policies import Words
 from annul.web.api.terms import Body, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged
 from annul.web.door.who import CHECK_ID, COUNTERS, NEED_ID, RELYING
