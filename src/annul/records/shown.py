@@ -13,6 +13,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from annul.errors import BadInput
+
 MARKS_MAX: Final = 6
 """Marks on one letter; Tibetan, Hebrew and Burmese writing have up to five."""
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
@@ -35,6 +37,19 @@ def is_shown(text: str) -> bool:
             return False
         before = character
     return True
+
+
+def require_shown(text: str, where: str) -> None:
+    """Refuse a text of one or several lines that holds signs which hide or turn others.
+
+    Args:
+        where: names the member, for the one who is refused.
+
+    Raises:
+        BadInput: it does.
+    """
+    if not all(map(is_shown, text.splitlines())):
+        raise BadInput("This text has signs that are not shown.", where=where, mend="Type it anew, without invisible signs.")
 
 
 def _joins(letter: str) -> bool:

@@ -22,6 +22,7 @@ from annul.errors import BadInput, Conflict, Forbidden, NotFound
 from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
 from annul.records.references import require_reason, require_reference
+from annul.records.shown import require_shown
 from annul.records.status import Event, Proof, State, state_of
 from annul.registry import notices
 from annul.registry.writing import documents, personal
@@ -167,6 +168,7 @@ class Disputes:
         case = require_reference(case, "case", least=1, most=CASE_MAX)
         if ground not in GROUNDS:
             raise BadInput("The ground is not known.", where="ground", mend=f"Use one of {', '.join(GROUNDS)}.")
+        require_shown(statement, "statement")
         if len(statement) > STATEMENT_MAX:
             raise BadInput(f"A statement has at most {STATEMENT_MAX} characters.", where="statement")
         dispute_id = "x_" + secrets.token_hex(12)
@@ -208,6 +210,7 @@ class Disputes:
     async def add_note(self, act: Act, dispute_id: str, kind: NoteKind, text: str) -> int:
         """Add a note to the file, sealed; returns its step."""
         text = text.strip()
+        require_shown(text, "text")
         if not 1 <= len(text) <= STATEMENT_MAX:
             raise BadInput(f"A note has 1 to {STATEMENT_MAX} characters.", where="text")
         view, _ = await self._find(act, dispute_id)

@@ -21,6 +21,7 @@ from msgspec import Meta
 from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
 from annul.records.document import Document
 from annul.records.references import require_reference
+from annul.records.shown import require_shown
 from annul.records.status import Event, Proof, State, state_of
 from annul.registry import notices
 from annul.registry.writing import documents, personal
@@ -416,6 +417,8 @@ class FoundCards:
     async def _seal(self, write: Write, finder: Finder | None, card_id: str) -> str | None:
         if finder is None or not (finder.name or finder.contact or finder.place):
             return None
+        for member in ("name", "contact", "place"):
+            require_shown(getattr(finder, member), f"/finder/{member}")
         sealed = personal.seal(finder, card_id, self._keys.envelope)
         await write.run(
             "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",

@@ -23,6 +23,7 @@ import msgspec
 
 from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
 from annul.records.references import require_reference
+from annul.records.shown import is_shown
 from annul.registry.parties.parties import Parties, Principal
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
@@ -462,7 +463,7 @@ def passkey_host(base_url: str) -> tuple[str, frozenset[str]]:
 
 
 def _require(name: str, duties: Sequence[str]) -> None:
-    if not 1 <= len(name.strip()) <= NAME_MAX or not name.isprintable():
+    if not 1 <= len(name.strip()) <= NAME_MAX or not is_shown(name):
         raise BadInput(f"A name has 1 to {NAME_MAX} characters.", where="/name")
     if not set(duties) <= set(DUTIES):
         raise BadInput("A duty is not known.", where="/duties", mend=f"Use some of {', '.join(DUTIES)}.")
