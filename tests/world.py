@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from annul.registry.loops.sealer import verify_logs
 from annul.registry.people import KNOWN, NAME
 from annul.registry.people.rows import IN_FORCE
 from annul.registry.postgres import Embedded
+from annul.registry.writing.references import BESIDE, spoken
 from annul.registry.writing.slots import value_of
 from tests.waiting import until
 
@@ -101,6 +103,13 @@ def check_everything(
     return findings
 
 
+def said(db: psycopg.Connection[Any]) -> list[Entry]:
+    """Return every entry of the register log, with the text it commits to in the place of the commitment."""
+    rows = db.execute(f"SELECT entry, salt, text FROM {BESIDE} ORDER BY position").fetchall()
+    entries = [(decode(bytes(raw)), salt, text) for raw, salt, text in rows]
+    return [replace(entry, evidence=spoken(entry, salt, text), commitment=b"") for entry, salt, text in entries]
+
+
 def _findings(
     home: Path,
     conninfo: str,
@@ -113,6 +122,7 @@ def _findings(
     with psycopg.connect(conninfo) as db:
         rows = db.execute("SELECT position, entry FROM register_log ORDER BY position")
         entries = [(position, decode(bytes(raw))) for position, raw in rows]
+        said(db)  # raises when a text is not the one that was committed to
         findings = _positions(db, [position for position, _ in entries])
         standing = _replay(entries)
         findings += _rows(db, standing)

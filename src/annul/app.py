@@ -79,6 +79,8 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     Raises:
         UnsafeSettings: `demo` is set on a register that no demo made; the key file can be read by others.
     """
+    import asyncio
+
     from annul.listings.listings import Listings
     from annul.proof.window import WindowSigner
     from annul.registry import keys as key_file
@@ -98,6 +100,9 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
         stack.callback(quota.close)
         log = CheckLog(home.checks, worker)
         stack.callback(log.close)
+        while listings.position < log.position:  # an older copy: the follower brings it up to date, or refuses it
+            await asyncio.sleep(TABLE_POLL_S)
+            listings = Listings(home.listings)
         checks = Checks(
             listings,
             {realm: keys.documents(realm) for realm in key_file.REALMS},

@@ -57,6 +57,13 @@ PARTS: Final = (
         "apart",
     ),
     Part("keys/annul.pub", "public keys", "with `secret.json`", "made anew from it", "apart"),
+    Part(
+        "keys/acknowledged",
+        "how far the register was when it acknowledged last",
+        "follower",
+        "a start waits for the database once",
+        "no",
+    ),
     Part("keys/release.json", "key that releases editions", "`annul edition build`", "edges must be given a new one", "apart"),
     Part("keys/editions.pub", "public keys of editions", "`annul edition build`", "edges cannot be made", "apart"),
     Part("postgres/", "the embedded PostgreSQL", "the database", "the register", "yes"),
@@ -123,6 +130,11 @@ class Home(PosixPath):
     def witness_keys(self) -> Path:
         """Keys of the witness this annul is for other registers (0600)."""
         return Path(self, "keys", "witness.json")
+
+    @property
+    def acknowledged(self) -> Path:
+        """How far the register was when it acknowledged last; kept apart from what it anchors."""
+        return Path(self, "keys", "acknowledged")
 
     @property
     def release_key(self) -> Path:

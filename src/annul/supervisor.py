@@ -384,10 +384,11 @@ def _hold_the_register(home: Home, conninfo: str) -> None:
     Raises:
         NotFound: the register has entries, but their key file is gone: new keys would find none of its documents.
         Corrupt: it ends before its last checkpoint: an old copy of the database was put in place.
+        UnsafeSettings: it lacks what was acknowledged.
         VerificationFailed: the checkpoint was signed with the key of another key file.
     """
     from annul.registry import keys as key_file
-    from annul.registry.answering.standing import sealed_size
+    from annul.registry.answering.standing import require_acknowledged, sealed_size
     from annul.registry.loops.sealer import require_not_rolled_back
     from annul.registry.writing.store import connect
 
@@ -396,6 +397,7 @@ def _hold_the_register(home: Home, conninfo: str) -> None:
         keys = key_file.load(home) if head and head[0] else key_file.load_or_create(home)
         key_file.publish(home, keys)
         require_not_rolled_back(db, sealed_size(home, keys))
+        require_acknowledged(home, head[0] if head else 0)
 
 
 @contextlib.contextmanager

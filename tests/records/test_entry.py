@@ -25,29 +25,33 @@ from annul.records.entry import (
 )
 from annul.records.status import STANDING_MASK, Event, Proof, State, mask
 
+said = st.tuples(st.text(max_size=64), st.just(b"")) | st.tuples(st.just(""), st.binary(min_size=32, max_size=32))
 PLAIN = Entry(kind=EntryKind.document, recorded_at_us=1, happened_at_us=0, author="a")
 keys = st.just(b"") | st.binary(min_size=16, max_size=16)
-entries = st.builds(
-    Entry,
-    kind=st.sampled_from(EntryKind),
-    realm=st.sampled_from(Realm),
-    recorded_at_us=st.integers(0, 2**60),
-    happened_at_us=st.integers(-(2**60), 2**60),
-    author=st.text(min_size=1, max_size=16),
-    reason=st.none() | st.sampled_from(Event),
-    proof=st.none() | st.sampled_from(Proof),
-    evidence=st.text(max_size=64),
-    document_key=keys,
-    number_key=keys,
-    key_epoch=st.integers(0, 65535),
-    standing=st.integers(0, STANDING_MASK),
-    disputed=st.booleans(),
-    overrides_bulk=st.booleans(),
-    valid_until_day=st.integers(0, 65535),
-    number_count=st.integers(0, 2**32 - 1),
-    number_whole_life=st.booleans(),
-    detail_hash=st.binary(min_size=32, max_size=32),
-    body=st.binary(max_size=200),
+entries = said.flatmap(
+    lambda refers: st.builds(
+        Entry,
+        kind=st.sampled_from(EntryKind),
+        realm=st.sampled_from(Realm),
+        recorded_at_us=st.integers(0, 2**60),
+        happened_at_us=st.integers(-(2**60), 2**60),
+        author=st.text(min_size=1, max_size=16),
+        reason=st.none() | st.sampled_from(Event),
+        proof=st.none() | st.sampled_from(Proof),
+        evidence=st.just(refers[0]),
+        commitment=st.just(refers[1]),
+        document_key=keys,
+        number_key=keys,
+        key_epoch=st.integers(0, 65535),
+        standing=st.integers(0, STANDING_MASK),
+        disputed=st.booleans(),
+        overrides_bulk=st.booleans(),
+        valid_until_day=st.integers(0, 65535),
+        number_count=st.integers(0, 2**32 - 1),
+        number_whole_life=st.booleans(),
+        detail_hash=st.binary(min_size=32, max_size=32),
+        body=st.binary(max_size=200),
+    )
 )
 
 
@@ -57,7 +61,7 @@ def test_an_entry_comes_back_as_it_was_written(entry: Entry) -> None:
     data = encode(entry)
     assert decode(data) == entry
     assert encode(decode(data)) == data
-    assert data[0] == 1
+    assert data[0] == (2 if entry.commitment else 1)
 
 
 @given(entries, st.data())
@@ -94,10 +98,19 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
             continue
 
 
+def test_an_entry_commits_or_speaks_in_plain_and_never_both() -> None:
+    """Version 2 refers by a commitment alone; one without it is of version 1, so that there is one form for each."""
+    with pytest.raises(BadInput):
+        encode(dataclasses.replace(PLAIN, evidence="case 17", commitment=bytes(32)))
+    with pytest.raises(Corrupt) as caught:
+        decode(b"\x02" + encode(PLAIN)[1:])
+    assert caught.value.where == "commitment"
+
+
 def test_a_later_version_is_refused_by_name() -> None:
     """An old program does not guess."""
-    with pytest.raises(UnknownVersion, match="version 2"):
-        decode(b"\x02" + encode(PLAIN)[1:])
+    with pytest.raises(UnknownVersion, match="version 3"):
+        decode(b"\x03" + encode(PLAIN)[1:])
 
 
 @pytest.mark.parametrize(
@@ -106,6 +119,7 @@ def test_a_later_version_is_refused_by_name() -> None:
         ("author", ""),
         ("author", "é" * AUTHOR_MAX),
         ("evidence", "x" * (EVIDENCE_MAX + 1)),
+        ("commitment", b"31 bytes are too few for a hash"),
         ("document_key", b"15 bytes long.."),
         ("number_key", b"x"),
         ("key_epoch", 65536),

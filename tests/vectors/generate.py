@@ -37,6 +37,7 @@ from annul.records.document import (
     unlock_key,
 )
 from annul.records.policy import DEFAULT_POLICY, policy_to_json
+from annul.records.references import SALT_BYTES, commit
 from annul.records.status import Event, Proof, State, mask
 from annul.registry.editions.build import About, Cohort, build
 from annul.registry.editions.press import line
@@ -118,6 +119,22 @@ def entries() -> dict[str, Any]:
         ),
     }  # fmt: skip
     return {name: entry.encode(shape).hex() for name, shape in shapes.items()}
+
+
+def references() -> dict[str, Any]:
+    """Entries that refer to something, by a commitment; with the text and the salt that open it."""
+    key = DocumentKeys(SECRETS).blind(block(parse_document(DocumentFields(**DOCUMENTS[0]), TODAY_DAY)))
+    salt = hashlib.sha256(b"golden reference salt").digest()[:SALT_BYTES]
+    rows = []
+    for text in ("case 17", "K-2026/117", "卷宗 17"):
+        commitment = commit(salt, text)
+        loss = entry.Entry(
+            kind=entry.EntryKind.document, recorded_at_us=AT_US, happened_at_us=AT_US - 3_600_000_000, author="police/desk-1",
+            reason=Event.report_lost, proof=Proof.in_person, commitment=commitment, document_key=key, number_key=key[::-1],
+            key_epoch=2, standing=mask(State.current, State.reported_lost), valid_until_day=24_385, number_count=2,
+        )  # fmt: skip
+        rows.append({"text": text, "salt": salt.hex(), "commitment": commitment.hex(), "entry": entry.encode(loss).hex()})
+    return {"references": rows}
 
 
 def leaves(count: int) -> list[bytes]:
@@ -239,8 +256,8 @@ def _editions(folder: Path) -> dict[str, Any]:
 def everything() -> dict[str, str]:
     """Return the text of every golden file by name."""
     made = {
-        "document-key": documents(), "register-entry": entries(), "receipt": windows(), "log": logs(), "octets": octets(),
-        "edition": editions(),
+        "document-key": documents(), "register-entry": entries(), "register-entry-2": references(), "receipt": windows(),
+        "log": logs(), "octets": octets(), "edition": editions(),
     }  # fmt: skip
     texts = {f"{name}.json": json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in made.items()}
     texts["policy.json"] = policy_to_json(DEFAULT_POLICY).decode()

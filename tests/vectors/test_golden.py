@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def test_golden_files_can_be_read_without_their_generator() -> None:
         assert verify(shown, key).receipt == verify(bytes.fromhex(binary), key).receipt
     for text in json.loads((GOLDEN / "register-entry.json").read_text()).values():
         assert encode(decode(bytes.fromhex(text))).hex() == text
+    for shown in json.loads((GOLDEN / "register-entry-2.json").read_text(encoding="utf-8"))["references"]:
+        assert encode(decode(bytes.fromhex(shown["entry"]))).hex() == shown["entry"]
+        opened = hashlib.sha256(b"annul reference v1\0" + bytes.fromhex(shown["salt"]) + shown["text"].encode()).hexdigest()
+        assert decode(bytes.fromhex(shown["entry"])).commitment.hex() == opened == shown["commitment"]
     printed = json.loads((GOLDEN / "edition.json").read_text())
     edition = Edition(bytes.fromhex(printed["edition"]), bytes.fromhex(printed["digests"]))
     trust = Trust.of_lines(printed["vkeys"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from annul.records.entry import Entry, EntryKind, decode
+from annul.records.entry import Entry, EntryKind
 from annul.registry.answering import walk
 from annul.registry.answering.walk import NEIGHBOURS_STOP
 from annul.registry.parties.parties import Agreement
@@ -13,6 +13,7 @@ from annul.registry.writing.store import connect
 from tests.registry.answering.test_walk import street
 from tests.waiting import WAIT_S, until
 from tests.web.conftest import House
+from tests.world import said
 
 
 def test_a_walk_is_stopped_and_reported_and_nobody_else_notices(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +44,7 @@ def test_a_walk_is_stopped_and_reported_and_nobody_else_notices(house: House, mo
     with connect(house.settings.database_url) as db:
 
         def notes() -> list[Entry]:
-            rows = db.execute("SELECT entry FROM register_log ORDER BY position DESC LIMIT 50").fetchall()
-            entries = [decode(bytes(row[0])) for row in rows]
-            return [each for each in entries if each.kind is EntryKind.note and each.evidence.startswith("thief was stopped")]
+            return [each for each in said(db) if each.kind is EntryKind.note and each.evidence.startswith("thief was stopped")]
 
         told = until(notes, "the alarm")
     assert told[0].evidence == "thief was stopped: neighbours"

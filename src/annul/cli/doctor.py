@@ -249,12 +249,15 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _rolled_back(settings: Settings) -> Iterator[Finding]:
     from annul.registry import keys as key_file
-    from annul.registry.answering.standing import sealed_size
+    from annul.registry.answering.standing import acknowledged, require_acknowledged, sealed_size
     from annul.registry.loops.sealer import require_not_rolled_back
 
+    acknowledged(settings.home)  # a start that finds it damaged waits for the database
     sealed = sealed_size(settings.home, key_file.load(settings.home))
     with _connected(settings) as db:
         require_not_rolled_back(db, sealed)
+        head = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
+        require_acknowledged(settings.home, head[0] if head else 0)
     yield Finding("register", "well", f"not behind its seal ({sealed:,} entries sealed)")
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from annul.cli.frame import Exit, Place, Server, Show, print_pairs, takes_groups
+from annul.cli.desk import Repeat
+from annul.cli.frame import Exit, Place, Server, Show, Where, print_pairs, takes_groups
 from annul.errors import BadInput, Corrupt, NotFound, VerificationFailed
 from annul.home import Home
 from annul.times import now_us
@@ -233,6 +234,22 @@ def log_consistency(where: Server, show: Show, old: OldFile, new: NewFile, key: 
         raise BadInput("The two checkpoints are of two logs.", where=str(new))
     with where.client() as annul:
         return _compare(show, name, before, after, annul)
+
+
+@log_app.command("erase")
+@takes_groups
+def log_erase(
+    where: Where,
+    show: Show,
+    position: Annotated[int, typer.Argument(help="Position of the entry in the register log.", min=1)],
+    evidence: Annotated[str, typer.Option(help="Reference of the decision.")],
+    idempotency_key: Repeat = None,
+) -> None:
+    """Erase what an entry refers to by, if it holds what it should not: the text goes, the log stays verifiable."""
+    with where.client("supervisor") as annul:
+        path = f"/v1/log/register/{position}/erase"
+        erased = annul.connection.write(path, {"evidence": evidence}, idempotency_key=idempotency_key)
+    show.result(erased, f"✔  ERASED  What entry {position} refers to cannot be read any more.")
 
 
 def _open(note: bytes, home: Home, key: Path | None, log: str) -> Any:

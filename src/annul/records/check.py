@@ -30,6 +30,7 @@ from annul.records.codes import (
 )
 from annul.records.document import DocumentFields
 from annul.records.policy import DECISIONS, DEFAULT_POLICY, Decision, Decisions, Policy
+from annul.records.references import NUMBER_MIN, TAG_MAX, Tag, holds_number, require_reference
 
 __all__ = [
     "DECISIONS",
@@ -68,10 +69,6 @@ __all__ = [
 
 NAME_MAX = 200
 """Characters of a holder's name; ICAO Doc 9303 visual zone names are far shorter, national registers allow more."""
-TAG_MAX = 64
-"""Characters of branch, terminal, clerk and reference."""
-
-Tag = Annotated[str, msgspec.Meta(max_length=TAG_MAX)]
 
 
 class Holder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -88,8 +85,8 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     document: DocumentFields
-    purpose: Tag
-    channel: Tag
+    purpose: Annotated[str, msgspec.Meta(max_length=TAG_MAX)]
+    channel: Annotated[str, msgspec.Meta(max_length=TAG_MAX)]
     holder: Holder | None = None
     branch: Tag = ""
     terminal: Tag = ""
@@ -99,10 +96,15 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
     urgent: bool = False
 
     def __post_init__(self) -> None:
-        texts = self.branch + self.terminal + self.clerk + self.reference
-        if not texts.isprintable() and any(character < " " or character == "\x7f" for character in texts):
-            # A ValueError here is a ValidationError of the decoder. U+0000 could not be stored, the others forge log lines.
-            raise ValueError("Branch, terminal, clerk and reference have no control characters")
+        branch, terminal, clerk, reference = self.branch, self.terminal, self.clerk, self.reference
+        if not (branch + terminal + clerk + reference).isprintable() or (
+            (len(reference) >= NUMBER_MIN and holds_number(reference))
+            or (len(clerk) >= NUMBER_MIN and holds_number(clerk))
+            or (len(branch) >= NUMBER_MIN and holds_number(branch))
+            or (len(terminal) >= NUMBER_MIN and holds_number(terminal))
+        ):
+            for where in ("branch", "terminal", "clerk", "reference"):
+                require_reference(getattr(self, where), f"/{where}")
 
 
 class StatusPart(msgspec.Struct):

@@ -12,13 +12,17 @@ from typing import Any
 
 from annul.errors import BadInput, Corrupt, UnknownVersion
 from annul.records.codes import Coded, Purpose, Realm
+from annul.records.references import COMMITMENT_BYTES
 from annul.records.status import STANDING_MASK, Event, Proof
 
-ENTRY_VERSION = 1
+ENTRY_VERSION = 2
+"""Version of entries that refer to something; those that do not are of version 1, in which both are one form."""
+PLAIN_VERSION = 1
+"""Version in which the reference stood in plain."""
 AUTHOR_MAX = 64
 """Bytes of an author's name: party, officer (UTF-8)."""
 EVIDENCE_MAX = 256
-"""Bytes of an evidence reference (UTF-8). A reference, never the evidence itself."""
+"""Bytes of an evidence reference of version 1 (UTF-8). A reference, never the evidence itself."""
 BODY_MAX = 32_768
 """Bytes of a body; with all other fields an entry stays below the 65,535 bytes of a tlog-tiles bundle."""
 KEY_BYTES = 16
@@ -58,7 +62,8 @@ class Entry:
         recorded_at_us, happened_at_us: when it was known, when it was so (microseconds, UTC).
         author: who recorded it (party and officer); no name of a holder.
         reason, proof: why and on what proof; None where the kind has none.
-        evidence: reference to the evidence.
+        evidence: reference to the evidence in plain: in entries of version 1 alone, and in what is still to be written.
+        commitment: 32 bytes that stand for the reference (`annul.records.references.commit`); empty when there is none.
         document_key, number_key: 16 bytes, or empty where there is none.
         key_epoch: epoch of the keys; 0 without keys.
         standing: facts that stand after this entry (bit mask of `State`).
@@ -78,6 +83,7 @@ class Entry:
     reason: Event | None = None
     proof: Proof | None = None
     evidence: str = ""
+    commitment: bytes = b""
     document_key: bytes = b""
     number_key: bytes = b""
     key_epoch: int = 0
@@ -101,6 +107,7 @@ def encode(entry: Entry) -> bytes:
     for where, holds in (
         ("author", 1 <= len(author) <= AUTHOR_MAX),
         ("evidence", len(evidence) <= EVIDENCE_MAX),
+        ("commitment", len(entry.commitment) in ((0,) if evidence else (0, COMMITMENT_BYTES))),
         ("document_key", len(entry.document_key) in (0, KEY_BYTES)),
         ("number_key", len(entry.number_key) in (0, KEY_BYTES)),
         ("key_epoch", 0 <= entry.key_epoch <= 0xFFFF),
@@ -115,7 +122,7 @@ def encode(entry: Entry) -> bytes:
         if not holds:
             raise BadInput("A field of the log entry is outside its range.", where=where)
     head = _HEAD.pack(
-        ENTRY_VERSION,
+        ENTRY_VERSION if entry.commitment else PLAIN_VERSION,
         entry.kind.octet,
         entry.realm.octet,
         entry.recorded_at_us,
@@ -132,7 +139,7 @@ def encode(entry: Entry) -> bytes:
         entry.detail_hash,
     )
     parts = [head]
-    for value in (author, evidence, entry.document_key, entry.number_key, entry.body):
+    for value in (author, entry.commitment or evidence, entry.document_key, entry.number_key, entry.body):
         parts.append(len(value).to_bytes(2, "big"))
         parts.append(value)
     return b"".join(parts)
@@ -153,13 +160,15 @@ def decode(data: bytes) -> Entry:
     """
     if not data:
         raise Corrupt("A log entry is empty.", where="version")
-    if data[0] != ENTRY_VERSION:
+    if data[0] not in (PLAIN_VERSION, ENTRY_VERSION):
         raise UnknownVersion(
-            f"A log entry has version {data[0]}; this program reads version {ENTRY_VERSION}.", mend="Use a newer annul."
+            f"A log entry has version {data[0]}; this program reads versions up to {ENTRY_VERSION}.", mend="Use a newer annul."
         )
     if len(data) < _HEAD.size:
         raise Corrupt("A log entry is cut short.", where="head")
-    (_, kind, realm, recorded, happened, reason, proof, epoch, standing, flags, until, count, detail) = _HEAD.unpack_from(data)
+    (version, kind, realm, recorded, happened, reason, proof, epoch, standing, flags, until, count, detail) = _HEAD.unpack_from(
+        data
+    )
     values, at = [], _HEAD.size
     for name in ("author", "evidence", "document_key", "number_key", "body"):
         size = int.from_bytes(data[at : at + 2], "big")
@@ -170,7 +179,9 @@ def decode(data: bytes) -> Entry:
         at += 2 + size
     if at != len(data):
         raise Corrupt("A log entry has bytes behind its end.", where="end")
-    author, evidence, document_key, number_key, body = values
+    author, reference, document_key, number_key, body = values
+    if version == ENTRY_VERSION and len(reference) != COMMITMENT_BYTES:
+        raise Corrupt("A log entry of version 2 refers to nothing.", where="commitment")
     if flags & ~_FLAGS:
         raise Corrupt("A log entry has a flag that means nothing.", where="flags")
     try:
@@ -182,7 +193,8 @@ def decode(data: bytes) -> Entry:
             author=author.decode(),
             reason=_REASONS[reason],
             proof=_PROOFS[proof],
-            evidence=evidence.decode(),
+            evidence="" if version == ENTRY_VERSION else reference.decode(),
+            commitment=reference if version == ENTRY_VERSION else b"",
             document_key=document_key,
             number_key=number_key,
             key_epoch=epoch,

@@ -19,6 +19,7 @@ from annul.records.codes import Coded
 from annul.records.document import DocumentFields, parse_document, plain_person_block, resident_block
 from annul.records.names import NAME_MAX, holder_block, name_block, stored_forms, why_not
 from annul.records.scheme import plain
+from annul.records.shown import is_shown
 
 NUMBER_MAX: Final = 64
 NAMES_MAX: Final = 20
@@ -131,6 +132,8 @@ def blocks_of(person: Person) -> Blocks | str:
         return "number-missing"
     forms: list[str] = []
     for name in person.names:
+        if not is_shown(name.text):
+            return "name-control-character"
         found = stored_forms(name.text)
         if not found:
             return why_not(name.text) or "name-empty"
@@ -139,9 +142,9 @@ def blocks_of(person: Person) -> Blocks | str:
         return "name-missing"
     if (person.birth_date and not _is_date(person.birth_date)) or (person.death_date and not _is_date(person.death_date)):
         return "date-unusable"
-    if not f"{person.place}{person.origin}{person.mother}{person.father}".isprintable():
+    if not all(map(is_shown, (person.place, person.origin, person.mother, person.father))):
         return "control-character"
-    if person.contacts and not all(contact.value.isprintable() for contact in person.contacts):
+    if person.contacts and not all(is_shown(contact.value) for contact in person.contacts):
         return "control-character"
     holders: list[bytes] = []
     if len(number) == 18:

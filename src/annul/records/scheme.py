@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple, Protocol
 
@@ -183,6 +184,16 @@ class Scheme(Protocol):
     def fits(self, number: str) -> bool:
         """Tell whether a number, typed without saying of what kind, looks like one of this scheme."""
         return False
+
+    def spots(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where numbers of this scheme stand in a text, as (begin, end), where their own check says so.
+
+        A number without a check digit cannot be told from a file number, and is not found.
+
+        Args:
+            text: as `annul.records.references` folds it: capitals, ASCII digits and `<` without blanks and dashes between them.
+        """
+        return iter(())
 
     def printed(self, number: str) -> str:
         """Return a number grouped as it is printed: by four, when it is long."""

@@ -22,6 +22,7 @@ from litestar.response import Stream
 
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound, TooLarge
+from annul.records.references import require_marked
 from annul.web.door import pages, problem
 from annul.web.door.auth import Credentials
 from annul.web.door.call import Call, Reply, Route, idempotency_key
@@ -215,6 +216,8 @@ def _mount(route: Route, mounted: Mounted) -> HTTPRouteHandler:
             body = msgspec.convert(values, route.body, strict=False) if route.body else values
         elif decoder is not None:
             body = await json_of(request, decoder)
+        require_marked(query)
+        require_marked(body)
         answer = await handler(mounted.office, Call(request, who, path, query, body, key))
         if isinstance(answer, Reply):
             return _reply(answer)

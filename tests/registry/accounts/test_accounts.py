@@ -15,7 +15,7 @@ from annul.listings.values import WHOLE_LIFE
 from annul.proof.receipt import verify
 from annul.proof.window import WindowSigner
 from annul.records.check import Answer
-from annul.records.entry import EntryKind, decode
+from annul.records.entry import EntryKind
 from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.answering.checklog import log_files, worker_folder
@@ -24,6 +24,7 @@ from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Fresh
 from tests.registry.answering import desk as small
 from tests.registry.answering.desk import Desk, DocumentFields, State, card, parsed, principal, question
+from tests.world import said
 
 RU = DocumentFields(scheme="ru-internal", series="4509", number="123456")
 
@@ -121,7 +122,7 @@ def test_checks_of_a_document_are_found_and_the_look_up_is_entered(office: Offic
     assert ([row.party for row in rows], after) == (["hotel", "hotel", "bank"], "")
     assert [row.status for row in rows] == ["S11", "U30", "S11"]
     with psycopg.connect(office.database) as db:
-        entry = decode(bytes(db.execute("SELECT entry FROM register_log WHERE position = 1").fetchone()[0]))  # type: ignore[index]
+        entry = said(db)[0]
     assert (entry.kind, entry.author, entry.evidence) == (EntryKind.note, "supervisor", "case 12")
     by_number, _ = asyncio.run(office.accounts.checks_of_document(act, parsed(card(None)), case="case 12"))
     assert len(by_number) == 4

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
+from pathlib import Path
 
 import pytest
 
-from annul.errors import Corrupt, SourceDown
+from annul.errors import Corrupt, SourceDown, UnsafeSettings
 from annul.listings import Listings
 from annul.proof.checkpoint import sign_checkpoint
 from annul.records.document import block
 from annul.registry import keys as key_file
-from annul.registry.answering.standing import mark_behind, stands
+from annul.registry.answering.standing import Anchor, acknowledged, mark_behind, require_acknowledged, stands
 from annul.registry.loops import rotation
 from tests.registry.world import POLICE, START_US, STRONG, World, passport
 
@@ -62,6 +64,61 @@ def test_an_older_copy_of_the_table_is_behind_its_seal(stopped: World) -> None:
     """The listings were restored from a copy: the sealed log is longer, so nobody answers from them."""
     sealed(stopped, 2)
     assert not stands(stopped.home, stopped.keys)
+
+
+def test_files_put_back_answer_nothing_from_before_what_was_acknowledged(stopped: World, tmp_path: Path) -> None:
+    """The attack: listings and sealed log of an older stop, together. The anchor lies with the keys and did not come back."""
+    sealed(stopped, 1)
+    old = tmp_path / "old"
+    for name in ("listings", "people", "log"):
+        shutil.copytree(stopped.home / name, old / name)
+    asyncio.run(stopped.register.report(POLICE, passport("P00000002"), "lost", happened_at_us=START_US, proof=STRONG))
+    assert stopped.follow() == 2
+    sealed(stopped, 2)
+    stopped.close()
+    assert stands(stopped.home, stopped.keys)
+    for name in ("listings", "people", "log"):
+        shutil.rmtree(stopped.home / name)
+        shutil.copytree(old / name, stopped.home / name)
+    assert not stands(stopped.home, stopped.keys)
+    assert stopped.follow() == 2
+    assert stands(stopped.home, stopped.keys)
+    stopped.close()
+
+
+def test_without_its_anchor_a_table_waits_for_the_follower_once(stopped: World) -> None:
+    """Removed, or of an older annul: nobody answers from the files alone, and the next turn writes it."""
+    stopped.home.acknowledged.unlink()
+    assert not stands(stopped.home, stopped.keys)
+    stopped.follow()
+    assert stands(stopped.home, stopped.keys)
+    stopped.close()
+
+
+@pytest.mark.parametrize("place", range(0, 19))
+def test_a_flipped_bit_of_the_anchor_is_noticed(stopped: World, place: int) -> None:
+    """Never another position: it is damaged, whoever reads it says so, and the follower heals it."""
+    raw = bytearray(stopped.home.acknowledged.read_bytes())
+    raw[place % len(raw)] ^= 1 << place % 7
+    stopped.home.acknowledged.write_bytes(raw)
+    with pytest.raises(Corrupt):
+        acknowledged(stopped.home)
+    with pytest.raises(Corrupt):
+        stands(stopped.home, stopped.keys)
+    if not place:
+        stopped.follow()
+        assert stands(stopped.home, stopped.keys)
+        stopped.close()
+
+
+def test_a_register_that_lacks_what_was_acknowledged_is_refused(stopped: World) -> None:
+    """Database, listings and seal put back together: the anchor remembers, and says how to go on."""
+    Anchor(stopped.home).reach(7, sync=True)
+    with pytest.raises(UnsafeSettings, match="7 were acknowledged"):
+        stopped.follow()
+    with pytest.raises(UnsafeSettings):
+        require_acknowledged(stopped.home, 6)
+    require_acknowledged(stopped.home, 7)
 
 
 def test_a_key_file_of_another_register_answers_nothing(stopped: World) -> None:

@@ -14,7 +14,7 @@ from annul.demo import numbers
 from annul.errors import OverQuota
 from annul.records.check import Holder
 from annul.records.document import DocumentFields
-from annul.records.entry import EntryKind, decode
+from annul.records.entry import EntryKind
 from annul.registry.answering import walk
 from annul.registry.answering.walk import (
     AGREED_PER_DAY,
@@ -32,6 +32,7 @@ from annul.registry.answering.walk import (
 )
 from tests.registry.answering.desk import NOW_US, Desk, NameDesk, principal, question
 from tests.registry.world import World
+from tests.world import said
 
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
@@ -225,7 +226,7 @@ def test_the_supervisor_finds_it_in_the_log(world: World) -> None:
     with asyncio.Runner() as runner:
         world.follower.errands(runner)
     with psycopg.connect(world.conninfo) as db:
-        (entry,) = (decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log"))
+        (entry,) = said(db)
     assert (entry.kind, entry.author, entry.evidence) == (EntryKind.note, "annul", "thief was stopped: neighbours")
     assert not list(alarms(world.home))
 

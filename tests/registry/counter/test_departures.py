@@ -18,7 +18,6 @@ from annul.proof.leaf import parse_leaf
 from annul.proof.window import WindowSigner
 from annul.records.check import Answer
 from annul.records.codes import IdentityCode, Outcome, StatusCode
-from annul.records.entry import decode
 from annul.records.policy import DEFAULT_POLICY, Decisions, Policy
 from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Accounts, Indexer
@@ -32,6 +31,7 @@ from annul.registry.writing.store import Fresh
 from annul.times import DAY_US
 from tests.registry.answering import desk as small
 from tests.registry.answering.desk import Desk, DocumentFields, State, card, parsed, principal, question
+from tests.world import said
 
 AT = At("0421", "3", "C-17")
 YES = Confirmed(name_and_number_match=True, genuine=True, unexpired=True)
@@ -160,9 +160,9 @@ def test_a_policy_is_drafted_tried_released_and_rolled_back(branch: Branch) -> N
     changes = run(policies.book("bank")).changes
     assert [(each.was, each.version) for each in changes] == [(1, 2), (2, 1), (1, 2)]
     with psycopg.connect(branch.database) as db:
-        entries = [decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log ORDER BY position")]
-    said = [entry.evidence for entry in entries if entry.evidence.startswith("policy")]
-    assert said == [f"policy bank {was} -> {new} by bank/key-bank-live" for was, new in ((1, 2), (2, 1), (1, 2))]
+        entries = said(db)
+    changed = [entry.evidence for entry in entries if entry.evidence.startswith("policy")]
+    assert changed == [f"policy bank {was} -> {new} by bank/key-bank-live" for was, new in ((1, 2), (2, 1), (1, 2))]
 
 
 def test_an_answer_is_decided_and_signed_under_the_partys_own_version(branch: Branch) -> None:
@@ -327,9 +327,7 @@ def test_a_departure_is_recorded_once_and_stands_in_the_log(branch: Branch) -> N
     assert (shown.check, shown.outcome, shown.status, shown.clerk) == (answer.check, "STOP", "S10", "C-17")
     assert branch.run(branch.departures.recorded(branch.hotel)) == []
     with psycopg.connect(branch.database) as db:
-        row = db.execute("SELECT entry FROM register_log WHERE position = %s", (first.position,)).fetchone()
-    assert row is not None
-    entry = decode(bytes(row[0]))
+        entry = said(db)[first.position - 1]
     assert entry.evidence == f"check {answer.check}"
     assert entry.body.startswith(b"departure v1 ")
 

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
-from annul.records.entry import decode
 from annul.records.status import Proof
 from annul.registry.desk.found import Finder, FoundCards, HandInPoint
 from annul.registry.writing.act import Act, Idempotency
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card, passport
+from tests.world import said
 
 OFFICER = Act("police-1/0417")
 
@@ -86,9 +86,7 @@ def test_a_replaced_card_is_destroyed_and_logged(world: World, found: FoundCards
         run(found.destroy(OFFICER, taken.id, evidence=" "))
     gone = run(found.destroy(OFFICER, taken.id, evidence="minutes 12"))
     with psycopg.connect(world.conninfo) as db:
-        row = db.execute("SELECT entry FROM register_log WHERE position = %s", (gone.position,)).fetchone()
-    assert row is not None
-    entry = decode(bytes(row[0]))
+        entry = said(db)[gone.position - 1]
     assert (entry.reason, entry.author, entry.evidence) == ("destroy", OFFICER.author, "minutes 12")
     assert run(found.view(OFFICER, taken.id)).custody[-1].taken_by == "destroyed"
     with pytest.raises(Conflict):

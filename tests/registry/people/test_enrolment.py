@@ -18,6 +18,7 @@ from annul.records.person import CivilEvent, PersonBody
 from annul.registry.people.enrolment import IMAGE_BYTES_MAX, Consent, Enrolments, Face, Finger
 from tests.registry.people.town import REGISTRAR, WANG, Town, person
 from tests.registry.world import START_US, card, passport
+from tests.world import said
 
 CONSENT = Consent("holder", "form 12")
 FACE = Face(portrait(1), "image/jpeg", 80)
@@ -155,7 +156,7 @@ def test_a_portrait_leaves_small_and_marked_and_is_accounted_for(town: Town) -> 
     with pytest.raises(NotFound):
         asyncio.run(desk.portrait_of(REGISTRAR, passport("X1234567"), mark="c"))
     with psycopg.connect(town.conninfo) as db:
-        entries = [decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log ORDER BY position")]
+        entries = said(db)
     assert [entry.evidence for entry in entries if entry.kind is EntryKind.note] == [
         f"portrait for check {'a1' * 16}",
         f"portrait for check {'b2' * 16}",

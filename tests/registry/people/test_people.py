@@ -23,6 +23,7 @@ from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.store import Fresh, connect
 from tests.registry.people.town import BORN, REGISTRAR, WANG, Town, person, phone
 from tests.registry.world import DAY_US, ISSUER, POLICE, START_US, WEAK, card, passport
+from tests.world import said
 
 
 def add(town: Town, *people: object) -> list[int]:
@@ -107,8 +108,7 @@ def test_a_look_up_is_entered_in_the_log_first(town: Town) -> None:
     with pytest.raises(NotFound):
         asyncio.run(town.people.find(REGISTRAR, "440524198001010013", case="visit-2"))
     with psycopg.connect(town.conninfo) as db:
-        rows = db.execute("SELECT entry FROM register_log ORDER BY position").fetchall()
-    notes = [entry for entry in (decode(bytes(row[0])) for row in rows) if entry.kind is EntryKind.note]
+        notes = [entry for entry in said(db) if entry.kind is EntryKind.note]
     assert [(note.author, note.evidence) for note in notes] == [(REGISTRAR.author, "visit-1"), (REGISTRAR.author, "visit-2")]
 
 

@@ -11,12 +11,13 @@ import pytest
 from annul.errors import BadInput, Conflict, Corrupt, Forbidden, NotFound, TransitionRefused
 from annul.listings import Listings, unpack
 from annul.records.document import Document, DocumentFields, block, parse_document
-from annul.records.entry import EntryKind, decode
+from annul.records.entry import EntryKind
 from annul.records.status import Event, State
 from annul.registry.loops.rotation import rotate
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, BulkView
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World
+from tests.world import said
 
 FIRST, SECOND = Act("officer-1", credential="key-1"), Act("officer-2", credential="key-2")
 
@@ -341,7 +342,7 @@ def test_a_confirmation_and_an_undo_are_entries_of_their_own_kinds(world: World,
 
     asyncio.run(go())
     with psycopg.connect(world.conninfo) as db:
-        entries = [decode(bytes(row[0])) for row in db.execute("SELECT entry FROM register_log ORDER BY position")]
+        entries = said(db)
     told = [(entry.kind, entry.reason, entry.author, entry.evidence) for entry in entries]
     assert told == [
         (EntryKind.bulk, Event.bulk_list, "officer-2", "minutes 7"),

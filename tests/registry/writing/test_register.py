@@ -13,6 +13,7 @@ from annul.errors import (
     AmbiguousDocument,
     BadInput,
     Conflict,
+    Corrupt,
     Forbidden,
     IdempotencyMismatch,
     NotFound,
@@ -33,6 +34,7 @@ from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import Fresh, open_pool
 from tests.registry.world import DAY_US, HOUR_US, ISSUER, POLICE, START_US, STRONG, WEAK, World, card, passport
+from tests.world import said
 
 T = TypeVar("T")
 
@@ -49,8 +51,7 @@ def run(story: Callable[[], Awaitable[T]]) -> T:
 def entries(world: World) -> list[tuple[int, object]]:
     """Return all entries by position."""
     with psycopg.connect(world.conninfo) as db:
-        rows = db.execute("SELECT position, entry FROM register_log ORDER BY position").fetchall()
-    return [(position, decode(bytes(raw))) for position, raw in rows]
+        return list(enumerate(said(db), 1))
 
 
 def test_a_report_gives_one_entry_and_one_state(world: World) -> None:
@@ -642,3 +643,89 @@ def test_route_and_body_do_not_run_into_each_other(one: tuple[bytes, ...], two: 
             await report(second)
 
     asyncio.run(go())
+
+
+def test_the_log_holds_commitments_and_the_text_beside_it_can_be_erased(world: World) -> None:
+    """The case stands nowhere in the log; erased, it stands nowhere at all, and the entry is the same bytes as before."""
+
+    async def story() -> int:
+        lost = {"happened_at_us": START_US, "proof": STRONG, "evidence": "K-2026/7"}
+        done = await world.register.report(POLICE, passport(), "lost", **lost)  # type: ignore[arg-type]
+        assert (await world.register.history(POLICE, passport(), case="c"))[0].evidence == "K-2026/7"
+        return done.position
+
+    def everywhere() -> tuple[bytes, str]:
+        with psycopg.connect(world.conninfo) as db:
+            row = db.execute("SELECT entry FROM register_log WHERE position = %s", (position,)).fetchone()
+            assert row is not None
+            texts = db.execute("SELECT text FROM entry_reference UNION ALL SELECT evidence FROM report")
+            return bytes(row[0]), str(texts.fetchall())
+
+    position = run(story)
+    before, texts = everywhere()
+    assert decode(before).commitment
+    assert b"K-2026" not in before
+    assert texts.count("K-2026/7") == 2
+
+    async def erased() -> None:
+        gone = await world.register.forget(Act("supervisor"), position, evidence="decision 9")
+        assert entries(world)[gone.position - 1][1].kind is EntryKind.erasure
+        assert (await world.register.history(POLICE, passport(), case="c"))[0].evidence == ""
+        with pytest.raises(NotFound):
+            await world.register.forget(Act("supervisor"), position, evidence="decision 9")
+        with pytest.raises(NotFound):
+            await world.register.forget(Act("supervisor"), 999, evidence="decision 9")
+        with pytest.raises(NotFound):
+            await world.register.forget(Act("supervisor", "test"), gone.position, evidence="decision 9")
+
+    run(erased)
+    after, texts = everywhere()
+    assert after == before
+    assert "K-2026/7" not in texts
+
+
+def test_a_text_that_was_changed_beside_the_log_is_noticed(world: World) -> None:
+    """The commitment holds the text: another text in its row is corrupt, not believed."""
+
+    async def story() -> None:
+        await world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG, evidence="K-2026/7")
+        with psycopg.connect(world.conninfo) as db:
+            db.execute("UPDATE entry_reference SET text = 'K-2026/8'")
+        with pytest.raises(Corrupt):
+            await world.register.history(POLICE, passport(), case="c")
+
+    run(story)
+
+
+@pytest.mark.parametrize("text", ["11010519491231002X", "no. 110105 19491231 002X", "a\nb", "a\u202eb"])
+def test_a_number_gets_into_no_reference_by_any_way(world: World, text: str) -> None:
+    """Refused before anything is written: as evidence, as case, as Idempotency-Key."""
+
+    async def story() -> None:
+        for call in (
+            lambda: world.register.report(POLICE, passport(), "lost", happened_at_us=START_US, proof=STRONG, evidence=text),
+            lambda: world.register.history(POLICE, passport(), case=text),
+            lambda: world.register.reporter(POLICE, "r_1", case=text),
+        ):
+            with pytest.raises(BadInput) as refused:
+                await call()
+            assert "1949" not in str(refused.value)
+        with pytest.raises(BadInput):
+            Idempotency.of("p", text, b"")
+
+    run(story)
+    assert entries(world) == []
+
+
+def test_an_idempotency_key_is_kept_as_a_digest(world: World) -> None:
+    """It does its work, and stands nowhere."""
+
+    async def story() -> None:
+        act = Act("police-1", idempotency=Idempotency.of("police-1", "key-of-mine", b"x"))
+        first = await world.register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG)
+        again = await world.register.report(act, passport(), "lost", happened_at_us=START_US, proof=STRONG)
+        assert (again.replayed, again.id) == (True, first.id)
+
+    run(story)
+    with psycopg.connect(world.conninfo) as db:
+        assert "key-of-mine" not in str(db.execute("SELECT * FROM idempotency").fetchall())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -105,3 +106,20 @@ def test_a_machine_without_such_a_font_says_so(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(typeset, "_fonts", lambda: typst.Fonts(include_system_fonts=False))
     with pytest.raises(MissingPackage, match="no font"):
         paper.pdf(receipt(), BASE, CHINESE)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\ufeffb", "Rune \u16a0\u16a2", "\u078b\u07a8\u0788\u07ac\u0780\u07a8", "\ue000", "\U0001f600", "a\u202eb"]
+)
+def test_a_pdf_does_not_fail_for_a_sign(name: str) -> None:
+    """Whatever stands in a register already: what no font has, or no tagged PDF may have, is set as a white square."""
+    content = {
+        "title": "All that is held",
+        "lang": "en",
+        "rtl": False,
+        "made": "2026-11-30",
+        "sections": [
+            {"title": "Names", "head": ["Name"], "rows": [[name]] + [["written out in words that every font has"]] * 5}
+        ],
+    }
+    assert typeset.pdf("citizen/data.typ", {"content": json.dumps(content, ensure_ascii=False)}).startswith(b"%PDF")

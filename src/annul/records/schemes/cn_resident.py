@@ -17,10 +17,11 @@ from __future__ import annotations
 import datetime
 import re
 import struct
+from collections.abc import Iterator
 
 from stdnum.cn import ric
 
-from annul.errors import BadInput
+from annul.errors import BadInput, MalformedNumber
 from annul.records.divisions import PROVINCES, YEARS
 from annul.records.scheme import (
     Document,
@@ -34,6 +35,7 @@ from annul.records.scheme import (
     refuse_fields,
     validity,
 )
+from annul.times import DAY_US, now_us
 
 AGE_MAX_YEARS = 130
 """No holder is older; the oldest human known reached 122 years."""
@@ -47,6 +49,8 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _AGE_MAX_DAYS = AGE_MAX_YEARS * 365.25
 _CHECK = "10X98765432"
 _REREAD = "Read all 18 characters again from the card."
+_SPOT = re.compile(r"(?=([1-9][0-9]{16}[0-9X]))|(?<![0-9])([1-9][0-9]{14})(?![0-9])")
+"""What may be a number, wherever in a run of digits it begins; or an old one, which has no check character."""
 _fromisoformat = datetime.date.fromisoformat
 
 
@@ -156,6 +160,20 @@ class CnResident(Scheme):
         """See `Scheme.fits`: also a number with a character too few or too many, which is then refused by its form."""
         return re.fullmatch(r"\d{14,19}[Xx]?", number) is not None
 
+    def spots(self, text: str) -> Iterator[tuple[int, int]]:
+        """See `Scheme.spots`: also old numbers of 15 digits, whose division and date of birth are such."""
+        for found in _SPOT.finditer(text):
+            number, old = found.groups()
+            if number is not None:
+                try:
+                    self.read_number(number, now_us() // DAY_US + 1)
+                except MalformedNumber:
+                    continue
+            elif old[:6] not in DIVISIONS or not _is_date(f"19{old[6:12]}"):
+                continue
+            begin = found.start()
+            yield begin, begin + len(number or old)
+
     def printed(self, number: str) -> str:
         """See `Scheme.printed`: place, birth, sequence and check character."""
         return f"{number[:6]} {number[6:14]} {number[14:]}" if len(number) == 18 else super().printed(number)
@@ -167,6 +185,14 @@ class CnResident(Scheme):
     def of_holder(self, personal_number: str, valid_from_day: int | None, valid_until_day: int | None) -> Document:
         """See `Scheme.of_holder`."""
         return Document(self.name, "CN", "resident", personal_number, valid_from_day, valid_until_day)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        _fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 CN_RESIDENT = SCHEME = CnResident()

@@ -14,9 +14,11 @@ Source: ICAO Doc 9303-3 section 4, 9303-4, 9303-5, 9303-6.
 from __future__ import annotations
 
 import datetime
+import re
+from collections.abc import Iterator
 
 from annul.errors import BadInput
-from annul.records.mrz import LONG_TERM, ZoneMalformed, parse, split_lines
+from annul.records.mrz import LONG_TERM, ZoneMalformed, check_digit, parse, split_lines
 from annul.records.scheme import (
     SCHEMES,
     Document,
@@ -44,6 +46,12 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _fromisoformat = datetime.date.fromisoformat
 _BASE37 = {character: value for value, character in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", 1)}
 _REREAD = "Read it again from the document, character by character."
+_SPOT = re.compile(
+    r"(?=(?P<book>(?P<a>[A-Z0-9<]{9})(?P<da>\d)[A-Z<]{3}(?P<b>\d{6})(?P<db>\d)[MFX<](?P<c>\d{6})(?P<dc>\d)))"
+    r"|(?=(?P<card>[ACI][A-Z<](?P<state>[A-Z<]{3})(?P<d>[A-Z0-9<]{9})(?P<dd>\d)))"
+    r"|(?=(?P<dates>(?P<e>\d{6})(?P<de>\d)[MFX<](?P<f>\d{6})(?P<df>\d)[A-Z<]{3}))"
+)
+"""Lines of zones as far as check digits guard them: the second of passports and cards of two lines, two of cards of three."""
 
 
 class Icao9303(Scheme):
@@ -118,6 +126,18 @@ class Icao9303(Scheme):
         for character in number:
             packed = packed * 37 + _BASE37[character]
         return ((KINDS.index(document.kind) + 1) << 112 | issuer << 96 | packed).to_bytes(15, "big")
+
+    def spots(self, text: str) -> Iterator[tuple[int, int]]:
+        """See `Scheme.spots`: lines of a zone. A number alone has no check digit."""
+        for found in _SPOT.finditer(text):
+            said = found.groupdict()
+            guarded = [name for name in "abcdef" if said[name] is not None]
+            if any(check_digit(said[name]) != said[f"d{name}"] for name in guarded):
+                continue
+            if said["card"] is not None and not is_state(said["state"].rstrip("<")):
+                continue
+            begin = found.start()
+            yield begin, begin + len(said["book"] or said["card"] or said["dates"])
 
     def printed(self, number: str) -> str:
         """See `Scheme.printed`: in one piece."""

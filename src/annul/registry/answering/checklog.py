@@ -34,7 +34,7 @@ from typing import Final, Protocol
 
 from annul import durable
 from annul.errors import Conflict, Corrupt, StorageFailed
-from annul.proof.leaf import LEAF_BYTES
+from annul.proof.leaf import LEAF_BYTES, parse_leaf
 from annul.proof.window import STATEMENT_BYTES, Statement, parse_statement, statement_hash
 
 VERSION: Final = 1
@@ -253,6 +253,7 @@ class CheckLog:
     Attributes:
         next_window: number of the next window.
         previous: SHA-256 of the last durable statement (zeros before the first).
+        position: of the register log, on which the answers of the last window at its opening stood; 0 before the first.
 
     Raises:
         Conflict: another process writes this worker's log.
@@ -283,6 +284,7 @@ class CheckLog:
         self._broken = False
         self.next_window = 0
         self.previous = NO_WINDOW
+        self.position = 0
         self._mark = _Mark(self.folder / "durable")
         try:
             self._reopen()
@@ -363,6 +365,7 @@ class CheckLog:
             last, torn = _end_of_log(files)
             self.next_window = 0 if last is None else last.stated.window + 1
             self.previous = NO_WINDOW if last is None else statement_hash(last.statement)
+            self.position = 0 if last is None else parse_leaf(last.leaves[-1]).position
             if self._mark.get() > self.next_window:
                 raise Corrupt(
                     f"The check log can be read only to window {self.next_window} of {self._mark.get()} durable ones.",

@@ -8,6 +8,9 @@ from a table that is behind what was acknowledged without it, or that is of othe
 - nobody opened the register to write while the follower did not run (`mark_behind` notes that before, the follower takes the
   note away when it has caught up);
 - the register log is not sealed beyond the table's position, under this key file: the folder is not an older copy;
+- nothing was acknowledged beyond the table's position: `keys/acknowledged` says so. It lies with the keys and not with what it
+  anchors, so it does not come back with an older copy of `listings/` and `log/` (`Anchor`);
+- this worker's check log has no answer that stood on more than the table has (`annul.app`, when it opens that log);
 - table and key file are of the same epoch, and no rotation of the keys is under way.
 
 Else a worker waits for the follower, which looks at the register itself.
@@ -15,10 +18,11 @@ Else a worker waits for the follower, which looks at the register itself.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from annul import durable
-from annul.errors import AnnulError, Corrupt
+from annul.errors import AnnulError, Corrupt, UnsafeSettings
 from annul.home import Home
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import open_checkpoint
@@ -26,6 +30,75 @@ from annul.registry.keys import Keys
 
 CHECKPOINT: Final = "log/register/checkpoint"
 """How the checkpoint of the register is called in errors."""
+
+
+_UNREADABLE: Final = "What was acknowledged last cannot be read."
+
+
+class Anchor:
+    """Keep how far the register was when it acknowledged last, apart from the tables that hold what was acknowledged.
+
+    The follower writes it before the table says that it has an entry, so it is never behind what anybody was told. Within a
+    run it need not be durable: after a power cut the table is made anew from the register. It is when the follower stops.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._position = home, -1
+
+    def reach(self, position: int, *, sync: bool = False) -> None:
+        """Say that the register may acknowledge up to a position; a position that was said costs nothing.
+
+        Args:
+            sync: return when it is on stable storage.
+        """
+        if position == self._position and not sync:
+            return
+        durable.folder(self._home.keys)
+        write = durable.replace if sync else durable.replace_lossy
+        write(self._home.acknowledged, b"%d %s\n" % (position, _check(position)))
+        self._position = position
+
+
+def _check(position: int) -> bytes:
+    return hashlib.sha256(b"annul acknowledged v1\0%d" % position).hexdigest()[:16].encode()
+
+
+def acknowledged(home: Home) -> int | None:
+    """Return how far the register was when it acknowledged last; None where nothing was yet.
+
+    Raises:
+        Corrupt: the file is damaged.
+    """
+    try:
+        raw = home.acknowledged.read_bytes()
+    except FileNotFoundError:
+        return None
+    said, _, check = raw.rstrip(b"\n").partition(b" ")
+    if not said.isdigit() or len(said) > 18 or raw != b"%d %s\n" % (int(said), check) or check != _check(int(said)):
+        raise Corrupt(_UNREADABLE, where="keys/acknowledged", mend="Start annul: the follower writes it anew.")
+    return int(said)
+
+
+def require_acknowledged(home: Home, length: int) -> None:
+    """Refuse a register that lacks what was acknowledged.
+
+    Args:
+        length: entries of the register.
+
+    Raises:
+        UnsafeSettings: it ends before that: an older copy of it was put in place, also if its seal was put back with it.
+    """
+    try:
+        known = acknowledged(home) or 0
+    except Corrupt:
+        return  # the seal still tells; the follower writes it anew
+    if known > length:
+        raise UnsafeSettings(
+            f"The register has {length} entries, but {known} were acknowledged.",
+            where="keys/acknowledged",
+            mend="Restore the newest copy of the database. If what it lacks is lost, say so to those who reported it, "
+            "and remove keys/acknowledged.",
+        )
 
 
 def mark_behind(home: Home) -> None:
@@ -73,4 +146,7 @@ def stands(home: Home, keys: Keys) -> bool:
         return False
     listings = Listings(home.listings)
     Listings(home.people)  # written before the listings say that they have an entry
+    known = acknowledged(home)
+    if known is None or listings.position < known:
+        return False
     return bool(listings.as_of_us) and listings.key_epoch == keys.epoch and listings.position >= sealed_size(home, keys)

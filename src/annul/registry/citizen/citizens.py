@@ -21,6 +21,7 @@ from annul.records.codes import Channel, Outcome, Purpose, Realm, StatusCode
 from annul.records.document import Document, DocumentKeys, block, number_block, parse_document, person_block
 from annul.records.entry import EntryKind, decode
 from annul.records.person import Contact, Person
+from annul.records.references import require_reference
 from annul.records.scheme import plain
 from annul.records.schemes import scheme_of
 from annul.records.status import DEAD, Event, Proof, State, contact_change_allowed, mask
@@ -38,6 +39,7 @@ from annul.registry.writing.documents import Known, Row
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.present import present
+from annul.registry.writing.references import BESIDE, spoken
 from annul.registry.writing.register import Recorded, Register
 from annul.registry.writing.store import REALM_CODES, Connection, reading, writing
 from annul.times import DAY_US, rfc3339
@@ -486,6 +488,7 @@ class Citizens:
             NotFound: the register does not know the document.
             BadInput: no case, or no end within a year.
         """
+        case = require_reference(case, "/case", least=1)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.require_epoch(write.key_epoch)
             known = await replay(write, act, _Held)
@@ -547,12 +550,12 @@ class Citizens:
         checks = await self._checks(person_id, realm, now + DAY_US, None)
         async with reading(self._connections) as db:
             history: dict[int, list[dict[str, Any]]] = {row_id: [] for row_id in ids}
-            for document_id, raw in await _pairs(
-                db, "SELECT document_id, entry FROM register_log WHERE document_id = ANY(%s) ORDER BY position", ids
+            for document_id, raw, salt, text in await _pairs(
+                db, f"SELECT document_id, entry, salt, text FROM {BESIDE} WHERE document_id = ANY(%s) ORDER BY position", ids
             ):
                 entry = decode(bytes(raw))
                 if entry.kind is not EntryKind.note:  # who looked, and what was decided beside it: sections of their own
-                    history[document_id].append(line_of(entry))
+                    history[document_id].append(line_of(entry, spoken(entry, salt, text)))
             row = await rows.by_id(db, REALM_CODES[realm], person_id)
             former = [
                 msgspec.to_builtins(rows.open_version(row, bytes(ciphertext), self._vault))

@@ -91,15 +91,15 @@ def date_of(day: int | None) -> str | None:
     return datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
 
 
-def line_of(entry: Entry) -> dict[str, Any]:
-    """Return a line of a document's history."""
+def line_of(entry: Entry, reference: str) -> dict[str, Any]:
+    """Return a line of a document's history, with what its entry refers to."""
     return {
         "event": entry.reason.value if entry.reason else entry.kind.value,
         "recorded_at": rfc3339(entry.recorded_at_us),
         "happened_at": rfc3339(entry.happened_at_us),
         "author": entry.author,
         "proof": entry.proof.value if entry.proof else None,
-        "evidence": entry.evidence,
+        "evidence": reference,
         "state": state_of(entry.standing).name,
         "disputed": entry.disputed,
     }

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from annul.records.codes import (
     StatusCode,
 )
 from annul.records.policy import DEFAULT_POLICY
+from annul.records.references import TAG_MAX, require_reference
 from annul.registry.accounts import counts
 from annul.registry.accounts.accounts import Accounts
 from annul.registry.notices.outbox import queue
@@ -47,9 +47,6 @@ from annul.times import DAY_US, LONG_TERM_DAY
 DECIDE_WITHIN_US: Final = DAY_US
 """A departure is recorded on the day of its check; later it would be a memory."""
 PAGE_MAX: Final = 500
-REFERENCE_MAX: Final = 64
-REFERENCE_DIGITS_MAX: Final = 12
-"""Digits of a customer reference; a citizen number has 17 or 18."""
 
 DecisionName = Literal["proceeded", "refused"]
 ReasonName = Literal[
@@ -207,8 +204,7 @@ class Departures:
         leaf, check = self._of(who, receipt)
         policy = (who.decisions.policy if who.decisions else DEFAULT_POLICY).urgent_need
         require_words(words, "/words", needed=True)
-        if len(reference) > REFERENCE_MAX or len(re.sub(r"\D", "", reference)) > REFERENCE_DIGITS_MAX:
-            raise BadInput("The reference is too long, or looks like the number of a document.", where="/reference")
+        reference = require_reference(reference, "/reference", most=TAG_MAX)
         channel, identity = Channel.of_octet(leaf.channel), IdentityCode.of_octet(leaf.identity)
         if channel not in policy.channels:
             raise Conflict("An urgent need can be served only in person.", where="/receipt")

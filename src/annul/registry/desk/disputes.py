@@ -21,6 +21,8 @@ from msgspec import Meta
 from annul.errors import BadInput, Conflict, Forbidden, NotFound
 from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
+from annul.records.references import require_reason, require_reference
+from annul.records.shown import require_shown
 from annul.records.status import Event, Proof, State, state_of
 from annul.registry import notices
 from annul.registry.writing import documents, personal
@@ -163,9 +165,10 @@ class Disputes:
             Conflict: a dispute about this document is open.
         """
         marked = marked and by != "relying_party"
-        case = _line(case, "case", most=CASE_MAX)
+        case = require_reference(case, "case", least=1, most=CASE_MAX)
         if ground not in GROUNDS:
             raise BadInput("The ground is not known.", where="ground", mend=f"Use one of {', '.join(GROUNDS)}.")
+        require_shown(statement, "statement")
         if len(statement) > STATEMENT_MAX:
             raise BadInput(f"A statement has at most {STATEMENT_MAX} characters.", where="statement")
         dispute_id = "x_" + secrets.token_hex(12)
@@ -207,6 +210,7 @@ class Disputes:
     async def add_note(self, act: Act, dispute_id: str, kind: NoteKind, text: str) -> int:
         """Add a note to the file, sealed; returns its step."""
         text = text.strip()
+        require_shown(text, "text")
         if not 1 <= len(text) <= STATEMENT_MAX:
             raise BadInput(f"A note has 1 to {STATEMENT_MAX} characters.", where="text")
         view, _ = await self._find(act, dispute_id)
@@ -234,7 +238,7 @@ class Disputes:
 
     async def propose(self, act: Act, dispute_id: str, *, reason: str) -> None:
         """Propose to correct the fact; another officer decides."""
-        reason = _line(reason, "reason", most=REASON_MAX)
+        reason = require_reason(reason, "reason", least=1, most=REASON_MAX)
         await self._find(act, dispute_id)
         async with writing(self._connections, self._now_us()) as write:
             await _guard(
@@ -259,7 +263,7 @@ class Disputes:
         """
         if decision not in DECISIONS:
             raise BadInput("The decision is not known.", where="decision", mend=f"Use one of {', '.join(DECISIONS)}.")
-        reason = _line(reason, "reason", most=REASON_MAX)
+        reason = require_reason(reason, "reason", least=1, most=REASON_MAX)
         view, document = await self._find(act, dispute_id)
         if not (act.idempotency and view.state == decision):  # a repetition finds its stored answer below
             _require_open(view)
@@ -552,10 +556,3 @@ async def _guard(write: Write, dispute_id: str, sql: str, *values: object) -> No
     """Run an update of an open dispute; the id is its last value."""
     if await write.run(sql, *values, dispute_id) != 1:
         raise Conflict("The dispute was decided meanwhile.")
-
-
-def _line(value: str, where: str, *, most: int) -> str:
-    value = value.strip()
-    if not 1 <= len(value) <= most or not value.isprintable():
-        raise BadInput(f"This has 1 to {most} characters.", where=where)
-    return value

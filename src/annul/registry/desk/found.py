@@ -20,6 +20,8 @@ from msgspec import Meta
 
 from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
 from annul.records.document import Document
+from annul.records.references import require_reference
+from annul.records.shown import require_shown
 from annul.records.status import Event, Proof, State, state_of
 from annul.registry import notices
 from annul.registry.writing import documents, personal
@@ -172,7 +174,9 @@ class FoundCards:
         Raises:
             Conflict: this card is held already.
         """
-        point, shelf, keeper = _text(point, "point"), _text(shelf, "shelf", least=0), _text(keeper or point, "keeper")
+        point = require_reference(point, "point", least=1, most=TEXT_MAX)
+        shelf = require_reference(shelf, "shelf", most=TEXT_MAX)
+        keeper = require_reference(keeper or point, "keeper", least=1, most=TEXT_MAX)
         card_id = "f_" + secrets.token_hex(12)
 
         async def also(write: Write, row: Row, position: int) -> str:
@@ -223,7 +227,9 @@ class FoundCards:
         When `given_by` is not who had it by the chain, the chain has a gap: nobody knows who had the card meanwhile. The
         gap is recorded, not refused, and the card can only be destroyed from then on.
         """
-        given_by, taken_by, place = _text(given_by, "given_by"), _text(taken_by, "taken_by"), _text(place, "place", least=0)
+        given_by = require_reference(given_by, "given_by", least=1, most=TEXT_MAX)
+        taken_by = require_reference(taken_by, "taken_by", least=1, most=TEXT_MAX)
+        place = require_reference(place, "place", most=TEXT_MAX)
         if handed_at_us > self._now_us() + HAPPENED_AHEAD_MAX_US:
             raise BadInput("This lies in the future.", where="handed_at")
         async with writing(self._connections, self._now_us()) as write:
@@ -383,7 +389,7 @@ class FoundCards:
         """Record a hand-in point of the caller's party, or change one of the same id."""
         party = act.author.partition("/")[0]
         for name in ("id", "name", "address"):
-            _text(getattr(point, name), f"/{name}", most=200)
+            require_reference(getattr(point, name), f"/{name}", least=1)
         async with writing(self._connections, self._now_us()) as write:
             await write.run(
                 "INSERT INTO hand_in_point (id, party, name, address, hours) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (id) DO "
@@ -411,6 +417,8 @@ class FoundCards:
     async def _seal(self, write: Write, finder: Finder | None, card_id: str) -> str | None:
         if finder is None or not (finder.name or finder.contact or finder.place):
             return None
+        for member in ("name", "contact", "place"):
+            require_shown(getattr(finder, member), f"/finder/{member}")
         sealed = personal.seal(finder, card_id, self._keys.envelope)
         await write.run(
             "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",
@@ -515,10 +523,3 @@ async def _end(write: Write, act: Act, card_id: str, state: CardState, position:
         proof,
         card_id,
     )
-
-
-def _text(value: str, where: str, *, least: int = 1, most: int = TEXT_MAX) -> str:
-    value = value.strip()
-    if not least <= len(value) <= most or not (value.isprintable() or not value):
-        raise BadInput(f"This has {least} to {most} characters.", where=where)
-    return value

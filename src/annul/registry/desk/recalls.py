@@ -34,6 +34,7 @@ from annul.registry.writing import documents
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Row
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.references import BESIDE, spoken
 from annul.registry.writing.store import REALM_CODES, Connection, reading, writing
 from annul.times import DAY_US, SECOND_US, rfc3339
 
@@ -472,7 +473,7 @@ async def _follow_document(db: Connection, position: int, entry: Entry, document
     elif entry.reason is not Event.bulk_list and entry.standing & _OUT and entry.happened_at_us < entry.recorded_at_us:
         cause, from_us = "reported_late", entry.happened_at_us
         past = await _past(db, document_id, position)
-        facts = entry.standing & ~(past[-2].standing if len(past) > 1 else 0) & _OUT
+        facts = entry.standing & ~(past[-2][0].standing if len(past) > 1 else 0) & _OUT
     else:
         return
     if facts:
@@ -483,24 +484,29 @@ async def _follow_document(db: Connection, position: int, entry: Entry, document
         )
 
 
-async def _past(db: Connection, document_id: int, position: int) -> list[Entry]:
-    """Return a document's entries up to a position; notes are left out, they say nothing of its state."""
+async def _past(db: Connection, document_id: int, position: int) -> list[tuple[Entry, str]]:
+    """Return a document's entries up to a position, with what they refer to; notes are left out: they change no state."""
     found = await db.execute(
-        "SELECT entry FROM register_log WHERE document_id = %s AND position <= %s ORDER BY position", (document_id, position)
+        f"SELECT entry, salt, text FROM {BESIDE} WHERE document_id = %s AND position <= %s ORDER BY position",
+        (document_id, position),
     )
-    entries = [decode(bytes(raw)) for (raw,) in await found.fetchall()]
-    return [entry for entry in entries if entry.kind in (EntryKind.document, EntryKind.unlock)]
+    entries = [(decode(bytes(raw)), salt, text) for raw, salt, text in await found.fetchall()]
+    return [
+        (entry, spoken(entry, salt, text))
+        for entry, salt, text in entries
+        if entry.kind in (EntryKind.document, EntryKind.unlock)
+    ]
 
 
-async def _untrue(db: Connection, past: Sequence[Entry]) -> tuple[int, int]:
+async def _untrue(db: Connection, past: Sequence[tuple[Entry, str]]) -> tuple[int, int]:
     """Return the facts that the last entry took away as never true, and since when they were said."""
     standing = gone = 0
     came: dict[int, tuple[int, str]] = {}
-    for entry in past:
+    for entry, reference in past:
         gone = standing & ~entry.standing
         for state in State:
             if entry.standing & ~standing & state.bit:
-                came[state.bit] = entry.recorded_at_us, entry.evidence if entry.reason is Event.bulk_list else ""
+                came[state.bit] = entry.recorded_at_us, reference if entry.reason is Event.bulk_list else ""
         standing = entry.standing
     first = 0
     for bit, (since, evidence) in came.items():

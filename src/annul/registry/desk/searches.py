@@ -23,6 +23,7 @@ from annul.records.document import Document, DocumentFields, DocumentKeys, block
 from annul.records.entry import decode
 from annul.records.names import asked_forms, check_name, search_block
 from annul.records.person import Person
+from annul.records.references import require_reference
 from annul.records.schemes import SCHEMES
 from annul.registry.desk.names import NameIndex
 from annul.registry.people import rows
@@ -208,11 +209,11 @@ class Searches:
             Forbidden: a delay by somebody who may not.
             TooLarge: more than PERSONS_MAX persons fit.
         """
-        case = case.strip()
-        if not 1 <= len(case) <= CASE_MAX or not case.isprintable():
+        if not case.strip():
             raise BadInput(
                 "A search needs the reference of its case.", where="case", mend=f"Give it first, in 1 to {CASE_MAX} characters."
             )
+        case = require_reference(case, "case", most=CASE_MAX)
         if purpose not in PURPOSES:
             raise BadInput("A search needs a purpose.", where="purpose", mend=f"Use one of {', '.join(PURPOSES)}.")
         now = self._now_us()

@@ -160,6 +160,8 @@ class Follower:
 
     def close(self) -> None:
         """Close table and connection; the table survives a restart of the machine."""
+        if self._following is not None:
+            self._following.settle()
         self._disconnect()
         self._names.close()
         if self._writer is not None:
@@ -201,6 +203,8 @@ class Following:
         self._length, self._epoch = head
         keys.require_epoch(self._epoch)
         self._require_sealed(self._length)
+        standing.require_acknowledged(home, self._length)
+        self._anchor = standing.Anchor(home)
         self.writer = writer or self._take_over()
 
     def begin(self) -> None:
@@ -219,6 +223,7 @@ class Following:
             )
         self._names.open(self.db, self.writer.position, self._now_us())
         self._publish(self._length)
+        self._anchor.reach(self.writer.position)
 
     def turn(self) -> int:
         """Apply what is new, then say that nothing is waiting; return how many entries were applied."""
@@ -260,6 +265,7 @@ class Following:
                 slots += slots_of(entry)
         if slots:
             writer.put(*packed(slots))
+        self._anchor.reach(expected - 1)  # before anybody is told: it is never behind what was acknowledged
         writer.set_applied(expected - 1, as_of_us)
 
     def _special(self, position: int, entry: Entry) -> None:
@@ -323,7 +329,12 @@ class Following:
         """Make the table anew, and what is beside it."""
         self.writer.close()
         self.writer = self._made_anew()
+        self._anchor.reach(self.writer.position)
         self._publish(self.writer.position)
+
+    def settle(self) -> None:
+        """Put on stable storage how far the table is: the next start of the machine answers from it."""
+        self._anchor.reach(self.writer.position, sync=True)
 
     def _made_anew(self) -> ListingsWriter:
         """Make the table from the register's rows, as of one snapshot of the database."""

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from annul.errors import BadInput, Conflict, NotAuthorised, NotFound
+from annul.records.references import require_reference
+from annul.records.shown import is_shown
 from annul.registry.parties.parties import Parties, Principal
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
@@ -115,6 +117,7 @@ class Officers:
         """
         if not STAFF_FORM.fullmatch(staff):
             raise BadInput("A staff number has 1 to 32 letters, digits, dots and dashes.", where="/staff")
+        require_reference(staff, "/staff")
         _require(name, duties)
         officer_id = f"{party}/{staff}"
 
@@ -344,9 +347,7 @@ class Officers:
             Conflict: the passkey is known.
         """
         await self._use(challenge, officer.id)
-        label = label.strip() or "passkey"
-        if len(label) > LABEL_MAX:
-            raise BadInput(f"A label has at most {LABEL_MAX} characters.", where="label")
+        label = require_reference(label, "label", most=LABEL_MAX) or "passkey"
         try:
             made = self._fido.register_complete(_state(challenge), _object(response))
         except (ValueError, TypeError, KeyError):
@@ -462,7 +463,7 @@ def passkey_host(base_url: str) -> tuple[str, frozenset[str]]:
 
 
 def _require(name: str, duties: Sequence[str]) -> None:
-    if not 1 <= len(name.strip()) <= NAME_MAX or not name.isprintable():
+    if not 1 <= len(name.strip()) <= NAME_MAX or not is_shown(name):
         raise BadInput(f"A name has 1 to {NAME_MAX} characters.", where="/name")
     if not set(duties) <= set(DUTIES):
         raise BadInput("A duty is not known.", where="/duties", mend=f"Use some of {', '.join(DUTIES)}.")

@@ -19,6 +19,8 @@ import psycopg
 from annul.errors import BadInput, Conflict, Forbidden, NotAuthorised, NotFound
 from annul.records.codes import Channel, Coverage, Purpose
 from annul.records.entry import Entry, EntryKind
+from annul.records.references import TAG_MAX, require_reference
+from annul.records.shown import require_shown
 from annul.registry.answering.principals import (
     REALM_NAMES,
     ROLES,
@@ -225,6 +227,8 @@ class Parties(Principals):
             raise BadInput("An id is 1 to 24 of a-z, 0-9 and -, and does not start with -.", where="/id")
         if not 1 <= len(name) <= 200 or len(organisation) > 200:
             raise BadInput("A name has 1 to 200 characters.", where="/name")
+        require_shown(name, "/name")
+        require_shown(organisation, "/organisation")
         if role not in ROLES:
             raise BadInput(f"The role is one of {', '.join(ROLES)}.", where="/role")
         _require_agreement(agreement)
@@ -322,6 +326,7 @@ class Parties(Principals):
         Raises:
             BadInput: a key for counters is asked for a party that is no relying party: it has no counters.
         """
+        label = require_reference(label, "/label", most=TAG_MAX)
         key_id, secret = secrets.token_hex(KEY_ID_BYTES), secrets.token_hex(KEY_SECRET_BYTES)
         token = f"{realm}_{key_id}_{secret}"
 
@@ -334,7 +339,7 @@ class Parties(Principals):
                 key_id,
                 principal_id,
                 REALM_CODES[realm],
-                label[:64],
+                label,
                 hashlib.sha256(token.encode()).digest(),
                 write.recorded_at_us,
                 expires_at_us,

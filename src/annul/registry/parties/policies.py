@@ -38,6 +38,7 @@ from annul.records.policy import (
     policy_to_json,
     require_floor,
 )
+from annul.records.references import require_reason
 from annul.registry.parties.parties import Changed, Parties, Principal, Waiting
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
@@ -500,8 +501,7 @@ def require_words(words: str, where: str, *, needed: bool = False) -> None:
     """Refuse words that are too long, or that hold what looks like a number of a person or a document."""
     if needed and len(words.strip()) < 3:
         raise BadInput("Say the reason in a few words.", where=where)
-    if len(words) > WORDS_MAX:
-        raise BadInput(f"A reason has at most {WORDS_MAX} characters.", where=where)
+    require_reason(words, where, most=WORDS_MAX)
     if NUMBER_RUN.search(words):
         raise BadInput(
             "A reason must not hold the number of a document, a person or a telephone.",

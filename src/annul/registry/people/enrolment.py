@@ -21,6 +21,7 @@ from annul.records.document import Document
 from annul.records.entry import Entry, EntryKind
 from annul.records.names import same
 from annul.records.person import CivilEvent, PersonBody
+from annul.records.references import Given
 from annul.registry.people import rows
 from annul.registry.people.register import People
 from annul.registry.people.rows import PersonRow
@@ -57,7 +58,7 @@ class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     basis: Literal["holder", "guardian", "law"]
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
     scope: Literal["face", "fingers", "face_and_fingers"] = "face_and_fingers"
 
 

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from annul.errors import BadInput, Conflict, NotFound
 from annul.listings.bulk import Cause, ReadReport
 from annul.records.document import DocumentKeys
-from annul.records.entry import EVIDENCE_MAX, BulkBody, Entry, EntryKind
+from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.names import NAME_VERSION
 from annul.records.person import PersonStatus
+from annul.records.references import require_reference
 from annul.registry.people.reading import Batches, Format, Read, format_of, read_persons
 from annul.registry.people.rows import IN_FORCE, pack_person
 from annul.registry.people.vault import KEY_BYTES, NONCE_BYTES, WRAPPED_BYTES, Vault, digest, record_context
@@ -154,8 +155,7 @@ class PersonImports:
         Raises:
             BadInput: it cannot be read as a whole, or holds no person that can be entered.
         """
-        if len(evidence.encode()) > EVIDENCE_MAX:
-            raise BadInput(f"An evidence reference has at most {EVIDENCE_MAX} bytes.", where="/evidence")
+        require_reference(evidence, "/evidence")
         lines = read_persons(file, format or format_of(file), progress)
         return self.stage_lines(act, lines, evidence=evidence, shared_numbers=shared_numbers)
 

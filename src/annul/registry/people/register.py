@@ -27,6 +27,7 @@ from annul.registry.people.views import CivilLine, PendingDeath, PersonRecorded,
 from annul.registry.writing import documents
 from annul.registry.writing.act import Act, require_case
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.references import erase
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Connection, Write, reading, writing
 from annul.times import DAY_US, SECOND_US
@@ -286,7 +287,10 @@ class People:
         return await self.write(act, happened_at_us, evidence, body)
 
     async def erase(self, act: Act, person_id: int, *, evidence: str) -> PersonRecorded:
-        """Destroy the person's key, and with it every version, portrait and template; the log still verifies."""
+        """Destroy the person's key, and with it every version, portrait and template; the log still verifies.
+
+        The references of what was recorded about her are erased as well.
+        """
 
         async def body(write: Write) -> PersonRecorded:
             row = await rows.by_id(write.db, act.realm_code, person_id)
@@ -299,6 +303,8 @@ class People:
             )
             await write.run("UPDATE person_version SET ciphertext = '' WHERE person_id = %s", person_id)
             await write.run("DELETE FROM face_vector WHERE person_id = %s", person_id)
+            told = await write.all("SELECT position FROM civil_event WHERE person_id = %s", person_id)
+            await erase(write, [place for (place,) in told])
             await write.run(
                 "UPDATE enrolment SET ciphertext = NULL, ended_at_us = coalesce(ended_at_us, %s), "
                 "ended = coalesce(ended, 'erased') WHERE person_id = %s",

@@ -16,8 +16,8 @@ import msgspec
 
 from annul.errors import BadInput, Conflict, NotFound
 from annul.records.codes import Coded
-from annul.records.entry import EVIDENCE_MAX
 from annul.records.person import check_person
+from annul.records.references import require_reason
 from annul.registry.people import rows
 from annul.registry.people.enrolment import Enrolments
 from annul.registry.people.register import People
@@ -255,8 +255,7 @@ class Review:
             BadInput: the decision does not answer this suspicion.
             Conflict: it is decided, waits for a second officer, or the facts have changed.
         """
-        if not 1 <= len(grounds.encode()) <= EVIDENCE_MAX:
-            raise BadInput(f"A decision says why, in 1 to {EVIDENCE_MAX} bytes.", where="/grounds")
+        require_reason(grounds, "/grounds", least=1)
         correction = correction or Correction()
 
         async def body(write: Write) -> Decided:
@@ -382,8 +381,7 @@ class Review:
         Raises:
             Conflict: it is not in force, or a record has changed since.
         """
-        if not 1 <= len(grounds.encode()) <= EVIDENCE_MAX:
-            raise BadInput(f"Who takes a decision back says why, in 1 to {EVIDENCE_MAX} bytes.", where="/grounds")
+        require_reason(grounds, "/grounds", least=1)
 
         async def body(write: Write) -> Decided:
             found = await _decisions(write.db, "id = %s", decision_id)

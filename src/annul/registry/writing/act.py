@@ -8,7 +8,7 @@ from typing import Final
 
 from annul.errors import BadInput
 from annul.records.codes import Realm
-from annul.records.entry import EVIDENCE_MAX
+from annul.records.references import require_reference
 from annul.registry.writing.store import REALM_CODES
 from annul.times import MINUTE_US
 
@@ -40,14 +40,18 @@ class Idempotency:
         """Make the name of a request from its parts (route, body …).
 
         Raises:
-            BadInput: the key is empty or too long.
+            BadInput: the key is empty or too long, or holds a number (`annul.records.references`).
         """
-        if not 1 <= len(key) <= KEY_CHARS_MAX:
-            raise BadInput(f"The Idempotency-Key must have 1 to {KEY_CHARS_MAX} characters.", where="Idempotency-Key")
+        require_reference(key, "Idempotency-Key", least=1, most=KEY_CHARS_MAX)
         digest = hashlib.sha256()
         for part in request:
             digest.update(len(part).to_bytes(8, "big") + part)
         return cls(principal, key, digest.digest())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the key, in hexadecimal: what is kept of it."""
+        return hashlib.sha256(self.key.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +101,6 @@ def require_past(happened_at_us: int, now_us: int) -> None:
         raise BadInput("This lies in the future.", where="/happened_at", mend="Give the time when it happened.")
 
 
-def require_evidence(evidence: str) -> None:
-    """Refuse a reference of evidence that no entry can hold."""
-    if len(evidence.encode()) > EVIDENCE_MAX:
-        raise BadInput(f"An evidence reference has at most {EVIDENCE_MAX} bytes.", where="/evidence")
-
-
 def require_case(case: str) -> None:
     """Refuse a look-up that does not name its case."""
-    if not 1 <= len(case.encode()) <= EVIDENCE_MAX:
-        raise BadInput(f"A look-up names its case in 1 to {EVIDENCE_MAX} bytes.", where="/case")
+    require_reference(case, "/case", least=1)

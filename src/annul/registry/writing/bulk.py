@@ -29,8 +29,9 @@ from annul.listings.segment import MEMORY_BYTES, Segment
 from annul.listings.table import PAGE, SLOT_BYTES
 from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
+from annul.records.references import require_reference
 from annul.records.status import Event, State, state_of
-from annul.registry.writing.act import Act, require_evidence, require_past
+from annul.registry.writing.act import Act, require_past
 from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.pen import Done
@@ -155,7 +156,7 @@ class Bulk:
         Raises:
             BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped.
         """
-        require_evidence(evidence)
+        require_reference(evidence, "/evidence")
         require_past(happened_at_us, self._now_us())
         reader = await self._reader(file, format, state, limits=limits, stopped=stopped)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state)

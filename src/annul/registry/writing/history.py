@@ -16,6 +16,7 @@ from annul.records.document import Document, DocumentKeys, block
 from annul.records.entry import EntryKind, decode
 from annul.records.status import Event, facts_of, standing_on, state_of
 from annul.registry.writing import documents
+from annul.registry.writing.references import BESIDE, spoken
 from annul.registry.writing.segments import Listed, Segments
 from annul.registry.writing.store import Connection
 from annul.times import DAY_US
@@ -167,8 +168,10 @@ async def lines(
     told: list[Line] = []
     standing = 0
     if row is not None:
-        for position, body in await (
-            await db.execute("SELECT position, entry FROM register_log WHERE document_id = %s ORDER BY position", (row.id,))
+        for position, body, salt, text in await (
+            await db.execute(
+                f"SELECT position, entry, salt, text FROM {BESIDE} WHERE document_id = %s ORDER BY position", (row.id,)
+            )
         ).fetchall():
             entry = decode(bytes(body))
             standing = standing if entry.kind is EntryKind.note else entry.standing
@@ -180,7 +183,7 @@ async def lines(
                     entry.author,
                     entry.reason.value if entry.reason else entry.kind.value,
                     entry.proof.value if entry.proof else None,
-                    entry.evidence,
+                    spoken(entry, salt, text),
                     state_of(standing).name,
                     entry.disputed,
                 )

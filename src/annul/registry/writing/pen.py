@@ -12,8 +12,9 @@ from typing import TypeVar
 import msgspec
 
 from annul.errors import IdempotencyMismatch
+from annul.records.references import require_reference
 from annul.registry.keys import Keys
-from annul.registry.writing.act import Act, require_evidence, require_past
+from annul.registry.writing.act import Act, require_past
 from annul.registry.writing.effect import Effect
 from annul.registry.writing.store import Connections, Write, reading, writing
 from annul.times import SECOND_US, Clock
@@ -57,7 +58,7 @@ async def replay(write: Write, act: Act, kind: type[Answer]) -> Answer | None:
     row = await write.one(
         "SELECT request_hash, response FROM idempotency WHERE principal = %s AND key = %s",
         _whose(act),
-        act.idempotency.key,
+        act.idempotency.digest,
     )
     if row is None:
         return None
@@ -76,7 +77,7 @@ async def remember(write: Write, act: Act, answer: msgspec.Struct) -> None:
         await write.run(
             "INSERT INTO idempotency (principal, key, request_hash, response, created_at_us) VALUES (%s, %s, %s, %s, %s)",
             _whose(act),
-            act.idempotency.key,
+            act.idempotency.digest,
             act.idempotency.request_hash,
             msgspec.json.encode(answer),
             write.recorded_at_us,
@@ -118,13 +119,13 @@ class Pen:
             body: writes rows and entries; whatever it raises leaves nothing behind.
 
         Raises:
-            BadInput: it lies in the future, or its reference is too long.
+            BadInput: it lies in the future, or its reference is none (`annul.records.references`).
             NotYetEffective: it is recorded, but the table has not taken it up in time.
         """
         now = self._now_us()
         if happened_at_us is not None:
             require_past(happened_at_us, now)
-        require_evidence(evidence)
+        require_reference(evidence, "/evidence")
         async with writing(self._connections, now) as write:
             self._keys.require_epoch(write.key_epoch)
             done = await replay(write, act, kind)

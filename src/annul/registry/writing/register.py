@@ -19,6 +19,7 @@ from annul.registry.writing.documents import Known, find, new_row
 from annul.registry.writing.entering import PROVISIONAL_US, Also, Recorded, state_word
 from annul.registry.writing.issuing import UNLOCK_MAX_US, Issuing
 from annul.registry.writing.present import Change, effect, present
+from annul.registry.writing.references import forget
 from annul.registry.writing.reporting import LAPSE_BATCH, Reporting, ReportKind
 from annul.registry.writing.store import REALM_CODES, Write, reading, writing
 
@@ -76,6 +77,19 @@ class Register(Reporting, Issuing):
             position = write.note(act.author, evidence, what, realm=act.code)
             named = await also(write, row, position)
             return Recorded(position=position, state=state_word(row), id=named, changed=False)
+
+        return await self._write(act, None, evidence, body)
+
+    async def forget(self, act: Act, position: int, *, evidence: str) -> Recorded:
+        """Erase what an entry of the log refers to by; see `references.forget`.
+
+        Raises:
+            NotFound, Conflict: there is no such text, or it cannot be erased.
+        """
+
+        async def body(write: Write) -> Recorded:
+            erased = await forget(write, act, position, evidence=evidence)
+            return Recorded(position=erased, state="erased", changed=False, documents=0)
 
         return await self._write(act, None, evidence, body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from annul.errors import Conflict, NotFound
+from annul.records.shown import require_shown
 from annul.records.status import Event
 from annul.registry.writing import documents, personal
 from annul.registry.writing.act import Act
@@ -70,6 +71,8 @@ async def seal(write: Write, reporter: Reporter | None, report_id: str, master: 
     """Seal who reported and return the hash for the log; None when nobody is named."""
     if reporter is None:
         return None
+    require_shown(reporter.name, "/reporter/name")
+    require_shown(reporter.contact, "/reporter/contact")
     sealed = personal.seal(reporter, report_id, master)
     await write.run(
         "INSERT INTO sealed_detail (id, ciphertext, hash, wrapped_key) VALUES (%s, %s, %s, %s)",

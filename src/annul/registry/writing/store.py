@@ -7,8 +7,10 @@ a register that takes a few reports a second in a nation: simplicity is worth mo
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSettings
 from annul.records.codes import Realm
 from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
+from annul.records.references import SALT_BYTES, commit, require_reference
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -195,6 +198,7 @@ class Write:
         self.key_epoch = key_epoch
         self._first = position
         self._rows: list[tuple[int, bytes, int | None]] = []
+        self._references: list[tuple[int, bytes, str]] = []
 
     @property
     def position(self) -> int:
@@ -202,8 +206,18 @@ class Write:
         return self._first + len(self._rows) - 1
 
     def append(self, entry: Entry, document_id: int | None = None) -> int:
-        """Add an entry and return its position."""
-        self._rows.append((self._first + len(self._rows), encode(entry), document_id))
+        """Add an entry and return its position. Its reference is committed to; the text lies beside the log, and can be erased.
+
+        Raises:
+            BadInput: what it refers to by is no reference (`annul.records.references`).
+        """
+        position = self._first + len(self._rows)
+        if entry.evidence:
+            require_reference(entry.evidence, "/evidence")
+            salt = secrets.token_bytes(SALT_BYTES)
+            self._references.append((position, salt, entry.evidence))
+            entry = replace(entry, evidence="", commitment=commit(salt, entry.evidence))
+        self._rows.append((position, encode(entry), document_id))
         return self.position
 
     def note(
@@ -263,8 +277,11 @@ class Write:
         appended = await self.run(_APPEND, len(self._rows), self.recorded_at_us, self._first, positions, bodies, documents)
         if appended != len(self._rows):
             raise Corrupt("The head of the register log moved under a lock.", where="log_head")
+        if self._references:
+            await self.run(_REFER, *(list(column) for column in zip(*self._references, strict=True)))
 
 
+_REFER = "INSERT INTO entry_reference (position, salt, text) SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::text[])"
 _APPEND = """
 WITH head AS (
     UPDATE log_head SET next_position = next_position + %s, recorded_at_us = %s WHERE next_position = %s RETURNING true

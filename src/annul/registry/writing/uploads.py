@@ -23,6 +23,7 @@ import msgspec
 from annul import durable
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
 from annul.listings.apart import UPLOADED
+from annul.records.references import require_reference
 from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
@@ -107,7 +108,7 @@ class Uploads:
         """Begin to receive a list.
 
         Raises:
-            BadInput: the name, the format or the state is not of its form.
+            BadInput: the name, the format, the state or the reference is not of its form.
         """
         if format not in _SUFFIXES:
             raise BadInput("Choose the format of the list.", where="format")
@@ -116,6 +117,7 @@ class Uploads:
             raise BadInput("This format has other files.", where="file", mend=f"Send one of {', '.join(_SUFFIXES[format])}.")
         if format == "russian" and (state not in State.__members__ or State[state] is State.current):
             raise BadInput("Choose what the list says.", where="state")
+        evidence = require_reference(evidence, "evidence")
         durable.folder(self._folder)
         self._clean()
         view = UploadView(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Meta
 
 from annul.listings.bulk import Cause
+from annul.records.references import Given
 from annul.registry.writing.bulk import BulkView, Sample
 from annul.times import rfc3339
 from annul.web.api.terms import Body, Staged, act_of, moment_or_none
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class BulkAct(Body):
     """Confirm or undo a bulk event, with the reference of the decision."""
 
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class BulkShown(Staged, kw_only=True):

@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from annul.errors import Conflict
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Reference
 from annul.records.status import State
 from annul.registry.desk.disputes import DisputeGround, DisputeView
 from annul.times import rfc3339
-from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Evidence, Reason, act_of, moment_or_none
+from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Reason, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, tagged, write
 from annul.web.door.who import DECIDERS, DESKS, DISPUTE_ID
 
@@ -51,7 +52,7 @@ class CorrectionDecided(Body):
     """Confirm or refuse a proposed correction, with the reason and the reference of the evidence."""
 
     reason: Reason
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class CorrectionShown(Struct):

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import BadInput
+from annul.records.references import Tag, Words
 from annul.registry.counter.departures import At, Confirmed, Decided, DecisionName, Departure, NeedState, ReasonName, UrgentNeed
 from annul.times import rfc3339
-from annul.web.api.policies import Words
 from annul.web.api.terms import Body, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged
 from annul.web.door.who import CHECK_ID, COUNTERS, NEED_ID, RELYING
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 CheckId = Annotated[str, Meta(pattern=f"^{CHECK_ID}$")]
-Tag = Annotated[str, Meta(max_length=64)]
 
 
 class DepartureWanted(Body):
@@ -39,7 +38,7 @@ class NeedWanted(Body):
     """Serve a holder in urgent need although the card is lost or replaced; `confirmed`: what the clerk has made sure of."""
 
     confirmed: Confirmed
-    words: Annotated[str, Meta(min_length=3, max_length=500)]
+    words: Annotated[Words, Meta(min_length=3)]
     check: CheckId = ""
     receipt: dict[str, Any] | None = None
     reference: Tag = ""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Reference
 from annul.registry.desk.disputes import By, DisputeGround, DisputeView, NoteKind
 from annul.times import rfc3339
-from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Evidence, Reason, act_of, moment_or_none
+from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Reason, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, tagged, write
 from annul.web.door.who import ANY, DECIDERS, DESKS, DISPUTE_ID
 
@@ -48,7 +49,7 @@ class DisputeDecided(Body):
 
     decision: Literal["corrected", "upheld", "refused", "withdrawn"]
     reason: Reason
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class RecallReach(Struct):

@@ -10,6 +10,7 @@ from msgspec import Meta
 from annul.errors import BadInput, Forbidden, NotFound
 from annul.records.check import purpose_of
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Given, Reference
 from annul.records.status import Event
 from annul.registry.writing.act import Act
 from annul.registry.writing.register import Recorded
@@ -21,7 +22,6 @@ from annul.web.api.terms import (
     Body,
     Case,
     Cursor,
-    Evidence,
     Limit,
     Moment,
     ProofName,
@@ -42,7 +42,7 @@ class Feed(Body, kw_only=True, tag_field="event"):
 
     document: DocumentFields
     happened_at: Moment | None = None
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class Issue(Feed, tag="issue"):
@@ -133,7 +133,7 @@ class Death(Body):
 
     personal_number: Annotated[str, Meta(min_length=1, max_length=64)]
     happened_at: Moment
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class Dispute(Body):
@@ -141,7 +141,7 @@ class Dispute(Body):
 
     action: Literal["open", "close"]
     document: DocumentFields
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class StatusQuestion(Body):

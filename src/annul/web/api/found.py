@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import REFERENCE, Given, Reference
 from annul.records.status import Proof
 from annul.registry.desk.found import CardState, Finder, FoundCard, HandInPoint
 from annul.times import rfc3339
-from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Evidence, Moment, act_of, moment, moment_or_none
+from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Moment, act_of, moment, moment_or_none
 from annul.web.door.call import Call, Route, get, tagged, write
 from annul.web.door.who import CARD_ID, HANDS
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
-Place = Annotated[str, Meta(min_length=1, max_length=120)]
+Place = Annotated[str, Meta(min_length=1, max_length=120, extra=REFERENCE)]
 PresentProof = Literal["in_person", "in_person_fingerprint"]
 
 
@@ -31,10 +32,10 @@ class FoundCardTaken(Body):
 
     document: DocumentFields
     point: Place
-    shelf: Annotated[str, Meta(max_length=120)] = ""
+    shelf: Annotated[str, Meta(max_length=120, extra=REFERENCE)] = ""
     found_at: Moment | None = None
     finder: Finder | None = None
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class HandOver(Body):
@@ -42,7 +43,7 @@ class HandOver(Body):
 
     given_by: Place
     taken_by: Place
-    place: Annotated[str, Meta(max_length=120)] = ""
+    place: Annotated[str, Meta(max_length=120, extra=REFERENCE)] = ""
     handed_at: Moment | None = None
 
 
@@ -50,13 +51,13 @@ class HandOut(Body):
     """The holder came in person, proved who she is, and got the card back."""
 
     proof: PresentProof
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class Destruction(Body):
     """The card was destroyed by hand, by this record."""
 
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class CustodyStep(Struct):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Meta
 
+from annul.records.references import Given
 from annul.registry.people.imports import PersonReport
 from annul.web.api.terms import Body, Staged, act_of
 from annul.web.door.call import Call, Route, get, post, tagged, write
@@ -33,7 +33,7 @@ class ImportList(msgspec.Struct):
 class ImportAct(Body):
     """Confirm or undo an import, with the reference of the decision."""
 
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 async def imports(office: Office, call: Call) -> ImportList:

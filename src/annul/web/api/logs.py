@@ -13,7 +13,9 @@ from annul.errors import BadInput, Corrupt, NotFound
 from annul.proof.checkpoint import open_checkpoint
 from annul.proof.sealed import place_of
 from annul.proof.tiles import CHECKPOINT, WIDTH, TileReader, folder_reader, parse_path
-from annul.web.door.call import Call, Reply, Route, get, tagged
+from annul.records.references import Given
+from annul.web.api.terms import Body, act_of
+from annul.web.door.call import Call, Reply, Route, get, tagged, write
 from annul.web.door.who import SUPERVISOR
 
 if TYPE_CHECKING:
@@ -27,6 +29,21 @@ PART_TILE_CACHE: Final = "public, max-age=60"
 LOG: Final = "register|checks"
 TILE: Final = r"[0-7]/(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
 BUNDLE: Final = r"(?:x[0-9]{3}/)*[0-9]{3}(?:\.p/[1-9][0-9]{0,2})?"
+
+
+POSITION: Final = "[1-9][0-9]{0,17}"
+
+
+class EraseReference(Body):
+    """Say which decision the erasure rests on."""
+
+    evidence: Given
+
+
+class ReferenceErased(msgspec.Struct):
+    """The position of the entry that says so."""
+
+    position: int
 
 
 class SealQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -188,6 +205,12 @@ def _compare(office: Office, log: str, query: SizesQuery, note: bytes) -> Consis
     return ConsistencyProof(log, old, new, _base64(proof), note.decode())
 
 
+async def erase(office: Office, call: Call) -> ReferenceErased:
+    """Erase what an entry of the register log refers to by; the entry stays, and the log verifies."""
+    done = await office.register.forget(act_of(call), int(call.path["position"]), evidence=call.body.evidence)
+    return ReferenceErased(done.position)
+
+
 ROUTES: Final[tuple[Route, ...]] = tagged(
     "logs",
     get(
@@ -233,5 +256,14 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         returns=ConsistencyProof,
         query=SizesQuery,
         patterns={"log": LOG},
+    ),
+    write(
+        "/v1/log/register/{position}/erase",
+        SUPERVISOR,
+        erase,
+        "Erase what an entry refers to by: the text beside the log; the log stays verifiable",
+        body=EraseReference,
+        returns=ReferenceErased,
+        patterns={"position": POSITION},
     ),
 )

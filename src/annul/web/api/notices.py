@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Given
 from annul.times import rfc3339
 from annul.web.api.terms import DOCUMENT_PROBLEMS, Moment, act_of, moment, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged
@@ -79,7 +80,7 @@ class NewHold(msgspec.Struct, forbid_unknown_fields=True):
     """Hold back, for a case, what a document's holder would be told of attempts and searches; every hold ends."""
 
     document: DocumentFields
-    case: Annotated[str, Meta(min_length=1, max_length=200)]
+    case: Given
     until: Moment
 
 

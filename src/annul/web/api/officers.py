@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from msgspec import Meta, Struct
 
+from annul.records.references import REFERENCE
 from annul.registry.parties.officers import Officer
 from annul.web.api.terms import Body, act_of
 from annul.web.door.call import Call, Route, get, tagged, write
@@ -24,7 +25,7 @@ Duty = Literal["desk", "found", "disputes", "bulk", "review", "policy", "officer
 class NewOfficer(Body):
     """A new officer of `party`; of the caller's own when none is named."""
 
-    staff: Annotated[str, Meta(min_length=1, max_length=32)]
+    staff: Annotated[str, Meta(min_length=1, max_length=32, extra=REFERENCE)]
     name: Annotated[str, Meta(min_length=1, max_length=120)]
     duties: list[Duty]
     party: Annotated[str, Meta(max_length=24)] = ""

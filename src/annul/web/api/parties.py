@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import BadInput, NotYetEffective
+from annul.records.references import Tag
 from annul.registry.parties.parties import Agreement, KeyUse, Party, RealmName, Role
 from annul.times import rfc3339
 from annul.web.api.terms import Body, Moment, act_of, moment, moment_or_none, settled
@@ -33,7 +34,7 @@ class NewKey(Body):
     """A new API key; `test` keys never touch live data, `counter` keys may ask checks at a counter and nothing else."""
 
     realm: RealmName = "live"
-    label: Annotated[str, Meta(max_length=64)] = ""
+    label: Tag = ""
     expires_at: Moment | None = None
     use: KeyUse = "all"
 

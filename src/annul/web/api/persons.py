@@ -13,10 +13,11 @@ from msgspec import Meta
 
 from annul.errors import BadInput
 from annul.records.person import CivilEvent, Contact, Person
+from annul.records.references import WORDS, Given, Reference
 from annul.registry.people.enrolment import Consent, EnrolmentView, Face, Finger
 from annul.registry.people.views import CivilLine, PersonRecorded, PersonView
 from annul.times import rfc3339
-from annul.web.api.terms import PROOFS, Body, Case, Evidence, Moment, ProofName, act_of, happened_us, moment_or_none
+from annul.web.api.terms import PROOFS, Body, Case, Moment, ProofName, act_of, happened_us, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged, write
 from annul.web.door.who import DEATH_ID, DECIDERS, DESKS, HANDS, ISSUER, PERSON_ID
 
@@ -35,7 +36,7 @@ class NewPerson(Body):
     person: Person
     event: Literal["birth", "immigration", "details"] = "birth"
     happened_at: Moment | None = None
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class FindPerson(Body):
@@ -56,7 +57,7 @@ class Civil(Body, kw_only=True, tag_field="event"):
 
     personal_number: Number
     happened_at: Moment | None = None
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class NameChange(Civil, tag="name_change"):
@@ -126,7 +127,7 @@ class PersonChanged(msgspec.Struct):
 class Appeal(Body):
     """Object to a reported death."""
 
-    grounds: Annotated[str, Meta(min_length=1, max_length=200)]
+    grounds: Annotated[str, Meta(min_length=1, max_length=200, extra=WORDS)]
 
 
 class DeathShown(msgspec.Struct):
@@ -165,13 +166,13 @@ class Revert(Body):
     """Take a change of a record back."""
 
     position: Annotated[int, Meta(ge=1, le=2**62)]
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class Erase(Body):
     """Erase a person for good."""
 
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class Enrol(Body):
@@ -212,7 +213,7 @@ class WithdrawConsent(Body):
     """Withdraw a person's consents; the enrolled traits are destroyed."""
 
     personal_number: Number
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 def _changed(recorded: PersonRecorded) -> PersonChanged:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from annul.errors import NotFound
 from annul.records.policy import Difference, Policy
+from annul.records.references import Words
 from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial
 from annul.times import rfc3339
 from annul.web.api.terms import Body, act_of, moment_or_none, settled
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 VERSION: Final = "[1-9][0-9]{0,4}"
-Words = Annotated[str, Meta(max_length=500)]
 
 
 class PolicyShown(msgspec.Struct):
@@ -97,7 +97,7 @@ class Release(Body):
 class RollBack(Body):
     """Put an older version in force again."""
 
-    reason: Annotated[str, Meta(min_length=3, max_length=500)]
+    reason: Annotated[Words, Meta(min_length=3)]
 
 
 class Discard(Body):

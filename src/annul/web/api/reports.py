@@ -14,6 +14,7 @@ from msgspec import Meta
 from annul import metrics
 from annul.errors import Forbidden
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Given, Reference
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded
 from annul.times import rfc3339
@@ -22,7 +23,6 @@ from annul.web.api.terms import (
     PROOFS,
     Body,
     Case,
-    Evidence,
     Moment,
     ProofName,
     act_of,
@@ -56,7 +56,7 @@ class Report(Body):
     proof: ProofName
     happened_at: Moment | None = None
     reporter: ReporterGiven | None = None
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class ReportAccepted(msgspec.Struct):
@@ -100,14 +100,14 @@ class Confirm(Body):
 
     proof: ProofName
     happened_at: Moment | None = None
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class Withdraw(Body):
     """Withdraw a provisional report."""
 
     proof: ProofName
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class Lift(Body):
@@ -116,13 +116,13 @@ class Lift(Body):
     proof: ProofName
     happened_at: Moment | None = None
     custody_broken: bool = False
-    evidence: Evidence = ""
+    evidence: Reference = ""
 
 
 class EraseReporter(Body):
     """Erase the personal details of who made a report, with the reference of the decision."""
 
-    evidence: Annotated[str, Meta(min_length=1, max_length=200)]
+    evidence: Given
 
 
 class ReportState(msgspec.Struct):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.records.person import Person
+from annul.records.references import WORDS
 from annul.registry.review.corrections import Correction
 from annul.registry.review.evidence import Evidence as Contradiction
 from annul.registry.review.queue import Decision
@@ -21,7 +22,7 @@ from annul.web.door.who import DECIDERS, DECISION_ID, ISSUER, SUSPICION_ID
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
-Grounds = Annotated[str, Meta(min_length=1, max_length=200)]
+Grounds = Annotated[str, Meta(min_length=1, max_length=200, extra=WORDS)]
 CauseName = Literal["", "wrong", "duplicate", "false"]
 StateName = Literal["open", "proposed", "visit", "decided", "gone"]
 DecisionName = Literal["same_person", "different_persons", "correct_entry", "needs_visit", "cancel_entry", "in_order"]

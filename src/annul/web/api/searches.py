@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from annul.errors import BadInput
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Tag
 from annul.registry.desk.searches import ByDocument, ByName, ByNumber, DelayGround, SearchShown
 from annul.times import rfc3339
 from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Case, Moment, act_of, moment, moment_or_none
@@ -88,7 +89,7 @@ class SearchList(Struct):
 class SearchQuery(Struct, forbid_unknown_fields=True):
     """Query of the list of searches: of one case, or all."""
 
-    case: Annotated[str, Meta(max_length=64)] = ""
+    case: Tag = ""
 
 
 async def search(office: Office, call: Call) -> SearchAnswer:

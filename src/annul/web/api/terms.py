@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import BadInput, NotYetEffective
+from annul.records.references import Tag, Words
 from annul.records.status import Proof
 from annul.registry.writing.act import Act, Idempotency
 from annul.times import SECOND_US, rfc3339
@@ -33,9 +34,8 @@ DOCUMENT_PROBLEMS: Final = ("malformed-number", "ambiguous-document")
 """What a route that reads a document can answer besides."""
 
 Moment = Annotated[datetime, Meta(tz=True)]
-Evidence = Annotated[str, Meta(max_length=200)]
-Case = Annotated[str, Meta(min_length=1, max_length=64)]
-Reason = Annotated[str, Meta(min_length=1, max_length=500)]
+Case = Annotated[Tag, Meta(min_length=1)]
+Reason = Annotated[Words, Meta(min_length=1)]
 Cursor = Annotated[str, Meta(max_length=400)]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 ProofName = Literal["phone", "online", "online_strong", "in_person", "in_person_fingerprint"]

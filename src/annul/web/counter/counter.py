@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
@@ -20,6 +20,7 @@ from annul.proof.words import explain
 from annul.records.check import Answer, Holder, Question, sentence, sentence_key
 from annul.records.codes import BindingCode, IdentityCode, Outcome, Purpose, StatusCode
 from annul.records.policy import DEFAULT_POLICY
+from annul.records.references import REFERENCE, TAG_MAX, require_reference
 from annul.registry.counter.departures import REASONS
 from annul.web.counter import reading, sealing
 from annul.web.counter.reading import EMPTY, CheckForm, fields_of
@@ -50,13 +51,17 @@ PHOTO_BYTES_MAX: Final = 16 << 20
 __all__ = ["CheckForm", "SignIn", "answer_page", "check", "counter", "fields_of", "photo", "sign_in", "sign_in_page"]
 
 
+Told = Annotated[str, msgspec.Meta(extra=REFERENCE)]
+"""A reference whose length is told beside its field."""
+
+
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     """Form of the sign-in page."""
 
     key: str
-    clerk: str
-    branch: str = ""
-    terminal: str = ""
+    clerk: Told
+    branch: Told = ""
+    terminal: Told = ""
 
 
 # -- answers in words --------------------------------------------------------------------------------------------------------
@@ -374,8 +379,13 @@ async def sign_in(office: Office, call: Call) -> Reply:
     form: SignIn = call.body
     translate = pages.translator(call)
     typed = Form({"branch": form.branch, "terminal": form.terminal, "clerk": form.clerk, "key": ""})
-    if not form.clerk.strip() or max(map(len, (form.clerk, form.branch, form.terminal))) > 64:
+    if not form.clerk.strip():
         typed.refuse("clerk", translate(_("Type your staff number, at most 64 characters.")))
+    for name in ("branch", "terminal", "clerk"):
+        try:
+            require_reference(getattr(form, name), name, most=TAG_MAX)
+        except BadInput as refused:
+            typed.refused(refused, translate)
     try:
         principal = office.parties.principal(form.key.strip())
         if principal.agreement is None:

@@ -11,6 +11,7 @@ import msgspec
 from annul.errors import AnnulError
 from annul.proof.receipt import from_compact, verify
 from annul.proof.words import explain
+from annul.records.references import Reference, Words
 from annul.registry.counter.departures import At, Confirmed, day_of
 from annul.registry.writing.act import Act, Idempotency
 from annul.web.counter import paper
@@ -42,7 +43,7 @@ class DepartureForm(msgspec.Struct, forbid_unknown_fields=True):
     receipt: str
     decision: str
     reason: str = ""
-    words: str = ""
+    words: Words = ""
     sealed: str = ""
 
 
@@ -54,7 +55,7 @@ class NeedForm(msgspec.Struct, forbid_unknown_fields=True):
     genuine: str = ""
     unexpired: str = ""
     need: str = ""
-    customer: str = ""
+    customer: Reference = ""
     sealed: str = ""
 
 

@@ -18,6 +18,7 @@ from annul.records.codes import (
     StatusCode,
 )
 from annul.records.policy import AXES, FOLLOW_UP_DAYS_MAX, Policy, UrgentNeed, differences, floor_of
+from annul.records.references import Words
 from annul.records.verdict import Verdict
 from annul.registry.parties.policies import TRIAL_DAYS_MAX, PolicyBook, PolicyVersion, Shift, Trial
 from annul.web.counter.counter import frame, spoken
@@ -49,7 +50,7 @@ class Act(msgspec.Struct, forbid_unknown_fields=True):
 
     version: int
     revision: int = 0
-    reason: str = ""
+    reason: Words = ""
 
 
 class TwoPersons(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ import datetime
 import io
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from multipart import MultipartError, MultipartParser, parse_options_header
@@ -16,6 +16,7 @@ from annul.errors import BadInput, TimedOut, TooLarge
 from annul.reader.ocr import IMAGE_MAX_BYTES, TextReader
 from annul.records.document import DocumentFields
 from annul.records.mrz import cut_lines
+from annul.records.references import REFERENCE
 from annul.records.scheme import Typed
 from annul.records.schemes import kinds, recognised, scheme_of
 from annul.records.schemes.icao_9303 import ICAO_9303
@@ -41,7 +42,7 @@ class CheckForm(msgspec.Struct, forbid_unknown_fields=True):
     mrz: str = ""
     name: str = ""
     purpose: str = ""
-    reference: str = ""
+    reference: Annotated[str, msgspec.Meta(extra=REFERENCE)] = ""
     urgent: str = ""
 
 

@@ -12,6 +12,7 @@ from annul import metrics
 from annul.errors import AnnulError, BadInput, Forbidden, NotFound
 from annul.likeness.comparison import Result
 from annul.records.document import Document, DocumentFields, parse_document
+from annul.records.references import Reference, Words
 from annul.records.scheme import Scheme, plain
 from annul.records.schemes import SCHEMES, kind_of, printed
 from annul.records.status import Event, Proof, State
@@ -55,7 +56,7 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     happened_month: Short = ""
     happened_day: Short = ""
     time: Short = ""
-    evidence: Short = ""
+    evidence: Reference = ""
     reporter: Short = ""
     contact: Short = ""
     custody_broken: Short = ""
@@ -63,7 +64,7 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     ground: Short = ""
     statement: Annotated[str, Meta(max_length=4_000)] = ""
     fact: Short = ""
-    grounds: Annotated[str, Meta(max_length=500)] = ""
+    grounds: Words = ""
     marked: Short = ""
     number: Short = ""
     valid_from: Short = ""

@@ -10,6 +10,7 @@ from msgspec import Meta
 from multipart import MultipartError, PushMultipartParser, parse_options_header
 
 from annul.errors import AnnulError, BadInput, Forbidden
+from annul.records.references import Reference
 from annul.records.status import State
 from annul.registry.writing.act import Act, same_person
 from annul.registry.writing.bulk import BulkView
@@ -48,7 +49,7 @@ class Decision(msgspec.Struct, forbid_unknown_fields=True):
     """Form of one list: confirm, discard or take it back."""
 
     do: Short = ""
-    evidence: Short = ""
+    evidence: Reference = ""
 
 
 class UploadAct(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
+from annul.records.references import Reference, Words
 from annul.records.schemes import kind_of
 from annul.registry.desk.disputes import DisputeView
 from annul.registry.writing.act import same_person
@@ -43,8 +44,8 @@ class DecideForm(msgspec.Struct, forbid_unknown_fields=True):
     """Form of the decision."""
 
     decision: Short = ""
-    reason: Short = ""
-    evidence: Short = ""
+    reason: Words = ""
+    evidence: Reference = ""
 
 
 def _line(call: Call, view: DisputeView, now_us: int) -> dict[str, Any]:

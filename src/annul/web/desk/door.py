@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
+from annul.records.references import Reference
 from annul.registry.parties.officers import DUTIES
 from annul.web.desk.frame import act_for, show, who
 from annul.web.desk.words import DUTIES as DUTY_WORDS
@@ -30,7 +31,7 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
     credential: Annotated[str, Meta(max_length=32_768)] = ""
     challenge: Short = ""
     key: Short = ""
-    staff: Short = ""
+    staff: Reference = ""
 
 
 class NewPasskey(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,14 +39,14 @@ class NewPasskey(msgspec.Struct, forbid_unknown_fields=True):
 
     credential: Annotated[str, Meta(max_length=32_768)] = ""
     challenge: Short = ""
-    label: Short = ""
+    label: Reference = ""
     remove: Short = ""
 
 
 class OfficerForm(msgspec.Struct, forbid_unknown_fields=True):
     """Form of a new officer."""
 
-    staff: Short = ""
+    staff: Reference = ""
     name: Short = ""
     duties: list[str] = []
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput
 from annul.records.document import parse_document
+from annul.records.references import Reference
 from annul.records.schemes import kind_of
 from annul.records.status import Proof
 from annul.registry.desk.found import KEPT, CardState, Finder, FoundCard, FoundShown
@@ -51,8 +52,8 @@ class Accept(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: nam
     valid_from: Short = ""
     kind: Short = ""
     issuer: Short = ""
-    point: Short = ""
-    shelf: Short = ""
+    point: Reference = ""
+    shelf: Reference = ""
     happened_year: Short = ""
     happened_month: Short = ""
     happened_day: Short = ""
@@ -65,11 +66,11 @@ class Accept(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: nam
 class Step(msgspec.Struct, forbid_unknown_fields=True):
     """Form of a step of a found card."""
 
-    given_by: Short = ""
-    taken_by: Short = ""
-    place: Short = ""
+    given_by: Reference = ""
+    taken_by: Reference = ""
+    place: Reference = ""
     proof: Short = ""
-    evidence: Short = ""
+    evidence: Reference = ""
 
 
 def _card(call: Call, card: FoundCard) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, NotFound
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Reference
 from annul.records.schemes import kind_of, printed
 from annul.records.status import DEAD, State
 from annul.registry.desk.searches import (
@@ -43,7 +44,7 @@ TYPED: Final = 0
 class Search(msgspec.Struct, forbid_unknown_fields=True):
     """Form of the desk: the case, and whom or what to look for."""
 
-    case: Short = ""
+    case: Reference = ""
     purpose: Short = ""
     number: Annotated[str, Meta(max_length=400)] = ""
     valid_from: Short = ""
@@ -190,7 +191,7 @@ class Attempt(msgspec.Struct, forbid_unknown_fields=True):
     """Form that opens the document of a denied attempt, for the case."""
 
     attempt: Short = ""
-    case: Short = ""
+    case: Reference = ""
 
 
 async def attempts(office: Office, call: Call) -> Reply:

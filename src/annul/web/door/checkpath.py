@@ -198,6 +198,8 @@ class CheckPath:
                 questions.append(self._decode(part))
             except msgspec.MsgspecError as error:
                 questions.append(bad_input(error, f"/checks/{index}"))
+            except BadInput as error:
+                questions.append(BadInput(error.message, where=f"/checks/{index}{error.where}", mend=error.mend))
             except UnicodeDecodeError:
                 questions.append(_no_text(f"/checks/{index}"))
         answers: list[Answered] = await self._checks.ask_many(principal, questions)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.errors import AnnulError
+from annul.records.references import Words
 from annul.records.schemes import printed
 from annul.registry.review.corrections import Correction
 from annul.registry.review.queue import ALLOWED, Decision
@@ -81,7 +82,7 @@ class DecideForm(msgspec.Struct, forbid_unknown_fields=True):
     on: Short = ""
     decision: Short = ""
     person: Short = ""
-    grounds: Short = ""
+    grounds: Words = ""
     cancel_documents: Short = ""
     personal_number: Short = ""
     name: Short = ""
