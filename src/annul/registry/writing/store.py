@@ -8,6 +8,7 @@ a register that takes a few reports a second in a nation: simplicity is worth mo
 from __future__ import annotations
 
 import secrets
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -78,6 +79,31 @@ class Fresh:
         """Lend a new connection and close it afterwards."""
         async with await psycopg.AsyncConnection.connect(self._conninfo, options=_SESSION) as db:
             yield db
+
+
+class Lasting:
+    """Keep one connection open and lend it to one user after the other: for a loop that asks every second.
+
+    Whoever has it must not ask for it again before it is given back.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._db: Connection | None = None
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend the connection in a transaction; a connection that broke is opened again for the next user."""
+        async with self._lock:
+            if self._db is None or self._db.closed:
+                self._db = await psycopg.AsyncConnection.connect(self._conninfo, options=_SESSION, autocommit=True)
+            try:
+                async with self._db.transaction():
+                    yield self._db
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await self._db.close()
+                raise
 
 
 def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
