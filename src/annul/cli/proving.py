@@ -123,7 +123,7 @@ def _database(home: Place) -> Iterator[Any]:
     from annul import supervisor
     from annul.registry.writing.store import connect
 
-    with supervisor.open_database(home.settings()) as conninfo, connect(conninfo) as db:
+    with supervisor.open_database(home.settings()) as conninfo, connect(conninfo, patient=True) as db:
         yield db
 
 

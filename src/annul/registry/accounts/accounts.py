@@ -38,6 +38,7 @@ from annul.records.codes import (
 from annul.records.document import SCHEME_OF_CODE, Document, DocumentKeys, block, number_block
 from annul.registry.accounts.counts import count_checks
 from annul.registry.answering.checklog import WindowRecord, read_windows, worker_folder, workers
+from annul.registry.answering.places import Places
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import REALM_CODES, reading, writing
@@ -56,14 +57,14 @@ _CURSOR: Final = struct.Struct(">qIQI")
 _COLUMNS: Final = (
     "checked_at_us, party, realm, worker, window_no, leaf_index, check_id, document_key, number_key, key_epoch, purpose, "
     "channel, scheme, outcome, status, answered_status, freshness, advice, position, branch, terminal, clerk, reference, "
-    "identity, binding, policy_version"
+    "identity, binding, policy_version, window_at"
 )
 _TYPES: Final = (
     ["int8", "text", "int2", "int4", "int8", "int4", "bytea", "bytea", "bytea"]
     + ["int2"] * 8
     + ["int4", "int8"]
     + ["text"] * 4
-    + ["int2", "int2", "int4"]
+    + ["int2", "int2", "int4", "int8"]
 )
 
 
@@ -264,6 +265,7 @@ def _rows(window: WindowRecord) -> Iterator[tuple[Any, ...]]:
             leaf.identity,
             leaf.binding,
             leaf.policy_version,
+            window.offset,
         )
 
 
@@ -280,6 +282,7 @@ class Accounts:
     def __init__(self, ground: Ground) -> None:
         self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
         self._checks = ground.home.checks
+        self._places = Places(ground.home.checks)
 
     async def checks_of_party(self, party: str, realm: str, *, after: str = "", limit: int = 100) -> tuple[list[CheckRow], str]:
         """Return a page of a party's own checks, newest first, and the cursor of the next page ("" after the last).
@@ -346,7 +349,7 @@ class Accounts:
             found = await (await db.execute(f"SELECT {_COLUMNS} FROM check_index WHERE check_id = %s", (wanted,))).fetchone()
         if found is None or (party is not None and found[1] != party):
             raise NotFound("There is no such check.", mend="A new check is found here some seconds after its answer.")
-        receipt, opening = await asyncio.to_thread(self._receipt, *found[3:6])
+        receipt, opening = await asyncio.to_thread(self._receipt, *found[3:6], found[-1])
         return CheckRecord(**_named(found, exact=party is None), receipt=receipt, opening=opening)
 
     def keys_of_receipt(self, receipt: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -360,8 +363,7 @@ class Accounts:
         """
         parts = from_json(receipt)
         statement = parse_statement(parts.statement)
-        folder = worker_folder(self._checks, statement.worker)
-        record = next(read_windows(folder, start=statement.window, durable_only=False), None)
+        record = self._places.window(statement.worker, statement.window)
         if record is None or parts.index >= len(record.leaves) or record.leaves[parts.index] != parts.leaf:
             raise NotFound("There is no such check in the log of this machine.", where="/receipt")
         private = record.privates[parts.index]
@@ -371,12 +373,11 @@ class Accounts:
             for key in (private.document_key, private.number_key)
         )
 
-    def _receipt(self, worker: int, window: int, index: int) -> tuple[dict[str, Any], str]:
+    def _receipt(self, worker: int, window: int, index: int, at: int) -> tuple[dict[str, Any], str]:
         """Rebuild a receipt from the check log."""
-        folder = worker_folder(self._checks, worker)
-        record = next(read_windows(folder, start=window, durable_only=False), None)
-        if record is None or record.stated.window != window or index >= len(record.leaves):
-            raise Corrupt(f"Window {window} is missing.", where=f"checks/{folder.name}")
+        record = self._places.window(worker, window, at)
+        if record is None or index >= len(record.leaves):
+            raise Corrupt(f"Window {window} is missing.", where=f"checks/{worker_folder(self._checks, worker).name}")
         path = b"".join(inclusion_path([leaf_hash(leaf) for leaf in record.leaves], index))
         key = self._keys.receipt_signer().key_id.hex()
         receipt = receipt_json(record.leaves[index], index, path, record.statement, record.signature, key)

@@ -52,7 +52,7 @@ def settle(conninfo: str, home: Home) -> Keys:
         UnsafeSettings: the key file does not fit the register's epoch.
     """
     keys = key_file.load(home)
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         epoch = _epoch(db)
     if epoch == keys.epoch + 1 and keys.pending:
         keys = replace(keys, live=(*keys.live, keys.pending[0]), test=(*keys.test, keys.pending[1]), pending=())
@@ -84,7 +84,7 @@ def rotate(conninfo: str, home: Home, now_us: Clock, *, author: str = "operator"
             keys = replace(keys, pending=(secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)))
             key_file.save(home, keys)
         try:
-            with connect(conninfo) as db:
+            with connect(conninfo, patient=True) as db:
                 renewed = _renew_segments(db, home, keys)
                 with db.transaction():
                     _rekey(db, keys, renewed, author, now_us(), progress)

@@ -285,6 +285,8 @@ class Turns:
                 raise
             except AnnulError as error:
                 self._log.error("what is due could not be done", code=error.code, where=error.where, what=line.what)
+            except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:  # the others have their turn
+                self._log.error("what is due took too long", error=type(error).__name__, what=line.what)
             else:
                 done += count
                 if count and line.due:

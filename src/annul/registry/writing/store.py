@@ -49,6 +49,12 @@ READ_TIMEOUT_S = 20
 """Longest time of one question to the database; one that takes longer is ended, and its asker hears 503."""
 WRITE_TIMEOUT_S = 120
 """Longest time of one statement of a write, its wait for the log's head included."""
+READ_LOCK_S, WRITE_LOCK_S = 5, 30
+"""Longest wait for a lock: of a question, for a change of the schema; of a write, for the writes before it."""
+LOOP_TIMEOUT_S = 60
+"""Longest time of one statement of a process that runs by itself; what it did not end is begun anew."""
+COMMAND_TIMEOUT_S = 6 * 3600
+"""Longest time of one statement of a command: to re-key all documents, or to make an index of all checks, takes hours."""
 
 MIGRATION_LOCK = 0x616E6E756C
 """Advisory lock held while migrating ("annul")."""
@@ -58,7 +64,20 @@ POOL_TIMEOUT_S = 5.0
 
 REALM_CODES = {"live": 0, "test": 1}
 
-_SESSION = "-c synchronous_commit=on -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+
+def session(statement_s: int, lock_s: int) -> str:
+    """Return the options of a session in which no statement takes longer, and none waits longer for a lock, in seconds.
+
+    Every connection that annul opens has them: what waits without end holds others up behind it, who know nothing of it.
+    """
+    return (
+        "-c synchronous_commit=on -c idle_in_transaction_session_timeout=15s -c timezone=UTC "
+        f"-c statement_timeout={statement_s}s -c lock_timeout={lock_s}s"
+    )
+
+
+_LOOPS = session(LOOP_TIMEOUT_S, 10)
+_COMMANDS = session(COMMAND_TIMEOUT_S, 120)
 
 
 class Connections(Protocol):
@@ -77,7 +96,7 @@ class Fresh:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a new connection and close it afterwards."""
-        async with await psycopg.AsyncConnection.connect(self._conninfo, options=_SESSION) as db:
+        async with await psycopg.AsyncConnection.connect(self._conninfo, options=_COMMANDS) as db:
             yield db
 
 
@@ -97,7 +116,7 @@ class Lasting:
         """Lend the connection in a transaction; a connection that broke is opened again for the next user."""
         async with self._lock:
             if self._db is None or self._db.closed:
-                self._db = await psycopg.AsyncConnection.connect(self._conninfo, options=_SESSION, autocommit=True)
+                self._db = await psycopg.AsyncConnection.connect(self._conninfo, options=_LOOPS, autocommit=True)
             try:
                 async with self._db.transaction():
                     yield self._db
@@ -106,14 +125,18 @@ class Lasting:
                 raise
 
 
-def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
+def connect(conninfo: str, *, patient: bool = False) -> psycopg.Connection[TupleRow]:
     """Open one synchronous connection in autocommit mode.
+
+    Args:
+        patient: for a command, whose statements may take hours.
 
     Raises:
         SourceDown: the database cannot be reached.
     """
     try:
-        return psycopg.connect(conninfo, autocommit=True, options=_SESSION, connect_timeout=5)
+        options = _COMMANDS if patient else _LOOPS
+        return psycopg.connect(conninfo, autocommit=True, options=options, connect_timeout=5)
     except psycopg.OperationalError as error:
         raise down(error) from error
 
@@ -121,7 +144,7 @@ def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
 async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
     """Open a pool that reconnects by itself; a database that is down does not stop it from opening."""
 
-    def options(size: int, timeout_s: int) -> dict[str, Any]:
+    def options(size: int, limits: str) -> dict[str, Any]:
         return {
             "min_size": 1,
             "max_size": size,
@@ -129,11 +152,11 @@ async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
             "timeout": POOL_TIMEOUT_S,
             "reconnect_timeout": 60,
             "check": AsyncConnectionPool.check_connection,
-            "kwargs": {"options": f"{_SESSION} -c statement_timeout={timeout_s}s", "connect_timeout": 5},
+            "kwargs": {"options": limits, "connect_timeout": 5},
         }
 
-    pool = Pool(conninfo, **options(size_max, READ_TIMEOUT_S))
-    pool.writes = AsyncConnectionPool(conninfo, **options(WRITES_MAX, WRITE_TIMEOUT_S))
+    pool = Pool(conninfo, **options(size_max, session(READ_TIMEOUT_S, READ_LOCK_S)))
+    pool.writes = AsyncConnectionPool(conninfo, **options(WRITES_MAX, session(WRITE_TIMEOUT_S, WRITE_LOCK_S)))
     await pool.open(wait=False)
     await pool.writes.open(wait=False)
     return pool
@@ -149,7 +172,7 @@ def migrate(conninfo: str) -> bool:
         UnsafeSettings: it does not keep what it acknowledged, or was written by a newer annul.
     """
     newest = _newest()
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         check_safe(db)
         if _version(db) == newest:
             return False
@@ -367,7 +390,9 @@ def _upgrade(conninfo: str) -> None:
     from alembic.config import Config
     from sqlalchemy import create_engine, pool
 
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=pool.NullPool)
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo, options=_COMMANDS), poolclass=pool.NullPool
+    )
     config = Config()
     config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
     with engine.connect() as connection:
