@@ -38,6 +38,14 @@ TABLE_AGE_SECONDS = Gauge(
 )
 CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="mostrecent")
 SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
+AHEAD_SECONDS = Gauge(
+    "annul_register_ahead_seconds",
+    "Seconds by which the register's newest entry is ahead of the clock; beyond 60 nothing can be written.",
+    multiprocess_mode="mostrecent",
+)
+INDEX_LAG_SECONDS = Gauge(
+    "annul_index_lag_seconds", "Age of the oldest check that is not in the index of checks yet.", multiprocess_mode="mostrecent"
+)
 STALE_VERIFIERS = Gauge(
     "annul_stale_verifiers", "Terminals whose newest answer of a day was not live.", multiprocess_mode="mostrecent"
 )

@@ -37,7 +37,7 @@ from annul.records.former import FormerKeys
 from annul.registry import keys as key_file
 from annul.registry.keys import SECRET_BYTES, Keys
 from annul.registry.people.rows import rekey as rekey_people
-from annul.registry.writing.store import REALM_CODES, connect, down
+from annul.registry.writing.store import REALM_CODES, connect, down, require_clock
 from annul.times import Clock
 
 CHUNK: Final = 100_000
@@ -137,6 +137,7 @@ def _rekey(
     head = db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE").fetchone()
     if head is None or head[2] != keys.epoch:
         raise Conflict("The keys were rotated meanwhile.")
+    require_clock(head[1], now_us)
     position, recorded_at_us, epoch = head[0], max(now_us, head[1]), head[2]
     total = db.execute("SELECT count(*) FROM document").fetchone()
     db.execute(

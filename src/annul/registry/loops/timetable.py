@@ -25,6 +25,7 @@ from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
 from annul.registry.editions.index import INDEX_FILE
 from annul.registry.keys import Keys
+from annul.registry.notices import outbox
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
@@ -33,7 +34,7 @@ from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Connections, Lasting, connect, writing
 from annul.settings import Settings
-from annul.times import Clock, now_us
+from annul.times import SECOND_US, Clock, now_us
 
 Role = Literal["follower", "notices", "sealer"]
 
@@ -74,6 +75,11 @@ def _print_editions(db: psycopg.Connection[Any], at_us: int, settings: Settings)
     from annul.registry.editions.changes import print_due
 
     return print_due(db, settings.home, lambda: at_us)
+
+
+def _take_pulse(db: psycopg.Connection[Any], at_us: int, settings: Settings) -> int:
+    metrics.INDEX_LAG_SECONDS.set(accounts.lag_us(db, settings.home.checks, at_us) / SECOND_US)
+    return pulse.take(db, at_us)
 
 
 async def _lapse(ground: Ground, settings: Settings) -> int:
@@ -193,6 +199,13 @@ TABLE: Final = (
         "the metric is older",
         _count_undelivered,
     ),
+    Line(
+        "attempts, notices and the checks of recalls are forgotten after ten years",
+        "notices",
+        HOUR,
+        "it stays known longer than promised who was told",
+        _asks(outbox.forget),
+    ),
     Line("drafts of reports are forgotten after two hours", "notices", HOUR, "rows stay longer", _asks(drafts.forget)),
     Line(
         "counts against guessing are forgotten after two days",
@@ -206,7 +219,7 @@ TABLE: Final = (
         "sealer",
         pulse.STEP_S,
         "a gap in the plots of oversight",
-        _over(lambda db, at_us, _settings: pulse.take(db, at_us)),
+        _over(_take_pulse),
     ),
     Line(
         "yearly figures are counted anew",

@@ -24,6 +24,7 @@ from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSet
 from annul.records.codes import Realm
 from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
 from annul.records.references import SALT_BYTES, commit, require_reference
+from annul.times import MINUTE_US, SECOND_US, rfc3339
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -58,6 +59,9 @@ COMMAND_TIMEOUT_S = 6 * 3600
 
 MIGRATION_LOCK = 0x616E6E756C
 """Advisory lock held while migrating ("annul")."""
+
+AHEAD_MAX_US = MINUTE_US
+"""How far the newest entry may be ahead of the clock: clocks of machines differ a little, and jump when they are set."""
 
 POOL_TIMEOUT_S = 5.0
 """Longest wait for a free connection; then the database counts as down."""
@@ -237,13 +241,18 @@ class Write:
     Args:
         db: connection inside the transaction.
         position: position the next entry gets.
-        recorded_at_us: time of all entries of this write; never before that of an earlier position.
+        now_us: the clock.
+        latest_us: time of the entry before; entries of this write are recorded now, and never before that one.
         key_epoch: epoch of the document keys the register is at.
+
+    Attributes:
+        recorded_at_us: time of all entries of this write. What ends after a term is counted from `now_us`.
     """
 
-    def __init__(self, db: Connection, position: int, recorded_at_us: int, key_epoch: int) -> None:
+    def __init__(self, db: Connection, position: int, now_us: int, latest_us: int, key_epoch: int) -> None:
         self.db = db
-        self.recorded_at_us = recorded_at_us
+        self.now_us = now_us
+        self.recorded_at_us = max(now_us, latest_us)
         self.key_epoch = key_epoch
         self._first = position
         self._rows: list[tuple[int, bytes, int | None]] = []
@@ -340,6 +349,49 @@ SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[]) WHERE EXISTS (SELE
 """
 
 
+def require_clock(latest_us: int, now_us: int) -> None:
+    """Refuse to write behind an entry of the future: either this clock is wrong, or the one it was written by was.
+
+    Args:
+        latest_us: time of the newest entry.
+        now_us: the clock.
+
+    Raises:
+        SourceDown: the entry is more than AHEAD_MAX_US ahead of the clock.
+    """
+    if latest_us - now_us > AHEAD_MAX_US:
+        raise SourceDown(
+            f"The register's newest entry is of {rfc3339(latest_us)}, which is still to come.",
+            where="clock",
+            mend="Set the machine's clock. If it is right, the one of then was not: annul log believe-clock.",
+        )
+
+
+def believe_clock(conninfo: str, now_us: int) -> int:
+    """Let the log go on from the clock, after entries that were recorded by one that ran ahead; return their lead in seconds.
+
+    The entries stay as they are; an entry at the next position says that times go back there, and to when.
+    """
+    with connect(conninfo) as db, db.transaction():
+        head = db.execute("SELECT next_position, recorded_at_us FROM log_head FOR UPDATE").fetchone()
+        if head is None:
+            raise Corrupt("The register log has no head.", where="log_head")
+        position, latest_us = head
+        if latest_us <= now_us:
+            return 0
+        entry = Entry(
+            kind=EntryKind.note,
+            recorded_at_us=now_us,
+            happened_at_us=now_us,
+            author="operator",
+            evidence="clock",
+            body=f"times go on from here; the entry before was recorded {(latest_us - now_us) // SECOND_US} s ahead".encode(),
+        )
+        db.execute("INSERT INTO register_log (position, entry) VALUES (%s, %s)", (position, encode(entry)))
+        db.execute("UPDATE log_head SET next_position = %s, recorded_at_us = %s", (position + 1, now_us))
+        return int(latest_us - now_us) // SECOND_US
+
+
 @asynccontextmanager
 async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]:
     """Open the one kind of write transaction: lock the log's head, run the block, append its entries, commit.
@@ -348,7 +400,7 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
     caller cannot know which: the same Idempotency-Key tells.
 
     Raises:
-        SourceDown: the database cannot be reached.
+        SourceDown: the database cannot be reached, or the log's newest entry is of the future.
         StorageFailed: the database could not write.
         BadInput: a text holds U+0000.
     """
@@ -360,7 +412,8 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
             ).fetchone()
             if head is None:
                 raise Corrupt("The register log has no head.", where="log_head")
-            write = Write(db, head[0], max(now_us, head[1]), head[2])
+            require_clock(head[1], now_us)
+            write = Write(db, head[0], now_us, head[1], head[2])
             yield write
             await write.flush()
     except psycopg.DataError as error:
