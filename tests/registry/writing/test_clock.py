@@ -31,7 +31,7 @@ def test_nothing_is_written_behind_an_entry_of_the_future(world: World) -> None:
     world.clock.us = START_US + 150 * DAY_US
     asyncio.run(world.register.issue(ISSUER, card(), happened_at_us=START_US))
     world.clock.us = START_US
-    with pytest.raises(SourceDown, match="still to come.*believe-clock"):
+    with pytest.raises(SourceDown, match=r"still to come.*believe-clock"):
         report(world)
     with pytest.raises(SourceDown, match="believe-clock"):
         rotate(world.conninfo, world.home, world.clock)
