@@ -293,6 +293,7 @@ async def work(
     import uvicorn
 
     from annul.web.door.checkpath import CheckPath
+    from annul.web.door.entrance import Shares
     from annul.web.door.protocol import DrainingServer, check_protocol
 
     forbid_core_dumps()  # samples of bearers and every secret lie in this process
@@ -300,6 +301,8 @@ async def work(
     async with contextlib.AsyncExitStack() as stack:
         front = await stack.enter_async_context(open_front(settings, worker))
         path = CheckPath(front)
+        shares = Shares(settings.home.connections, worker)
+        stack.callback(shares.close)
         server = DrainingServer(
             uvicorn.Config(
                 path,
@@ -315,7 +318,8 @@ async def work(
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=10,
                 backlog=2048,
-            )
+            ),
+            shares,
         )
         opening = asyncio.create_task(_open_doors(front, path, held, mounted, stack))
         watching = asyncio.create_task(_watch_opening(opening, path, server))

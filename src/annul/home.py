@@ -260,6 +260,11 @@ class Home(PosixPath):
         return Path(self, "run", "quota")
 
     @property
+    def connections(self) -> Path:
+        """How many connections each worker has."""
+        return Path(self, "run", "connections")
+
+    @property
     def attempts(self) -> Path:
         """How often bearers were compared, shared by the workers."""
         return Path(self, "run", "attempts")

@@ -6,12 +6,16 @@ supervisor sets PROMETHEUS_MULTIPROC_DIR before they start, so import this modul
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.metrics_core import Metric
+from prometheus_client.mmap_dict import MmapedDict
 
 from annul import durable
 from annul.errors import StorageFailed
@@ -38,6 +42,14 @@ TABLE_AGE_SECONDS = Gauge(
 )
 CORRUPT = Gauge("annul_corrupt", "Parts found corrupt: see run/corrupt.json.", multiprocess_mode="mostrecent")
 SEALED = Gauge("annul_sealed_entries", "Entries under the last checkpoint, by log.", ["log"], multiprocess_mode="max")
+AHEAD_SECONDS = Gauge(
+    "annul_register_ahead_seconds",
+    "Seconds by which the register's newest entry is ahead of the clock; beyond 60 nothing can be written.",
+    multiprocess_mode="mostrecent",
+)
+INDEX_LAG_SECONDS = Gauge(
+    "annul_index_lag_seconds", "Age of the oldest check that is not in the index of checks yet.", multiprocess_mode="mostrecent"
+)
 STALE_VERIFIERS = Gauge(
     "annul_stale_verifiers", "Terminals whose newest answer of a day was not live.", multiprocess_mode="mostrecent"
 )
@@ -75,20 +87,68 @@ def reserve() -> None:
             os.close(descriptor)
 
 
+DEAD: Final = 0
+"""Stands for the process id of all processes that ended."""
+
+
+def bury(folder: Path, pid: int) -> None:
+    """Add the counts of a process that ended to those of all that ended before, and remove its files.
+
+    Otherwise each start leaves four files, which every scrape reads. A crash in between counts the process twice, once.
+
+    Args:
+        folder: `<home>/run/metrics`.
+        pid: the process; it must not be alive.
+    """
+    with _locked(folder, fcntl.LOCK_EX):
+        for path in sorted(folder.glob(f"*_{pid}.db")):
+            kind = path.name.removesuffix(f"_{pid}.db")
+            into = MmapedDict(str(folder / f"{kind}_{DEAD}.db"))  # type: ignore[no-untyped-call]
+            try:
+                for key, value, at, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
+                    there, there_at = into.read_value(key)  # type: ignore[no-untyped-call]
+                    if kind == "gauge_max":
+                        value, at = max(value, there), 0.0
+                    elif kind.startswith("gauge"):
+                        value, at = (value, at) if at >= there_at else (there, there_at)
+                    else:
+                        value, at = value + there, 0.0
+                    into.write_value(key, value, at)  # type: ignore[no-untyped-call]
+            finally:
+                into.close()  # type: ignore[no-untyped-call]
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Keep a scrape and a burial apart: neither sees a process twice or not at all."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def exposition() -> bytes:
     """Return all counts in the Prometheus text format, summed over the processes of this machine."""
-    return generate_latest(_registry())
+    with _read() as registry:
+        return generate_latest(registry)
 
 
 def families() -> list[Metric]:
     """Return all counts as values, summed over the processes of this machine."""
-    return list(_registry().collect())
+    with _read() as registry:
+        return list(registry.collect())
 
 
-def _registry() -> CollectorRegistry:
+@contextlib.contextmanager
+def _read() -> Iterator[CollectorRegistry]:
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder and Path(folder).is_dir():
+    if not folder or not Path(folder).is_dir():
+        yield REGISTRY
+        return
+    with _locked(Path(folder), fcntl.LOCK_SH):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return registry
-    return REGISTRY
+        yield registry

@@ -156,6 +156,7 @@ class Supervisor:
                     changed = True
                 elif role.process is not None and (code := role.process.poll()) is not None:
                     log.warning("role ended, starting it again", role=role.name, exit_code=code)
+                    self._bury(role.process.pid)
                     role.died(now)
                     changed = True
             if changed or self.unwritten:
@@ -164,6 +165,15 @@ class Supervisor:
                     processes = [role.process.pid for role in self.roles if role.process is not None]
                     reap_orphans([*processes, template.pid, *db.pids().values()])
             self._wait_for_an_end(0.25, wake)
+
+    def _bury(self, pid: int) -> None:
+        """Keep the counts of a process that ended with those of others; what cannot be written stays as it is."""
+        from annul import metrics
+
+        try:
+            metrics.bury(self.settings.home.metrics, pid)
+        except (OSError, StorageFailed) as error:
+            logs.get("app").warning("the counts of a process that ended stay as they are", error=type(error).__name__)
 
     def _wait_for_an_end(self, longest_s: float, wake: int) -> None:
         with selectors.DefaultSelector() as selector:

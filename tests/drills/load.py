@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-START_WAIT_S = 180
+START_WAIT_S = 600
 
 
 @dataclass

@@ -25,6 +25,7 @@ from annul.records.document import (
     person_block,
     unlock_key,
 )
+from annul.records.former import FormerKeys
 from annul.records.schemes.cn_resident import DIVISIONS, check_character
 from annul.records.schemes.ru_internal import blocks_of_numbers
 
@@ -179,3 +180,23 @@ def test_unlock_keys_differ_by_document_and_purpose() -> None:
     """An unlock for one purpose opens nothing else."""
     made = {unlock_key(bytes((document,)) * 16, purpose) for document in range(10) for purpose in range(1, 13)}
     assert len(made) == 120
+
+
+def test_former_keys_are_the_same_kept_or_worked_out() -> None:
+    """What rotations added one by one is what a document recorded afterwards is given; the newest secret alone opens it."""
+    secrets = [bytes([number]) * 32 for number in (1, 2, 3)]
+    block, number = b"document 1 block", b"the number block"
+    kept, without = FormerKeys(secrets[:1]).of(block, number), FormerKeys(secrets[:1]).of(block, None)
+    assert (kept, without) == (b"", b"")
+    for epoch in (1, 2):
+        keys, following = DocumentKeys(secrets[:epoch]), FormerKeys(secrets[: epoch + 1])
+        rows = [(kept, keys.blind(block), keys.blind(number)), (without, keys.blind(block), None)]
+        kept, without = following.renewed(FormerKeys(secrets[:epoch]), rows)
+    newest = FormerKeys(secrets)
+    assert (kept, without) == (newest.of(block, number), newest.of(block, None))
+    documents = [DocumentKeys(secrets[:epoch]).blind(block) for epoch in (1, 2)]
+    assert newest.opened(kept) == (documents, [DocumentKeys(secrets[:epoch]).blind(number) for epoch in (1, 2)])
+    assert newest.opened(without) == (documents, [])
+    assert documents[0] not in FormerKeys(secrets[:2]).opened(kept)[0]
+    with pytest.raises(ValueError, match="pairs"):
+        newest.opened(kept[:-1])

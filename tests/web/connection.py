@@ -16,6 +16,7 @@ import uvloop
 
 from annul.registry.answering.checklog import read_windows, worker_folder
 from annul.web.door import protocol
+from annul.web.door.entrance import Shares
 from annul.web.door.protocol import DrainingServer, check_protocol
 from tests.registry.answering.desk import Desk, question
 from tests.web.door.test_checkpath import KEY, Door
@@ -99,7 +100,8 @@ class House:
             timeout_graceful_shutdown=5,
             ws="none",
         )
-        self.server = DrainingServer(config)
+        self.shares = Shares(desk.home / "run" / "connections", 0)
+        self.server = DrainingServer(config, self.shares)
         self.clients: list[Client] = []
 
     async def _behind(self, scope: Any, receive: Any, send: Any) -> None:

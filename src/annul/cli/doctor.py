@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from annul.errors import AnnulError, Corrupt, NotFound
+from annul.errors import AnnulError, Corrupt, NotFound, SourceDown
 from annul.home import Home
+from annul.times import now_us
 
 if TYPE_CHECKING:
     from annul.settings import Settings
@@ -235,6 +236,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
     with _connected(settings) as db:
         check_safe(db)
+        yield from _head_time(db)
         row = db.execute("SELECT version_num, (SELECT next_position - 1 FROM log_head) FROM alembic_version").fetchone()
         staged = db.execute("SELECT count(*) FROM bulk WHERE state = 'staged'").fetchone()
         yield Finding("database", "well", f"durable, version {row[0]}, register log at position {row[1]:,}")
@@ -245,6 +247,16 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 f"{staged[0]} staged and not in force",
                 "See `annul bulk list`: confirm or discard them.",
             )
+
+
+def _head_time(db: Any) -> Iterator[Finding]:
+    from annul.registry.writing.store import require_clock
+
+    head = db.execute("SELECT recorded_at_us FROM log_head").fetchone()
+    try:
+        require_clock(head[0] if head else 0, now_us())
+    except SourceDown as error:
+        yield Finding("clock", "wrong", f"{error.message} Nothing can be written.", error.mend or "")
 
 
 def _rolled_back(settings: Settings) -> Iterator[Finding]:

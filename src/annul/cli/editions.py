@@ -38,7 +38,7 @@ def _press(home: Place, release_key: Path | None = None) -> Iterator[tuple[Press
     from annul.times import now_us
 
     settings = home.settings()
-    with supervisor.open_database(settings) as conninfo, connect(conninfo) as db:
+    with supervisor.open_database(settings) as conninfo, connect(conninfo, patient=True) as db:
         yield Press(settings.home, keys.load(settings.home), now_us, release_key), db
 
 

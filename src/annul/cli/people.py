@@ -470,7 +470,7 @@ def person_rotate_key(home: Place, show: Show) -> None:
 
     settings = home.settings()
     vault = Vault(settings.home)
-    with supervisor.open_database(settings) as conninfo, connect(conninfo) as db:
+    with supervisor.open_database(settings) as conninfo, connect(conninfo, patient=True) as db:
         if supervisor.running(settings.home) is not None:
             raise Conflict("annul is running: its workers could not open what is wrapped anew.", mend="Stop it first.")
         vault.warm()
@@ -494,7 +494,7 @@ def person_retag(home: Place, show: Show) -> None:
     settings = home.settings()
     keys = key_file.load(settings.home)
     vault = Vault(settings.home)
-    with supervisor.open_database(settings) as conninfo, connect(conninfo) as db:
+    with supervisor.open_database(settings) as conninfo, connect(conninfo, patient=True) as db:
         if supervisor.running(settings.home) is not None:
             raise Conflict("annul is running: its table of names would not be that of the new tags.", mend="Stop it first.")
         vault.warm()

@@ -118,12 +118,28 @@ def log_verify(
     return Exit.REFUSED if failed else Exit.DONE
 
 
+@log_app.command("believe-clock")
+@takes_groups
+def log_believe_clock(home: Place, show: Show) -> None:
+    """Let the register go on from this machine's clock, after entries that were recorded by a clock that ran ahead.
+
+    While its newest entry is of the future nothing can be written. Set the clock first; use this when it is right and stays so.
+    """
+    from annul import supervisor
+    from annul.registry.writing.store import believe_clock
+
+    with supervisor.open_database(home.settings()) as conninfo:
+        seconds = believe_clock(conninfo, now_us())
+    text = f"Times go on from now; the newest entry was {seconds:,} s ahead." if seconds else "The register is not ahead."
+    show.result({"ahead_s": seconds}, text)
+
+
 @contextlib.contextmanager
 def _database(home: Place) -> Iterator[Any]:
     from annul import supervisor
     from annul.registry.writing.store import connect
 
-    with supervisor.open_database(home.settings()) as conninfo, connect(conninfo) as db:
+    with supervisor.open_database(home.settings()) as conninfo, connect(conninfo, patient=True) as db:
         yield db
 
 

@@ -71,8 +71,17 @@ def demo(
             print(_screen(record, settings, found["url"]))
         return Exit.DONE
     if record is None or not record.credentials:
-        record = _fill(settings, holders, record.seed if record else seed)
+        record = _fill_apart(settings, holders, record.seed if record else seed)
     return _run(settings, record, show)
+
+
+def _fill_apart(settings: Settings, holders: int, seed: int) -> DemoRecord:
+    """Fill an empty home in a process of its own: this one goes on as the supervisor, and needs no country in memory."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as apart:
+        return apart.submit(_fill, settings, holders, seed).result()
 
 
 def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:

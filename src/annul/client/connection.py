@@ -130,7 +130,13 @@ class Connection:
             idempotency_key: of the caller's own; otherwise a fresh one.
             to: type of the answer.
         """
-        headers = _JSON | {"idempotency-key": idempotency_key or str(uuid.uuid4())}
+        return self._patiently(path, body, _JSON | {"idempotency-key": idempotency_key or str(uuid.uuid4())}, to)
+
+    def post_patiently(self, path: str, body: object = None, *, to: type[T] | None = None) -> T | Any:
+        """Ask something that changes nothing, again when the server has too much to do, until it is answered or given up."""
+        return self._patiently(path, body, _JSON, to)
+
+    def _patiently(self, path: str, body: object, headers: dict[str, str], to: type[T] | None) -> T | Any:
         content = _encoded(body)
         pause_s = PAUSE_S
         for attempt in range(1, ATTEMPTS_MAX + 1):

@@ -123,7 +123,7 @@ class Client:
             yield from self._batch(batch)
 
     def _batch(self, batch: list[Mapping[str, Any]]) -> list[Answer]:
-        answers: _Answers = self.connection.post("/v1/checks/batch", {"checks": batch}, to=_Answers)
+        answers: _Answers = self.connection.post_patiently("/v1/checks/batch", {"checks": batch}, to=_Answers)
         return answers.answers
 
     def report(

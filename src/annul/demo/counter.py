@@ -48,7 +48,7 @@ def keep(bank: Client, police: Client, samples: dict[str, Any], conninfo: str) -
         police.connection.write("/v1/reports", {"document": LOST, "kind": "lost", "proof": "in_person"})
     _serve(bank, samples["S10"]["document"], "admission to the hospital", "K-2041")
     older = _serve(bank, LOST, "medicine for a child", "K-1187")
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         db.execute(
             "UPDATE urgent_need SET opened_at_us = opened_at_us - %s, due_at_us = due_at_us - %s WHERE id = %s",
             (OVERDUE_US, OVERDUE_US, older),

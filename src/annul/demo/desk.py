@@ -145,7 +145,7 @@ def _disputes(offices: _Offices, maker: Maker, conninfo: str) -> None:
     desks.bank.connection.write(
         "/v1/disputes/raise", {"document": listed, "ground": "wrong_data", "case": "FB-99", "by": "self"}
     )
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         for dispute, days in aged:
             db.execute(
                 "UPDATE dispute SET opened_at_us = opened_at_us - %s, due_at_us = due_at_us - %s WHERE id = %s",

@@ -192,6 +192,8 @@ class DocumentKeys:
 
     seal: Callable[[bytes], bytes] | None = None
     """Makes of blocks what the register stores beside document keys (`annul.records.carried`); None where nothing is stored."""
+    former: Callable[[bytes, bytes | None], bytes] | None = None
+    """Makes of a document's block and its number's the keys of earlier epochs (`annul.records.former`); None: not kept."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         if not secrets or any(len(secret) != SECRET_BYTES for secret in secrets) or len(set(secrets)) != len(secrets):

@@ -23,6 +23,7 @@ from annul.proof.checkpoint import Signer
 from annul.proof.window import RECEIPTS_NAME
 from annul.records.carried import SealedKeys, carried_secrets, derive
 from annul.records.document import DocumentKeys
+from annul.records.former import FormerKeys
 
 VERSION = 1
 SECRET_BYTES = 32
@@ -87,11 +88,16 @@ class Keys:
         secrets = self.live if realm == "live" else self.test
         made = DocumentKeys(secrets)
         made.seal = SealedKeys(secrets).seal
+        made.former = FormerKeys(secrets).of
         return made
 
     def sealed(self, realm: str) -> SealedKeys:
         """Return what opens the sealed keys of a realm, from which editions are built."""
         return SealedKeys(self.live if realm == "live" else self.test)
+
+    def former(self, realm: str) -> FormerKeys:
+        """Return what opens the keys that documents of a realm had before rotations."""
+        return FormerKeys(self.live if realm == "live" else self.test)
 
     def edition_seed(self) -> bytes:
         """Return the seed of the key that builds editions, to which edges seal what they account for."""

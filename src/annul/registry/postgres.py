@@ -389,7 +389,9 @@ class Embedded:
             return
         import psycopg
 
-        with psycopg.connect(self.conninfo.replace(f"dbname='{DATABASE}'", "dbname='postgres'"), autocommit=True) as db:
+        options = f"-c statement_timeout={START_TIMEOUT_S:.0f}s -c lock_timeout={START_TIMEOUT_S:.0f}s"
+        first = self.conninfo.replace(f"dbname='{DATABASE}'", "dbname='postgres'")
+        with psycopg.connect(first, autocommit=True, options=options) as db:
             if db.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
                 db.execute(f"CREATE DATABASE {DATABASE}")
         marker.touch(mode=0o600)

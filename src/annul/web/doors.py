@@ -28,10 +28,12 @@ from annul.web.door.auth import Credentials
 from annul.web.door.call import Call, Reply, Route, idempotency_key
 from annul.web.door.checkpath import HSTS, ASGIApp, CheckPath, Message, Receive, Scope, Send
 from annul.web.door.paging import Paging
+from annul.web.door.readers import Readers
 from annul.web.door.reading import form_of, json_of, query_of, require_patterns
 from annul.web.door.who import ANY, PAGE_ROLES
 
 if TYPE_CHECKING:
+    from annul.registry.answering.principals import Principal
     from annul.web.door.office import Office
 
 SECURITY_HEADERS: Final = (
@@ -58,6 +60,7 @@ class Mounted:
         routes: the table (`annul.web.routes.ROUTES`).
 
     Attributes:
+        readers: lets a party's questions to the database follow one another.
         office, credentials, paging: the parts behind the routes, once there is an office.
 
     Raises:
@@ -70,6 +73,7 @@ class Mounted:
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes
+        self.readers = Readers()
         self.app: Any = Litestar(
             route_handlers=[_mount(route, self) for route in routes if route.handler],
             exception_handlers={HTTPException: _failed, Exception: _failed},
@@ -207,6 +211,12 @@ def _mount(route: Route, mounted: Mounted) -> HTTPRouteHandler:
         if route.page:
             return _reply(await mounted.paging.answer(route, request, path))
         who = mounted.credentials.admit(request, route)
+        if who is not None and route.method == "GET":
+            async with mounted.readers.turn(who.id):
+                return await answered(request, path, who)
+        return await answered(request, path, who)
+
+    async def answered(request: Request[Any, Any, Any], path: dict[str, str], who: Principal | None) -> Response[Any]:
         require_patterns(route, path)
         query = query_of(request, route)
         key = idempotency_key(request.headers.get("idempotency-key")) if route.write else ""

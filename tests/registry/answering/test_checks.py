@@ -579,7 +579,7 @@ def test_a_fault_behind_the_barrier_is_said_and_ends_there(tmp_path: Path, monke
 
 def test_a_window_that_fails_holds_up_none_behind_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More questions than one window holds, and the first window cannot be answered: the others are, and a stop ends."""
-    monkeypatch.setattr("annul.registry.answering.checks.WINDOW_LEAVES_MAX", 4)
+    monkeypatch.setattr("annul.registry.answering.line.WINDOW_LEAVES_MAX", 4)
 
     async def story(desk: Desk) -> None:
         checks = desk.checks()

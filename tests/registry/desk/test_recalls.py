@@ -16,19 +16,20 @@ from annul.proof.checkpoint import open_note
 from annul.proof.window import WindowSigner
 from annul.records.check import Answer, Question
 from annul.records.codes import Coverage
-from annul.records.document import DocumentFields
+from annul.records.document import DocumentFields, parse_document
 from annul.records.status import Proof, State
 from annul.registry.accounts.accounts import Indexer
 from annul.registry.answering.checklog import CheckLog
 from annul.registry.answering.checks import Checks
 from annul.registry.answering.quota import Quota
+from annul.registry.desk import recalls
 from annul.registry.desk.recalls import AGAIN_US, SETTLE_US, Recalls
 from annul.registry.loops.rotation import rotate
 from annul.registry.parties.parties import Agreement, Parties, Principal
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk
 from annul.registry.writing.store import Fresh
-from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card
+from tests.registry.world import ISSUER, POLICE, START_US, STRONG, TODAY, World, card
 
 CARD = DocumentFields(scheme="cn-resident", number="11010519491231002X", valid_from="2016-10-06", valid_until="2036-10-06")
 NUMBER = DocumentFields(scheme="cn-resident", number="11010519491231002X")
@@ -70,6 +71,13 @@ class Country(World):
         answer = run(asked())
         self.index()
         return answer
+
+    def rotate(self) -> None:
+        """Rotate the document keys while the register is stopped."""
+        self.close()
+        self.keys = rotate(self.conninfo, self.home, self.clock)
+        self.register = type(self.register)(self.ground)
+        self.recalls = Recalls(self.ground)
 
     def index(self) -> None:
         """Index what is durable."""
@@ -203,22 +211,57 @@ def test_parties_acknowledge_their_own_recalls(country: Country) -> None:
     assert (count.parties, count.checks, count.acknowledged) == (2, 2, 1)
 
 
+def recalled(country: Country) -> str:
+    """Return all notes of the bank."""
+    return "".join(recall.note for recall in run(country.recalls.of_party("bank", "live")))
+
+
 def test_checks_under_older_keys_are_recalled(country: Country) -> None:
-    """After a rotation the index still holds the old keys; they are advanced and found."""
+    """After rotations the index still holds the old keys; the document knows them, so its checks are found at once."""
     country.lose()
-    old = country.ask("bank")
-    old_number = country.ask("bank", NUMBER)
-    country.close()
-    country.keys = rotate(country.conninfo, country.home, country.clock)
-    country.register = type(country.register)(country.ground)
-    country.recalls = Recalls(country.ground)
-    new = country.ask("bank")
+    answers = [country.ask("bank"), country.ask("bank", NUMBER)]
+    country.rotate()
+    answers.append(country.ask("bank"))
+    country.rotate()
+    answers.append(country.ask("bank", NUMBER))
     country.correct()
     country.step()
-    country.clock.us += SETTLE_US + 1
+    assert all(answer.check in recalled(country) for answer in answers)
+
+
+def test_a_document_recorded_after_a_rotation_knows_its_keys_of_before(country: Country) -> None:
+    """It was accepted before the register knew it; the keys were rotated; then it is reported, as lost before that."""
+    parties = Parties(Fresh(country.conninfo), _NoSnapshot(), country.clock)
+    run(parties.set_coverage(Act("setup"), "ru-internal", Coverage.listing_only))
+    lost_at = country.clock.us
+    fields = DocumentFields(scheme="ru-internal", series="4509", number="123456")
+    relied = country.ask("bank", fields)
+    assert relied.status.code == "V00"
+    country.rotate()
+    run(country.register.report(POLICE, parse_document(fields, TODAY), "lost", happened_at_us=lost_at, proof=STRONG))
     country.step()
-    recalls = run(country.recalls.of_party("bank", "live"))
-    assert all(any(answer.check in recall.note for recall in recalls) for answer in (old, old_number, new))
+    assert relied.check in recalled(country)
+
+
+def test_documents_that_kept_no_older_keys_are_found_by_comparing(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotated by an annul that did not keep them: the time is looked through in stretches, step by step, to its end."""
+    country.lose()
+    answers = [country.ask("bank")]
+    country.clock.us += 3 * recalls.OLDER_SLICE_US
+    answers.append(country.ask("bank", NUMBER))
+    country.rotate()
+    with psycopg.connect(country.conninfo) as db:
+        db.execute("UPDATE document SET former_keys = NULL")
+    position = country.correct()
+    country.clock.us += SETTLE_US + 1
+    monkeypatch.setattr(recalls, "STEP_S", -1.0)  # a step ends after its first stretch
+    found = []
+    for _ in range(12):
+        run(country.recalls.step())
+        found.append([answer.check in recalled(country) for answer in answers])
+    assert [True, False] in found
+    assert found[-1] == [True, True]
+    assert run(country.recalls.count(correction=position)).settled
 
 
 def test_a_list_that_was_taken_back_is_recalled(country: Country, tmp_path: Path) -> None:

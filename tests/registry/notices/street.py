@@ -19,6 +19,7 @@ from annul.registry.answering.checklog import CheckLog
 from annul.registry.answering.checks import Checks
 from annul.registry.answering.quota import Quota
 from annul.registry.loops.herald import Herald
+from annul.registry.loops.timetable import Turns
 from annul.registry.notices.channels import Undelivered, Webhooks
 from annul.registry.notices.delivery import Channels
 from annul.registry.writing.store import Connection, Fresh
@@ -79,7 +80,11 @@ class Street(Town):
         async def rounds() -> int:
             async with Fresh(self.conninfo).connection() as db:
                 await db.set_autocommit(True)
-                return sum([await self.herald.turn(db) for _ in range(again)])
+                turns, done = Turns("notices", self.settings), 0
+                for _ in range(again):
+                    done += await self.herald.turn(db)
+                    await turns.run(self.ground)
+                return done
 
         return self.run(rounds())
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
+import annul
 from annul.errors import SourceDown
-from annul.registry.accounts import counts
+from annul.registry.accounts import accounts, counts
 from annul.registry.writing import store
-from annul.registry.writing.store import open_pool, reading, writing
+from annul.registry.writing.store import Fresh, Lasting, connect, open_pool, reading, writing
 from annul.times import DAY_US
 from tests.registry.world import START_US
 
@@ -62,6 +66,81 @@ def test_a_question_that_takes_too_long_is_ended(database: str, monkeypatch: pyt
         await pool.close()
 
     asyncio.run(go())
+
+
+SOURCE = Path(annul.__file__).parent
+
+
+def openings() -> Iterator[tuple[str, ast.Call]]:
+    """Yield every call in the source that opens a connection by the driver."""
+    for path in sorted(set(SOURCE.rglob("*.py")) - set((SOURCE / "bench").rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+                text = ast.unparse(node.func)
+                if text in ("psycopg.connect", "psycopg.AsyncConnection.connect", "AsyncConnectionPool"):
+                    yield f"{path.relative_to(SOURCE)}:{node.lineno}", node
+
+
+def test_no_connection_is_opened_without_limits_of_time() -> None:
+    """Wherever in the tree: what waits without end holds others up who know nothing of it."""
+    found = dict(openings())
+    assert len(found) >= 6
+    for place, call in found.items():
+        said = {word.arg for word in call.keywords}
+        assert "options" in said or any("options(" in ast.unparse(word.value) for word in call.keywords), place
+
+
+def test_every_session_limits_its_statements_and_its_waits(database: str) -> None:
+    """Pools, loops and commands: each has a limit for a statement and one for a lock."""
+    asked = "SELECT name, setting::bigint FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout')"
+
+    async def go() -> None:
+        pool = await open_pool(database)
+        for source in (pool, pool.writes, Lasting(database), Fresh(database)):
+            async with source.connection() as db:
+                limits = dict(await (await db.execute(asked)).fetchall())
+                assert 0 < limits["lock_timeout"] < limits["statement_timeout"], source
+        await pool.close()
+
+    asyncio.run(go())
+    for patient in (False, True):
+        with connect(database, patient=patient) as db:
+            limits = dict(db.execute(asked).fetchall())
+            assert 0 < limits["lock_timeout"] < limits["statement_timeout"]
+
+
+def test_a_lasting_connection_is_opened_again_when_it_broke(database: str) -> None:
+    """Who had it hears of the break; the next one has a new connection."""
+
+    async def go() -> None:
+        lasting = Lasting(database)
+        with pytest.raises(psycopg.OperationalError):
+            async with lasting.connection() as db:
+                await db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        async with lasting.connection() as db:
+            assert await (await db.execute("SELECT 1")).fetchone() == (1,)
+            await db.close()
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("realm", [0, 1])
+def test_a_list_of_a_party_reads_its_own_realm_alone(database: str, realm: int) -> None:
+    """A test key's list of checks goes by an index that begins with the realm, whatever the party asked live."""
+    with psycopg.connect(database, autocommit=True) as db:
+        accounts.make_months(db, START_US)
+        db.execute("SET enable_seqscan = off")
+        rows = db.execute(
+            "EXPLAIN SELECT * FROM check_index WHERE party = 'bank' AND realm = %s ORDER BY checked_at_us DESC, worker DESC, "
+            "window_no DESC, leaf_index DESC LIMIT 3",
+            (realm,),
+        ).fetchall()
+        made = db.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'check_index_party'").fetchone()
+    assert made is not None
+    assert "(realm, party, checked_at_us" in made[0]
+    plan = "\n".join(line for (line,) in rows)
+    assert "Filter:" not in plan
+    assert "Sort" not in plan
 
 
 def test_terminals_that_ask_no_more_are_forgotten(database: str) -> None:

@@ -37,7 +37,8 @@ from annul.records.codes import (
 )
 from annul.records.document import SCHEME_OF_CODE, Document, DocumentKeys, block, number_block
 from annul.registry.accounts.counts import count_checks
-from annul.registry.answering.checklog import WindowRecord, read_windows, worker_folder, workers
+from annul.registry.answering.checklog import WindowRecord, durable_windows, read_windows, worker_folder, workers
+from annul.registry.answering.places import Places
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import REALM_CODES, reading, writing
@@ -56,14 +57,14 @@ _CURSOR: Final = struct.Struct(">qIQI")
 _COLUMNS: Final = (
     "checked_at_us, party, realm, worker, window_no, leaf_index, check_id, document_key, number_key, key_epoch, purpose, "
     "channel, scheme, outcome, status, answered_status, freshness, advice, position, branch, terminal, clerk, reference, "
-    "identity, binding, policy_version"
+    "identity, binding, policy_version, window_at"
 )
 _TYPES: Final = (
     ["int8", "text", "int2", "int4", "int8", "int4", "bytea", "bytea", "bytea"]
     + ["int2"] * 8
     + ["int4", "int8"]
     + ["text"] * 4
-    + ["int2", "int2", "int4"]
+    + ["int2", "int2", "int4", "int8"]
 )
 
 
@@ -112,6 +113,7 @@ class Indexer:
         self._checks = checks
         self._also = also
         self._months: set[tuple[int, int]] = set()
+        self._indexed: dict[int, int] = {}  # worker -> its next window, as this process left it
 
     def step(self, db: psycopg.Connection[Any]) -> int:
         """Index what is durable and not yet indexed, at most INDEX_ROWS_MAX rows a worker; return the number of rows.
@@ -125,6 +127,9 @@ class Indexer:
         return sum(self._worker(db, worker) for worker in workers(self._checks))
 
     def _worker(self, db: psycopg.Connection[Any], worker: int) -> int:
+        folder = worker_folder(self._checks, worker)
+        if durable_windows(folder) == self._indexed.get(worker):  # nothing new: the database is not asked, let alone locked
+            return 0
         with db.transaction():
             found = db.execute(
                 "SELECT next_window, file, file_offset FROM check_cursor WHERE worker = %s FOR UPDATE",
@@ -133,12 +138,13 @@ class Indexer:
             start, file, offset = found or (0, "", 0)
             rows: list[tuple[Any, ...]] = []
             last: WindowRecord | None = None
-            for window in read_windows(worker_folder(self._checks, worker), start=start, file=file, offset=offset):
+            for window in read_windows(folder, start=start, file=file, offset=offset):
                 rows.extend(_rows(window))
                 last = window
                 if len(rows) >= INDEX_ROWS_MAX:
                     break
             if last is None:
+                self._indexed[worker] = start
                 return 0
             self._make_partitions(db, rows)
             with (
@@ -157,6 +163,7 @@ class Indexer:
                 "file_offset = excluded.file_offset",
                 (worker, last.stated.window + 1, last.file.name, last.end),
             )
+        self._indexed[worker] = last.stated.window + 1
         return len(rows)
 
     def _make_partitions(self, db: psycopg.Connection[Any], rows: list[tuple[Any, ...]]) -> None:
@@ -167,6 +174,20 @@ class Indexer:
                 _make_month(db, first)
                 self._months.add(first)
             first = _later(first, 1)
+
+
+def lag_us(db: psycopg.Connection[Any], checks: Path, now_us: int) -> int:
+    """Return the age of the oldest check that is answered and not in the index, in microseconds; 0 when there is none."""
+    places = {
+        row[0]: row[1:] for row in db.execute("SELECT worker, next_window, file, file_offset FROM check_cursor").fetchall()
+    }
+    oldest_us = now_us
+    for worker in workers(checks):
+        start, file, offset = places.get(worker, (0, "", 0))
+        first = next(read_windows(worker_folder(checks, worker), start=start, file=file, offset=offset), None)
+        if first is not None:
+            oldest_us = min(oldest_us, first.stated.closed_at_us)
+    return now_us - oldest_us
 
 
 def make_months(db: psycopg.Connection[Any], now_us: int) -> int:
@@ -264,6 +285,7 @@ def _rows(window: WindowRecord) -> Iterator[tuple[Any, ...]]:
             leaf.identity,
             leaf.binding,
             leaf.policy_version,
+            window.offset,
         )
 
 
@@ -280,6 +302,7 @@ class Accounts:
     def __init__(self, ground: Ground) -> None:
         self._connections, self._keys, self._now_us = ground.connections, ground.keys, ground.now_us
         self._checks = ground.home.checks
+        self._places = Places(ground.home.checks)
 
     async def checks_of_party(self, party: str, realm: str, *, after: str = "", limit: int = 100) -> tuple[list[CheckRow], str]:
         """Return a page of a party's own checks, newest first, and the cursor of the next page ("" after the last).
@@ -346,7 +369,7 @@ class Accounts:
             found = await (await db.execute(f"SELECT {_COLUMNS} FROM check_index WHERE check_id = %s", (wanted,))).fetchone()
         if found is None or (party is not None and found[1] != party):
             raise NotFound("There is no such check.", mend="A new check is found here some seconds after its answer.")
-        receipt, opening = await asyncio.to_thread(self._receipt, *found[3:6])
+        receipt, opening = await asyncio.to_thread(self._receipt, *(*found[3:6], found[-1]))
         return CheckRecord(**_named(found, exact=party is None), receipt=receipt, opening=opening)
 
     def keys_of_receipt(self, receipt: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -360,8 +383,7 @@ class Accounts:
         """
         parts = from_json(receipt)
         statement = parse_statement(parts.statement)
-        folder = worker_folder(self._checks, statement.worker)
-        record = next(read_windows(folder, start=statement.window, durable_only=False), None)
+        record = self._places.window(statement.worker, statement.window)
         if record is None or parts.index >= len(record.leaves) or record.leaves[parts.index] != parts.leaf:
             raise NotFound("There is no such check in the log of this machine.", where="/receipt")
         private = record.privates[parts.index]
@@ -371,12 +393,11 @@ class Accounts:
             for key in (private.document_key, private.number_key)
         )
 
-    def _receipt(self, worker: int, window: int, index: int) -> tuple[dict[str, Any], str]:
+    def _receipt(self, worker: int, window: int, index: int, at: int) -> tuple[dict[str, Any], str]:
         """Rebuild a receipt from the check log."""
-        folder = worker_folder(self._checks, worker)
-        record = next(read_windows(folder, start=window, durable_only=False), None)
-        if record is None or record.stated.window != window or index >= len(record.leaves):
-            raise Corrupt(f"Window {window} is missing.", where=f"checks/{folder.name}")
+        record = self._places.window(worker, window, at)
+        if record is None or index >= len(record.leaves):
+            raise Corrupt(f"Window {window} is missing.", where=f"checks/{worker_folder(self._checks, worker).name}")
         path = b"".join(inclusion_path([leaf_hash(leaf) for leaf in record.leaves], index))
         key = self._keys.receipt_signer().key_id.hex()
         receipt = receipt_json(record.leaves[index], index, path, record.statement, record.signature, key)

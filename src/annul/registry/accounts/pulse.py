@@ -84,7 +84,10 @@ def sample_now() -> Sample:
 
 
 def take(db: psycopg.Connection[Any], now_us: int) -> int:
-    """Store one sample, and drop those of more than two days ago; return how many were stored."""
+    """Store one sample, and drop those of more than two days ago; return how many were stored.
+
+    A sample that says what the one before says is stored once a minute: where nothing happens nothing is written.
+    """
     made = sample_now()
     for name, query, values in (
         ("stale", _STALE, (now_us - DAY_US, LIVE)),
@@ -94,8 +97,13 @@ def take(db: psycopg.Connection[Any], now_us: int) -> int:
         setattr(made, name, row[0] if row else 0)
     overdue = db.execute("SELECT count(*) FROM dispute WHERE realm = 0 AND state = 'open' AND due_at_us < %s", (now_us,))
     metrics.STALE_VERIFIERS.set(made.stale)
+    head = db.execute("SELECT recorded_at_us FROM log_head").fetchone()
+    metrics.AHEAD_SECONDS.set(max(0, (head[0] if head else 0) - now_us) / SECOND_US)
     metrics.DISPUTES_OVERDUE.set((overdue.fetchone() or (0,))[0])
     packed = msgspec.msgpack.encode(made)
+    before = db.execute("SELECT at_us, sample FROM pulse ORDER BY at_us DESC LIMIT 1").fetchone()
+    if before is not None and 0 <= now_us - before[0] < MINUTE_US - STEP_S * SECOND_US and bytes(before[1]) == packed:
+        return 0
     db.execute("INSERT INTO pulse (at_us, sample) VALUES (%s, %s) ON CONFLICT DO NOTHING", (now_us, packed))
     if now_us // SECOND_US % 60 < STEP_S:
         db.execute("DELETE FROM pulse WHERE at_us < %s", (now_us - KEPT_US,))

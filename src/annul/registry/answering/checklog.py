@@ -51,6 +51,8 @@ NO_WINDOW: Final = bytes(32)
 
 _LENGTH: Final = struct.Struct(">I")
 _HEAD_BYTES: Final = 4 + 1 + STATEMENT_BYTES + SIGNATURE_BYTES
+_NUMBER: Final = struct.Struct(">I4xQ")
+"""Length of a record and number of its window; between them the versions and the worker."""
 _NAME: Final = re.compile(r"(\d{16})\.log\Z")
 
 
@@ -194,24 +196,28 @@ class WindowRecord:
         return f"checks/{self.file.parent.name}/{self.file.name} at byte {self.offset}"
 
 
-class _TornError(Exception):
-    """The bytes at this place are no whole record."""
+class TornError(Exception):
+    """Say that the bytes at this place are no whole record."""
 
 
-def _decode(raw: bytes | memoryview, at: int, file: Path) -> WindowRecord:
-    """Read the record at `at`; `_TornError` when it is cut short or its checksum does not hold."""
+def decode_record(raw: bytes | memoryview, at: int, file: Path) -> WindowRecord:
+    """Read the record at `at`.
+
+    Raises:
+        TornError: it is cut short, or its checksum does not hold.
+    """
     if at + _HEAD_BYTES > len(raw):
-        raise _TornError
+        raise TornError
     end = at + 4 + _LENGTH.unpack_from(raw, at)[0]
     if end > len(raw) or end - at > RECORD_BYTES_MAX or end - at < _HEAD_BYTES + 8 or raw[at + 4] != VERSION:
-        raise _TornError
+        raise TornError
     if zlib.crc32(raw[at : end - 4]) != _LENGTH.unpack_from(raw, end - 4)[0]:
-        raise _TornError
+        raise TornError
     statement = bytes(raw[at + 5 : at + 5 + STATEMENT_BYTES])
     count = parse_statement(statement).count
     leaves_end = at + _HEAD_BYTES + count * LEAF_BYTES
     if leaves_end + 8 > end or leaves_end + 8 + _LENGTH.unpack_from(raw, leaves_end)[0] != end:
-        raise _TornError
+        raise TornError
     start = at + _HEAD_BYTES
     return WindowRecord(
         statement=statement,
@@ -394,9 +400,9 @@ def _end_of_log(files: list[Path]) -> tuple[WindowRecord | None, list[tuple[Path
     for file in reversed(files):
         raw = file.read_bytes()
         last, at = None, 0
-        with contextlib.suppress(_TornError):
+        with contextlib.suppress(TornError):
             while at < len(raw):
-                last = _decode(raw, at, file)
+                last = decode_record(raw, at, file)
                 at = last.end
         if at < len(raw) or last is None:
             torn.append((file, at))
@@ -458,20 +464,43 @@ def durable_windows(folder: Path) -> int:
         return 0
 
 
-def _hop(raw: memoryview, at: int, window: int) -> int:
-    """Return where the first record with a number of at least `window` begins, by lengths alone."""
-    while at + _HEAD_BYTES <= len(raw):
-        length = _LENGTH.unpack_from(raw, at)[0]
-        if parse_statement(bytes(raw[at + 5 : at + 5 + STATEMENT_BYTES])).window >= window or length < _HEAD_BYTES:
+def hop(raw: memoryview, at: int, window: int) -> int:
+    """Return where the first record with a number of at least `window` begins, by lengths alone.
+
+    Args:
+        raw: bytes of a log file.
+        at: where a record begins that is not behind it.
+    """
+    last = len(raw) - _HEAD_BYTES
+    unpack = _NUMBER.unpack_from
+    while at <= last:
+        length, number = unpack(raw, at)
+        if number >= window or length < _HEAD_BYTES:
             break
         at += 4 + length
     return at
+
+
+@contextlib.contextmanager
+def mapped(path: Path) -> Iterator[memoryview]:
+    """Lend the bytes of a log file; none when it is empty."""
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size == 0:
+            yield memoryview(b"")
+            return
+        raw = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
+    with contextlib.closing(raw), memoryview(raw) as view:
+        yield view
 
 
 def read_windows(
     folder: Path, *, start: int = 0, file: str = "", offset: int = 0, durable_only: bool = True
 ) -> Iterator[WindowRecord]:
     """Read windows of one worker in order, each checked against its checksum and its number.
+
+    Who says where the first one begins reads without a listing of the folder, however many files it has: a file has the name
+    of its first window.
 
     Args:
         folder: the worker's folder.
@@ -486,25 +515,17 @@ def read_windows(
     if end is not None and start >= end:
         return
     wanted = start
-    files = log_files(folder)
-    if not files and end:
+    path: Path | None = folder / file if file and (folder / file).exists() else _file_of(folder, start)
+    if path is None and end:
         raise Corrupt("The check log is missing.", where=f"checks/{folder.name}")
-    firsts = [int(path.stem) for path in files]
-    begin = max((i for i, first in enumerate(firsts) if first <= start), default=0)
-    for path in files[begin:]:
-        at = offset if path.name == file else 0
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size == 0:
-                continue
-            raw = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
-        with contextlib.closing(raw), memoryview(raw) as view:
-            at = _hop(view, at, wanted)
-            while at < size and (end is None or wanted < end):
+    while path is not None:
+        with mapped(path) as view:
+            at = hop(view, offset if path.name == file else 0, wanted)
+            while at < len(view) and (end is None or wanted < end):
                 try:
-                    record = _decode(view, at, path)
-                except _TornError:
-                    if end is None and path == files[-1] and wanted >= durable_windows(folder):
+                    record = decode_record(view, at, path)
+                except TornError:
+                    if end is None and _following(path) is None and wanted >= durable_windows(folder):
                         break  # a torn tail: nobody was answered from it
                     raise Corrupt(
                         "A window record is damaged.", where=f"checks/{folder.name}/{path.name} at byte {at}"
@@ -518,5 +539,19 @@ def read_windows(
                     yield record
         if end is not None and wanted >= end:
             return
+        following = folder / f"{wanted:016d}.log"
+        path = following if following != path and following.exists() else _following(path)
     if end is not None and wanted < end:
         raise Corrupt(f"Window {wanted} is missing although it was durable.", where=f"checks/{folder.name}")
+
+
+def _file_of(folder: Path, window: int) -> Path | None:
+    """Return the file that a window is in if it is anywhere: the last one that does not begin behind it, else the first."""
+    files = log_files(folder)
+    behind = sum(int(path.stem) <= window for path in files)
+    return files[max(0, behind - 1)] if files else None
+
+
+def _following(path: Path) -> Path | None:
+    """Return the file behind one, None when it is the last."""
+    return next((other for other in log_files(path.parent) if other.name > path.name), None)

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,6 +38,7 @@ from annul.records.codes import BindingCode
 from annul.records.document import DocumentKeys
 from annul.registry.answering.answers import error_code, no_answer
 from annul.registry.answering.checklog import CheckLog
+from annul.registry.answering.line import Batch, Line, Single
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.questions import Asked, Caller, Reader, Sink, malformed_identity
 from annul.registry.answering.quota import Allowance, Quota
@@ -44,20 +46,18 @@ from annul.registry.answering.walk import Walker
 from annul.registry.answering.windows import Answerer, Closed, Place
 from annul.times import Clock
 
-__all__ = ["BATCH_MAX", "WINDOW_LEAVES_MAX", "Answered", "Checks", "Sink", "malformed_identity"]
+__all__ = ["BATCH_MAX", "Answered", "Checks", "Sink", "malformed_identity"]
 
 BATCH_MAX: Final = 10_000
 """Checks in one batch. Source: the API contract."""
-WINDOW_LEAVES_MAX: Final = 2_048
-"""Leaves of one window: 11 hashes of path, and about 15 ms of one core to answer."""
 WINDOWS_IN_FLIGHT_MAX: Final = 4
 """Windows that wait for the disk at once; beyond it questions wait in the next one."""
-PENDING_MAX: Final = 100_000
-"""Questions that may wait; beyond it they are refused at once instead of timing out."""
 POSITION_WAIT_MAX_S: Final = 2.0
 """Longest wait for `min_position`: the follower applies an entry within milliseconds, more means that it is down."""
 PARSE_CHUNK: Final = 128
 """Checks of a batch that are read before others have a turn (about 2 ms)."""
+SURGE_MIN: Final = 1_000
+"""Checks of a batch after which memory is given back to the machine: the bodies of a full one are 10 MB, some times over."""
 TELL_EVERY_S: Final = 1.0
 """Pause between two tellings of the counts to the metrics."""
 AHEAD_MAX: Final = 1 << 62
@@ -76,44 +76,6 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     def answer(self) -> Answer:
         """Return the answer's members."""
         return msgspec.json.decode(self.body, type=Answer)
-
-
-class _Single:
-    """Wait for one answer."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[bytes]) -> None:
-        self.future = future
-
-    def tell(self, _place: int, body: bytes) -> None:
-        if not self.future.done():
-            self.future.set_result(body)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _Batch:
-    """Collect the answers of one batch."""
-
-    __slots__ = ("bodies", "future", "left")
-
-    def __init__(self, count: int, future: asyncio.Future[list[bytes]]) -> None:
-        self.bodies: list[bytes] = [b""] * count
-        self.left = count
-        self.future = future
-
-    def tell(self, place: int, body: bytes) -> None:
-        self.bodies[place] = body
-        self.left -= 1
-        if not self.left and not self.future.done():
-            self.future.set_result(self.bodies)
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 @dataclass(slots=True)
@@ -169,13 +131,13 @@ class Checks:
         self._window_s = window_ms_max / 1000
         self._reader = Reader(quota, decisions, now_us, named=people is not None, watched=alarm is not None)
         self._answerer = Answerer(listings, keys, signer, people=people, alarm=alarm, live_us=live_ms * 1000)
-        self._pending: list[Asked] = []
+        self._line = Line()
+        self._surge = False  # memory was taken that is worth giving back
         self._in_flight: deque[_Window] = deque()
         self._closing_soon = False
         self._timer: asyncio.TimerHandle | None = None
         self._next = log.next_window
         self._previous = log.previous
-        self._opened_us = 0
         self._tally: Counter[str] = Counter()
         self._took: list[float] = []
         self._telling: asyncio.TimerHandle | None = None
@@ -220,7 +182,7 @@ class Checks:
         if question.min_position > self._listings.position:
             await self._reach(question.min_position)
         await self._pace(caller)
-        self._admit(caller, question, _Single(future), -1, binding, admitted=admitted)
+        self._admit(caller, question, Single(future), -1, binding, admitted=admitted)
         return Answered(await future)
 
     def ask_soon(self, principal: Principal, question: Question, sink: Sink) -> bool:
@@ -259,14 +221,27 @@ class Checks:
         Raises:
             TooLarge: more than BATCH_MAX questions.
             Forbidden: this principal has no agreement.
-            StorageFailed, SourceDown: the answers could not be accounted for; none of them leaves.
+            SourceDown: the questions before it wait too long already; or the answers could not be accounted for.
+            StorageFailed: they could not be accounted for; none of them leaves.
         """
         if len(questions) > BATCH_MAX:
             raise TooLarge(f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches.")
         caller = self._reader.caller(principal)
         if not questions:
             return []
-        batch = _Batch(len(questions), self._loop.create_future())
+        batch = Batch(len(questions), self._loop.create_future(), self._now_us())
+        self._line.admit_batch(batch, self._in_flight[0].opened_us if self._in_flight else None)
+        self._surge = self._surge or len(questions) >= SURGE_MIN
+        try:
+            await self._fill(batch, caller, questions)
+        except BaseException:
+            batch.future.cancel()  # what waits of it is dropped
+            raise
+        batch.whole = True
+        return [Answered(body) for body in await batch.future]
+
+    async def _fill(self, batch: Batch, caller: Caller, questions: Sequence[Question | AnnulError]) -> None:
+        """Read the questions of a batch; those that are refused are answered in their place."""
         ahead = max((question.min_position for question in questions if isinstance(question, Question)), default=0)
         late: TimedOut | None = None
         reached = self._listings.position
@@ -291,7 +266,6 @@ class Checks:
                 metrics.REFUSED.labels(error_code(error).value).inc()
                 listings = self._listings
                 batch.tell(index, no_answer(error, self._decisions, listings.position, listings.as_of_us))
-        return [Answered(body) for body in await batch.future]
 
     # One order for every way to ask: position, pace, read, quota. What waits comes first, so that a question that is refused
     # for its time has cost no quota; the quota comes last, so that one that cannot be read has cost none either.
@@ -312,10 +286,22 @@ class Checks:
         admitted: bool = False,
     ) -> None:
         """Read a question, take it from the quota, and put it into the window."""
+        now_us = self._now_us()
+        if self._stopping:
+            raise SourceDown("This worker takes no more checks now.", retry_after_s=1)
+        if not (admitted or isinstance(sink, Batch)):
+            self._line.require_room(now_us)  # before anything: who is refused has cost no quota, and next to no time
         asked = self._reader.read(caller, question, sink, place, binding)
         if not admitted:
             self._take(caller)
-        self._enqueue(asked)
+        if isinstance(sink, Batch):
+            sink.add(asked, now_us)
+        else:
+            self._line.join(asked, now_us)
+        if not self._in_flight:
+            self._close_next()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._window_s, self._close_late)
 
     def _take(self, caller: Caller) -> None:
         now_us = self._now_us()
@@ -330,19 +316,16 @@ class Checks:
                 mend="Ask again; if it stays, min_position is not of this register or the follower is down.",
             )
 
-    # -- windows out ---------------------------------------------------------------------------------------------------------
+    @contextlib.contextmanager
+    def beside_a_report(self) -> Iterator[None]:
+        """Keep windows short while a report is under way in this worker."""
+        self._line.reports += 1
+        try:
+            yield
+        finally:
+            self._line.reports -= 1
 
-    def _enqueue(self, asked: Asked) -> None:
-        pending = self._pending
-        if self._stopping or len(pending) >= PENDING_MAX:
-            raise SourceDown("This worker takes no more checks now.", retry_after_s=1)
-        pending.append(asked)
-        if len(pending) == 1:
-            self._opened_us = self._now_us()
-            if not self._in_flight:
-                self._close_next()
-            elif self._timer is None:
-                self._timer = self._loop.call_later(self._window_s, self._close_late)
+    # -- windows out ---------------------------------------------------------------------------------------------------------
 
     def _close_next(self) -> None:
         """Close the window that has nothing to wait for, after the questions that have already arrived."""
@@ -360,14 +343,16 @@ class Checks:
         self._close_window()
 
     def _close_window(self) -> None:
-        if not self._pending or len(self._in_flight) >= WINDOWS_IN_FLIGHT_MAX:
+        if not self._line or len(self._in_flight) >= WINDOWS_IN_FLIGHT_MAX:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        asked, self._pending = self._pending, []
-        if len(asked) > WINDOW_LEAVES_MAX:
-            asked, self._pending = asked[:WINDOW_LEAVES_MAX], asked[WINDOW_LEAVES_MAX:]
+        asked, opened_us = self._line.take()
+        if not asked:  # it was of a batch that failed
+            if not self._in_flight:
+                self._go_on()
+            return
         try:
             closed = self._answerer.answer(asked, self._now_us(), Place(self._log.worker, self._next, self._previous))
             self._quota.publish()
@@ -379,7 +364,7 @@ class Checks:
             if not self._in_flight:
                 self._go_on()
             return
-        window = _Window(closed, asked, self._opened_us)
+        window = _Window(closed, asked, opened_us)
         self._in_flight.append(window)
         self._next += 1
         self._previous = closed.signed.statement_hash
@@ -439,7 +424,7 @@ class Checks:
 
     def _go_on(self) -> None:
         """Close the next window, or say that nothing is left."""
-        if self._pending:
+        if self._line:
             self._close_next()
         elif self._idle is not None and not self._in_flight and not self._idle.done():
             self._idle.set_result(None)
@@ -454,6 +439,9 @@ class Checks:
         for seconds in took:
             metrics.WINDOW_SECONDS.observe(seconds)
         metrics.WINDOWS.inc(len(took))
+        if self._surge and not self._line:
+            self._surge = False
+            self._loop.run_in_executor(None, give_back_memory)
 
     def _fail(self, asked: list[Asked], error: AnnulError) -> None:
         for each in asked:
@@ -462,7 +450,7 @@ class Checks:
     async def close(self) -> None:
         """Answer what was accepted, then stop; nothing is taken any more."""
         self._stopping = True
-        if self._pending or self._in_flight:
+        if self._line or self._in_flight:
             self._idle = self._loop.create_future()
             if not self._in_flight:
                 self._close_window()
@@ -473,3 +461,9 @@ class Checks:
             self._telling.cancel()
         self._tell_metrics()
         self._quota.publish()
+
+
+def give_back_memory() -> None:
+    """Give what the C library keeps of freed memory back to the machine, where it can (glibc); it takes some milliseconds."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

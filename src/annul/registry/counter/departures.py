@@ -269,7 +269,7 @@ class Departures:
             made = await _insert(write, act, who, leaf, check, at, decision, reason, words)
             decided = Decided(made[0], None, None, made[1])
             if need is not None and keys is not None:
-                need_id, due = "u_" + secrets.token_hex(12), write.recorded_at_us + need[1] * DAY_US
+                need_id, due = "u_" + secrets.token_hex(12), write.now_us + need[1] * DAY_US
                 await write.run(
                     "INSERT INTO urgent_need (id, departure_id, party, realm, check_id, document_key, number_key, reference, "
                     "opened_at_us, due_at_us, state) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'open')",

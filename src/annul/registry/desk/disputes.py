@@ -441,7 +441,7 @@ class Disputes:
         if disputed is State.current or not row.standing & disputed.bit:
             raise BadInput("This listing does not stand, so it cannot be disputed.", where="fact")
         statement_id = await self._seal(write, statement, dispute_id) if statement.strip() else None
-        due_at_us = write.recorded_at_us + self._term_us
+        due_at_us = write.now_us + self._term_us
         made = await write.run(
             "INSERT INTO dispute (id, realm, document_id, raised_by, party, author, fact, ground, case_reference, marked, "
             "statement_id, opened_at_us, due_at_us, position, state) "

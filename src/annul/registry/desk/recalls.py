@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,7 +27,9 @@ import msgspec
 from annul.errors import BadInput, NotFound
 from annul.proof.checkpoint import sign_note
 from annul.records.codes import Outcome, Realm, StatusCode
+from annul.records.document import BLOCK_BYTES
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
+from annul.records.former import PAIR_BYTES
 from annul.records.status import DEAD_MASK, Event, State, code_of, state_of
 from annul.registry import notices
 from annul.registry.notices.sources import DISCLOSURE_DAYS, attempted
@@ -46,8 +49,12 @@ AGAIN_US: Final = 2 * SECOND_US
 """Shortest pause between two looks; it grows to half of the time that has passed."""
 SWEEPS_MAX: Final = 200
 """Corrections looked after in one step."""
-OLDER_BATCH: Final = 5_000
-"""Checks under older keys that are compared at once."""
+COMPARED_MAX: Final = 5_000
+"""Checks that are compared at once where no key finds them."""
+OLDER_SLICE_US: Final = 600 * SECOND_US
+"""Stretch of time that is looked through at once for checks under older keys."""
+STEP_S: Final = 2.0
+"""About the longest time of a step; what is left is taken up by the next one."""
 LATE_US: Final = 600 * SECOND_US
 """How long after a correction an answer can still rest on the register before it: the longest a copy counts as live."""
 CHECKS_MAX: Final = 1_000
@@ -121,6 +128,7 @@ class _Correction(msgspec.Struct, frozen=True):
     until_us: int
     document_id: int | None
     bulk_id: str | None
+    older_after_us: int
 
 
 class Recalls:
@@ -142,19 +150,27 @@ class Recalls:
 
         A crash repeats a part of the step: corrections are named by their position, checks by their id, so nothing doubles.
         """
+        end = time.monotonic() + STEP_S
         done = await self._follow()
         async with reading(self._connections) as db:
             found = await db.execute(
-                "SELECT position, realm, cause, gone, from_us, until_us, document_id, bulk_id FROM correction "
+                "SELECT position, realm, cause, gone, from_us, until_us, document_id, bulk_id, older_after_us "
+                "FROM correction "
                 "WHERE swept_at_us IS NULL AND next_sweep_us <= %s ORDER BY next_sweep_us, position LIMIT %s",
                 (self._now_us(), SWEEPS_MAX),
             )
             due = [_Correction(*line) for line in await found.fetchall()]
         for told in due:
-            done += await self._sweep(told)
+            done += await self._sweep(told, end)
+            if time.monotonic() > end:
+                break
         return done
 
     async def _follow(self) -> int:
+        async with reading(self._connections) as db:  # look first: a lock is a write, four times a second for nothing
+            ahead = await db.execute("SELECT 1 FROM recall_cursor c JOIN log_head h ON h.next_position - 1 > c.position")
+            if await ahead.fetchone() is None:
+                return 0
         async with reading(self._connections) as db, db.transaction():
             cursor = await (await db.execute("SELECT position FROM recall_cursor FOR UPDATE")).fetchone()
             assert cursor is not None
@@ -180,45 +196,49 @@ class Recalls:
                 await db.execute("UPDATE recall_cursor SET position = %s", (rows[-1][0],))
         return len(rows)
 
-    async def _sweep(self, told: _Correction) -> int:
+    async def _sweep(self, told: _Correction, end: float) -> int:
+        """Look through the index for a correction, until the monotonic time `end` where no key finds what is looked for."""
         now = self._now_us()
-        last = now > told.until_us + SETTLE_US
+        last = settled = now > told.until_us + SETTLE_US
+        older_after_us = told.older_after_us
         async with reading(self._connections) as db:
             if told.bulk_id is not None:
                 found = await self._answered_by_list(db, told, told.bulk_id)
             else:
                 assert told.document_id is not None
-                found = await self._answered(db, told, await documents.by_id(db, told.document_id), last=last)
+                row = await documents.by_id(db, told.document_id)
+                found = await self._answered(db, told, row)
+                if last:  # nothing under older keys comes into the index any more
+                    older, older_after_us = await self._under_older_keys(db, told, row, end)
+                    found += older
+                    settled = older_after_us > told.until_us + LATE_US
             wrong = [each for each in found if not await _known(db, told.position, each.check_id)]
         for party in sorted({each.party for each in wrong}):
             mine = [each for each in wrong if each.party == party]
             for first in range(0, len(mine), CHECKS_MAX):
                 await self._make(told, party, mine[first : first + CHECKS_MAX])
-        again = min(now + max(AGAIN_US, (now - told.until_us) // 2), told.until_us + SETTLE_US + 1)
+        again = max(now, min(now + max(AGAIN_US, (now - told.until_us) // 2), told.until_us + SETTLE_US + 1))
         async with reading(self._connections) as db:
             await db.execute(
-                "UPDATE correction SET swept_at_us = %s, next_sweep_us = %s WHERE position = %s",
-                (now if last else None, again, told.position),
+                "UPDATE correction SET swept_at_us = %s, next_sweep_us = %s, older_after_us = %s WHERE position = %s",
+                (now if settled else None, again, older_after_us, told.position),
             )
         return len(wrong)
 
-    async def _answered(self, db: Connection, told: _Correction, row: Row, *, last: bool) -> list[_Wrong]:
+    async def _answered(self, db: Connection, told: _Correction, row: Row) -> list[_Wrong]:
         """Return every indexed check of a document that was answered with a fact that was never true, or without one that was.
 
-        Args:
-            last: look among checks under older keys as well: these do not come into the index any more.
+        Checks from before a rotation are found by the keys the document had then.
         """
+        older, numbers = self._keys.former("test" if told.realm else "live").opened(row.former_keys or b"")
         wrong = await _candidates(
             db,
             told,
-            "AND key_epoch = %s AND (document_key = %s OR (number_key = %s AND number_key <> '' AND document_key = %s))",
-            self._keys.epoch,
-            row.document_key,
-            row.number_key or b"",
+            "AND (document_key = ANY(%s) OR (number_key = ANY(%s) AND number_key <> '' AND document_key = %s))",
+            [row.document_key, *older],
+            [*([row.number_key] if row.number_key else []), *numbers],
             _NO_KEY,
         )
-        if last:
-            wrong += await self._under_older_keys(db, told, row)
         if told.cause == "corrected":  # a report that was never true had been told to those who accepted the document before it
             found = await db.execute(
                 f"SELECT {_CHECK.format(status='x.answered')} FROM correction c "
@@ -230,23 +250,32 @@ class Recalls:
             wrong += [_Wrong(*line) for line in await found.fetchall()]
         return list({each.check_id: each for each in wrong}.values())
 
-    async def _under_older_keys(self, db: Connection, told: _Correction, row: Row) -> list[_Wrong]:
-        """Compare every candidate of the time before the keys were last changed: its key is advanced to the current epoch."""
+    async def _under_older_keys(self, db: Connection, told: _Correction, row: Row, end: float) -> tuple[list[_Wrong], int]:
+        """Compare checks under keys older than those the document kept, a stretch of time after the other, until `end`.
+
+        Only documents from before annul kept them come here: every key of the time is advanced to the current epoch.
+
+        Returns:
+            What was found, and the moment up to which the time was looked through.
+        """
+        first = self._keys.epoch - len(row.former_keys or b"") // PAIR_BYTES
         found = await (await db.execute("SELECT rotated_at_us FROM recall_cursor")).fetchone()
-        if self._keys.epoch == 1 or found is None or told.from_us > found[0] + LATE_US:
-            return []
+        until_us = told.until_us + LATE_US
+        if first == 1 or found is None or told.from_us > found[0] + LATE_US:
+            return [], until_us + 1
         mine = (row.document_key, row.number_key)
-
-        def compare(lines: list[tuple[Any, ...]]) -> list[_Wrong]:
-            return [each for each in (_Wrong(*line) for line in lines) if self._current(told, each) in mine]
-
         wrong: list[_Wrong] = []
-        query, values = _query(told, "AND key_epoch < %s AND checked_at_us <= %s", self._keys.epoch, found[0] + LATE_US)
-        async with db.transaction(), db.cursor(name="older") as cursor:
-            await cursor.execute(query.encode(), values)
-            while lines := await cursor.fetchmany(OLDER_BATCH):
-                wrong += await asyncio.to_thread(compare, lines)
-        return wrong
+        at_us, end_us = max(told.from_us, told.older_after_us), min(until_us, found[0] + LATE_US)
+        while at_us <= end_us:
+            following = at_us + OLDER_SLICE_US
+            more = "AND key_epoch < %s AND checked_at_us >= %s AND checked_at_us < %s"
+            async for some in _in_parts(db, told, more, first, at_us, following):
+                keys = await asyncio.to_thread(self._all_current, told, some)
+                wrong += [each for each, key in zip(some, keys, strict=True) if key in mine]
+            at_us = following
+            if time.monotonic() > end:
+                break
+        return wrong, at_us if at_us <= end_us else until_us + 1
 
     async def _answered_by_list(self, db: Connection, told: _Correction, bulk_id: str) -> list[_Wrong]:
         """Return every indexed check that was answered with what a list said which was taken back since.
@@ -256,27 +285,33 @@ class Recalls:
         found = await (await db.execute("SELECT file, sha256 FROM bulk WHERE id = %s", (bulk_id,))).fetchone()
         if found is None:
             return []
-        candidates = await _candidates(db, told, "")
-        keys = [self._current(told, each) for each in candidates]
-        bits = self._segments.bits(found[0], bytes(found[1]).hex(), keys)
-        own = await db.execute(
-            "SELECT document_key FROM document WHERE realm = %s AND document_key = ANY(%s) AND overrides_bulk",
-            (told.realm, keys),
-        )
-        speaking = {bytes(key) for (key,) in await own.fetchall()}
         wrong = []
-        for each, key, bit in zip(candidates, keys, bits, strict=True):
-            if not bit or key in speaking or code_of(state_of(bit)).octet != each.status:
-                continue
-            if not any(other.bit == bit for other in await self._segments.listed(db, told.realm, key)):
-                wrong.append(each)
+        async for some in _in_parts(db, told, ""):
+            keys = await asyncio.to_thread(self._all_current, told, some)
+            bits = self._segments.bits(found[0], bytes(found[1]).hex(), keys)
+            own = await db.execute(
+                "SELECT document_key FROM document WHERE realm = %s AND document_key = ANY(%s) AND overrides_bulk",
+                (told.realm, keys),
+            )
+            speaking = {bytes(key) for (key,) in await own.fetchall()}
+            for each, key, bit in zip(some, keys, bits, strict=True):
+                if not bit or key in speaking or code_of(state_of(bit)).octet != each.status:
+                    continue
+                if not any(other.bit == bit for other in await self._segments.listed(db, told.realm, key)):
+                    wrong.append(each)
         return wrong
 
-    def _current(self, told: _Correction, each: _Wrong) -> bytes:
-        """Return the key of what a check asked about (its document, else its number) under the current secrets."""
-        key = each.document_key if each.document_key != _NO_KEY else each.number_key
-        keys = self._keys.documents("test" if told.realm else "live")
-        return keys.advance(key, each.key_epoch) if key else _NO_KEY
+    def _all_current(self, told: _Correction, some: Sequence[_Wrong]) -> list[bytes]:
+        """Return the keys of what checks asked about (the document, else its number) under the current secrets."""
+        documents = self._keys.documents("test" if told.realm else "live")
+        keys = [each.document_key if each.document_key != _NO_KEY else each.number_key for each in some]
+        advanced = [_NO_KEY] * len(some)
+        for epoch in {each.key_epoch for each in some}:
+            places = [place for place, each in enumerate(some) if each.key_epoch == epoch and keys[place]]
+            fresh = documents.advance(b"".join(keys[place] for place in places), epoch)
+            for number, place in enumerate(places):
+                advanced[place] = fresh[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
+        return advanced
 
     async def _make(self, told: _Correction, party: str, wrong: Sequence[_Wrong]) -> None:
         recall_id, correction, realm = "rc_" + secrets.token_hex(12), told.position, told.realm
@@ -458,6 +493,15 @@ def _query(told: _Correction, more: str, *values: Any) -> tuple[str, tuple[Any, 
 async def _candidates(db: Connection, told: _Correction, more: str, *values: Any) -> list[_Wrong]:
     query, all_values = _query(told, more, *values)
     return [_Wrong(*line) for line in await (await db.execute(query.encode(), all_values)).fetchall()]
+
+
+async def _in_parts(db: Connection, told: _Correction, more: str, *values: Any) -> AsyncIterator[list[_Wrong]]:
+    """Yield the checks `_query` asks for, COMPARED_MAX at a time: there may be more than memory holds."""
+    query, all_values = _query(told, more, *values)
+    async with db.transaction(), db.cursor(name="parts") as cursor:
+        await cursor.execute(query.encode(), all_values)
+        while lines := await cursor.fetchmany(COMPARED_MAX):
+            yield [_Wrong(*line) for line in lines]
 
 
 async def _known(db: Connection, correction: int, check_id: bytes) -> bool:

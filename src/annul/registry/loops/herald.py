@@ -1,4 +1,7 @@
-"""The process that makes and sends notices: one loop over both sources, routing and sending."""
+"""The process that makes and sends notices: one loop over both sources, routing and sending.
+
+Its lines of the timetable (recalls, reminders, the index of names …) run in a thread of their own: notices never wait for them.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import psycopg
 
 from annul import logs
 from annul.errors import Corrupt, SourceDown
 from annul.registry import keys as key_file
 from annul.registry.keys import Keys
-from annul.registry.loops.timetable import Turns
+from annul.registry.loops.timetable import errands
 from annul.registry.notices.channels import KEPT, Gateway, Kept, Smtp, Webhooks
 from annul.registry.notices.delivery import Channels, Delivery
 from annul.registry.notices.sources import Sources
@@ -54,6 +58,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     conninfo = settings.database_url or Embedded(settings.home).conninfo
     keys = key_file.load(settings.home)
     herald = Herald(conninfo, keys, Vault(settings.home), settings, now_us)
+    errands("notices", msgspec.structs.replace(settings, database_url=conninfo), keys, stop)
     asyncio.run(herald.run(stop))
 
 
@@ -95,7 +100,6 @@ class Herald:
         self._conninfo, self._keys, self._vault, self._settings, self._now_us = conninfo, keys, vault, settings, now_us
         self._channels = channels or channels_of(settings)
         self._sources = Sources(keys, disclosure_days=settings.disclosure_delay_days)
-        self._turns = Turns("notices", settings)
 
     async def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set."""
@@ -123,7 +127,6 @@ class Herald:
         done += await self._sources.follow_checks(db, self._now_us())
         done += await delivery.route()
         done += await delivery.send()
-        await self._turns.run(self._ground(lent))
         return done
 
     def delivery(self, connections: Connections) -> Delivery:

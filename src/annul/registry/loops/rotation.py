@@ -33,14 +33,15 @@ from annul.records.carried import SealedKeys
 from annul.records.codes import Realm
 from annul.records.document import DocumentKeys
 from annul.records.entry import BulkBody, Entry, EntryKind, RotationBody, encode
+from annul.records.former import FormerKeys
 from annul.registry import keys as key_file
 from annul.registry.keys import SECRET_BYTES, Keys
 from annul.registry.people.rows import rekey as rekey_people
-from annul.registry.writing.store import REALM_CODES, connect, down
+from annul.registry.writing.store import REALM_CODES, connect, down, require_clock
 from annul.times import Clock
 
 CHUNK: Final = 100_000
-_KEYS: Final = "document_key, number_key, person_key, carried_key"
+_KEYS: Final = "document_key, number_key, person_key, carried_key, former_keys"
 Progress = Callable[[int, int], None]
 
 
@@ -51,7 +52,7 @@ def settle(conninfo: str, home: Home) -> Keys:
         UnsafeSettings: the key file does not fit the register's epoch.
     """
     keys = key_file.load(home)
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         epoch = _epoch(db)
     if epoch == keys.epoch + 1 and keys.pending:
         keys = replace(keys, live=(*keys.live, keys.pending[0]), test=(*keys.test, keys.pending[1]), pending=())
@@ -83,7 +84,7 @@ def rotate(conninfo: str, home: Home, now_us: Clock, *, author: str = "operator"
             keys = replace(keys, pending=(secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SECRET_BYTES)))
             key_file.save(home, keys)
         try:
-            with connect(conninfo) as db:
+            with connect(conninfo, patient=True) as db:
                 renewed = _renew_segments(db, home, keys)
                 with db.transaction():
                     _rekey(db, keys, renewed, author, now_us(), progress)
@@ -108,6 +109,12 @@ def _resealing(keys: Keys, realm: int) -> Callable[[bytes], bytes]:
     return partial(following.resealed, keys.sealed("test" if realm else "live"), from_epoch=keys.epoch)
 
 
+def _keeping(keys: Keys, realm: int) -> Callable[[list[tuple[bytes, bytes, bytes | None]]], list[bytes]]:
+    """Return what adds the keys that rows of a realm have now to those they had before."""
+    following = FormerKeys((*(keys.test if realm else keys.live), keys.pending[realm]))
+    return partial(following.renewed, keys.former("test" if realm else "live"))
+
+
 def _renew_segments(db: psycopg.Connection[Any], home: Home, keys: Keys) -> dict[str, SegmentInfo]:
     """Write the segments of all bulk events under keys of the next epoch; return them by event."""
     renewed = {}
@@ -130,11 +137,12 @@ def _rekey(
     head = db.execute("SELECT next_position, recorded_at_us, key_epoch FROM log_head FOR UPDATE").fetchone()
     if head is None or head[2] != keys.epoch:
         raise Conflict("The keys were rotated meanwhile.")
+    require_clock(head[1], now_us)
     position, recorded_at_us, epoch = head[0], max(now_us, head[1]), head[2]
     total = db.execute("SELECT count(*) FROM document").fetchone()
     db.execute(
-        "CREATE TEMP TABLE rekeyed (id bigint, document_key bytea, number_key bytea, person_key bytea, carried_key bytea) "
-        "ON COMMIT DROP"
+        "CREATE TEMP TABLE rekeyed (id bigint, document_key bytea, number_key bytea, person_key bytea, carried_key bytea, "
+        "former_keys bytea) ON COMMIT DROP"
     )
     done = 0
     for realm in REALM_CODES.values():
@@ -144,7 +152,7 @@ def _rekey(
             cursor.execute(f"SELECT id, {_KEYS} FROM document WHERE realm = %s", (realm,))
             while rows := cursor.fetchmany(CHUNK):
                 with db.cursor().copy("COPY rekeyed FROM STDIN") as copy:
-                    for row in _advanced(following, epoch, rows, _resealing(keys, realm)):
+                    for row in _advanced(following, epoch, rows, _resealing(keys, realm), _keeping(keys, realm)):
                         copy.write_row(row)
                 done += len(rows)
                 if progress is not None:
@@ -152,7 +160,7 @@ def _rekey(
         _rekey_rows(db, following, epoch, realm)
     db.execute(
         "UPDATE document d SET document_key = r.document_key, number_key = r.number_key, person_key = r.person_key, "
-        "carried_key = r.carried_key FROM rekeyed r WHERE r.id = d.id"
+        "carried_key = r.carried_key, former_keys = r.former_keys FROM rekeyed r WHERE r.id = d.id"
     )
     entries = _entries(db, renewed, author, recorded_at_us, epoch)
     for place, entry in enumerate(entries, position):
@@ -217,7 +225,11 @@ def _entries(
 
 
 def _advanced(
-    keys: DocumentKeys, epoch: int, rows: list[tuple[Any, ...]], reseal: Callable[[bytes], bytes]
+    keys: DocumentKeys,
+    epoch: int,
+    rows: list[tuple[Any, ...]],
+    reseal: Callable[[bytes], bytes],
+    keep: Callable[[list[tuple[bytes, bytes, bytes | None]]], list[bytes]],
 ) -> Iterator[tuple[Any, ...]]:
     """Yield rows with their keys advanced; each column is advanced at once."""
     columns = []
@@ -227,7 +239,8 @@ def _advanced(
         fresh = renew(b"".join(known))
         parts = iter(fresh[at : at + 16] for at in range(0, len(fresh), 16))
         columns.append([None if row[place] is None else next(parts) for row in rows])
-    yield from zip((row[0] for row in rows), *columns, strict=True)
+    former = keep([(row[5] or b"", row[1], row[2]) for row in rows])
+    yield from zip((row[0] for row in rows), *columns, former, strict=True)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ the log, in the metric `annul_corrupt` and in `<home>/run/corrupt.json`, which `
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -39,13 +38,9 @@ from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Indexer
 from annul.registry.answering.checklog import NO_WINDOW, WindowRecord, durable_windows, read_windows, worker_folder, workers
 from annul.registry.counter.departures import settle_shown
-from annul.registry.keys import Keys
-from annul.registry.loops.timetable import Turns
+from annul.registry.loops.timetable import errands
 from annul.registry.writing import store
-from annul.registry.writing.ground import Ground
-from annul.registry.writing.store import Fresh
 from annul.settings import Settings
-from annul.times import now_us
 from annul.witness.asking import rounds
 
 STEP_S: Final = 0.25
@@ -58,8 +53,6 @@ SCRUB_S: Final = 0.01
 ENTRIES_MAX: Final = 8_192
 """Entries appended to a log in one step: 32 bundles."""
 LOGS: Final = ("register", "checks")
-ERRANDS_S: Final = 1.0
-"""Pause between two looks at the timetable."""
 
 _log = logs.get("sealer")
 
@@ -294,7 +287,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     scrubber = Scrubber(settings.home)
     fresh = {"register": True, "checks": True}
     threading.Thread(target=rounds, args=(settings.home, stop), name="witnesses", daemon=True).start()
-    threading.Thread(target=_errands, args=(settings, keys, stop), name="errands", daemon=True).start()
+    errands("sealer", settings, keys, stop)
 
     def attempt(name: str, work: Callable[[], int]) -> int:
         """Run one part; what is wrong with it is said once and does not stop the others."""
@@ -319,20 +312,6 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
             stop.wait(step_s / SCRUBS_A_STEP)
             if attempt("listings", scrubber.step):
                 faults.mended("listings")
-
-
-def _errands(settings: Settings, keys: Keys, stop: threading.Event, *, step_s: float = ERRANDS_S) -> None:
-    """Run the sealer's lines of the timetable in a thread of its own: nothing of theirs holds the seal up."""
-    turns = Turns("sealer", settings)
-    ground = Ground(Fresh(settings.database_url), keys, settings.home, now_us)
-    with asyncio.Runner() as runner:
-        while not stop.wait(step_s):
-            try:
-                runner.run(turns.run(ground))
-            except (psycopg.Error, SourceDown) as error:
-                _log.warning("the database is away", error=type(error).__name__)
-            except OSError as error:  # this thread must not end: nobody would start it again
-                _log.error("what is due could not be done", error=type(error).__name__)
 
 
 class Scrubber:

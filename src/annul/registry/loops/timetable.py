@@ -6,6 +6,8 @@ the table, and a test holds the two together. A line may be run twice, or late: 
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,14 +24,17 @@ from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
 from annul.registry.editions.index import INDEX_FILE
+from annul.registry.keys import Keys
+from annul.registry.notices import outbox
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
 from annul.registry.writing import issuing, pen, segments
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
-from annul.registry.writing.store import Connections, connect, writing
+from annul.registry.writing.store import Connections, Lasting, connect, writing
 from annul.settings import Settings
+from annul.times import SECOND_US, Clock, now_us
 
 Role = Literal["follower", "notices", "sealer"]
 
@@ -38,6 +43,8 @@ Work = Callable[[Ground, Settings], Awaitable[int]]
 SECOND: Final = 1.0
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
+ERRANDS_S: Final = 1.0
+"""Pause between two looks at the timetable of a process whose lines have a thread of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,18 @@ class Line:
     due: str = ""
 
 
-def _print_editions(db: psycopg.Connection[Any], now_us: int, settings: Settings) -> int:
+def _print_editions(db: psycopg.Connection[Any], at_us: int, settings: Settings) -> int:
     """Print a segment of each scheme that has an edition; where none was published nothing is loaded."""
     if not (settings.home.published / INDEX_FILE).exists():
         return 0
     from annul.registry.editions.changes import print_due
 
-    return print_due(db, settings.home, lambda: now_us)
+    return print_due(db, settings.home, lambda: at_us)
+
+
+def _take_pulse(db: psycopg.Connection[Any], at_us: int, settings: Settings) -> int:
+    metrics.INDEX_LAG_SECONDS.set(accounts.lag_us(db, settings.home.checks, at_us) / SECOND_US)
+    return pulse.take(db, at_us)
 
 
 async def _lapse(ground: Ground, settings: Settings) -> int:
@@ -187,6 +199,13 @@ TABLE: Final = (
         "the metric is older",
         _count_undelivered,
     ),
+    Line(
+        "attempts, notices and the checks of recalls are forgotten after ten years",
+        "notices",
+        HOUR,
+        "it stays known longer than promised who was told",
+        _asks(outbox.forget),
+    ),
     Line("drafts of reports are forgotten after two hours", "notices", HOUR, "rows stay longer", _asks(drafts.forget)),
     Line(
         "counts against guessing are forgotten after two days",
@@ -200,35 +219,35 @@ TABLE: Final = (
         "sealer",
         pulse.STEP_S,
         "a gap in the plots of oversight",
-        _over(lambda db, now_us, _settings: pulse.take(db, now_us)),
+        _over(_take_pulse),
     ),
     Line(
         "yearly figures are counted anew",
         "sealer",
         pulse.FIGURES_S,
         "the page shows older figures, and from when",
-        _over(lambda db, now_us, _settings: pulse.count_years(db, now_us)),
+        _over(lambda db, at_us, _settings: pulse.count_years(db, at_us)),
     ),
     Line(
         "counts by minute are forgotten after a week, counts for trials after a month, terminals after 90 days",
         "sealer",
         pulse.FIGURES_S,
         "rows stay longer",
-        _over(lambda db, now_us, _settings: counts.forget(db, now_us)),
+        _over(lambda db, at_us, _settings: counts.forget(db, at_us)),
     ),
     Line(
         "months of the index of checks are made ahead",
         "sealer",
         HOUR,
         "none for two months; then the indexer makes its month itself",
-        _over(lambda db, now_us, _settings: accounts.make_months(db, now_us)),
+        _over(lambda db, at_us, _settings: accounts.make_months(db, at_us)),
     ),
     Line(
         "months of the index of checks go after `check_log_days`",
         "sealer",
         HOUR,
         "who asked what stays known longer than promised",
-        _over(lambda db, now_us, settings: accounts.forget_months(db, now_us, days=settings.check_log_days)),
+        _over(lambda db, at_us, settings: accounts.forget_months(db, at_us, days=settings.check_log_days)),
     ),
     Line(
         "what changed since the newest edition is printed, with a heartbeat",
@@ -279,6 +298,8 @@ class Turns:
                 raise
             except AnnulError as error:
                 self._log.error("what is due could not be done", code=error.code, where=error.where, what=line.what)
+            except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:  # the others have their turn
+                self._log.error("what is due took too long", error=type(error).__name__, what=line.what)
             else:
                 done += count
                 if count and line.due:
@@ -290,3 +311,27 @@ class Turns:
 
 PAUSES: Final = 20
 """A line's pause is at least so many times what it took."""
+
+
+def errands(role: Role, settings: Settings, keys: Keys, stop: threading.Event, *, clock: Clock = now_us) -> threading.Thread:
+    """Run the lines of a process in a thread of its own until `stop` is set: they hold up nothing else of it.
+
+    The thread has connections of its own and does not keep the process from ending: every line can be broken off anywhere.
+    """
+    thread = threading.Thread(target=_run_errands, args=(role, settings, keys, stop, clock), name="errands", daemon=True)
+    thread.start()
+    return thread
+
+
+def _run_errands(role: Role, settings: Settings, keys: Keys, stop: threading.Event, clock: Clock) -> None:
+    log = logs.get(role)
+    turns = Turns(role, settings)
+    ground = Ground(Lasting(settings.database_url), keys, settings.home, clock)
+    with asyncio.Runner() as runner:
+        while not stop.wait(ERRANDS_S):
+            try:
+                runner.run(turns.run(ground))
+            except (psycopg.Error, SourceDown) as error:
+                log.warning("the database is away", error=type(error).__name__)
+            except OSError as error:  # this thread must not end: nobody would start it again
+                log.error("what is due could not be done", error=type(error).__name__)

@@ -296,3 +296,34 @@ class Outbox:
             ).fetchone()
         assert row is not None
         return {"due": row[0], "late": row[1], "dead": row[2]}
+
+
+NOTICE_DAYS_KEPT: Final = 3653
+"""How long it can be shown that a holder or a party was told, and how often a dead card was tried: ten years."""
+FORGOTTEN_MAX: Final = 10_000
+"""Rows of each kind that are forgotten in one turn."""
+
+
+async def forget(connections: Connections, now_us: int) -> int:
+    """Forget attempts, notices and the checks of recalls after NOTICE_DAYS_KEPT, deliveries with their notice; return how many.
+
+    What is still to be sent stays, and the signed note of a recall, which names its checks, stays too.
+    """
+    before, done = now_us - NOTICE_DAYS_KEPT * DAY_US, 0
+    async with reading(connections) as db, db.transaction():
+        gone = await db.execute(
+            "SELECT id FROM notice n WHERE created_at_us < %s AND state = 'routed' AND NOT EXISTS (SELECT FROM delivery d "
+            "WHERE d.notice_id = n.id AND d.state IN ('due', 'paused')) ORDER BY created_at_us LIMIT %s",
+            (before, FORGOTTEN_MAX),
+        )
+        notices = [notice_id for (notice_id,) in await gone.fetchall()]
+        if notices:
+            await db.execute("DELETE FROM delivery WHERE notice_id = ANY(%s)", (notices,))
+            await db.execute("DELETE FROM notice WHERE id = ANY(%s)", (notices,))
+        for table in ("attempt", "recall_check"):
+            deleted = await db.execute(
+                f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE checked_at_us < %s LIMIT %s))",
+                (before, FORGOTTEN_MAX),
+            )
+            done += deleted.rowcount
+    return done + len(notices)

@@ -92,6 +92,12 @@ class Sources:
 
     async def follow_register(self, db: Connection, now_us: int) -> int:
         """Make notices of the next entries; return how many entries were read."""
+        ahead = (
+            "SELECT 1 FROM log_head WHERE next_position - 1 > "
+            "coalesce((SELECT position FROM notice_cursor WHERE source = %s), 0)"
+        )
+        if await _one(db, ahead, "register") is None:  # look first: to hold a cursor is a write
+            return 0
         async with db.transaction():
             position = await _locked(db, "register")
             rows = await (
@@ -191,7 +197,11 @@ class Sources:
 
     async def follow_checks(self, db: Connection, now_us: int) -> int:
         """Make attempts and their notices of the next windows of every worker; return how many attempts there were."""
-        workers = await (await db.execute("SELECT worker, next_window FROM check_cursor ORDER BY worker")).fetchall()
+        behind = await db.execute(
+            "SELECT worker, next_window FROM check_cursor LEFT JOIN notice_cursor ON source = 'checks/' || worker "
+            "WHERE next_window > coalesce(position, 0) ORDER BY worker"
+        )
+        workers = await behind.fetchall()
         return sum([await self._follow_worker(db, worker, indexed, now_us) for worker, indexed in workers])
 
     async def _follow_worker(self, db: Connection, worker: int, indexed: int, now_us: int) -> int:

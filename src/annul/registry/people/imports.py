@@ -132,7 +132,7 @@ class PersonImports:
         progress: Progress = lambda _bytes: None,
     ) -> PersonReport:
         """Read a list and say what would be refused and why; nothing is kept."""
-        with connect(self._conninfo) as db, _fewer_collections():
+        with connect(self._conninfo, patient=True) as db, _fewer_collections():
             lines = read_persons(file, format or format_of(file), progress)
             return self._read(db, act, lines, None, shared_numbers=shared_numbers)[0]
 
@@ -163,7 +163,7 @@ class PersonImports:
         """Stage persons that come in batches of numbered lines; see `stage`."""
         import_id = secrets.token_hex(16)
         try:
-            with connect(self._conninfo) as db:
+            with connect(self._conninfo, patient=True) as db:
                 self._discard_left_over(db)
                 db.execute(
                     "INSERT INTO person_import (id, realm, state, evidence, staged_by, staged_at_us, staged_with) "

@@ -345,7 +345,7 @@ class People:
             if await write.one("SELECT 1 FROM pending_death WHERE person_id = %s AND state = 'pending'", row.id):
                 raise Conflict("A death of this person was reported already and waits.")
             death_id = "d_" + secrets.token_hex(12)
-            due_at_us = write.recorded_at_us + self._death_delay_us
+            due_at_us = write.now_us + self._death_delay_us
             position = write.append(
                 self.entry(
                     write,

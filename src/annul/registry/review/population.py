@@ -222,7 +222,7 @@ def _reader(
 ) -> None:
     """Read one span of ids in a process of its own and send it in pieces; errors are sent too."""
     try:
-        with connect(conninfo) as db, db.transaction():
+        with connect(conninfo, patient=True) as db, db.transaction():
             db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             db.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
             for table, broken in _read(db, Vault(home), realm, key, today, span):

@@ -94,7 +94,7 @@ def run(
     run_id = "v_" + secrets.token_hex(12)
     vault = Vault(home)
     vault.warm()
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         held = db.execute("SELECT pg_try_advisory_lock(%s, %s)", (RUN_LOCK, act.realm_code)).fetchone()
         if held is None or not held[0]:
             raise Conflict("A run of the clean-up is under way.", mend="Wait for it to end; `annul review figures` shows runs.")

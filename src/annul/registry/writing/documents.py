@@ -16,7 +16,7 @@ from annul.times import LONG_TERM_DAY
 
 COLUMNS = (
     "id, realm, document_key, number_key, person_key, coverage, kind, valid_from_day, valid_until_day, standing, disputed, "
-    "overrides_bulk, custody_broken, replaced_by, bulk_standing, carried_key"
+    "overrides_bulk, custody_broken, replaced_by, bulk_standing, carried_key, former_keys"
 )
 """Columns of a row, in the order of `Row`."""
 
@@ -31,6 +31,7 @@ class Row:
         custody_broken: somebody else may have had the document since it was reported (rule 6).
         replaced_by: id of the document that was issued in its place.
         carried_key: sealed form of the key that verifiers carry; None for a document recorded before there was one.
+        former_keys: sealed keys it had before rotations, oldest first (records.former); None: those were not kept.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Row:
     replaced_by: int | None = None
     bulk_standing: int = 0
     carried_key: bytes | None = None
+    former_keys: bytes | None = None
 
     @property
     def expiry_day(self) -> int:
@@ -83,6 +85,7 @@ def new_row(document: Document, keys: DocumentKeys, realm: int, person_number: s
         valid_until_day=document.valid_until_day,
         standing=0,
         carried_key=keys.seal(block(document)) if keys.seal else None,
+        former_keys=keys.former(block(document), number_block(document) if discriminated else None) if keys.former else None,
     )
 
 
@@ -172,8 +175,8 @@ async def add(write: Write, row: Row) -> Row:
     """
     found = await write.one(
         "INSERT INTO document (realm, document_key, number_key, person_key, coverage, kind, valid_from_day, valid_until_day, "
-        "standing, disputed, overrides_bulk, custody_broken, replaced_by, bulk_standing, carried_key) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
+        "standing, disputed, overrides_bulk, custody_broken, replaced_by, bulk_standing, carried_key, former_keys) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
         row.realm,
         row.document_key,
         row.number_key,
@@ -189,6 +192,7 @@ async def add(write: Write, row: Row) -> Row:
         row.replaced_by,
         row.bulk_standing,
         row.carried_key,
+        row.former_keys,
     )
     if found is None:
         raise Conflict("The document is in the register already.")

@@ -103,7 +103,7 @@ class Loading:
         self.position = 0
 
     def __enter__(self) -> Self:
-        self._db: psycopg.Connection[Any] = connect(self._conninfo)
+        self._db: psycopg.Connection[Any] = connect(self._conninfo, patient=True)
         self._db.execute("BEGIN")
         head = self._db.execute("SELECT next_position FROM log_head FOR UPDATE").fetchone()
         if head is None or head[0] != 1:  # loaded entries lie in the past, and times never run back along the log

@@ -85,7 +85,7 @@ class Reporting(Entering):
             )
             if in_force:
                 await reports.settle(write, "recorded", [row.id])
-            lapses_at_us = write.recorded_at_us + self._provisional_us if provisional else None
+            lapses_at_us = write.now_us + self._provisional_us if provisional else None
             made = (happened_at_us, write.recorded_at_us, position, state, lapses_at_us, sealed is not None)
             await reports.add(write, row, ReportView(report_id, event.value, proof.value, act.author, evidence, *made))
             return Recorded(

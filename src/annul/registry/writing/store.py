@@ -8,6 +8,7 @@ a register that takes a few reports a second in a nation: simplicity is worth mo
 from __future__ import annotations
 
 import secrets
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSet
 from annul.records.codes import Realm
 from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
 from annul.records.references import SALT_BYTES, commit, require_reference
+from annul.times import MINUTE_US, SECOND_US, rfc3339
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -48,16 +50,38 @@ READ_TIMEOUT_S = 20
 """Longest time of one question to the database; one that takes longer is ended, and its asker hears 503."""
 WRITE_TIMEOUT_S = 120
 """Longest time of one statement of a write, its wait for the log's head included."""
+READ_LOCK_S, WRITE_LOCK_S = 5, 30
+"""Longest wait for a lock: of a question, for a change of the schema; of a write, for the writes before it."""
+LOOP_TIMEOUT_S = 60
+"""Longest time of one statement of a process that runs by itself; what it did not end is begun anew."""
+COMMAND_TIMEOUT_S = 6 * 3600
+"""Longest time of one statement of a command: to re-key all documents, or to make an index of all checks, takes hours."""
 
 MIGRATION_LOCK = 0x616E6E756C
 """Advisory lock held while migrating ("annul")."""
+
+AHEAD_MAX_US = MINUTE_US
+"""How far the newest entry may be ahead of the clock: clocks of machines differ a little, and jump when they are set."""
 
 POOL_TIMEOUT_S = 5.0
 """Longest wait for a free connection; then the database counts as down."""
 
 REALM_CODES = {"live": 0, "test": 1}
 
-_SESSION = "-c synchronous_commit=on -c idle_in_transaction_session_timeout=15s -c timezone=UTC"
+
+def session(statement_s: int, lock_s: int) -> str:
+    """Return the options of a session in which no statement takes longer, and none waits longer for a lock, in seconds.
+
+    Every connection that annul opens has them: what waits without end holds others up behind it, who know nothing of it.
+    """
+    return (
+        "-c synchronous_commit=on -c idle_in_transaction_session_timeout=15s -c timezone=UTC "
+        f"-c statement_timeout={statement_s}s -c lock_timeout={lock_s}s"
+    )
+
+
+_LOOPS = session(LOOP_TIMEOUT_S, 10)
+_COMMANDS = session(COMMAND_TIMEOUT_S, 120)
 
 
 class Connections(Protocol):
@@ -76,18 +100,47 @@ class Fresh:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a new connection and close it afterwards."""
-        async with await psycopg.AsyncConnection.connect(self._conninfo, options=_SESSION) as db:
+        async with await psycopg.AsyncConnection.connect(self._conninfo, options=_COMMANDS) as db:
             yield db
 
 
-def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
+class Lasting:
+    """Keep one connection open and lend it to one user after the other: for a loop that asks every second.
+
+    Whoever has it must not ask for it again before it is given back.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._db: Connection | None = None
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend the connection in a transaction; a connection that broke is opened again for the next user."""
+        async with self._lock:
+            if self._db is None or self._db.closed:
+                self._db = await psycopg.AsyncConnection.connect(self._conninfo, options=_LOOPS, autocommit=True)
+            try:
+                async with self._db.transaction():
+                    yield self._db
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await self._db.close()
+                raise
+
+
+def connect(conninfo: str, *, patient: bool = False) -> psycopg.Connection[TupleRow]:
     """Open one synchronous connection in autocommit mode.
+
+    Args:
+        patient: for a command, whose statements may take hours.
 
     Raises:
         SourceDown: the database cannot be reached.
     """
     try:
-        return psycopg.connect(conninfo, autocommit=True, options=_SESSION, connect_timeout=5)
+        options = _COMMANDS if patient else _LOOPS
+        return psycopg.connect(conninfo, autocommit=True, options=options, connect_timeout=5)
     except psycopg.OperationalError as error:
         raise down(error) from error
 
@@ -95,7 +148,7 @@ def connect(conninfo: str) -> psycopg.Connection[TupleRow]:
 async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
     """Open a pool that reconnects by itself; a database that is down does not stop it from opening."""
 
-    def options(size: int, timeout_s: int) -> dict[str, Any]:
+    def options(size: int, limits: str) -> dict[str, Any]:
         return {
             "min_size": 1,
             "max_size": size,
@@ -103,11 +156,11 @@ async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
             "timeout": POOL_TIMEOUT_S,
             "reconnect_timeout": 60,
             "check": AsyncConnectionPool.check_connection,
-            "kwargs": {"options": f"{_SESSION} -c statement_timeout={timeout_s}s", "connect_timeout": 5},
+            "kwargs": {"options": limits, "connect_timeout": 5},
         }
 
-    pool = Pool(conninfo, **options(size_max, READ_TIMEOUT_S))
-    pool.writes = AsyncConnectionPool(conninfo, **options(WRITES_MAX, WRITE_TIMEOUT_S))
+    pool = Pool(conninfo, **options(size_max, session(READ_TIMEOUT_S, READ_LOCK_S)))
+    pool.writes = AsyncConnectionPool(conninfo, **options(WRITES_MAX, session(WRITE_TIMEOUT_S, WRITE_LOCK_S)))
     await pool.open(wait=False)
     await pool.writes.open(wait=False)
     return pool
@@ -123,7 +176,7 @@ def migrate(conninfo: str) -> bool:
         UnsafeSettings: it does not keep what it acknowledged, or was written by a newer annul.
     """
     newest = _newest()
-    with connect(conninfo) as db:
+    with connect(conninfo, patient=True) as db:
         check_safe(db)
         if _version(db) == newest:
             return False
@@ -188,13 +241,18 @@ class Write:
     Args:
         db: connection inside the transaction.
         position: position the next entry gets.
-        recorded_at_us: time of all entries of this write; never before that of an earlier position.
+        now_us: the clock.
+        latest_us: time of the entry before; entries of this write are recorded now, and never before that one.
         key_epoch: epoch of the document keys the register is at.
+
+    Attributes:
+        recorded_at_us: time of all entries of this write. What ends after a term is counted from `now_us`.
     """
 
-    def __init__(self, db: Connection, position: int, recorded_at_us: int, key_epoch: int) -> None:
+    def __init__(self, db: Connection, position: int, now_us: int, latest_us: int, key_epoch: int) -> None:
         self.db = db
-        self.recorded_at_us = recorded_at_us
+        self.now_us = now_us
+        self.recorded_at_us = max(now_us, latest_us)
         self.key_epoch = key_epoch
         self._first = position
         self._rows: list[tuple[int, bytes, int | None]] = []
@@ -291,6 +349,49 @@ SELECT * FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[]) WHERE EXISTS (SELE
 """
 
 
+def require_clock(latest_us: int, now_us: int) -> None:
+    """Refuse to write behind an entry of the future: either this clock is wrong, or the one it was written by was.
+
+    Args:
+        latest_us: time of the newest entry.
+        now_us: the clock.
+
+    Raises:
+        SourceDown: the entry is more than AHEAD_MAX_US ahead of the clock.
+    """
+    if latest_us - now_us > AHEAD_MAX_US:
+        raise SourceDown(
+            f"The register's newest entry is of {rfc3339(latest_us)}, which is still to come.",
+            where="clock",
+            mend="Set the machine's clock. If it is right, the one of then was not: annul log believe-clock.",
+        )
+
+
+def believe_clock(conninfo: str, now_us: int) -> int:
+    """Let the log go on from the clock, after entries that were recorded by one that ran ahead; return their lead in seconds.
+
+    The entries stay as they are; an entry at the next position says that times go back there, and to when.
+    """
+    with connect(conninfo) as db, db.transaction():
+        head = db.execute("SELECT next_position, recorded_at_us FROM log_head FOR UPDATE").fetchone()
+        if head is None:
+            raise Corrupt("The register log has no head.", where="log_head")
+        position, latest_us = head
+        if latest_us <= now_us:
+            return 0
+        entry = Entry(
+            kind=EntryKind.note,
+            recorded_at_us=now_us,
+            happened_at_us=now_us,
+            author="operator",
+            evidence="clock",
+            body=f"times go on from here; the entry before was recorded {(latest_us - now_us) // SECOND_US} s ahead".encode(),
+        )
+        db.execute("INSERT INTO register_log (position, entry) VALUES (%s, %s)", (position, encode(entry)))
+        db.execute("UPDATE log_head SET next_position = %s, recorded_at_us = %s", (position + 1, now_us))
+        return int(latest_us - now_us) // SECOND_US
+
+
 @asynccontextmanager
 async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]:
     """Open the one kind of write transaction: lock the log's head, run the block, append its entries, commit.
@@ -299,7 +400,7 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
     caller cannot know which: the same Idempotency-Key tells.
 
     Raises:
-        SourceDown: the database cannot be reached.
+        SourceDown: the database cannot be reached, or the log's newest entry is of the future.
         StorageFailed: the database could not write.
         BadInput: a text holds U+0000.
     """
@@ -311,7 +412,8 @@ async def writing(connections: Connections, now_us: int) -> AsyncIterator[Write]
             ).fetchone()
             if head is None:
                 raise Corrupt("The register log has no head.", where="log_head")
-            write = Write(db, head[0], max(now_us, head[1]), head[2])
+            require_clock(head[1], now_us)
+            write = Write(db, head[0], now_us, head[1], head[2])
             yield write
             await write.flush()
     except psycopg.DataError as error:
@@ -341,7 +443,9 @@ def _upgrade(conninfo: str) -> None:
     from alembic.config import Config
     from sqlalchemy import create_engine, pool
 
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=pool.NullPool)
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo, options=_COMMANDS), poolclass=pool.NullPool
+    )
     config = Config()
     config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
     with engine.connect() as connection:

@@ -161,6 +161,8 @@ def problem_codes(route: Route) -> list[str]:
         codes.append("not-found")
     if route.write:
         codes.append("idempotency-mismatch")
+    if route.method == "GET" and route.who != "public":
+        codes.append("over-quota")
     return list(dict.fromkeys([*codes, *route.problems]))
 
 

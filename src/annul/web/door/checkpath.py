@@ -128,7 +128,11 @@ class CheckPath:
         if self._behind is None:
             await self._settled.wait()
         if self._behind is not None:
-            await self._behind(scope, receive, send)
+            if scope["type"] == "http" and scope["method"] == "POST":  # whoever changes something goes before checks
+                with self._checks.beside_a_report():
+                    await self._behind(scope, receive, send)
+            else:
+                await self._behind(scope, receive, send)
         elif scope["type"] == "http":
             made = problem_of(SourceDown("This worker stops.", mend="Ask again in a moment.", retry_after_s=1))
             fields = [*made.fields, *self.security, (b"content-length", b"%d" % len(made.body))]

@@ -34,6 +34,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from annul.errors import AnnulError, BadInput, TimedOut, TooLarge
 from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX, CHECK_PATH, ASGIApp, CheckPath, too_large
 from annul.web.door.credentials import Fields
+from annul.web.door.entrance import Entrance, Shares
 from annul.web.door.problem import problem_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ STOP_TIMEOUT_S: Final = 2
 """Seconds a client may take for the rest of a head or body when the worker stops."""
 LOOK_EVERY_S: Final = 1.0
 """Pause between two looks for connections whose time is up."""
+SHED_RATIO: Final = 1.25
+SHED_MIN: Final = 8
+"""A worker with this many times the connections of another, and this many more, asks clients to come again."""
+SHED_SECONDS: Final = 4
+"""Its surplus is gone after some times so many seconds."""
 KNOWN_HEAD_BYTES_MAX: Final = 1 << 10
 KNOWN_HEADS_MAX: Final = 4_096
 """Remembered heads, 4 MiB at most: each client sends some hundred, by the length of its bodies. Beyond it all are forgotten."""
@@ -75,10 +81,14 @@ class Gate:
         known: head of a request, to its last byte -> its Authorization fields and the length of its body.
         tick: seconds since the first connection, by which the limits of time are held.
         stopping: each answer closes its connection from now on.
+        shares: how many connections each worker has; None where there is one.
+        shed: so many of the next answers close their connections, whose clients come to another worker then.
     """
 
     def __init__(self, path: CheckPath) -> None:
         self.path = path
+        self.shares: Shares | None = None
+        self.shed = 0
         self.known: dict[bytes, tuple[Fields, int]] = {}
         self.tick = 0
         self.stopping = False
@@ -117,8 +127,22 @@ class Gate:
                 except Exception:  # noqa: BLE001 - the others must be looked at all the same
                     connection.transport.abort()
         self._looking = False
+        self.counted(connections)
+        self.shed = self._surplus(len(connections))
         if connections:
             self.watch(connections)
+
+    def counted(self, connections: set[Any]) -> None:
+        """Let the other workers know how many connections there are here."""
+        if self.shares is not None:
+            self.shares.own = len(connections)
+
+    def _surplus(self, own: int) -> int:
+        """Return how many clients to ask to come again: a part of what is more than this worker's share."""
+        others = self.shares.others() if self.shares is not None else []
+        if not others or own <= min(others) * SHED_RATIO + SHED_MIN:
+            return 0
+        return -(-(own - (own + sum(others)) // (len(others) + 1)) // SHED_SECONDS)
 
 
 def _lines(fields: Fields) -> bytes:
@@ -157,6 +181,9 @@ class _Check:
 
     def begin(self, fields: Fields, *, keep_alive: bool) -> bool:
         """Let a question in by the fields of its head; whether there is anything to wait for."""
+        if keep_alive and self.protocol.gate.shed:
+            self.protocol.gate.shed -= 1
+            keep_alive = False
         self.keep_alive = keep_alive
         self.more_body = True
         self.response_complete = False
@@ -267,6 +294,7 @@ class CheckProtocol(HttpToolsProtocol):
         """Begin."""
         super().connection_made(transport)
         self.gate.watch(self.connections)
+        self.gate.counted(self.connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; the answer to a check under way is dropped, its account stays."""
@@ -275,6 +303,7 @@ class CheckProtocol(HttpToolsProtocol):
         if self.cycle is check:
             self.cycle = None  # not one that uvicorn could wake
         super().connection_lost(exc)
+        self.gate.counted(self.connections)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the way back open for the answer to a whole check: some clients close their side after their last request."""
@@ -513,7 +542,30 @@ def check_protocol(app: ASGIApp) -> type[asyncio.Protocol]:
 
 
 class DrainingServer(Server):
-    """uvicorn's server, which closes the door behind those who came before it was told to stop."""
+    """uvicorn's server, which closes the door behind those who came before it was told to stop.
+
+    Args:
+        shares: how many connections each worker has; the server takes its own share of those that come.
+    """
+
+    def __init__(self, config: Config, shares: Shares) -> None:
+        super().__init__(config)
+        self._shares = shares
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        gate = getattr(self.config.http_protocol_class, "gate", None)
+        if gate is not None:
+            gate.shares = self._shares
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state={}
+            )
+            return made
+
+        self.servers = [Entrance(door, protocol, self._shares) for door in sockets or []]  # type: ignore[misc]
+        self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer for `DRAIN_S` what still comes, then close the door, answer what is owed, and end."""
