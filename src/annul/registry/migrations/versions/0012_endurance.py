@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 
 SQL = """
 -- Keys a document had before rotations, sealed: its old checks are found by them. NULL: rotated before they were kept.
