@@ -45,9 +45,8 @@ from annul.registry.writing.store import REALM_CODES, Connection, reading, writi
 from annul.times import DAY_US, rfc3339
 
 CHECKS_MAX: Final = 100
-"""Checks on one page of the list."""
 ATTEMPTS_MAX: Final = 200
-"""Attempts on the page; all of them are in the download."""
+"""On one page of the list; all attempts are in the download."""
 Said = Literal["me", "not_me"]
 
 

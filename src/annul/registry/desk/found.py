@@ -204,15 +204,9 @@ class FoundCards:
             at_us = write.recorded_at_us
             await _chain(write, card_id, 1, FINDER, keeper, point, at_us, act.author, gap=False, position=position)
             if not dead:
-                await notices.queue(
-                    write.db,
-                    "found_card_held",
-                    key=f"found:{card_id}:held",
-                    now_us=write.recorded_at_us,
-                    realm=row.realm,
-                    document_id=row.id,
-                    values={"where": point, "reference": card_id},
-                )
+                values = {"where": point, "reference": card_id}
+                key, due = f"found:{card_id}:held", {"realm": row.realm, "document_id": row.id}
+                await notices.queue(write.db, "found_card_held", key=key, now_us=at_us, values=values, **due)
             return card_id
 
         return await self._register.change(

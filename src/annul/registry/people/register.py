@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +29,7 @@ from annul.registry.writing.ground import Ground
 from annul.registry.writing.references import erase
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Connection, Write, reading, writing
-from annul.times import DAY_US, SECOND_US
+from annul.times import DAY_US, rfc3339
 
 DEATH_DELAY_US: Final = 14 * DAY_US
 """Default time between the report of a death and the cancellation of documents: time for a wrong report to be noticed."""
@@ -444,7 +443,7 @@ class People:
             if found is None:
                 return False
             row = await rows.by_id(write.db, act.realm_code, found[0])
-            died = _iso_date(found[1])
+            died = rfc3339(found[1])[:10]
             await self.changed(
                 write,
                 act,
@@ -596,7 +595,3 @@ class People:
 
     def _key(self, act: Act, number: str) -> bytes:
         return self._documents[act.realm].blind(person_block(number))
-
-
-def _iso_date(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us // SECOND_US, UTC).date().isoformat()
