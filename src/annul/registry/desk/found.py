@@ -205,8 +205,10 @@ class FoundCards:
             await _chain(write, card_id, 1, FINDER, keeper, point, at_us, act.author, gap=False, position=position)
             if not dead:
                 values = {"where": point, "reference": card_id}
-                key, due = f"found:{card_id}:held", {"realm": row.realm, "document_id": row.id}
-                await notices.queue(write.db, "found_card_held", key=key, now_us=at_us, values=values, **due)
+                key, doc = f"found:{card_id}:held", row.id
+                await notices.queue(
+                    write.db, "found_card_held", key=key, now_us=at_us, realm=row.realm, document_id=doc, values=values
+                )
             return card_id
 
         return await self._register.change(
