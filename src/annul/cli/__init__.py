@@ -44,6 +44,8 @@ COMMANDS: Final = {
     "generate": "lists:generate",
     "log": "proving:log_app",
     "keys": "proving:keys_app",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
     "witness": "witness:witness_app",
     "party": "parties:party_app",
     "policy": "policy:policy_app",
