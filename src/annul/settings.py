@@ -5,6 +5,7 @@ Every setting is described here and in docs/operate.md; a test keeps the two the
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from annul import durable
 from annul.errors import UnsafeSettings
 from annul.home import Home
 from annul.times import HOUR_US
@@ -152,3 +154,21 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
             where=file.name if file.exists() else "environment",
             mend="See docs/operate.md for every setting and its range.",
         ) from None
+
+
+def keep(home: Home, name: str, value: str) -> None:
+    """Put a setting into the file of a home (0600), durably, unless the file says something of it already.
+
+    Raises:
+        UnsafeSettings: the file says something else: an operator decides which holds.
+        StorageFailed: it cannot be written; the file is as it was.
+    """
+    file = home.settings_file
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    said = tomllib.loads(text).get(name)
+    if said is not None and said != value:
+        raise UnsafeSettings(
+            f"The settings file names another {name}.", where=file.name, mend="Change the file, or leave the other out."
+        )
+    if said is None:  # in front: whatever follows may be a table
+        durable.replace(file, f"{name} = {json.dumps(value, ensure_ascii=False)}\n{text}".encode())

