@@ -397,6 +397,15 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Non
         print(text if place else f"{bold}{text}{plain}")
 
 
+def print_rows(rows: Iterable[Sequence[Any]], headings: Sequence[str], *, empty: str = "None.") -> None:
+    """Print a list with headings, or that there is nothing in it."""
+    texts = [[text_of(cell) for cell in row] for row in rows]
+    if texts:
+        print_columns(texts, headings)
+    else:
+        print(empty)
+
+
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     """Print names and values, one pair a line; pairs without a value are left out."""
     shown = [(name, text_of(value)) for name, value in pairs if value not in (None, "", [])]
