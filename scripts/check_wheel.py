@@ -1,4 +1,4 @@
-"""Build the wheel, install it into a clean environment with what it declares and nothing else, and start it as a stranger would.
+"""Build the wheel, install it into a clean environment with what it declares and no more, and start it as a stranger would.
 
     python scripts/check_wheel.py              (make check-wheel)
 

@@ -67,7 +67,7 @@ def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.fixture(scope="session")
 def server(memory_folder: Path) -> Iterator[Embedded]:
-    """One embedded server with a migrated template database called annul; of the version in ANNUL_TEST_SERVER, if that is set."""
+    """One embedded server with a migrated template database called annul, of the version ANNUL_TEST_SERVER if set."""
     wanted = os.environ.get("ANNUL_TEST_SERVER")
     with Embedded(memory_folder / "server", tools=binaries(int(wanted)) if wanted else None) as embedded:
         store.migrate(embedded.conninfo)

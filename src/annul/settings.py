@@ -18,6 +18,7 @@ from msgspec import Meta
 from annul import durable
 from annul.errors import UnsafeSettings
 from annul.home import Home
+from annul.outgoing import Outgoing
 from annul.times import HOUR_US
 
 DEFAULT_HOME = Home(".annul")
@@ -60,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         notices_sms: gateway for short messages, https://token@host/path; `outbox:` keeps them unsent; empty: none.
         notices_language: language of notices to persons who chose none: en, zh or ar.
         webhooks_private: webhooks may call plain http and addresses of private networks (closed networks alone).
+        ca_file: PEM file of authorities believed beside the machine's own, by login, webhooks, messages, mail and commands.
+        outgoing_proxy: HTTP proxy that all of these go through (mail apart), http://host:port; empty: none.
         oidc_issuer: identity provider citizens log in with, an https address; empty: no login.
         oidc_client_id: name of this register at the provider.
         oidc_client_secret: its secret there.
@@ -94,6 +97,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     notices_sms: str = ""
     notices_language: Language = "en"
     webhooks_private: bool = False
+    ca_file: str = ""
+    outgoing_proxy: str = ""
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = ""
@@ -106,6 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ZoneInfo(self.time_zone)
         except (ValueError, OSError, ZoneInfoNotFoundError):
             raise ValueError("`time_zone` is no zone of the IANA list, such as Asia/Shanghai") from None
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """Return how this annul calls others."""
+        return Outgoing(self.ca_file, self.outgoing_proxy)
 
     @property
     def base_url(self) -> str:

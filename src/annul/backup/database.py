@@ -73,7 +73,7 @@ def dump(conninfo: str, file: Path) -> DatabaseCopy:
     Raises:
         SourceDown: the database cannot be reached, or ended meanwhile. MissingPackage: there is no pg_dump that is new enough.
     """
-    with connect(conninfo) as db, db.transaction():
+    with connect(conninfo, patient=True) as db, db.transaction():
         db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         snapshot, migration, head, epoch, server = _one(
@@ -107,14 +107,14 @@ def load(conninfo: str, file: Path) -> None:
 
 
 def _one(db: psycopg.Connection[Any], sql: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None
+    row: Any
     try:
         row = db.execute(sql).fetchone()
     except psycopg.errors.UndefinedTable:
         row = None
     if row is None:
         raise NotFound("The database holds no register.", where="database", mend="Run: annul setup")
-    return row
+    return tuple(row)
 
 
 def _run(tool: str, server: int, conninfo: str, arguments: list[str]) -> None:

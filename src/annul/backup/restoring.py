@@ -206,7 +206,7 @@ def _fill_and_prove(home: Home, url: str, run: Path, keys: Keys, restored: Resto
     with contextlib.ExitStack() as stack:
         conninfo = url or stack.enter_context(Embedded(home)).conninfo
         load(conninfo, run / table.DATABASE)
-        db = stack.enter_context(connect(conninfo))
+        db = stack.enter_context(connect(conninfo, patient=True))
         restored.counts["register entries"] = restored.contents.database.head
         if restored.contents.grown.logs.keys() >= set(LOGS):
             for told in verify_logs(home, [*trusted.receipts, *trusted.register, *trusted.checks], db):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
-from typer.models import DefaultPlaceholder
 
 SUMMARY_MAX_CHARS: Final = 1000
 """No summary is cut: lines are folded instead."""
@@ -32,8 +31,7 @@ class Group(TyperGroup):
 def use_group(app: typer.Typer) -> None:
     """Let every group inside show itself like that."""
     for inner in app.registered_groups:
-        if isinstance(inner.cls, DefaultPlaceholder):
-            inner.cls = Group
+        inner.cls = Group
         if inner.typer_instance is not None:
             use_group(inner.typer_instance)
 
@@ -54,14 +52,14 @@ class Shell(enum.StrEnum):
 
 def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
     """Print the script that lets a shell complete commands and options: eval "$(annul completion bash)"."""
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     print(get_completion_script(prog_name="annul", complete_var="_ANNUL_COMPLETE", shell=shell.value))
 
 
 def completed(environ: Mapping[str, str]) -> str | None:
     """Make ready to answer a shell; return the command it is about: no other is loaded. None: not whole yet."""
-    from typer.completion import completion_init
+    from typer.completion import completion_init  # type: ignore[attr-defined]
 
     from annul.cli import COMMANDS
 
