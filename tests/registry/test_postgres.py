@@ -182,7 +182,7 @@ def each(request: pytest.FixtureRequest, memory_folder: Path) -> Iterator[Embedd
 
 
 def test_every_server_found_holds_a_register(each: Embedded, tmp_path: Path) -> None:
-    """Migrated, written to by the one kind of transaction, read by imports of persons; texts are in order of their code points."""
+    """Migrated, written to by the one kind of transaction, read by imports; texts are in order of their code points."""
     world = World(each.conninfo, tmp_path)
     asyncio.run(world.register.change(ISSUER, card(), Event.compromise, happened_at_us=world.clock()))
     with store.connect(each.conninfo) as db:

@@ -25,6 +25,7 @@ from annul.backup import grown
 from annul.backup.contents import Contents
 from annul.backup.database import load
 from annul.backup.sealing import Opening
+from annul.backup.taking import KEY_FILES
 from annul.client.receipts import TrustedKeys, parts_of
 from annul.errors import AnnulError, BadInput, Conflict, Corrupt, NotFound, VerificationFailed
 from annul.home import Home
@@ -32,6 +33,7 @@ from annul.proof.checkpoint import open_checkpoint
 from annul.proof.receipt import verify
 from annul.registry import keys as key_file
 from annul.registry.answering.checklog import durable_windows, worker_folder, workers
+from annul.registry.answering.standing import acknowledged
 from annul.registry.keys import Keys
 from annul.registry.loops.sealer import LOGS, Progress, verify_logs
 from annul.registry.people.vault import Vault
@@ -165,7 +167,7 @@ def _bring_keys(source: Source, run: Path, contents: Contents, home: Home) -> No
     """Write key files and settings into the home: of the sealed file, or of a folder."""
     if source.keys is not None:
         with durable.telling(source.keys):
-            files = {f"keys/{path.name}": path.read_bytes() for path in source.keys.iterdir() if path.is_file()}
+            files = {f"keys/{path.name}": path.read_bytes() for path in source.keys.iterdir() if path.suffix in KEY_FILES}
     elif not contents.keys:
         raise NotFound("The keys are not in this backup.", where=run.name, mend="Name the folder with them by --keys.")
     elif source.opening is None:
@@ -283,6 +285,9 @@ def _behind_home(old: Home, contents: Contents, keys: Keys) -> Iterator[Missing]
                 checkpoint = open_checkpoint(path.read_bytes(), [signer.verifier], signer.name)
                 yield from _behind_log(contents, log, checkpoint.size, f"{path.parent.name}/{path.name} of the old home")
                 break
+    with contextlib.suppress(Corrupt):
+        known = acknowledged(old) or 0
+        yield from _behind_log(contents, "register", known, "keys/acknowledged of the old home")
     for worker in workers(old.checks):
         windows = durable_windows(worker_folder(old.checks, worker))
         yield from _behind_worker(contents, worker, windows, f"checks/{worker:02d} of the old home")

@@ -40,6 +40,7 @@ Step = Callable[[str, int], None]
 """step(what, bytes copied since the last call)."""
 
 LOCK: Final = "lock"
+KEY_FILES: Final = (".json", ".pub")
 
 
 def take(settings: Settings, folder: Path, sealing: Sealing | None, *, step: Step = lambda _what, _bytes: None) -> Contents:
@@ -124,8 +125,8 @@ def _clear(folder: Path, keys: Keys) -> None:
 
 
 def _secrets(home: Home) -> dict[str, bytes]:
-    """Read what is sealed: keys, and the settings, which hold passwords."""
-    files = [path for path in sorted(home.keys.iterdir()) if path.is_file() and not path.name.endswith(".new")]
+    """Read what is sealed: keys, and the settings, which hold passwords. The anchor beside the keys does not come back."""
+    files = [path for path in sorted(home.keys.iterdir()) if path.suffix in KEY_FILES]
     files += [home.settings_file] if home.settings_file.exists() else []
     return {str(path.relative_to(home)): path.read_bytes() for path in files}
 

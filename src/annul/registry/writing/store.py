@@ -7,8 +7,8 @@ a register that takes a few reports a second in a nation: simplicity is worth mo
 
 from __future__ import annotations
 
-import secrets
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
