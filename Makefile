@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check bench mutate drill-kill drill-database corpus mutations drill-verifier fuzz house tour lock clean
+.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier fuzz house tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,11 +52,21 @@ check: .venv/dev.done ## style, types, layers, dependencies
 	$(BIN)/python tests/vectors/generate.py
 	@git diff --exit-code --stat -- tests/vectors
 
+check-wheel: .venv/dev.done ## the wheel alone, in a clean environment and an empty folder: does it start?
+	@$(BIN)/python scripts/check_wheel.py
+
 bench: .venv/dev.done ## measure against peers in the same run and print ratios
 	@$(BIN)/annul bench all
 
 mutate: .venv/dev.done ## small faults in changed modules (or MODULES="registry/answering/quota.py …"): which do the tests not notice
 	@ANNUL_HOME= $(BIN)/python scripts/mutate.py $(MODULES)
+
+test-postgres: .venv/dev.done ## the register's tests on every PostgreSQL of this machine, 15 and later
+	@for version in $$($(BIN)/python -c "from annul.registry.postgres import major_of, servers; print(*map(major_of, servers()))"); do \
+	  echo "PostgreSQL $$version"; ANNUL_HOME= ANNUL_TEST_SERVER=$$version $(BIN)/python -m pytest -q -n auto tests/registry || exit 1; done
+
+drill-backup: .venv/dev.done ## a backup of 1 million documents beside 2,000 checks/s, restored elsewhere and proved
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.backup
 
 drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and database under load
 	@ANNUL_HOME= $(BIN)/python -m tests.drills.kill --kills 200
@@ -84,8 +94,8 @@ tour: .venv/dev.done ## walk through a fresh demo and write docs/tour.md with it
 
 lock: .venv/bin/python ## write requirements/*.lock anew from pyproject.toml
 	$(BIN)/python -m pip install -q uv
-	$(call lock,pyproject.toml --extra likeness --extra reader --extra review requirements/build.in,run)
-	$(call lock,pyproject.toml --extra likeness --extra reader --extra review --group dev requirements/build.in -c requirements/run.lock,dev)
+	$(call lock,pyproject.toml --extra demo requirements/build.in,run)
+	$(call lock,pyproject.toml --extra demo --group dev requirements/build.in -c requirements/run.lock,dev)
 	$(call lock,--extra chip pyproject.toml -c requirements/dev.lock,chip)
 
 define lock

@@ -18,7 +18,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from annul.home import Home
-from annul.registry.postgres import DATABASE, Embedded
+from annul.registry.postgres import DATABASE, Embedded, binaries
 from annul.registry.writing import store
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
@@ -67,8 +67,9 @@ def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.fixture(scope="session")
 def server(memory_folder: Path) -> Iterator[Embedded]:
-    """One embedded server with a migrated template database called annul."""
-    with Embedded(memory_folder / "server") as embedded:
+    """One embedded server with a migrated template database called annul, of the version ANNUL_TEST_SERVER if set."""
+    wanted = os.environ.get("ANNUL_TEST_SERVER")
+    with Embedded(memory_folder / "server", tools=binaries(int(wanted)) if wanted else None) as embedded:
         store.migrate(embedded.conninfo)
         yield embedded
 

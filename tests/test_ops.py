@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,9 @@ import yaml
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from annul import metrics
+from annul.cli import COMMANDS
+from annul.web.door.checkpath import BATCH_BYTES_MAX
+from annul.web.routes import ROUTES
 
 OPS = Path(__file__).parents[1] / "ops"
 FOREIGN = {"up", "job"}
@@ -95,3 +102,65 @@ def test_the_five_numbers_of_oversight_stand_first_on_the_dashboard() -> None:
     panels = json.loads((OPS / "grafana" / "annul.json").read_text(encoding="utf-8"))["panels"]
     assert [panel["type"] for panel in panels[:5]] == ["stat"] * 5
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+# -- proxy and service -------------------------------------------------------------------------------------------------------
+
+
+def test_the_proxy_lets_through_what_annul_takes() -> None:
+    """The largest body of any route passes; the one page that takes more has a location of its own."""
+    text = (OPS / "nginx" / "annul.conf").read_text(encoding="utf-8")
+    default, streamed = re.findall(r"client_max_body_size\s+(\w+);", text)
+    larger = {route.path for route in ROUTES if route.body_bytes_max > int(default.removesuffix("m")) << 20}
+    assert larger == set(re.findall(r"location = (/desk\S*)", text))
+    assert streamed == "0"
+    assert int(default.removesuffix("m")) << 20 >= BATCH_BYTES_MAX
+
+
+def test_nginx_reads_its_file(tmp_path: Path) -> None:
+    """The file is one that nginx itself takes, with a certificate in place."""
+    text = (OPS / "nginx" / "annul.conf").read_text(encoding="utf-8")
+    for name in ("fullchain.pem", "privkey.pem"):
+        text = text.replace(f"/etc/ssl/annul/{name}", str(tmp_path / name))
+    asked = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"]
+    made = [*asked, "-keyout", str(tmp_path / "privkey.pem"), "-out", str(tmp_path / "fullchain.pem")]
+    subprocess.run(made, check=True, capture_output=True)
+    text = text.replace("/var/log/nginx/annul.log", str(tmp_path / "access.log"))
+    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{text}\n}}\n")
+    tool = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+    if tool is None:
+        pytest.skip("nginx is not installed")
+    asked = [tool, "-t", "-q", "-e", str(tmp_path / "error.log"), "-c", str(tmp_path / "nginx.conf")]
+    told = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.parametrize("unit", ["annul.service", "annul-backup.service", "annul-backup.timer"])
+def test_systemd_reads_a_unit(unit: str, tmp_path: Path) -> None:
+    """Every line is one that systemd knows, and the commands are annul's."""
+    text = (OPS / "systemd" / unit).read_text(encoding="utf-8")
+    commands = re.findall(r"^ExecStart=/opt/annul/bin/annul (\S+)", text, re.M)
+    assert set(commands) <= set(COMMANDS)
+    assert bool(commands) == unit.endswith(".service")
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd is not installed")
+    for other in (OPS / "systemd").iterdir():
+        (tmp_path / other.name).write_text(other.read_text(encoding="utf-8").replace("/opt/annul/bin/annul", sys.executable))
+    told = subprocess.run([tool, "verify", "--man=no", str(tmp_path / unit)], capture_output=True, text=True, check=False)
+    about = [line for line in told.stderr.splitlines() if unit.partition(".")[0] in line]
+    assert about == []
+
+
+def test_the_service_manager_hears_how_annul_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One datagram with a line for each fact, on the socket that systemd names; without one nothing is said."""
+    from annul.supervisor import _tell_service
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        _tell_service("READY=1", "STATUS=answers")
+        assert manager.recv(1000) == b"READY=1\nSTATUS=answers"
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+        _tell_service("WATCHDOG=1")

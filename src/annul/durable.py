@@ -9,6 +9,7 @@ Each step says what a crash leaves. Everything is made for its owner alone (0600
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -59,6 +60,22 @@ def sync_folder(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_all(path: Path) -> None:
+    """Return when everything on the file system of `path` is on stable storage (syncfs(2)): cheaper than thousands of barriers.
+
+    Raises:
+        StorageFailed: the barrier failed.
+    """
+    with telling(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(path))
         finally:
             os.close(descriptor)
 

@@ -33,7 +33,8 @@ class Part:
 
 
 PARTS: Final = (
-    Part("annul.toml", "settings", "the operator", "the defaults hold", "yes"),
+    Part("annul.toml", "settings, with passwords", "the operator, `annul setup`", "the defaults hold", "apart"),
+    Part("backup.json", "where and when the last backup was taken", "`annul backup`", "doctor asks for one", "no"),
     Part("demo.json", "credentials and samples of a demo", "`annul demo`", "the demo begins anew", "no"),
     Part(
         "keys/secret.json",
@@ -100,6 +101,11 @@ class Home(PosixPath):
     def settings_file(self) -> Path:
         """Settings in TOML."""
         return Path(self, "annul.toml")
+
+    @property
+    def backed_up(self) -> Path:
+        """Note of the last backup."""
+        return Path(self, "backup.json")
 
     @property
     def demo(self) -> Path:

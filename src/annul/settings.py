@@ -5,6 +5,7 @@ Every setting is described here and in docs/operate.md; a test keeps the two the
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -14,8 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from annul import durable
 from annul.errors import UnsafeSettings
 from annul.home import Home
+from annul.outgoing import Outgoing
 from annul.times import HOUR_US
 
 DEFAULT_HOME = Home(".annul")
@@ -58,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         notices_sms: gateway for short messages, https://token@host/path; `outbox:` keeps them unsent; empty: none.
         notices_language: language of notices to persons who chose none: en, zh or ar.
         webhooks_private: webhooks may call plain http and addresses of private networks (closed networks alone).
+        ca_file: PEM file of authorities believed beside the machine's own, by login, webhooks, messages, mail and commands.
+        outgoing_proxy: HTTP proxy that all of these go through (mail apart), http://host:port; empty: none.
         oidc_issuer: identity provider citizens log in with, an https address; empty: no login.
         oidc_client_id: name of this register at the provider.
         oidc_client_secret: its secret there.
@@ -92,6 +97,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     notices_sms: str = ""
     notices_language: Language = "en"
     webhooks_private: bool = False
+    ca_file: str = ""
+    outgoing_proxy: str = ""
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = ""
@@ -104,6 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ZoneInfo(self.time_zone)
         except (ValueError, OSError, ZoneInfoNotFoundError):
             raise ValueError("`time_zone` is no zone of the IANA list, such as Asia/Shanghai") from None
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """Return how this annul calls others."""
+        return Outgoing(self.ca_file, self.outgoing_proxy)
 
     @property
     def base_url(self) -> str:
@@ -152,3 +164,21 @@ def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Setti
             where=file.name if file.exists() else "environment",
             mend="See docs/operate.md for every setting and its range.",
         ) from None
+
+
+def keep(home: Home, name: str, value: str) -> None:
+    """Put a setting into the file of a home (0600), durably, unless the file says something of it already.
+
+    Raises:
+        UnsafeSettings: the file says something else: an operator decides which holds.
+        StorageFailed: it cannot be written; the file is as it was.
+    """
+    file = home.settings_file
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    said = tomllib.loads(text).get(name)
+    if said is not None and said != value:
+        raise UnsafeSettings(
+            f"The settings file names another {name}.", where=file.name, mend="Change the file, or leave the other out."
+        )
+    if said is None:  # in front: whatever follows may be a table
+        durable.replace(file, f"{name} = {json.dumps(value, ensure_ascii=False)}\n{text}".encode())

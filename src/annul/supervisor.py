@@ -126,6 +126,7 @@ class Supervisor:
         deadline = time.monotonic() + READY_WAIT_S
         while time.monotonic() < deadline and not self.stopping:
             if is_ready(url):
+                _tell_service("READY=1", f"STATUS=answers at {url}")
                 if self.ready is not None:
                     self.ready(url)
                 return
@@ -164,6 +165,7 @@ class Supervisor:
                 if until is None:  # before, the database's own commands may not be known yet
                     processes = [role.process.pid for role in self.roles if role.process is not None]
                     reap_orphans([*processes, template.pid, *db.pids().values()])
+            _tell_service("WATCHDOG=1")
             self._wait_for_an_end(0.25, wake)
 
     def _bury(self, pid: int) -> None:
@@ -191,6 +193,7 @@ class Supervisor:
 
     def _stop_all(self, log: Any, door: socket.socket) -> None:
         self.stopping = True
+        _tell_service("STOPPING=1")
         door.listen(0)  # workers still take who waits; others are not let in to wait for nobody
         for names in (("worker",), ("notices",), ("follower",), ("sealer",)):
             running = [role for role in self.roles if role.name.startswith(names) and role.process is not None]
@@ -244,6 +247,19 @@ def is_ready(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def _tell_service(*lines: str) -> None:
+    """Tell the service manager how we are, where there is one (Type=notify); it hears one datagram.
+
+    Source: sd_notify(3), section Notes: the protocol is stable and may be implemented without the library.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.settimeout(1)
+        channel.sendto("\n".join(lines).encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 @contextlib.contextmanager
@@ -379,6 +395,8 @@ def _held_database(settings: Settings, database: Database) -> Iterator[None]:
     from annul.registry.loops.rotation import settle
     from annul.registry.writing.store import migrate
 
+    if database.embedded is not None:
+        _require_no_other(settings.home)
     with contextlib.ExitStack() as stack:
         if database.embedded is not None:
             stack.enter_context(database.embedded)
@@ -386,6 +404,20 @@ def _held_database(settings: Settings, database: Database) -> Iterator[None]:
         _hold_the_register(settings.home, database.conninfo)
         settle(database.conninfo, settings.home)
         yield
+
+
+def _require_no_other(home: Home) -> None:
+    """Refuse to make a new database where there was one: keys are made after the database.
+
+    Raises:
+        UnsafeSettings: the address was forgotten, or the folder is gone.
+    """
+    if home.secret_keys.exists() and not home.postgres.is_dir():
+        raise UnsafeSettings(
+            "There are keys, but no database: its address is not set, or its folder is gone.",
+            where="database_url",
+            mend=f"Set database_url in {home.settings_file.name}. If the folder postgres/ was lost: annul restore.",
+        )
 
 
 def _hold_the_register(home: Home, conninfo: str) -> None:

@@ -87,6 +87,8 @@ def test_a_sound_home_is_well_and_looked_at_from_end_to_end(home: Path, capsys: 
         "open files",
         "clock",
         "processes",
+        "proxies",
+        "backup",
         "database",
         "register",
         "listings",

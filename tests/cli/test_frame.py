@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from annul import __version__
 from annul.cli import run
 from annul.cli.frame import (
     REFUSED_INPUT,
@@ -382,3 +383,44 @@ def test_no_option_is_a_secret_in_disguise() -> None:
                 seen += 1
                 assert "history" in option.help, command.name
     assert seen > 5
+
+
+# -- help, version, completion -----------------------------------------------------------------------------------------------
+
+
+def test_no_summary_is_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """However narrow the terminal, a list of commands tells each summary to its end."""
+    monkeypatch.setenv("COLUMNS", "60")
+    for group in ([], ["dispute"], ["party"], ["party", "key"]):
+        assert run([*group, "--help"]) == 0
+        told = capsys.readouterr().out
+        assert "..." not in told.partition("Commands:")[2], group
+        assert max(map(len, told.splitlines())) <= 60
+
+
+def test_the_version_is_told_where_everybody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version, -V and the command say the same."""
+    for asked in (["--version"], ["-V"], ["version"]):
+        assert run(asked) == 0
+        assert capsys.readouterr().out == f"annul {__version__}\n"
+
+
+ASKED = [
+    ("bash", {"COMP_WORDS": "annul keys r", "COMP_CWORD": "2"}, "rotate"),
+    ("bash", {"COMP_WORDS": "annul doc", "COMP_CWORD": "1"}, "doctor"),
+    ("zsh", {"_TYPER_COMPLETE_ARGS": "annul backup --rec"}, "--recipient"),
+    ("fish", {"_TYPER_COMPLETE_ARGS": "annul keys r", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}, "rotate"),
+]
+
+
+@pytest.mark.parametrize(("shell", "words", "expected"), ASKED)
+def test_a_shell_is_told_what_may_come_next(
+    shell: str, words: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script names the variable that the program answers to; commands and options are completed."""
+    assert run(["completion", shell]) == 0
+    assert "_ANNUL_COMPLETE" in capsys.readouterr().out
+    for name, value in ({"_ANNUL_COMPLETE": f"complete_{shell}"} | words).items():
+        monkeypatch.setenv(name, value)
+    assert run([]) == 0
+    assert expected in capsys.readouterr().out

@@ -48,7 +48,7 @@ def test_setup_says_what_to_keep_and_what_comes_next(database_home: Path, capsys
     finally:
         os.umask(before)
     told = capsys.readouterr().out
-    assert "Back up keys/secret.json now" in told
+    assert "Keep these apart from everything else, now: annul.toml, keys/secret.json, keys/people.json, keys/annul.pub." in told
     assert "Next: annul serve" in told
     assert database_home.stat().st_mode & 0o077 == 0
     (token,) = [word for word in told.split() if word.startswith("live_")]

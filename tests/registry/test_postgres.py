@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
@@ -11,10 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from annul.errors import SourceDown, UnsafeSettings
+from annul.errors import MissingPackage, SourceDown, UnsafeSettings
 from annul.home import Home
-from annul.registry.postgres import Embedded, run_folder
+from annul.records.status import Event
+from annul.registry.postgres import SERVER_LEAST, Embedded, binaries, major_of, run_folder, servers
 from annul.registry.writing import store
+from tests.registry.world import ISSUER, World, card
 from tests.waiting import WAIT_S, until
 
 
@@ -164,3 +167,84 @@ def test_migrating_twice_changes_nothing(database: str) -> None:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(UnsafeSettings, match="9999"):
         store.migrate(database)
+
+
+# -- every server that is found ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=servers(), ids=lambda folder: f"{major_of(folder)}-{folder.parts[-3]}")
+def each(request: pytest.FixtureRequest, memory_folder: Path) -> Iterator[Embedded]:
+    """A server of each kind that is installed: the wheel's, Debian's."""
+    home = Home(memory_folder / f"server-{servers().index(request.param)}")
+    with Embedded(home, tools=request.param) as embedded:
+        store.migrate(embedded.conninfo)
+        yield embedded
+
+
+def test_every_server_found_holds_a_register(each: Embedded, tmp_path: Path) -> None:
+    """Migrated, written to by the one kind of transaction, read by imports; texts are in order of their code points."""
+    world = World(each.conninfo, tmp_path)
+    asyncio.run(world.register.change(ISSUER, card(), Event.compromise, happened_at_us=world.clock()))
+    with store.connect(each.conninfo) as db:
+        store.check_safe(db)
+        assert db.execute("SELECT next_position FROM log_head").fetchone() == (2,)
+        ids = "SELECT id FROM (SELECT nextval('person_record_id_seq') AS id FROM generate_series(1, 3)) AS numbered"
+        assert len(db.execute(ids).fetchall()) == 3
+        assert db.execute("SELECT 'Z' < 'a', 'z' < 'ä'").fetchone() == (True, True)
+
+
+def test_a_data_folder_is_run_by_the_version_that_made_it(each: Embedded) -> None:
+    """Whatever is installed beside it later; a version that is gone is named with its command."""
+    made_by = int((each.data / "PG_VERSION").read_text())
+    assert major_of(Embedded(each.home).tools) == made_by
+    with pytest.raises(MissingPackage, match="PostgreSQL 9") as caught:
+        binaries(9)
+    assert "apt install postgresql-9" in (caught.value.mend or "")
+
+
+WRONG = [
+    ({"passfile": "{wrong}"}, "refuses this user or password"),
+    ({"passfile": "/nowhere"}, "refuses this user or password"),
+    ({"dbname": "nobody"}, "no such database or user"),
+    ({"host": "nowhere.invalid"}, "host of the database has no address"),
+    ({"host": "127.0.0.1", "port": "1"}, "cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), WRONG)
+def test_what_is_wrong_with_an_address_is_told(change: dict[str, str], sentence: str, each: Embedded, tmp_path: Path) -> None:
+    """Password, database, host, and a database that is merely away: each has a sentence and a next step of its own."""
+    (tmp_path / "wrong").write_text("*:*:*:annul:another\n")
+    (tmp_path / "wrong").chmod(0o600)
+    changed = {name: value.format(wrong=tmp_path / "wrong") for name, value in change.items()}
+    with pytest.raises(SourceDown, match=sentence) as caught:
+        store.connect(psycopg.conninfo.make_conninfo(each.conninfo, **changed))
+    assert caught.value.mend
+    assert "annul'" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "connection to server failed: SSL error: certificate verify failed",
+        'root certificate file "/x" does not exist',
+        'server certificate for "db" does not match host name "10.0.0.1"',
+    ],
+)
+def test_a_certificate_is_told_apart_from_a_password(said: str) -> None:
+    """What libpq says of certificates has a sentence that names the option. Source: libpq fe-secure-openssl.c."""
+    error = store.refused(psycopg.OperationalError(said))
+    assert error is not None
+    assert "certificate of the database" in error.message
+    assert "sslrootcert" in (error.mend or "")
+
+
+def test_an_old_server_is_refused_by_its_version() -> None:
+    """The lowest version is asked at the start, before anything is migrated."""
+
+    class Old:
+        class info:
+            server_version = 140_012
+
+    with pytest.raises(UnsafeSettings, match=f"PostgreSQL 14; annul needs {SERVER_LEAST}"):
+        store.check_safe(Old())  # type: ignore[arg-type]

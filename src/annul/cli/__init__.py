@@ -44,6 +44,8 @@ COMMANDS: Final = {
     "generate": "lists:generate",
     "log": "proving:log_app",
     "keys": "proving:keys_app",
+    "backup": "backups:backup",
+    "restore": "backups:restore",
     "witness": "witness:witness_app",
     "party": "parties:party_app",
     "policy": "policy:policy_app",
@@ -53,8 +55,11 @@ COMMANDS: Final = {
     "bench": "running:bench",
     "openapi": "running:openapi",
     "version": "running:version",
+    "completion": "groups:completion",
 }
 """Command or group -> where it is. Only what is called is loaded, so that commands start quickly."""
+COMPLETING: Final = "_ANNUL_COMPLETE"
+"""Set by the shell when it asks what may come next."""
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT. The library of the options leaves with it, too."""
 
@@ -63,8 +68,11 @@ def make_app(only: str | None = None) -> typer.Typer:
     """Put the commands together: all, or the one that is called."""
     import typer
 
+    from annul.cli.groups import Group, root, use_group
+
     app = typer.Typer(
         name="annul",
+        cls=Group,
         help="The open register of identity documents that no longer count.",
         no_args_is_help=True,
         add_completion=False,
@@ -73,15 +81,13 @@ def make_app(only: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
-    @app.callback()
-    def _annul() -> None:
-        pass  # keeps `annul NAME` a subcommand even when only one is loaded
-
+    app.callback()(root)
     for name in [only] if only in COMMANDS else COMMANDS:
         module, _, member = COMMANDS[name].partition(":")
         found = getattr(import_module(f"annul.cli.{module}"), member)
         if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
+            use_group(found)
+            app.add_typer(found, name=name, cls=Group)
         elif name == "bench":
             app.command(name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(found)
         else:
@@ -95,6 +101,12 @@ def run(arguments: list[str]) -> int:
     from annul.errors import AnnulError, StorageFailed
 
     name = arguments[0] if arguments else None
+    if name in ("--version", "-V"):
+        name, arguments = "version", ["version", *arguments[1:]]
+    if COMPLETING in os.environ:
+        from annul.cli.groups import completed
+
+        name = completed(os.environ)
     try:
         make_app(name)(arguments, prog_name="annul")
     except AnnulError as error:
@@ -102,6 +114,11 @@ def run(arguments: list[str]) -> int:
         say_error(error, as_json="--json" in arguments, no_answer=code == Exit.NO_ANSWER)
         return code
     except Exception as unexpected:
+        from annul.extras import missing
+
+        if (lacking := missing(unexpected)) is not None:
+            say_error(lacking, as_json="--json" in arguments)
+            return exit_of(lacking, checking=False)
         if isinstance(unexpected, OSError) and unexpected.filename is not None:
             mend = "Look who may read and write there, and whether the disk is full."
             failed = StorageFailed(f"A file cannot be used: {unexpected.strerror}.", where=str(unexpected.filename), mend=mend)

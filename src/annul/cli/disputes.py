@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from annul.cli.desk import Evidence, Repeat, dispute_app
-from annul.cli.frame import Named, Show, Where, print_pairs, takes_groups
+from annul.cli.frame import Named, Show, Where, print_pairs, print_rows, takes_groups
 
 __all__ = ["dispute_app", "officer_app", "recall_app", "search_app"]
 
@@ -80,11 +80,11 @@ def dispute_list(
         found = annul.connection.get("/v1/disputes", {"state": state, "overdue": str(overdue).lower()})
 
     def text() -> None:
-        for file in found["disputes"]:
-            late = "OVERDUE" if file["overdue"] else file["state"]
-            print(f"{file['dispute']}  due {file['due_at']}  {late:<9} {file['fact']:<16} {file['case']}")
-        if not found["disputes"]:
-            print("None.")
+        rows = (
+            [file["dispute"], file["due_at"], "OVERDUE" if file["overdue"] else file["state"], file["fact"], file["case"]]
+            for file in found["disputes"]
+        )
+        print_rows(rows, ["dispute", "due", "state", "about", "case"])
 
     show.result(found, text)
 
@@ -160,10 +160,13 @@ def recall_list(
         found = annul.connection.get("/v1/recalls", {"after": after, "open": str(not everything).lower()})
 
     def text() -> None:
-        for recall in found["recalls"]:
-            known = "" if recall["acknowledged_at"] is None else "  acknowledged"
-            print(f"{recall['recall']}  {recall['made_at']}  {recall['check_count']} checks  {_CAUSES[recall['cause']]}{known}")
-        print(f"Cursor: {found['cursor']}" if found["recalls"] else "None.")
+        rows = (
+            [recall["recall"], recall["made_at"], recall["check_count"], _CAUSES[recall["cause"]], recall["acknowledged_at"]]
+            for recall in found["recalls"]
+        )
+        print_rows(rows, ["recall", "made", "checks", "why", "acknowledged"])
+        if found["recalls"]:
+            print(f"Cursor: {found['cursor']}")
 
     show.result(found, text)
 
@@ -233,11 +236,11 @@ def officer_list(where: Where, show: Show, who: Credential = "police") -> None:
         found = annul.connection.get("/v1/officers")
 
     def text() -> None:
-        for officer in found["officers"]:
-            access = "" if officer["active"] else "  access taken away"
-            print(f"{officer['id']:<28} {officer['name']:<24} {', '.join(officer['duties'])}{access}")
-        if not found["officers"]:
-            print("None.")
+        rows = (
+            [officer["id"], officer["name"], officer["duties"], "" if officer["active"] else "taken away"]
+            for officer in found["officers"]
+        )
+        print_rows(rows, ["officer", "name", "duties", "access"])
 
     show.result(found, text)
 
@@ -308,11 +311,8 @@ def search_list(
         found = annul.connection.get("/v1/searches", {"case": case} if case else None)
 
     def text() -> None:
-        for line in found["searches"]:
-            print(
-                f"{line['searched_at']}  {line['officer']:<24} {line['case']:<16} {line['purpose']:<14} found {line['found']}"
-            )
-        if not found["searches"]:
-            print("None.")
+        columns = ("searched_at", "officer", "case", "purpose", "found")
+        rows = ([line[name] for name in columns] for line in found["searches"])
+        print_rows(rows, ["when", "officer", "case", "purpose", "found"])
 
     show.result(found, text)

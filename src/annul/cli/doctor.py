@@ -31,6 +31,8 @@ FILES_WARNING: Final = 4_096
 """Below this, a worker with many quiet connections cannot open its files any more."""
 WITNESS_ROUNDS: Final = 3
 """A log that does not grow is cosigned anew every ten minutes; after three missed turns something is wrong."""
+BACKUP_WARNING_H: Final = 26
+"""A nightly backup that did not come."""
 CLOCK_ERROR: Final = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES: Final = 256  # struct timex has 208 bytes on 64-bit Linux
 
@@ -75,6 +77,8 @@ def examine(home: Home) -> Iterator[Finding]:
         ("open files", _files),
         ("clock", _clock),
         ("processes", _processes),
+        ("proxies", _proxies),
+        ("backup", _backup),
         ("database", _database),
         ("register", _rolled_back),
         ("listings", _listings),
@@ -210,6 +214,40 @@ def _processes(settings: Settings) -> Iterator[Finding]:
         yield Finding("processes", "wrong", f"{found['url']} is not ready", f"Ask {found['url']}/readyz what is missing.")
     else:
         yield Finding("processes", "well", f"{found['url']} is ready ({roles})")
+
+
+def _proxies(settings: Settings) -> Iterator[Finding]:
+    """annul speaks no TLS itself: an address with https has a proxy in front, and the caller's address is what it says."""
+    behind = settings.https or settings.public_url.startswith("https://")
+    if behind and not settings.proxies:
+        yield Finding(
+            "proxies",
+            "wrong",
+            "clients come by https, so through a proxy, but `proxies` is 0: all of them count as one address",
+            "Set proxies = 1 (how many add to X-Forwarded-For); see docs/install.md, The proxy.",
+        )
+    elif settings.public_url.startswith("https://") and not settings.https:
+        mend = "Set https = true."
+        yield Finding("proxies", "warning", "the public address is https, but cookies are not marked Secure", mend)
+    else:
+        yield Finding("proxies", "well", f"{settings.proxies} in front")
+
+
+def _backup(settings: Settings) -> Iterator[Finding]:
+    from annul.backup.taking import last_of
+
+    try:
+        folder, taken_at_us = last_of(settings.home)
+    except NotFound as error:
+        yield Finding("backup", "warning", "none was taken yet", error.mend or "")
+        return
+    age_h = (time.time() - taken_at_us / 1e6) / 3600
+    if age_h > BACKUP_WARNING_H:
+        yield Finding(
+            "backup", "warning", f"the last one is {age_h:.0f} hours old ({folder})", "Look at its timer: annul backup"
+        )
+    else:
+        yield Finding("backup", "well", f"taken {age_h:.1f} hours ago ({folder})")
 
 
 @contextlib.contextmanager

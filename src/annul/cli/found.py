@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from annul.cli.desk import Evidence, Happened, Repeat
-from annul.cli.frame import Named, Show, Where, print_pairs, takes_groups
+from annul.cli.frame import Named, Show, Where, print_pairs, print_rows, takes_groups
 
 found_app = typer.Typer(no_args_is_help=True, help="Found cards: taken in, matched to reports, given back or destroyed.")
 
@@ -73,10 +73,8 @@ def found_list(
         found = annul.connection.get("/v1/found", {"state": state})
 
     def text() -> None:
-        for card in found["cards"]:
-            print(f"{card['card']}  {card['accepted_at']}  {card['coverage']:<20} {card['keeper']}")
-        if not found["cards"]:
-            print("None.")
+        columns = ("card", "accepted_at", "coverage", "keeper")
+        print_rows(([card[name] for name in columns] for card in found["cards"]), ["card", "taken in", "kind", "keeper"])
 
     show.result(found, text)
 
@@ -161,9 +159,7 @@ def found_points(where: Where, show: Show) -> None:
         found = annul.connection.get("/v1/found/points")
 
     def text() -> None:
-        for point in found["points"]:
-            print(f"{point['name']}, {point['address']}  {point['hours']}")
-        if not found["points"]:
-            print("None.")
+        columns = ("name", "address", "hours")
+        print_rows(([point[name] for name in columns] for point in found["points"]), columns)
 
     show.result(found, text)

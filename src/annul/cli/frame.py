@@ -27,6 +27,7 @@ from annul.home import Home
 if TYPE_CHECKING:
     from annul.client import Client
     from annul.listings.bulk import Cause, ReadReport
+    from annul.outgoing import Outgoing
     from annul.settings import Settings
 
 HOME_DEFAULT: Final = ".annul"
@@ -153,6 +154,13 @@ class Address(Place):
         typer.Option(envvar="ANNUL_URL", help="Address of the server; else that of the demo.", rich_help_panel=CONNECTION),
     ] = None
 
+    @property
+    def outgoing(self) -> Outgoing:
+        """Return the authorities and the proxy that were set: in the environment, or for the data folder."""
+        from annul.outgoing import Outgoing
+
+        return self.settings().outgoing if self.folder.settings_file.exists() else Outgoing.of_environment()
+
 
 @dataclasses.dataclass(frozen=True)
 class Where(Address):
@@ -187,7 +195,7 @@ class Where(Address):
         from annul.client import Client
 
         if self.url and self.key and not self.as_name:
-            return Client(self.url, self.key)
+            return Client(self.url, self.key, outgoing=self.outgoing)
         demo = read_demo(self.folder)
         name = self.as_name or role
         key = None if self.as_name else self.key
@@ -198,7 +206,7 @@ class Where(Address):
                     f"Demo.json holds no credential of {name!r}.", where="--as", mend=f"Use one of {', '.join(sorted(known))}."
                 )
             key = str(known[name]["key"])
-        return Client(self.url or str(demo["url"]), key)
+        return Client(self.url or str(demo["url"]), key, outgoing=self.outgoing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +218,7 @@ class Server(Address):
         without_rich_httpx()
         from annul.client import Client
 
-        return Client(self.url or str(read_demo(self.folder)["url"]), "")
+        return Client(self.url or str(read_demo(self.folder)["url"]), "", outgoing=self.outgoing)
 
 
 def without_rich_httpx() -> None:
@@ -395,6 +403,15 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> Non
     for place, line in enumerate((headings, *rows)):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         print(text if place else f"{bold}{text}{plain}")
+
+
+def print_rows(rows: Iterable[Sequence[Any]], headings: Sequence[str], *, empty: str = "None.") -> None:
+    """Print a list with headings, or that there is nothing in it."""
+    texts = [[text_of(cell) for cell in row] for row in rows]
+    if texts:
+        print_columns(texts, headings)
+    else:
+        print(empty)
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:

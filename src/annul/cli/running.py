@@ -15,7 +15,7 @@ import typer
 from annul import durable
 from annul.cli.frame import Exit, Place, Show, folder_of, takes_groups
 from annul.errors import AnnulError, Conflict, UnsafeSettings
-from annul.home import Home
+from annul.home import PARTS, Home
 from annul.times import now_us
 
 if TYPE_CHECKING:
@@ -304,16 +304,25 @@ def setup(
     show: Show,
     supervisor: Annotated[str, typer.Option(help="Id of the first supervisor.")] = "supervisor",
     name: Annotated[str, typer.Option(help="The supervisor's name.")] = "Supervisor",
+    database_url: Annotated[
+        str | None,
+        typer.Option(envvar="ANNUL_DATABASE_URL", help="PostgreSQL to use, an empty database; else one in the data folder."),
+    ] = None,
 ) -> int:
-    """Prepare a data folder: keys, database, and a first supervisor, whose key is shown this once."""
+    """Prepare a data folder: keys, database, and a first supervisor, whose key is shown this once.
+
+    The address of a database elsewhere is kept in annul.toml: later commands find it.
+    """
     import asyncio
 
     from annul.registry.parties.parties import Parties
+    from annul.registry.people.vault import Vault
     from annul.registry.writing.act import Act
     from annul.registry.writing.store import Fresh
+    from annul.settings import keep
     from annul.supervisor import open_database
 
-    settings = home.settings()
+    settings = home.settings(database_url=database_url)
     durable.folder(settings.home)
 
     async def first(conninfo: str) -> str:
@@ -325,14 +334,21 @@ def setup(
 
     with open_database(settings) as conninfo:
         token = asyncio.run(first(conninfo))
+    Vault(settings.home).warm()
+    if settings.database_url:
+        keep(settings.home, "database_url", settings.database_url)
+    vital = [str(part.path) for part in PARTS if part.backup == "apart" and Path(settings.home, part.path).exists()]
     made = {
         "home": str(settings.home),
         "public_keys": str(settings.home.public_keys),
+        "keep_apart": vital,
         "supervisor_key": token or None,
     }
     lines = [
         f"✔  READY  {settings.home}",
-        "   Back up keys/secret.json now, apart from everything else: without it no document can be found again.",
+        f"   Keep these apart from everything else, now: {', '.join(vital)}.",
+        "   Without keys/secret.json no document can be found again, without keys/people.json no person can be read again.",
+        "   annul backup FOLDER seals them to a key of yours, and copies the rest: docs/operate.md, Backup.",
         f"   Supervisor's key, shown this once: {token}" if token else "   There is a supervisor already.",
         "   Next: annul serve, then annul party add …",
     ]

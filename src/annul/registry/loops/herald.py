@@ -42,11 +42,12 @@ def channels_of(settings: Settings) -> Channels:
         UnsafeSettings: one is not usable; the setting is named.
     """
     mail = sms = None
+    way = settings.outgoing
     if settings.notices_mail:
-        mail = Kept() if settings.notices_mail == KEPT else Smtp(settings.notices_mail, settings.notices_sender)
+        mail = Kept() if settings.notices_mail == KEPT else Smtp(settings.notices_mail, settings.notices_sender, way)
     if settings.notices_sms:
-        sms = Kept() if settings.notices_sms == KEPT else Gateway(settings.notices_sms)
-    return Channels(mail, sms, Webhooks(private=settings.webhooks_private))
+        sms = Kept() if settings.notices_sms == KEPT else Gateway(settings.notices_sms, way)
+    return Channels(mail, sms, Webhooks(private=settings.webhooks_private, outgoing=way))
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

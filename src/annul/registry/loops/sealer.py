@@ -286,7 +286,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
     faults = Faults(settings.home)
     scrubber = Scrubber(settings.home)
     fresh = {"register": True, "checks": True}
-    threading.Thread(target=rounds, args=(settings.home, stop), name="witnesses", daemon=True).start()
+    threading.Thread(target=rounds, args=(settings.home, stop, settings.outgoing), name="witnesses", daemon=True).start()
     errands("sealer", settings, keys, stop)
 
     def attempt(name: str, work: Callable[[], int]) -> int:

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from annul.errors import BadInput, UnsafeSettings
+from annul.outgoing import Outgoing, cause
 
 SEND_S: Final = 20
 """Longest time one sending may take; the lease of a delivery is three times as long."""
@@ -58,6 +59,10 @@ class ShortMessages(Protocol):
         """
 
 
+DIRECT: Final = Outgoing()
+"""How channels call when nothing was set: the machine's own authorities, no proxy."""
+
+
 class Kept:
     """Send nothing: the message stays in the outbox, where it can be looked at."""
 
@@ -75,7 +80,7 @@ class Smtp:
         sender: address the letters come from.
     """
 
-    def __init__(self, url: str, sender: str) -> None:
+    def __init__(self, url: str, sender: str, outgoing: Outgoing = DIRECT) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise UnsafeSettings(
@@ -90,6 +95,7 @@ class Smtp:
         self._user = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
         self._sender = sender
+        self._outgoing = outgoing
 
     async def send(self, message_id: str, address: str, subject: str, text: str, language: str) -> bool:
         """Send one letter."""
@@ -112,6 +118,7 @@ class Smtp:
                 password=self._password,
                 start_tls=True if self._user and not self._tls else None,
                 timeout=SEND_S,
+                tls_context=self._outgoing.context(),
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
             worst = max((refused.code for refused in error.recipients), default=550)
@@ -119,7 +126,7 @@ class Smtp:
         except aiosmtplib.SMTPResponseException as error:
             raise Undelivered(f"smtp-{error.code}", for_good=error.code >= 550) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise Undelivered(type(error).__name__) from None
+            raise Undelivered(_why(error)) from None
         return True
 
 
@@ -130,7 +137,8 @@ class Gateway:
         url: address of the gateway; user and password in it are sent as HTTP Basic, a user alone as a bearer token.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, outgoing: Outgoing = DIRECT) -> None:
+        self._outgoing = outgoing
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UnsafeSettings("The gateway is not named.", where="notices_sms", mend="Write https://token@host/path.")
@@ -145,7 +153,7 @@ class Gateway:
     async def send(self, message_id: str, number: str, text: str) -> bool:
         """Send one message."""
         headers = self._headers | {"idempotency-key": message_id}
-        async with httpx.AsyncClient(timeout=SEND_S, auth=self._auth, trust_env=False) as http:
+        async with self._outgoing.async_client(timeout=SEND_S, auth=self._auth) as http:
             await _posted(http, self._url, headers, {"id": message_id, "to": number, "text": text})
         return True
 
@@ -157,8 +165,8 @@ class Webhooks:
         private: calls may go by plain http and to addresses of private networks (closed networks, tests).
     """
 
-    def __init__(self, *, private: bool = False) -> None:
-        self._private = private
+    def __init__(self, *, private: bool = False, outgoing: Outgoing = DIRECT) -> None:
+        self._private, self._outgoing = private, outgoing
 
     async def send(self, message_id: str, url: str, secret: str, body: str, at_us: int) -> bool:
         """Call one webhook with a JSON body; redirects are not followed."""
@@ -174,7 +182,7 @@ class Webhooks:
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": Webhook(secret).sign(message_id, at, body),
         }
-        async with httpx.AsyncClient(timeout=SEND_S, trust_env=False) as http:
+        async with self._outgoing.async_client(timeout=SEND_S) as http:
             await _posted(http, url, headers, body)
         return True
 
@@ -226,6 +234,12 @@ def _require_public(host: str) -> None:
         raise Undelivered("host-private", for_good=True)
 
 
+def _why(error: Exception) -> str:
+    """Return why nothing was delivered: the cause of TLS or of the proxy, else the library's own name for it."""
+    found = cause(error)
+    return found if found.startswith(("tls", "proxy")) else type(error).__name__
+
+
 async def _posted(http: httpx.AsyncClient, url: str, headers: dict[str, str], body: dict[str, str] | str) -> None:
     try:
         if isinstance(body, str):
@@ -233,7 +247,7 @@ async def _posted(http: httpx.AsyncClient, url: str, headers: dict[str, str], bo
         else:
             answer = await http.post(url, headers=headers, json=body)
     except httpx.HTTPError as error:
-        raise Undelivered(type(error).__name__) from None
+        raise Undelivered(_why(error)) from None
     if not answer.is_success:
         for_good = 300 <= answer.status_code < 500 and answer.status_code not in _AGAIN
         raise Undelivered(f"http-{answer.status_code}", for_good=for_good)

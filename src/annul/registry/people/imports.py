@@ -495,7 +495,7 @@ def _ids(db: psycopg.Connection[Any], count: int) -> Sequence[int]:
     """Take ids, ascending: one range, unless somebody else took some meanwhile."""
     found = db.execute(
         "SELECT min(id), CASE WHEN max(id) - min(id) + 1 > count(*) THEN array_agg(id ORDER BY id) END "
-        "FROM (SELECT nextval('person_record_id_seq') AS id FROM generate_series(1, %s))",
+        "FROM (SELECT nextval('person_record_id_seq') AS id FROM generate_series(1, %s)) AS numbered",
         (count,),
     ).fetchone()
     assert found is not None

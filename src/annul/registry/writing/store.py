@@ -24,6 +24,7 @@ from annul.errors import BadInput, Corrupt, SourceDown, StorageFailed, UnsafeSet
 from annul.records.codes import Realm
 from annul.records.entry import NO_DETAIL, Entry, EntryKind, encode
 from annul.records.references import SALT_BYTES, commit, require_reference
+from annul.registry.postgres import SERVER_LEAST
 from annul.times import MINUTE_US, SECOND_US, rfc3339
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -67,6 +68,25 @@ POOL_TIMEOUT_S = 5.0
 """Longest wait for a free connection; then the database counts as down."""
 
 REALM_CODES = {"live": 0, "test": 1}
+
+ADDRESS = "database_url"
+SEE_ADDRESS = "See docs/install.md, The database: postgresql://user:password@host/name?sslmode=verify-full&sslrootcert=FILE."
+_REFUSALS = (
+    (
+        ("authentication failed", "no password supplied"),
+        "The database refuses this user or password.",
+        "Set it in database_url (with @ and / percent-encoded), or in the password file that libpq reads.",
+    ),
+    (
+        ("certificate verify failed", "root certificate file", "does not match host name", "SSL error", "does not support SSL"),
+        "The certificate of the database is not believed.",
+        "Name the file of its authority: ?sslmode=verify-full&sslrootcert=FILE, and the host as the certificate has it.",
+    ),
+    (("no pg_hba.conf entry",), "The database lets nobody in from this machine.", "Add a line to its pg_hba.conf."),
+    (("does not exist",), "The database server has no such database or user.", "Make it: see docs/install.md, The database."),
+    (("resolve host", "translate host name"), "The host of the database has no address.", SEE_ADDRESS),
+)
+"""What a refusal says (words of libpq or the server), what is wrong, and how to mend it; the first that fits counts."""
 
 
 def session(statement_s: int, lock_s: int) -> str:
@@ -136,13 +156,15 @@ def connect(conninfo: str, *, patient: bool = False) -> psycopg.Connection[Tuple
         patient: for a command, whose statements may take hours.
 
     Raises:
-        SourceDown: the database cannot be reached.
+        SourceDown: the database cannot be reached; the sentence says whether it is away, or what of its address is wrong.
     """
     try:
         options = _COMMANDS if patient else _LOOPS
         return psycopg.connect(conninfo, autocommit=True, options=options, connect_timeout=5)
     except psycopg.OperationalError as error:
-        raise down(error) from error
+        raise refused(error) or down(error) from error
+    except psycopg.ProgrammingError as error:
+        raise SourceDown("The address of the database is not of its form.", where=ADDRESS, mend=SEE_ADDRESS) from error
 
 
 async def open_pool(conninfo: str, *, size_max: int = 4) -> Pool:
@@ -196,11 +218,18 @@ def migrate(conninfo: str) -> bool:
 
 
 def check_safe(db: psycopg.Connection[TupleRow]) -> None:
-    """Refuse a server that may forget what it acknowledged.
+    """Refuse a server that may forget what it acknowledged, or is older than what annul was tried with.
 
     Raises:
-        UnsafeSettings: fsync or full_page_writes is off.
+        UnsafeSettings: fsync or full_page_writes is off, or it is too old.
     """
+    found = db.info.server_version // 10_000
+    if found < SERVER_LEAST:
+        raise UnsafeSettings(
+            f"The database is PostgreSQL {found}; annul needs {SERVER_LEAST} or later.",
+            where=ADDRESS,
+            mend="Name a newer server, or leave the setting out for an embedded one.",
+        )
     for name in ("fsync", "full_page_writes"):
         row = db.execute("SELECT current_setting(%s)", (name,)).fetchone()
         if row is None or row[0] != "on":
@@ -219,6 +248,21 @@ def down(error: Exception) -> SourceDown | StorageFailed:
     return SourceDown(
         "The register's database cannot be reached.", mend="Try again with the same Idempotency-Key; see annul doctor."
     )
+
+
+def refused(error: Exception) -> SourceDown | None:
+    """Return which part of the database's address is wrong, None when the database is merely away.
+
+    A connection that never came about has no SQLSTATE: the words of libpq and of the server are all there is. They are looked
+    at and not passed on.
+
+    Source: libpq fe-connect.c and fe-secure-openssl.c; PostgreSQL src/backend/libpq/auth.c.
+    """
+    said = str(error)
+    for words, message, mend in _REFUSALS:
+        if any(word in said for word in words):
+            return SourceDown(message, where=ADDRESS, mend=mend)
+    return None
 
 
 @asynccontextmanager

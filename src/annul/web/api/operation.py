@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from annul import __version__, metrics
+from annul import __version__, metrics, processes
 from annul.errors import Forbidden
 from annul.home import Home
 from annul.records.policy import DEFAULT_POLICY
@@ -84,7 +84,7 @@ async def exposition(office: Office, call: Call) -> Reply:
         raise Forbidden("Counts are shown to this machine only.", mend=mend)
     metrics.POSITION.set(office.listings.position)
     metrics.TABLE_AGE_SECONDS.set(max(0.0, (office.now_us() - office.listings.as_of_us) / 1e6))
-    return Reply(metrics.exposition(), "text/plain; version=0.0.4; charset=utf-8")
+    return Reply(metrics.exposition() + processes.exposition(office.settings.home), "text/plain; version=0.0.4; charset=utf-8")
 
 
 def _from_here(call: Call) -> bool:

@@ -30,7 +30,9 @@ from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from annul import logs
 from annul.errors import NotAuthorised, SourceDown
+from annul.outgoing import cause
 from annul.times import SECOND_US
 from annul.web.door.tokens import derived_key
 
@@ -194,12 +196,17 @@ class Login:
 
     async def _fetched(self, address: str) -> Any:
         try:
-            async with httpx.AsyncClient(timeout=WAIT_S, trust_env=False) as http:
+            async with self._settings.outgoing.async_client(timeout=WAIT_S) as http:
                 answer = await http.get(address, headers={"accept": "application/json"})
                 answer.raise_for_status()
                 return answer.json()
-        except (httpx.HTTPError, ValueError):
-            raise SourceDown("The login service does not answer.", mend="Try again in a moment.") from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise self._unanswered(error) from None
+
+    def _unanswered(self, error: Exception) -> SourceDown:
+        """Say the cause in the log, for the operator; the person hears that it does not answer."""
+        logs.get("login").warning("the login service does not answer", code=cause(error), error=type(error).__name__)
+        return SourceDown("The login service does not answer.", mend="Try again in a moment.")
 
     @property
     def _client_id(self) -> str:
@@ -211,13 +218,13 @@ class Login:
         secret = self._settings.oidc_client_secret
         auth = httpx.BasicAuth(quote(self._client_id, safe=""), quote(secret, safe="")) if secret else None
         try:
-            async with httpx.AsyncClient(timeout=WAIT_S, trust_env=False, auth=auth) as http:
+            async with self._settings.outgoing.async_client(timeout=WAIT_S, auth=auth) as http:
                 answer = await http.post(
                     metadata.token_endpoint, data=form if secret else form | {"client_id": self._client_id}
                 )
                 token = answer.json() if answer.status_code == 200 else None
-        except httpx.HTTPError:
-            raise SourceDown("The login service does not answer.", mend="Try again in a moment.") from None
+        except httpx.HTTPError as error:
+            raise self._unanswered(error) from None
         except ValueError:
             token = None
         if not isinstance(token, dict):

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from annul import errors
+from annul.extras import missing
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -164,6 +165,8 @@ def _as_annul(exc: BaseException) -> errors.AnnulError:
         return bad_input(exc)
     if isinstance(exc, TimeoutError):
         return errors.TimedOut("The answer did not come in time.")
+    if (lacking := missing(exc)) is not None:
+        return lacking
     return errors.AnnulError("Something failed on our side.")
 
 
