@@ -118,6 +118,8 @@ class Pair:
         closed = [one.answer(each, self.desk.now, place) for one, each in zip(self.answerers, (plain, pressed), strict=True)]
         assert closed[0].record == closed[1].record
         assert closed[0].statement == closed[1].statement
+        assert closed[0].position == closed[1].position
+        assert closed[0].told() == closed[1].told()
         (bodies, tally), (theirs, counted) = closed[0].finish(), closed[1].finish()
         assert bodies == theirs
         assert tally == counted

@@ -145,7 +145,7 @@ class MachineAnswerer(Answerer):
             outcomes = self._count(now_us)
             return self._bodies_of(count, self._shape(position, as_of_us, statement, signature), salts), outcomes
 
-        return Closed(statement, record, finish)
+        return Closed(statement, record, position, finish, lambda: self._told(count))
 
     def _begin(self, count: int, now_us: int, age_us: int) -> None:
         """Forget what counts no longer: verdicts of another day or coverage, numbers of manners that have become too many."""
@@ -253,6 +253,10 @@ class MachineAnswerer(Answerer):
         words[at + f.TOLD_STATUS // f.WORD], words[at + f.TOLD_COUNT // f.WORD] = told.status, 0
         self._told_bytes_max = max(self._told_bytes_max, len(told.head) + len(told.tail))
         return number
+
+    def _told(self, count: int) -> list[Told]:
+        numbers = self._sized[f.ROWS].words[f.ROW_TOLD // f.WORD : count * f.ROW_BYTES // f.WORD : f.ROW_BYTES // f.WORD]
+        return [self._known[number].told for number in numbers.tolist()]
 
     def _count(self, now_us: int) -> Mapping[str, int]:
         """Count the answers by outcome, and look for parties that walk through numbers."""

@@ -194,31 +194,33 @@ class Reader:
         try:
             document = parse_document(fields)
         except MalformedNumber as error:
+            identity, unknown = malformed_identity(fields), isinstance(error, FormUnknown)
+            code, of_test = scheme_code(fields.scheme), caller.test
             return Asked(
                 sink,
                 index,
                 manner,
-                caller.test,
+                of_test,
                 b"",
                 PLAIN,
                 0,
-                scheme_code(fields.scheme),
+                code,
                 None,
-                malformed_identity(fields),
+                identity,
                 context,
                 name,
                 b"",
                 binding,
-                form_unknown=isinstance(error, FormUnknown),
+                form_unknown=unknown,
             )
         scheme = SCHEMES[document.scheme]
-        start = document.valid_from_day
-        if not scheme.discriminated:
-            blocks, naming, start = block(document), PLAIN, None
-        elif start is not None:
+        start = document.valid_from_day if scheme.discriminated else None
+        if start is not None:
             blocks, naming = both_blocks(document), FULL
-        else:
+        elif scheme.discriminated:
             blocks, naming = number_block(document), NUMBER_ONLY
+        else:
+            blocks, naming = block(document), PLAIN
         named = holder if manner.identity else None
         if caller.walker is not None:
             now_us = self._now_us()
@@ -228,22 +230,9 @@ class Reader:
                 caller.walker.named(document.number, named.name, now_us)
         names = b"" if named is None else _name_blocks(blocks[-16:], named)
         identity, kind = self._identity(document, start)
+        until, of_test, code = document.valid_until_day or 0, caller.test, scheme.code
         return Asked(
-            sink,
-            index,
-            manner,
-            caller.test,
-            blocks,
-            naming,
-            document.valid_until_day or 0,
-            scheme.code,
-            document,
-            identity,
-            context,
-            name,
-            names,
-            binding,
-            kind,
+            sink, index, manner, of_test, blocks, naming, until, code, document, identity, context, name, names, binding, kind
         )
 
     def _identity(self, document: Document, start: int | None) -> tuple[bytes, int]:

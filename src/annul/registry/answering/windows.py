@@ -53,13 +53,15 @@ class Place(NamedTuple):
 class Closed(NamedTuple):
     """A window that was answered and is not durable yet.
 
-    `finish` makes the bodies, in the order of the questions, and counts the answers by outcome; it is called once, before the
-    next window is answered.
+    `finish` makes the bodies, in the order of the questions, and counts the answers by outcome; `told` gives what each says
+    without its JSON. Both are called before the next window is answered.
     """
 
     statement: bytes
     record: bytes
+    position: int
     finish: Callable[[], tuple[list[bytes], Mapping[str, int]]]
+    told: Callable[[], list[Told]]
 
     @property
     def statement_hash(self) -> bytes:
@@ -156,7 +158,7 @@ class Answerer:
             shape = self._shape(position, as_of_us, signed.statement, signed.signature)
             return self._bodies(shape, signed, leaves, tellings, salts), Counter([told.outcome for told in tellings])
 
-        return Closed(signed.statement, record, finish)
+        return Closed(signed.statement, record, position, finish, lambda: tellings)
 
     def _verdict(self, each: Asked, value: int, number: int) -> Verdict:
         """Say what the values found mean for a question, leaving aside that its owner may have opened a lock."""
