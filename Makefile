@@ -27,7 +27,7 @@ setup: .venv/code.done ## install annul into .venv (the command is .venv/bin/ann
 # What every start would compile anew otherwise (also with PYTHONDONTWRITEBYTECODE): modules, kernels, templates of the pages.
 .venv/code.done: .venv/run.done $(shell find src -name '*.py' -o -name '*.html')
 	@$(BIN)/python -m compileall -q src
-	@$(BIN)/python -c "from annul.listings import native; from annul.web.door import pages; native.warm(); pages.warm()"
+	@$(BIN)/python -c "from annul.listings import native; from annul.registry.answering import machine; from annul.web.door import pages; native.warm(); machine.warm(); pages.warm()"
 	@touch $@
 
 .venv/dev.done: requirements/dev.lock requirements/chip.lock .venv/run.done | .venv/code.done

@@ -414,9 +414,11 @@ def _load(names: tuple[str, ...]) -> None:
 def _load_check_path() -> None:
     """Load what answers checks; only code: no file of the data folder, no thread, no loop."""
     from annul.listings import native
+    from annul.registry.answering import machine
 
     _load(_CHECK_PATH)
     native.load()
+    machine.warm()
 
 
 def _load_rest() -> Mounted:

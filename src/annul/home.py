@@ -79,6 +79,9 @@ PARTS: Final = (
     ),
     Part("people/", "names by keyed number, for checks", "follower", "rebuilt from the register", "no"),
     Part("checks/", "check log, one folder a worker", "workers", "the account of who asked what", "yes"),
+    Part(
+        "screenings/", "files that are screened: how far, and their receipts", "`annul screen`", "the receipts are gone", "yes"
+    ),
     Part("log/", "both sealed logs as static files", "sealer", "the proof", "yes"),
     Part(
         "witness/logs/",
@@ -161,6 +164,11 @@ class Home(PosixPath):
     def published(self) -> Path:
         """Folder of published editions: what the doors give out as it is."""
         return Path(self, "editions", "published")
+
+    @property
+    def screenings(self) -> Path:
+        """Folder of files that are screened: one folder each."""
+        return Path(self, "screenings")
 
     @property
     def postgres(self) -> Path:

@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "correction": "desk:correction_app",
     "notices": "notices:notices_app",
     "webhook": "notices:webhook_app",
+    "screen": "screening:screen",
     "import": "lists:import_list",
     "bulk": "lists:bulk_app",
     "edition": "editions:edition_app",

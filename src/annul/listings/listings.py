@@ -113,6 +113,17 @@ class Listings:
         self._short.append(short)
         return found
 
+    def lookup_into(self, keys: bytes, address: int) -> None:
+        """Look up as `lookup` does, into room of the caller.
+
+        Args:
+            keys: n keys of 16 bytes, one behind the other.
+            address: where n words of 8 bytes are written.
+        """
+        view = self._view
+        while self._lookup(view.address, keys, len(keys) // 16, address):
+            view = self.refresh()
+
     def refresh(self) -> _View:
         """Take up a new table generation or manifest, if there is one; look-ups do so by themselves."""
         if self._view.number != self._control[VIEW]:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib
+import importlib.util
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -26,6 +27,9 @@ from annul import compiled
 Kernel = Callable[..., int]
 """A loaded kernel: integers (addresses, counts) in, one integer out."""
 
+KERNELS: Final = "annul.listings.kernels"
+BULK_KERNELS: Final = "annul.listings.bulk_kernels"
+_WORDS: Final = "annul.listings.words"
 _ALLOWED_EXTERNALS = ("llvm.", "memset", "memcpy", "memmove")
 
 
@@ -40,26 +44,38 @@ class Kernels:
 
     def taking_bytes(self, name: str, *places: int) -> Kernel:
         """Return a kernel that takes a bytes object for its address at these places of its arguments."""
+        return self._bound(ctypes.CFUNCTYPE, name, places)
+
+    def at_once(self, name: str, *places: int) -> Kernel:
+        """Return a kernel that keeps the interpreter lock: of a few microseconds, less than a change of threads costs.
+
+        It takes a bytes object for its address at these places of its arguments.
+        """
+        return self._bound(ctypes.PYFUNCTYPE, name, places)
+
+    def _bound(self, binding: Any, name: str, places: tuple[int, ...]) -> Kernel:
         symbol, arity = self._names[name]
         kinds = [ctypes.c_char_p if place in places else ctypes.c_int64 for place in range(arity)]
-        return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(self._engine.get_function_address(symbol))
+        kernel: Kernel = binding(ctypes.c_int64, *kinds)(self._engine.get_function_address(symbol))
+        return kernel
 
     def __getattr__(self, name: str) -> Kernel:
         raise AttributeError(f"no kernel is called {name}")
 
 
 @cache
-def load(module: str = "kernels") -> Kernels:
-    """Load the kernels of a source module of this package, compiling them when no cache has them.
+def load(module: str = KERNELS, *built_on: str) -> Kernels:
+    """Load the kernels of a source module, compiling them when no cache has them.
 
     Args:
-        module: `kernels` (table and segments) or `bulk_kernels` (reading and making lists).
+        module: `KERNELS` (table and segments), `BULK_KERNELS` (reading and making lists), or one of another room.
+        built_on: further modules of ours that its code is made of, beside `words`.
     """
-    sources = [Path(__file__).with_name(name).read_bytes() for name in ("words.py", f"{module}.py")]
+    sources = [_source(name) for name in (_WORDS, *built_on, module)]
     machine = _machine()
     about = [llvmlite.__version__, machine.triple, _cpu(), _features()]
     tag = hashlib.sha256(b"\0".join([*sources, *(text.encode() for text in about)])).hexdigest()[:32]
-    name = f"annul-{module}-{tag}.o"
+    name = f"annul-{module.rpartition('.')[2]}-{tag}.o"
     stored = compiled.read(name)
     if stored is None:
         stored = _compile(module, machine)
@@ -69,8 +85,22 @@ def load(module: str = "kernels") -> Kernels:
 
 def warm() -> None:
     """Compile whatever no cache has yet, so that the first start is as quick as any other."""
-    for module in ("kernels", "bulk_kernels"):
+    for module in (KERNELS, BULK_KERNELS):
         load(module)
+
+
+def has_sha256() -> bool:
+    """Tell whether this processor has the instructions that kernels hash with (`annul.listings.sha256`)."""
+    features = llvm.get_host_cpu_features()
+    return bool(features.get("sha")) and bool(features.get("ssse3"))
+
+
+def _source(module: str) -> bytes:
+    """Read the text of a module without running it: what it imports takes half a second."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise RuntimeError(f"there is no module {module}")
+    return Path(found.origin).read_bytes()
 
 
 def _cpu() -> str:
@@ -90,8 +120,8 @@ def _machine() -> Any:
 
 def _compile(module: str, machine: Any) -> bytes:
     """Translate with numba: a first line of names, a zero byte, the object file."""
-    translated = importlib.import_module("annul.listings.words").compiled
-    functions: tuple[Any, ...] = importlib.import_module(f"annul.listings.{module}").EXPORTED
+    translated = importlib.import_module(_WORDS).compiled
+    functions: tuple[Any, ...] = importlib.import_module(module).EXPORTED
     whole = llvm.parse_assembly("")
     whole.triple = machine.triple
     whole.data_layout = str(machine.target_data)

@@ -83,7 +83,7 @@ def _read_lines(text: bytes) -> tuple[Words, list[list[int]], int, int]:
     bad: Words = np.empty(lines * 2, np.uint64)
     state: Words = np.zeros(3, np.uint64)
     source = np.frombuffer(text, np.uint8)
-    good = native.load("bulk_kernels").read_lines(
+    good = native.load(native.BULK_KERNELS).read_lines(
         address_of(source), len(text), address_of(numbers), address_of(bad), address_of(state)
     )
     used, count, wrong = (int(word) for word in state)
@@ -160,7 +160,7 @@ def made_list(lines: int, *, bad_every: int = 13_200, repeat_every: int = 1_000)
     """
     step = 1 << 19
     out = np.empty(step * 16, np.uint8)
-    kernels = native.load("bulk_kernels")
+    kernels = native.load(native.BULK_KERNELS)
     yield b"PASSP_SERIES,PASSP_NUMBER\n"
     for first in range(0, lines, step):
         size = kernels.make_lines(first, min(step, lines - first), bad_every, repeat_every, address_of(out))

@@ -82,13 +82,17 @@ _SHAPE: Final = (
 )
 
 
-def json_shape(signed: SignedWindow) -> bytes:
+def json_shape(statement: bytes, signature: bytes, key: str) -> bytes:
     """Return the JSON text of a window's receipts as a pattern for `%`: of leaf and path in base64, with the index between.
 
     It is `receipt_json` with three gaps; the rest is the same in all receipts of the window and holds no per cent sign.
+
+    Args:
+        statement, signature: of the window.
+        key: ID of the signing key, in hexadecimal.
     """
     text = binascii.b2a_base64
-    return _SHAPE % (text(signed.statement, newline=False), text(signed.signature, newline=False), signed.key.encode())
+    return _SHAPE % (text(statement, newline=False), text(signature, newline=False), key.encode())
 
 
 def to_json(receipt: Receipt) -> dict[str, Any]:

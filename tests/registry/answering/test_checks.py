@@ -583,14 +583,14 @@ def test_a_window_that_fails_holds_up_none_behind_it(tmp_path: Path, monkeypatch
 
     async def story(desk: Desk) -> None:
         checks = desk.checks()
-        lookup, failures = desk.listings.lookup, [SourceDown("The table is being made anew.")]
+        refresh, failures = desk.listings.refresh, [SourceDown("The table is being made anew.")]
 
-        def failing(keys: bytes) -> Any:
+        def failing() -> Any:
             if failures:
                 raise failures.pop()
-            return lookup(keys)
+            return refresh()
 
-        monkeypatch.setattr(desk.listings, "lookup", failing)
+        monkeypatch.setattr(desk.listings, "refresh", failing)
         asks = [asyncio.ensure_future(checks.ask(desk.bank, question(RU))) for _ in range(11)]
         results = await asyncio.gather(*asks, return_exceptions=True)
         assert [isinstance(result, SourceDown) for result in results] == [True] * 4 + [False] * 7

@@ -133,18 +133,19 @@ class Judge:
         self._today = 0
         self._memory: dict[tuple[int, int, int, int], Verdict | None] = {}
 
-    def day(self, now_us: int) -> dict[tuple[int, int, int, int], Verdict | None]:
-        """Begin a window at this time; returns the verdicts known for its day, by (value, number, naming, until_day)."""
+    def day(self, now_us: int) -> None:
+        """Begin a window at this time: what was worked out on another day counts no longer."""
         today = now_us // DAY_US
         if today != self._today or len(self._memory) > MEMORY_MAX:
             self._today = today
             self._memory = {}
-        return self._memory
 
-    def look(self, value: int, number: int, naming: int, until_day: int) -> Verdict | None:
-        """Work a verdict out and remember it."""
-        verdict = self._memory[value, number, naming, until_day] = judge(value, number, naming, until_day, self._today)
-        return verdict
+    def seen(self, value: int, number: int, naming: int, until_day: int) -> Verdict | None:
+        """Return what `judge` says, remembered."""
+        fact = value, number, naming, until_day
+        if fact not in self._memory:
+            self._memory[fact] = judge(*fact, self._today)
+        return self._memory[fact]
 
 
 class Told(NamedTuple):
@@ -185,15 +186,20 @@ class Manner:
     walker: Walker | None = None
     told: dict[int, Told] = field(default_factory=dict)
 
-    def tell(self, verdict: Verdict, freshness: FreshnessCode, scheme: int, identified: int, binding: BindingCode) -> Told:
-        """Work out the ready parts for these codes and keep them.
-
-        Their key is `verdict.key | freshness | scheme << 16 | identified << 24 | binding << 32`.
+    def telling(self, verdict: Verdict, freshness: FreshnessCode, scheme: int, identified: int, binding: BindingCode) -> Told:
+        """Return the ready parts for these codes, worked out once.
 
         Args:
             identified: octet of the identity code.
             binding: what a comparison of bearer and holder found.
         """
+        key = verdict.key | freshness.octet | scheme << 16 | identified << 24 | binding.octet << 32
+        told = self.told.get(key)
+        if told is None:
+            told = self.told[key] = self._tell(verdict, freshness, scheme, identified, binding)
+        return told
+
+    def _tell(self, verdict: Verdict, freshness: FreshnessCode, scheme: int, identified: int, binding: BindingCode) -> Told:
         status, coverage = verdict.status, verdict.coverage
         shown = status if self.reasons else status.withheld()
         identity = IdentityCode.of_octet(identified)
@@ -217,9 +223,7 @@ class Manner:
         unknown = status is StatusCode.U30 and coverage is Coverage.whole_life
         another = identity in (IdentityCode.M2, IdentityCode.M3) and coverage is not Coverage.none
         miss = unknown or another or (status is StatusCode.U33 and not verdict.form_unknown)
-        told = Told(leaf, head, tail, status.octet, decision.outcome.value, miss)
-        self.told[verdict.key | freshness.octet | scheme << 16 | identified << 24 | binding.octet << 32] = told
-        return told
+        return Told(leaf, head, tail, status.octet, decision.outcome.value, miss)
 
 
 _ERROR_OF: Final[dict[str, ErrorCode]] = {

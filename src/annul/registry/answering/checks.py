@@ -39,11 +39,12 @@ from annul.records.document import DocumentKeys
 from annul.registry.answering.answers import error_code, no_answer
 from annul.registry.answering.checklog import CheckLog
 from annul.registry.answering.line import Batch, Line, Single
+from annul.registry.answering.machine import answerer_here
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.questions import Asked, Caller, Reader, Sink, malformed_identity
 from annul.registry.answering.quota import Allowance, Quota
 from annul.registry.answering.walk import Walker
-from annul.registry.answering.windows import Answerer, Closed, Place
+from annul.registry.answering.windows import Closed, Place
 from annul.times import Clock
 
 __all__ = ["BATCH_MAX", "Answered", "Checks", "Sink", "malformed_identity"]
@@ -130,7 +131,7 @@ class Checks:
         self._decisions = decisions
         self._window_s = window_ms_max / 1000
         self._reader = Reader(quota, decisions, now_us, named=people is not None, watched=alarm is not None)
-        self._answerer = Answerer(listings, keys, signer, people=people, alarm=alarm, live_us=live_ms * 1000)
+        self._answerer = answerer_here()(listings, keys, signer, people=people, alarm=alarm, live_us=live_ms * 1000)
         self._line = Line()
         self._surge = False  # memory was taken that is worth giving back
         self._in_flight: deque[_Window] = deque()
@@ -367,7 +368,7 @@ class Checks:
         window = _Window(closed, asked, opened_us)
         self._in_flight.append(window)
         self._next += 1
-        self._previous = closed.signed.statement_hash
+        self._previous = closed.statement_hash
         self._queue.put(window)
         try:
             window.bodies, window.tally = closed.finish()  # while the disk works
@@ -390,7 +391,7 @@ class Checks:
                         windows.append(following)
             error: AnnulError | None = None
             try:
-                self._log.append([each.closed.record for each in windows], windows[-1].closed.signed.statement)
+                self._log.append([each.closed.record for each in windows], windows[-1].closed.statement)
             except (StorageFailed, Corrupt) as failed:
                 error = failed
             self._loop.call_soon_threadsafe(self._durable, windows, error)

@@ -71,6 +71,7 @@ class Asked(NamedTuple):
     holder: bytes  # the holder's name as the receipt commits to it: its length, then UTF-8
     names: bytes  # blocks of number and name, one for each normal form; empty: the identity is not asked
     binding: BindingCode
+    kind: int = 0  # a number for scheme, issuer and kind of the document; another kind never has it
     form_unknown: bool = False  # with document None: the zone is of a form not known here
 
 
@@ -119,7 +120,8 @@ class Reader:
         self._named = named
         self._watched = watched
         self._walkers: dict[str, Walker] = {}
-        self._beginnings: dict[tuple[str, str, str], bytes] = {}
+        self._beginnings: dict[tuple[str, str, str], tuple[bytes, int]] = {}
+        self._kinds = 0
         self._callers: dict[int, Caller] = {}
 
     def caller(self, principal: Principal) -> Caller:
@@ -192,31 +194,33 @@ class Reader:
         try:
             document = parse_document(fields)
         except MalformedNumber as error:
+            identity, unknown = malformed_identity(fields), isinstance(error, FormUnknown)
+            code, of_test = scheme_code(fields.scheme), caller.test
             return Asked(
                 sink,
                 index,
                 manner,
-                caller.test,
+                of_test,
                 b"",
                 PLAIN,
                 0,
-                scheme_code(fields.scheme),
+                code,
                 None,
-                malformed_identity(fields),
+                identity,
                 context,
                 name,
                 b"",
                 binding,
-                form_unknown=isinstance(error, FormUnknown),
+                form_unknown=unknown,
             )
         scheme = SCHEMES[document.scheme]
-        start = document.valid_from_day
-        if not scheme.discriminated:
-            blocks, naming, start = block(document), PLAIN, None
-        elif start is not None:
+        start = document.valid_from_day if scheme.discriminated else None
+        if start is not None:
             blocks, naming = both_blocks(document), FULL
-        else:
+        elif scheme.discriminated:
             blocks, naming = number_block(document), NUMBER_ONLY
+        else:
+            blocks, naming = block(document), PLAIN
         named = holder if manner.identity else None
         if caller.walker is not None:
             now_us = self._now_us()
@@ -225,32 +229,22 @@ class Reader:
             if named is not None:
                 caller.walker.named(document.number, named.name, now_us)
         names = b"" if named is None else _name_blocks(blocks[-16:], named)
+        identity, kind = self._identity(document, start)
+        until, of_test, code = document.valid_until_day or 0, caller.test, scheme.code
         return Asked(
-            sink,
-            index,
-            manner,
-            caller.test,
-            blocks,
-            naming,
-            document.valid_until_day or 0,
-            scheme.code,
-            document,
-            self._identity(document, start),
-            context,
-            name,
-            names,
-            binding,
+            sink, index, manner, of_test, blocks, naming, until, code, document, identity, context, name, names, binding, kind
         )
 
-    def _identity(self, document: Document, start: int | None) -> bytes:
-        """Return `canonical(document)`, from its remembered beginning (scheme, issuer, kind)."""
+    def _identity(self, document: Document, start: int | None) -> tuple[bytes, int]:
+        """Return `canonical(document)`, from its remembered beginning (scheme, issuer, kind), and the number of these three."""
         kind = document.scheme, document.issuer, document.kind
-        beginning = self._beginnings.get(kind)
-        if beginning is None:
+        known = self._beginnings.get(kind)
+        if known is None:
             if len(self._beginnings) >= BEGINNINGS_MAX:
                 self._beginnings.clear()
             rest = len(document.number.encode()) + 4 + (0 if start is None else len(str(start)))
-            beginning = self._beginnings[kind] = canonical(document)[:-rest]
+            self._kinds += 1
+            known = self._beginnings[kind] = canonical(document)[:-rest], self._kinds
         number = document.number.encode()
         day = b"" if start is None else b"%d" % start
-        return b"".join((beginning, SHORT[len(number)], number, SHORT[len(day)], day))
+        return b"".join((known[0], SHORT[len(number)], number, SHORT[len(day)], day)), known[1]
