@@ -293,8 +293,9 @@ async def work(
     import uvicorn
 
     from annul.web.door.checkpath import CheckPath
+    from annul.web.door.draining import DrainingServer
     from annul.web.door.entrance import Shares
-    from annul.web.door.protocol import DrainingServer, check_protocol
+    from annul.web.door.protocol import check_protocol
 
     forbid_core_dumps()  # samples of bearers and every secret lie in this process
     await _until_standing(settings)

@@ -16,8 +16,9 @@ import uvloop
 
 from annul.registry.answering.checklog import read_windows, worker_folder
 from annul.web.door import protocol
+from annul.web.door.draining import DrainingServer
 from annul.web.door.entrance import Shares
-from annul.web.door.protocol import DrainingServer, check_protocol
+from annul.web.door.protocol import check_protocol
 from tests.registry.answering.desk import Desk, question
 from tests.web.door.test_checkpath import KEY, Door
 

@@ -317,6 +317,11 @@ class Checks:
                 mend="Ask again; if it stays, min_position is not of this register or the follower is down.",
             )
 
+    @property
+    def is_beside_a_report(self) -> bool:
+        """Whether a report is under way in this worker."""
+        return self._line.reports > 0
+
     @contextlib.contextmanager
     def beside_a_report(self) -> Iterator[None]:
         """Keep windows short while a report is under way in this worker."""

@@ -428,7 +428,6 @@ def believe_clock(conninfo: str, now_us: int) -> int:
             recorded_at_us=now_us,
             happened_at_us=now_us,
             author="operator",
-            evidence="clock",
             body=f"times go on from here; the entry before was recorded {(latest_us - now_us) // SECOND_US} s ahead".encode(),
         )
         db.execute("INSERT INTO register_log (position, entry) VALUES (%s, %s)", (position, encode(entry)))

@@ -115,6 +115,11 @@ class CheckPath:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
+    @property
+    def is_reporting(self) -> bool:
+        """Whether somebody reports, or changes something else, through this worker now."""
+        return self._checks.is_beside_a_report
+
     def open(self, behind: ASGIApp) -> None:
         """Let requests that are no checks in, those that wait first."""
         self._behind = behind

@@ -25,26 +25,24 @@ Source: RFC 9112 (section 11.2: request smuggling); RFC 6585 (431); decision 000
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from uvicorn import Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from annul.errors import AnnulError, BadInput, TimedOut, TooLarge
 from annul.web.door.checkpath import BODY_TIMEOUT_S, CHECK_BYTES_MAX, CHECK_PATH, ASGIApp, CheckPath, too_large
 from annul.web.door.credentials import Fields
-from annul.web.door.entrance import Entrance, Shares
 from annul.web.door.problem import problem_of
 
 if TYPE_CHECKING:
-    import socket
-
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
     from annul.registry.answering.quota import Allowance
     from annul.registry.parties.parties import Principal
+    from annul.web.door.entrance import Shares
 
 HEAD_BYTES_MAX: Final = 64 << 10
 """Largest head of a request (as h11's default); true ones are below 2 KiB."""
@@ -52,14 +50,12 @@ HEAD_TIMEOUT_S: Final = 10
 """Seconds a client may take to send the head of a request."""
 LINGER_S: Final = 5
 """Seconds a connection is read on after its refusal. Closing it with bytes unread would reset it, and the refusal be lost."""
-DRAIN_S: Final = 0.5
-"""Seconds a stopping worker goes on to take connections and requests: what was sent before the stop is answered."""
-LAST_S: Final = 0.1
-"""Seconds the last connections that were taken have for their request."""
 STOP_TIMEOUT_S: Final = 2
 """Seconds a client may take for the rest of a head or body when the worker stops."""
 LOOK_EVERY_S: Final = 1.0
 """Pause between two looks for connections whose time is up."""
+ASKED_BESIDE_A_REPORT: Final = 32
+"""Checks that are begun in one turn of the loop while a report is under way: about 3 ms, a report needs some ten turns."""
 SHED_RATIO: Final = 1.25
 SHED_MIN: Final = 8
 """A worker with this many times the connections of another, and this many more, asks clients to come again."""
@@ -89,6 +85,7 @@ class Gate:
         self.path = path
         self.shares: Shares | None = None
         self.shed = 0
+        self._held: deque[tuple[_Check, bytes]] = deque()
         self.known: dict[bytes, tuple[Fields, int]] = {}
         self.tick = 0
         self.stopping = False
@@ -103,6 +100,26 @@ class Gate:
             self._defaults = defaults
             self._head = b"%b%b%bratelimit-policy: " % (_OK, _lines(defaults), self._always)
         return self._head
+
+    def hold(self, check: _Check, raw: bytes) -> None:
+        """Ask a question after those that are held already, ASKED_BESIDE_A_REPORT in a turn of the loop."""
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._ask_held)
+        self._held.append((check, raw))
+
+    @property
+    def holds(self) -> bool:
+        """Whether a question has to wait for others of this worker: somebody reports, or some are held still."""
+        return bool(self._held) or self.path.is_reporting
+
+    def _ask_held(self) -> None:
+        held = self._held
+        for _ in range(min(len(held), ASKED_BESIDE_A_REPORT)):
+            check, raw = held.popleft()
+            if not (check.disconnected or check.response_complete):
+                check.ask(raw)
+        if held:
+            asyncio.get_running_loop().call_soon(self._ask_held)
 
     def remember(self, head: bytes, fields: Fields, length: int) -> None:
         """Remember what the head of a check meant, in memory only: it holds the bearer."""
@@ -328,7 +345,11 @@ class CheckProtocol(HttpToolsProtocol):
             check = self._check
             self.cycle = check
             if check.begin(known[0], keep_alive=not self.gate.stopping):
-                check.ask(data[end:])
+                if self.gate.holds:
+                    check.more_body = False
+                    self.gate.hold(check, data[end:])
+                else:
+                    check.ask(data[end:])
             return
         self._whole = 0
         self._parse(data)
@@ -539,44 +560,3 @@ def check_protocol(app: ASGIApp) -> type[asyncio.Protocol]:
     if not isinstance(app, CheckPath):
         return HttpToolsProtocol
     return type("CheckProtocol", (CheckProtocol,), {"gate": Gate(app)})
-
-
-class DrainingServer(Server):
-    """uvicorn's server, which closes the door behind those who came before it was told to stop.
-
-    Args:
-        shares: how many connections each worker has; the server takes its own share of those that come.
-    """
-
-    def __init__(self, config: Config, shares: Shares) -> None:
-        super().__init__(config)
-        self._shares = shares
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to take connections."""
-        gate = getattr(self.config.http_protocol_class, "gate", None)
-        if gate is not None:
-            gate.shares = self._shares
-
-        def protocol() -> asyncio.Protocol:
-            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state={}
-            )
-            return made
-
-        self.servers = [Entrance(door, protocol, self._shares) for door in sockets or []]  # type: ignore[misc]
-        self.started = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer for `DRAIN_S` what still comes, then close the door, answer what is owed, and end."""
-        gate = getattr(self.config.http_protocol_class, "gate", None)
-        if gate is not None:
-            gate.stopping = True
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, CheckProtocol):
-                    connection.drain()
-            await asyncio.sleep(DRAIN_S)
-            for server in self.servers:
-                server.close()
-            await asyncio.sleep(LAST_S)
-        await super().shutdown(sockets)
