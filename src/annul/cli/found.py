@@ -102,10 +102,11 @@ def found_hand_over(
     given_by: Annotated[str, typer.Option("--from", help="Who gives it. If the chain has it elsewhere, a gap is recorded.")],
     taken_by: Annotated[str, typer.Option("--to", help="Who takes it.")],
     place: Annotated[str, typer.Option(help="Where.")] = "",
+    party: Annotated[str, typer.Option(help="Id of the party at whose desk it lies from now on, if it is another.")] = "",
     idempotency_key: Repeat = None,
 ) -> None:
     """Record that a card went to another keeper."""
-    _step(card, "hand-over", where, show, idempotency_key, given_by=given_by, taken_by=taken_by, place=place)
+    _step(card, "hand-over", where, show, idempotency_key, given_by=given_by, taken_by=taken_by, place=place, party=party)
 
 
 @found_app.command("hand-out")

@@ -16,6 +16,7 @@ from annul.records.check import Holder
 from annul.records.document import DocumentFields
 from annul.records.entry import EntryKind
 from annul.registry.answering import walk
+from annul.registry.answering.checks import SLOWED_BATCH_MAX
 from annul.registry.answering.walk import (
     AGREED_PER_DAY,
     MISSES_STOP,
@@ -209,6 +210,29 @@ def test_the_check_path_stops_a_walk_and_serves_the_others(tmp_path: Path) -> No
     waiting = list(alarms(tmp_path))
     assert {alarm.party for _, alarm in waiting} == {"thief"}
     assert not any(number.encode() in path.read_bytes() for path, _ in waiting for number in street(60))
+
+
+def test_a_slowed_batch_is_refused_beyond_a_few_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A penalty that costs the server half a second for each of ten thousand checks is none: the rest is refused at once."""
+    monkeypatch.setattr(walk, "SLOW_S", 0.001)
+
+    async def scene() -> None:
+        desk = Desk(tmp_path)
+        checks = desk.checks(alarm=lambda *_: None)
+        thief = principal("thief")
+        asked = [question(_card(number)) for number in street(NEIGHBOURS_STOP - 1)]
+        answers = [each.answer.error.code for each in await checks.ask_many(thief, asked)]
+        served = NEIGHBOURS_SLOW + SLOWED_BATCH_MAX
+        assert answers == ["E00"] * served + ["E91"] * (len(asked) - served)
+        with pytest.raises(OverQuota) as refused:
+            await checks.ask_many(thief, asked[: SLOWED_BATCH_MAX + 1])
+        assert refused.value.extra["retry_after_s"]
+        few = await checks.ask_many(thief, asked[:SLOWED_BATCH_MAX])
+        assert [each.answer.error.code for each in few] == ["E00"] * SLOWED_BATCH_MAX
+        assert (await checks.ask(desk.bank, asked[0])).answer.error.code == "E00"
+        await desk.close()
+
+    asyncio.run(scene())
 
 
 def _card(number: str) -> DocumentFields:

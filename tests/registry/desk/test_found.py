@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
+from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefused
 from annul.records.status import Proof
 from annul.registry.desk.found import Finder, FoundCards, HandInPoint
 from annul.registry.writing.act import Act, Idempotency
@@ -176,3 +176,28 @@ def test_hand_in_points_are_listed(world: World, found: FoundCards) -> None:
     run(found.set_point(OFFICER, HandInPoint(id="market", party="", name="Market Square", address="1 Square", hours="always")))
     run(found.set_point(Act("police-2"), HandInPoint(id="market", party="", name="Stolen", address="x", hours="")))
     assert [(each.party, each.name) for each in run(found.points())] == [("police-1", "Market Square")]
+
+
+def test_nobody_ends_what_lies_at_another_desk(world: World, found: FoundCards) -> None:
+    """Another party's key neither gives it out, nor destroys it, nor hands it on; after a hand-over by its keeper she does."""
+    taken = accept(found)
+    other = Act("registry-1")
+    for step in (
+        lambda: found.hand_out(other, taken.id, proof=STRONG, evidence="passport seen"),
+        lambda: found.destroy(other, taken.id, evidence="minutes 12"),
+        lambda: found.hand_over(
+            other, taken.id, given_by="Market Square", taken_by="Us", place="", handed_at_us=START_US, party="registry-1"
+        ),
+    ):
+        with pytest.raises(Forbidden, match="another party"):
+            run(step())
+    assert run(found.view(OFFICER, taken.id)).card.kept_by == "police-1"
+    step_to = {"given_by": "Market Square", "taken_by": "Registry", "place": "", "handed_at_us": START_US}
+    with pytest.raises(BadInput):
+        run(found.hand_over(OFFICER, taken.id, **step_to, party="registry-1"))
+    with psycopg.connect(world.conninfo) as db:
+        db.execute("INSERT INTO principal (id, name, role, organisation, position) VALUES ('registry-1', 'R', 'issuer', '', 1)")
+    run(found.hand_over(OFFICER, taken.id, **step_to, party="registry-1"))
+    with pytest.raises(Forbidden):
+        run(found.hand_out(OFFICER, taken.id, proof=STRONG, evidence="passport seen"))
+    assert run(found.hand_out(other, taken.id, proof=STRONG, evidence="passport seen")).id == taken.id

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from annul.errors import NotFound
+from annul.home import Home
 from annul.listings.russian_list import made_list
 from annul.registry.writing.act import Act
-from annul.registry.writing.uploads import Uploads, UploadView
+from annul.registry.writing.uploads import KEPT_S, Uploads, UploadView, forget
 from tests.listings.test_apart import bomb
 from tests.registry.world import START_US, World
 from tests.registry.writing.test_bulk import bulk_of
@@ -70,3 +72,17 @@ def test_a_list_can_be_thrown_away_while_it_is_read(world: World) -> None:
         assert await bulk_of(world).list(OFFICER) == []
 
     asyncio.run(go())
+
+
+def test_what_was_refused_or_left_behind_goes_by_the_timetable(world: World) -> None:
+    """Nobody has to upload again: jobs, lists, and what their reading spilled are gone a day later; younger ones stay."""
+    uploads = Uploads(world.ground, bulk_of(world))
+    old = sent(uploads, "old.csv", b"x")
+    (world.home.uploads / f"{old}.spill").write_bytes(b"")
+    young = sent(uploads, "young.csv", b"x")
+    now_us = time.time_ns() // 1000
+    for path in world.home.uploads.glob(f"{old}.*"):
+        os.utime(path, (now_us / 1e6 - KEPT_S - 1,) * 2)
+    assert forget(world.home, now_us) == 3
+    assert {path.name.partition(".")[0] for path in world.home.uploads.iterdir()} == {young}
+    assert forget(Home(world.home / "elsewhere"), now_us) == 0

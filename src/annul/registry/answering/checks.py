@@ -30,7 +30,7 @@ from typing import Final
 import msgspec
 
 from annul import logs, metrics
-from annul.errors import AnnulError, Corrupt, SourceDown, StorageFailed, TimedOut, TooLarge
+from annul.errors import AnnulError, Corrupt, OverQuota, SourceDown, StorageFailed, TimedOut, TooLarge
 from annul.listings.listings import Listings
 from annul.proof.window import WindowSigner
 from annul.records.check import DECISIONS, Answer, Decisions, Question
@@ -43,7 +43,7 @@ from annul.registry.answering.machine import answerer_here
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.questions import Asked, Caller, Reader, Sink, malformed_identity
 from annul.registry.answering.quota import Allowance, Quota
-from annul.registry.answering.walk import Walker
+from annul.registry.answering.walk import SLOW_S, Pace, Walker
 from annul.registry.answering.windows import Closed, Place
 from annul.times import Clock
 
@@ -59,6 +59,8 @@ PARSE_CHUNK: Final = 128
 """Checks of a batch that are read before others have a turn (about 2 ms)."""
 SURGE_MIN: Final = 1_000
 """Checks of a batch after which memory is given back to the machine: the bodies of a full one are 10 MB, some times over."""
+SLOWED_BATCH_MAX: Final = 8
+"""Checks of one batch that wait because their party is slowed (4 s); the others are refused at once, which costs us nothing."""
 TELL_EVERY_S: Final = 1.0
 """Pause between two tellings of the counts to the metrics."""
 AHEAD_MAX: Final = 1 << 62
@@ -224,12 +226,16 @@ class Checks:
             Forbidden: this principal has no agreement.
             SourceDown: the questions before it wait too long already; or the answers could not be accounted for.
             StorageFailed: they could not be accounted for; none of them leaves.
+            OverQuota: the party is slowed, and these are more than SLOWED_BATCH_MAX.
         """
         if len(questions) > BATCH_MAX:
             raise TooLarge(f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches.")
         caller = self._reader.caller(principal)
         if not questions:
             return []
+        slowed = caller.walker is not None and caller.walker.pace is Pace.slowed
+        if slowed and len(questions) > SLOWED_BATCH_MAX and self._pause_s(caller):
+            raise _slowed()
         batch = Batch(len(questions), self._loop.create_future(), self._now_us())
         self._line.admit_batch(batch, self._in_flight[0].opened_us if self._in_flight else None)
         self._surge = self._surge or len(questions) >= SURGE_MIN
@@ -253,6 +259,7 @@ class Checks:
                 late, reached = error, self._listings.position
             else:
                 reached = ahead
+        waited = 0
         for index, question in enumerate(questions):
             if index % PARSE_CHUNK == PARSE_CHUNK - 1:
                 await asyncio.sleep(0)
@@ -261,7 +268,12 @@ class Checks:
                     raise question
                 if late is not None and question.min_position > reached:
                     raise late
-                await self._pace(caller)
+                pause_s = self._pause_s(caller)
+                if pause_s:
+                    waited += 1
+                    if waited > SLOWED_BATCH_MAX:
+                        raise _slowed()
+                    await asyncio.sleep(pause_s)
                 self._admit(caller, question, batch, index)
             except AnnulError as error:
                 metrics.REFUSED.labels(error_code(error).value).inc()
@@ -271,10 +283,14 @@ class Checks:
     # One order for every way to ask: position, pace, read, quota. What waits comes first, so that a question that is refused
     # for its time has cost no quota; the quota comes last, so that one that cannot be read has cost none either.
 
+    def _pause_s(self, caller: Caller) -> float:
+        """Return how long a check of a party that walks through numbers waits; it may be refused instead."""
+        return caller.walker.hold(self._now_us()) if caller.walker is not None and caller.walker.pace else 0.0
+
     async def _pace(self, caller: Caller) -> None:
         """Make a party that walks through numbers wait, or refuse it."""
-        if caller.walker is not None and caller.walker.pace:
-            await asyncio.sleep(caller.walker.hold(self._now_us()))
+        if pause_s := self._pause_s(caller):
+            await asyncio.sleep(pause_s)
 
     def _admit(
         self,
@@ -473,3 +489,11 @@ def give_back_memory() -> None:
     """Give what the C library keeps of freed memory back to the machine, where it can (glibc); it takes some milliseconds."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _slowed() -> OverQuota:
+    return OverQuota(
+        "This party is slowed: many of its numbers look guessed.",
+        retry_after_s=max(1, round(SLOWED_BATCH_MAX * SLOW_S)),
+        mend=f"Send checks one by one, or at most {SLOWED_BATCH_MAX} in a batch.",
+    )

@@ -21,7 +21,6 @@ from annul.records.codes import Channel, Outcome, Purpose, Realm, StatusCode
 from annul.records.document import Document, DocumentKeys, block, number_block, parse_document, person_block
 from annul.records.entry import EntryKind, decode
 from annul.records.person import Contact, Person
-from annul.records.references import require_reference
 from annul.records.scheme import plain
 from annul.records.schemes import scheme_of
 from annul.records.status import DEAD, Event, Proof, State, contact_change_allowed, mask
@@ -487,7 +486,6 @@ class Citizens:
             NotFound: the register does not know the document.
             BadInput: no case, or no end within a year.
         """
-        case = require_reference(case, "/case", least=1)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.require_epoch(write.key_epoch)
             known = await replay(write, act, _Held)

@@ -5,7 +5,8 @@
     await disputes.decide(act, opened.id, "corrected", reason="…", evidence="…")
 
 Decisions: *corrected*, the listing was never true and is taken away, and everybody who was told it gets a recall; *upheld*, it
-stands; *refused*, the dispute was not examined (not the holder, decided before). What must never happen here: a status that
+stands; *refused*, the dispute was not examined (not the holder, decided before). One officer alone turns STOP into REFER
+by opening one, never into PASS; to take a listing away takes two (docs/desk.md). What must never happen here: a status that
 changes without its entry; a correction by one officer; a statement readable in the database.
 """
 

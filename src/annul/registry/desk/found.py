@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from annul.errors import BadInput, Conflict, NotFound, TransitionRefused
+from annul.errors import BadInput, Conflict, Forbidden, NotFound, TransitionRefused
 from annul.records.document import Document
 from annul.records.references import require_reference
 from annul.records.shown import require_shown
@@ -79,7 +79,7 @@ class FoundCard(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         status: state of the document in the register now.
-        keeper: who has it.
+        keeper: who has it; kept_by: the party at whose desk that is.
         broken: the chain of custody has a gap.
         works_again: giving it back would bring it into force: it was not reported, or replaced, or otherwise dead.
     """
@@ -95,6 +95,7 @@ class FoundCard(msgspec.Struct, frozen=True, kw_only=True):
     point: str
     shelf: str
     keeper: str
+    kept_by: str
     broken: bool
     found_at_us: int
     accepted_at_us: int
@@ -127,7 +128,7 @@ _CARD: Final = (
     "SELECT f.id, f.state, d.coverage, d.kind, d.valid_from_day, d.standing, d.replaced_by IS NOT NULL, f.point, f.shelf, "
     "f.keeper, f.broken, f.found_at_us, f.accepted_at_us, f.accepted_by, f.ended_at_us, f.ended_by, "
     "(SELECT count(*) FROM report r WHERE r.document_id = d.id AND r.event IN ('report_lost', 'report_stolen') "
-    "AND r.state IN ('provisional', 'in_force', 'recorded')), f.document_id, f.finder_id "
+    "AND r.state IN ('provisional', 'in_force', 'recorded')), f.document_id, f.finder_id, f.kept_by "
     "FROM found_card f JOIN document d ON d.id = f.document_id"
 )
 
@@ -184,7 +185,7 @@ class FoundCards:
             finder_id = await self._seal(write, finder, card_id)
             made = await write.run(
                 "INSERT INTO found_card (id, realm, document_id, state, point, shelf, keeper, finder_id, found_at_us, "
-                "accepted_at_us, accepted_by, position) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+                "accepted_at_us, accepted_by, position, kept_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
                 "ON CONFLICT DO NOTHING",
                 card_id,
                 row.realm,
@@ -198,6 +199,7 @@ class FoundCards:
                 write.recorded_at_us,
                 act.author,
                 position,
+                act.author.partition("/")[0],
             )
             if made != 1:
                 raise Conflict("This card is held already.", mend="Look for it in the list of found cards.")
@@ -216,9 +218,12 @@ class FoundCards:
         )
 
     async def hand_over(
-        self, act: Act, card_id: str, *, given_by: str, taken_by: str, place: str, handed_at_us: int
+        self, act: Act, card_id: str, *, given_by: str, taken_by: str, place: str, handed_at_us: int, party: str = ""
     ) -> Recorded:
         """Record that a card went from one keeper to another.
+
+        Args:
+            party: id of the party at whose desk it lies from now on; the same when it is not said.
 
         When `given_by` is not who had it by the chain, the chain has a gap: nobody knows who had the card meanwhile. The
         gap is recorded, not refused, and the card can only be destroyed from then on.
@@ -234,6 +239,8 @@ class FoundCards:
             if known is not None:
                 return msgspec.structs.replace(known, replayed=True)
             _, keeper, broken, document_id = await _kept(write, act, card_id)
+            if party and not await write.one("SELECT 1 FROM principal WHERE id = %s AND role IN ('police', 'issuer')", party):
+                raise BadInput("There is no such party with a desk.", where="party", mend="Give its id.")
             row = await documents.by_id(write.db, document_id)
             gap = given_by != keeper
             what = b"custody of a found card: gap" if gap else b"custody of a found card"
@@ -242,9 +249,10 @@ class FoundCards:
             step = (last[0] if last else 0) + 1
             await _chain(write, card_id, step, given_by, taken_by, place, handed_at_us, act.author, gap=gap, position=position)
             await write.run(
-                "UPDATE found_card SET keeper = %s, broken = %s WHERE id = %s AND keeper = %s",
+                "UPDATE found_card SET keeper = %s, broken = %s, kept_by = %s WHERE id = %s AND keeper = %s",
                 taken_by,
                 broken or gap,
+                party or act.author.partition("/")[0],
                 card_id,
                 keeper,
             )
@@ -441,6 +449,7 @@ def _card(row: tuple[Any, ...]) -> FoundCard:
         point=row[7],
         shelf=row[8],
         keeper=row[9],
+        kept_by=row[19],
         broken=row[10],
         found_at_us=row[11],
         accepted_at_us=row[12],
@@ -452,9 +461,13 @@ def _card(row: tuple[Any, ...]) -> FoundCard:
 
 
 async def _kept(write: Write, act: Act, card_id: str) -> tuple[str, str, bool, int]:
-    """Return state, keeper, gap and document of a card that is kept; locks its row."""
+    """Return state, keeper, gap and document of a card that this act's party keeps; locks its row.
+
+    Raises:
+        Forbidden: it lies at the desk of another party.
+    """
     row = await write.one(
-        "SELECT state, keeper, broken, document_id FROM found_card WHERE id = %s AND realm = %s FOR UPDATE",
+        "SELECT state, keeper, broken, document_id, kept_by FROM found_card WHERE id = %s AND realm = %s FOR UPDATE",
         card_id,
         act.realm_code,
     )
@@ -462,6 +475,11 @@ async def _kept(write: Write, act: Act, card_id: str) -> tuple[str, str, bool, i
         raise NotFound("There is no such found card.")
     if row[0] not in KEPT:
         raise Conflict(f"The card is not here any more: it was {row[0].replace('_', ' ')}.")
+    if row[4] != act.author.partition("/")[0]:
+        raise Forbidden(
+            "This card lies at the desk of another party.",
+            mend="That party hands it over first, or does this itself.",
+        )
     return row[0], row[1], row[2], row[3]
 
 

@@ -29,7 +29,7 @@ from annul.registry.notices import outbox
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
-from annul.registry.writing import issuing, pen, segments
+from annul.registry.writing import issuing, pen, segments, uploads
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
 from annul.registry.writing.store import Connections, Lasting, connect, writing
@@ -93,6 +93,10 @@ async def _carry_out_deaths(ground: Ground, settings: Settings) -> int:
 
 async def _recall(ground: Ground, settings: Settings) -> int:
     return await Recalls(ground, disclosure_days=settings.disclosure_delay_days).step()
+
+
+async def _forget_uploads(ground: Ground, _settings: Settings) -> int:
+    return uploads.forget(ground.home, ground.now_us())
 
 
 async def _find_by_name(ground: Ground, _settings: Settings) -> int:
@@ -170,6 +174,13 @@ TABLE: Final = (
         HOUR,
         "disk stays taken",
         lambda ground, _settings: segments.sweep(ground.connections, ground.home),
+    ),
+    Line(
+        "lists that came through a browser are destroyed after a day",
+        "follower",
+        HOUR,
+        "a list that was refused, or whose reading ended with its process, stays so much longer",
+        _forget_uploads,
     ),
     Line(
         "answers that turned out wrong are recalled",

@@ -286,10 +286,7 @@ class People:
         return await self.write(act, happened_at_us, evidence, body)
 
     async def erase(self, act: Act, person_id: int, *, evidence: str) -> PersonRecorded:
-        """Destroy the person's key, and with it every version, portrait and template; the log still verifies.
-
-        The references of what was recorded about her are erased as well.
-        """
+        """Destroy the person's key, so all versions, portraits, templates; erase her references; the log still verifies."""
 
         async def body(write: Write) -> PersonRecorded:
             row = await rows.by_id(write.db, act.realm_code, person_id)

@@ -1,6 +1,7 @@
 """Say who may be the second person: two persons are two credentials, and neither was made with the other.
 
-What weakens a listing, changes many of them at once, or changes what protects them takes two persons. What the first one did
+What takes a listing away, changes many of them at once, or changes what protects them takes two persons; a dispute, which one
+officer opens, only makes checks refer (docs/desk.md). What the first one did
 (staged, proposed, edited, asked) is kept with her hand: who she is, and the credential she signed in with. Here alone it is
 decided whether the hand that completes it is another person's:
 

@@ -11,6 +11,7 @@ worker that dies leaves its job `stopped`; `begin` goes on where the import stop
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -22,12 +23,14 @@ import msgspec
 
 from annul import durable
 from annul.errors import AnnulError, BadInput, Conflict, NotFound, TooLarge
+from annul.home import Home
 from annul.listings.apart import UPLOADED
 from annul.records.references import require_reference
 from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
 from annul.registry.writing.ground import Ground
+from annul.times import SECOND_US
 
 UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
 """Largest list by browser: some five million lines. A larger one would make a worker's checks wait while it is read."""
@@ -119,7 +122,6 @@ class Uploads:
             raise BadInput("Choose what the list says.", where="state")
         evidence = require_reference(evidence, "evidence")
         durable.folder(self._folder)
-        self._clean()
         view = UploadView(
             id="u_" + secrets.token_hex(12),
             author=act.author,
@@ -231,11 +233,19 @@ class Uploads:
     def _write(self, view: UploadView) -> None:
         durable.replace_lossy(self._folder / f"{view.id}.json", msgspec.json.encode(view))
 
-    def _clean(self) -> None:
-        """Remove jobs, and files of jobs, that nobody has touched for a day."""
-        for path in self._folder.glob("u_*"):
-            if time.time() - path.stat().st_mtime > KEPT_S:
-                path.unlink(missing_ok=True)
+
+def forget(home: Home, now_us: int) -> int:
+    """Remove jobs, and files of jobs, that nobody has touched for KEPT_S; return how many files went. The timetable calls this.
+
+    A crash leaves the others for the next time.
+    """
+    gone = 0
+    for path in home.uploads.iterdir() if home.uploads.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # its reading has just ended
+            if now_us / SECOND_US - path.stat().st_mtime > KEPT_S:
+                path.unlink()
+                gone += 1
+    return gone
 
 
 def too_large() -> TooLarge:

@@ -1,7 +1,7 @@
 """Answer programs of desks: corrections of listings that were never true, proposed by one officer and confirmed by another.
 
 A correction is a dispute that an officer raises (`annul.registry.desk.disputes`), so it has a file, a term, and recalls for
-everybody who was told the listing. Until it is confirmed checks go on refusing: one officer alone weakens nothing.
+everybody who was told the listing. Until it is confirmed checks go on refusing: what one officer proposed marks nothing.
 """
 
 from __future__ import annotations

@@ -39,12 +39,16 @@ class FoundCardTaken(Body):
 
 
 class HandOver(Body):
-    """A card went from one keeper to another. If `given_by` had it not by the chain, the chain has a gap from then on."""
+    """A card went from one keeper to another. If `given_by` had it not by the chain, the chain has a gap from then on.
+
+    `party` is the party at whose desk it lies from then on, when it is another one: only that one does something with it.
+    """
 
     given_by: Place
     taken_by: Place
     place: Annotated[str, Meta(max_length=120, extra=REFERENCE)] = ""
     handed_at: Moment | None = None
+    party: Annotated[str, Meta(max_length=24)] = ""
 
 
 class HandOut(Body):
@@ -79,6 +83,7 @@ class FoundCardShown(Struct):
     Args:
         status: state of its document now; `works_again`: it would be in force after it was given back.
         broken: the chain has a gap, so it is not given back.
+        keeper: who has it; kept_by: the party at whose desk that is, which alone does something with it.
     """
 
     card: str
@@ -91,6 +96,7 @@ class FoundCardShown(Struct):
     point: str
     shelf: str
     keeper: str
+    kept_by: str
     found_at: str
     accepted_at: str
     accepted_by: str
@@ -138,6 +144,7 @@ def _card(card: FoundCard, custody: list[CustodyStep] | None = None, reports: li
         point=card.point,
         shelf=card.shelf,
         keeper=card.keeper,
+        kept_by=card.kept_by,
         found_at=rfc3339(card.found_at_us),
         accepted_at=rfc3339(card.accepted_at_us),
         accepted_by=card.accepted_by,
@@ -197,7 +204,13 @@ async def hand_over(office: Office, call: Call) -> FoundCardShown:
     body: HandOver = call.body
     at = office.now_us() if body.handed_at is None else moment(body.handed_at, "/handed_at")
     await office.found.hand_over(
-        act_of(call), call.path["card"], given_by=body.given_by, taken_by=body.taken_by, place=body.place, handed_at_us=at
+        act_of(call),
+        call.path["card"],
+        given_by=body.given_by,
+        taken_by=body.taken_by,
+        place=body.place,
+        handed_at_us=at,
+        party=body.party,
     )
     return await _one_card(office, call, call.path["card"])
 

@@ -69,6 +69,7 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     given_by: Reference = ""
     taken_by: Reference = ""
     place: Reference = ""
+    party: Short = ""
     proof: Short = ""
     evidence: Reference = ""
 
@@ -214,7 +215,13 @@ async def step(office: Office, call: Call) -> Reply:
     try:
         if name == "hand-over":
             await office.found.hand_over(
-                act, card, given_by=body.given_by, taken_by=body.taken_by, place=body.place, handed_at_us=office.now_us()
+                act,
+                card,
+                given_by=body.given_by,
+                taken_by=body.taken_by,
+                place=body.place,
+                handed_at_us=office.now_us(),
+                party=body.party.strip(),
             )
             told = _("The card is with somebody else now.")
         elif name == "hand-out":

@@ -26,6 +26,7 @@ from annul.registry.answering.checks import BATCH_MAX, Answered, Checks, Sink
 from annul.registry.answering.principals import Principal
 from annul.times import SECOND_US
 from annul.web.door.credentials import Bearers, Fields
+from annul.web.door.once import require_asked_once, require_once
 from annul.web.door.problem import bad_input, problem_of
 
 if TYPE_CHECKING:
@@ -188,9 +189,11 @@ class CheckPath:
 
     def _question(self, raw: bytes) -> Question:
         try:
-            return self._decode(raw)
+            question = self._decode(raw)
         except UnicodeDecodeError:
             raise _no_text() from None
+        require_asked_once(raw, question)
+        return question
 
     async def _many(self, scope: Scope, receive: Receive) -> tuple[int, Fields, bytes]:
         principal = self.admit(scope["headers"])
@@ -199,12 +202,16 @@ class CheckPath:
             parts = self._decode_batch(raw).checks
         except UnicodeDecodeError:
             raise _no_text() from None
+        if raw.count(b'"checks"') > 1:
+            require_once(raw)
         if len(parts) > BATCH_MAX:
             raise TooLarge(f"A batch has at most {BATCH_MAX} checks.", where="/checks", mend="Send several batches.")
         questions: list[Question | AnnulError] = []
         for index, part in enumerate(parts):
             try:
-                questions.append(self._decode(part))
+                question = self._decode(part)
+                require_asked_once(bytes(part), question)
+                questions.append(question)
             except msgspec.MsgspecError as error:
                 questions.append(bad_input(error, f"/checks/{index}"))
             except BadInput as error:

@@ -19,6 +19,7 @@ from annul.errors import BadInput, NotFound, TimedOut
 from annul.web.door import problem
 from annul.web.door.call import Route
 from annul.web.door.checkpath import BODY_TIMEOUT_S
+from annul.web.door.once import require_once
 
 FIELDS_MAX: Final = 400
 """Most fields of a form; the editor of the counter policy has some 330 when every box is ticked."""
@@ -70,7 +71,7 @@ async def json_of(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder
     """Return the decoded JSON body.
 
     Raises:
-        BadInput: not JSON in UTF-8, or a text holds U+0000.
+        BadInput: not JSON in UTF-8, a member is given twice, or a text holds U+0000.
         WrongMediaType, TooLarge, TimedOut: see `_body`.
     """
     raw = await _body(request, "application/json")
@@ -78,6 +79,7 @@ async def json_of(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder
         body = decoder.decode(raw)
     except UnicodeDecodeError:
         raise BadInput("The body is not JSON in UTF-8.", mend="Send one JSON object in UTF-8.") from None
+    require_once(raw)
     if _NUL.search(raw):
         raise BadInput("A text holds the character U+0000.", where="/", mend="Send texts without it.")
     return body
