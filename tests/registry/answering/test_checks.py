@@ -34,7 +34,9 @@ from annul.proof.words import explain
 from annul.records.check import Answer, Question
 from annul.records.codes import Channel, FreshnessCode, Outcome, Purpose, StatusCode
 from annul.records.document import block, canonical, number_block, unlock_key
+from annul.records.references import holds_number
 from annul.records.schemes.cn_resident import check_character
+from annul.records.shown import is_shown
 from annul.registry.answering.checklog import read_windows, worker_folder
 from annul.registry.answering.checks import BATCH_MAX, Checks
 from annul.registry.answering.walk import Walker, raise_alarm
@@ -322,7 +324,9 @@ documents = st.one_of(
     ),
     st.builds(card, st.sampled_from([None, "2016-10-06", "2020-01-01"]), st.sampled_from([None, "long-term"])),
 )
-tags = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=64)
+tags = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=64).filter(
+    lambda text: is_shown(text) and not holds_number(text)
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -128,9 +128,7 @@ class Pair:
         return bodies
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=12) | st.sampled_from(
-    ["", "分行 12", "x" * 64, "🙂" * 100]
-)
+TEXTS = st.text("abc 分行号12é🙂", max_size=12) | st.sampled_from(["", "分行 12", "x" * 64, "🙂" * 100])
 FIELDS = st.one_of(
     st.builds(d.card, st.sampled_from(["2016-10-06", "2015-01-01", None]), st.sampled_from(UNTIL), st.sampled_from(NUMBERS)),
     st.builds(d.card, st.none(), st.none(), st.sampled_from(["", "1" * 90, "11010519491231002?"])),

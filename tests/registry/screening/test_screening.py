@@ -133,7 +133,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=8)
+TEXTS = st.text("abc ,\"'分行号12é🙂\u200b\t", max_size=8)
 ROWS = st.one_of(
     st.fixed_dictionaries(
         {"scheme": st.just("cn-resident"), "number": st.sampled_from([*NUMBERS, "1", NUMBERS[0][:-1] + "?"])},

@@ -169,8 +169,7 @@ class Screening:
             last_window, last_hash = accounts.next_window - 1, accounts.previous
         receipt = self._receipt(state, digest, _sha256(part), last_window, last_hash)
         durable.replace(folder / "receipt.note", receipt)
-        with durable.telling(self._out):
-            part.replace(self._out)
+        durable.move(part, self._out)
         kept.unlink(missing_ok=True)
         seconds = (self._office.now_us() - begun_us) / 1e6
         return Screened(state.documents, state.bad, state.listed, state.position, seconds, receipt.decode(), str(self._out))
