@@ -182,12 +182,8 @@ class Bulk:
         )
         if not report.listed:
             target.unlink(missing_ok=True)
-            raise BadInput(
-                "The list names no document.",
-                where=file.name,
-                mend="See the causes of its bad lines.",
-                bad={cause: found.count for cause, found in report.bad.items()},
-            )
+            bad = {cause: found.count for cause, found in report.bad.items()}
+            raise BadInput("The list names no document.", where=file.name, mend="See the causes of its bad lines.", bad=bad)
         bulk_id = secrets.token_hex(16)
         origin = await asyncio.to_thread(
             origin_of, file, name=name or file.name, show=show_lines, bulk_id=bulk_id, master=self._keys.envelope
