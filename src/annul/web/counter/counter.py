@@ -31,7 +31,7 @@ from annul.web.door.clock import local, moment
 from annul.web.door.forms import Form
 from annul.web.door.problem import problem_of
 from annul.web.door.session import LAST_MAX
-from annul.web.door.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
+from annul.web.door.words import CLASSES, KINDS, PURPOSES, WORDS, _, next_steps
 
 if TYPE_CHECKING:
     from annul.registry.parties.parties import Principal
@@ -134,7 +134,7 @@ def _told(
         "outcome": outcome,
         "word": translate(WORDS[outcome]),
         "means": translate(detail),
-        "next": [translate(NEXT[step]) for step in advice],
+        "next": next_steps(advice, explain(from_compact(receipt))["scheme"] if receipt else None, translate),
         "small": small,
         "advice": list(advice),
         "check": spoken(check),

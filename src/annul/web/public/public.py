@@ -209,7 +209,7 @@ def _facts(office: Office, says: dict[str, Any], translate: Any) -> list[tuple[s
         "checked_at": says["checked_at"].replace("T", " ").replace("Z", " UTC"),
         "party": organisation(office, says["party"]),
         "purpose": f"{translate(words.PURPOSES[says['purpose']])}, {translate(words.CHANNELS[says['channel']])}",
-        "next": " ".join(translate(words.NEXT[step]) for step in says["advice"]),
+        "next": " ".join(words.next_steps(says["advice"], says["scheme"], translate)),
         "as_of": says["as_of"].replace("T", " ").replace("Z", " UTC") + f" (#{says['position']})",
         "check": says["check"],
     }
