@@ -218,7 +218,7 @@ CHAPTERS: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
         "Five numbers that matter; every number links to its list.",
         (
             ("oversight", "Live by server-sent events, plain without a script."),
-            ("oversight-parties", "Who should have checked and did not."),
+            ("oversight-parties", "Who checks, and how often."),
             ("oversight-verifiers", "How fresh every verifier's newest answer was."),
         ),
     ),

@@ -34,9 +34,9 @@ SOURCE: Final = "en"
 LANGUAGES: Final = {
     SOURCE: Language("en", "en", "English"),
     "zh": Language("zh_CN", "zh-CN", "简体中文"),
-    "ar": Language("ar", "ar", "العربية", "rtl", frozenset({"codes", "schemes", "shell", "public", "citizen"})),
+    "ar": Language("ar", "ar", "العربية", "rtl", frozenset({"codes", "schemes", "shell", "public", "citizen", "errors"})),
 }
-"""Language of a browser or a citizen -> what it is. Arabic is complete for visitors and citizens."""
+"""Language of a browser or a citizen -> what it is. Arabic is complete for visitors and citizens, and offered there alone."""
 
 TRANSLATED: Final = {language.catalogue: language for key, language in LANGUAGES.items() if key != SOURCE}
 """Catalogue -> language, for every language that is translated into."""

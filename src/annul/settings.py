@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         demo: this is the fictional country of `annul demo`: anybody logs in as anybody, the outbox is open to all.
         proxies: reverse proxies in front that add to X-Forwarded-For; 0 takes the caller's own address.
         disclosure_delay_days: days until a holder sees searches by officers and checks for law enforcement.
+        telephone: number at which losses are reported by telephone, as people dial it; empty: no page speaks of it.
         time_zone: zone of times on pages, an IANA name such as Asia/Shanghai; UTC stands beside, receipts and the API keep UTC.
         notices_mail: mail server, smtp://user:password@host:587 or smtps://…; `outbox:` keeps letters unsent; empty: no mail.
         notices_sender: address that letters come from.
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     demo: bool = False
     proxies: Count = 0
     disclosure_delay_days: Positive = 30
+    telephone: Annotated[str, Meta(max_length=60)] = ""
     time_zone: str = "UTC"
     notices_mail: str = ""
     notices_sender: str = ""

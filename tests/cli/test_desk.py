@@ -76,7 +76,7 @@ def test_a_search_by_commands_names_its_case(annul: Annul, tmp_path: Path) -> No
 
 
 def test_an_officer_by_commands(annul: Annul) -> None:
-    """Added, changed, access taken away by a supervisor; a party's own key alone makes nobody."""
+    """Added, changed, access removed by a supervisor; a party's own key alone makes nobody."""
     party = annul("officer", "list", "--as", "police", "--json").json["officers"][0]["party"]
     assert annul("officer", "add", "T-1", "--name", "Test Officer", "--as", "police").code == 1
     made = annul("officer", "add", "T-1", "--name", "Test Officer", "--party", party, "--duties", "desk,found", "--json").json

@@ -203,9 +203,9 @@ def test_an_incomplete_policy_is_refused(path: tuple[str, ...], value: Any, erro
 @given(AXES)
 def test_every_answer_has_its_sentence(axes: tuple[Any, ...]) -> None:
     """No combination is without words, and none of them claims validity or tells the exact reason."""
-    status, identity, binding, *_ = axes
+    status, identity, binding, freshness, *_ = axes
     found, _ = decide(*axes)
-    text = sentence(sentence_key(found, status, identity=identity, binding=binding))
+    text = sentence(sentence_key(found, status, identity=identity, binding=binding, freshness=freshness))
     assert text.endswith(".")
     assert "valid document" not in text.lower()
     for reason in ("stolen", "lost", "revoked", "death", "superseded"):
@@ -217,12 +217,24 @@ def test_every_answer_has_its_sentence(axes: tuple[Any, ...]) -> None:
 def test_sentences_are_all_used() -> None:
     """The catalogue has no dead entry: a translation translates what is shown."""
     used = {
-        sentence_key(decide(*axes)[0], axes[0], identity=axes[1], binding=axes[2])
+        sentence_key(decide(*axes)[0], axes[0], identity=axes[1], binding=axes[2], freshness=axes[3])
         for axes in itertools.product(StatusCode, IdentityCode, BindingCode, FreshnessCode, Channel)
     }
     used |= {sentence_key(Outcome.NO_ANSWER, None, error=error) for error in ErrorCode if error is not ErrorCode.E00}
     used.add(sentence_key(Outcome.REFER, StatusCode.U33, form_unknown=True))
+    used |= {sentence_key(Outcome.STOP, StatusCode.V00), sentence_key(Outcome.REFER, StatusCode.V00)}  # a stricter policy
     assert used == set(SENTENCES)
+
+
+def test_a_stricter_policy_accuses_nobody() -> None:
+    """Where a party's own rules stop or refer on an answer without any fault, the sentence speaks of the rules."""
+    for status in (StatusCode.V00, StatusCode.U30, StatusCode.U33):
+        text = sentence(sentence_key(Outcome.STOP, status))
+        assert "bearer" not in text
+        assert "rules of your organisation" in text
+    assert "older" not in sentence(sentence_key(Outcome.REFER, StatusCode.V00))
+    assert "older" in sentence(sentence_key(Outcome.REFER, StatusCode.V00, freshness=FreshnessCode.F2))
+    assert "not in the register of persons" in sentence(sentence_key(Outcome.REFER, StatusCode.V00, identity=IdentityCode.M3))
 
 
 def test_withheld_reasons_keep_their_class() -> None:

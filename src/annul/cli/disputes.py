@@ -237,7 +237,7 @@ def officer_list(where: Where, show: Show, who: Credential = "police") -> None:
 
     def text() -> None:
         rows = (
-            [officer["id"], officer["name"], officer["duties"], "" if officer["active"] else "taken away"]
+            [officer["id"], officer["name"], officer["duties"], "" if officer["active"] else "removed"]
             for officer in found["officers"]
         )
         print_rows(rows, ["officer", "name", "duties", "access"])
@@ -253,7 +253,7 @@ def officer_change(
     officer: Annotated[str, typer.Argument(metavar="PARTY/STAFF", help="Id of the officer.")],
     name: Annotated[str, typer.Option(help="New name.")] = "",
     duties: Annotated[str, typer.Option(help="New duties, with commas.")] = "",
-    active: Annotated[bool | None, typer.Option("--restore/--remove", help="Give access back, or take it away.")] = None,
+    active: Annotated[bool | None, typer.Option("--restore/--remove", help="Restore access, or take it away.")] = None,
     who: Credential = "supervisor",
     idempotency_key: Repeat = None,
 ) -> None:

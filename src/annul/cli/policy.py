@@ -165,7 +165,7 @@ def policy_roll_back(
 @policy_app.command("discard")
 @takes_groups
 def policy_discard(where: Where, show: Show, version: Version) -> None:
-    """Throw the draft away."""
+    """Discard the draft."""
     with where.client("bank") as annul:
         left = annul.connection.write(f"/v1/policies/{version}/discard", {})
     show.result(left, f"✔  DISCARDED  Draft {version}.")

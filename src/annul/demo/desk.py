@@ -15,14 +15,14 @@ from annul.demo.samples import Desks, Maker
 from annul.demo.seeding import OFFICES
 from annul.registry.writing.store import connect
 from annul.times import DAY_US
+from annul.web.door.navigation import duties_of
 
-EVERYTHING: Final = ["desk", "found", "disputes", "bulk", "review", "officers"]
 OFFICERS: Final = (
-    ("police", "0417", "Mei Lin", EVERYTHING),
-    ("police", "0533", "Tomás Rey", ["desk", "found"]),
-    ("issuer", "12", "Ada Okafor", EVERYTHING),
-    ("issuer", "27", "Wen Jie", EVERYTHING),
-    ("supervisor", "3", "Noor Haddad", EVERYTHING),
+    ("police", "0417", "Mei Lin", duties_of("police")),
+    ("police", "0533", "Tomás Rey", ("desk", "found")),
+    ("issuer", "12", "Ada Okafor", duties_of("issuer")),
+    ("issuer", "27", "Wen Jie", duties_of("issuer")),
+    ("supervisor", "3", "Noor Haddad", duties_of("supervisor")),
 )
 """Desk, staff number, name, duties."""
 POINTS: Final = (
@@ -65,7 +65,7 @@ def keep(desks: Desks, telecom: Client, supervisor: Client, birth: int, conninfo
         desks.police.connection.write("/v1/found/points", {"id": place, "name": name, "address": address, "hours": hours})
     of = {office.credential: office.id for office in OFFICES}
     for desk, staff, name, duties in OFFICERS:  # last: their presence says that all of this was done
-        body = {"party": of[desk], "staff": staff, "name": name, "duties": duties}
+        body = {"party": of[desk], "staff": staff, "name": name, "duties": list(duties)}
         supervisor.connection.write("/v1/officers", body)
     _wait_for_recalls(desks.bank, telecom)
     return maker.birth

@@ -40,7 +40,10 @@ REASONS: Final[dict[str, str]] = {
     "alike": "The samples are alike at the stated rate.",
     "not-alike": "The samples are not alike.",
     "doubtful": "The score is between match and mismatch. Take the sample again, or compare another trait.",
-    "presentation-attack": "A detector took the sample for an attack. Look at the bearer; do not rely on this sample.",
+    "presentation-attack": (
+        "This may be a photo, a screen or a mask, not the person. "
+        "Look at the person in front of you; do not rely on this sample."
+    ),
     "not-supervised": "Nobody confirmed that the capture was watched. Watch the capture and confirm it.",
     "no-face": "No face was found. Let the bearer face the camera, in even light.",
     "several-faces": "More than one face is in the picture. Take it again with the bearer alone.",
@@ -55,7 +58,7 @@ REASONS: Final[dict[str, str]] = {
     "no-reference": "The register has nothing to compare with. Use the portrait on the chip, or ask for a second document.",
     "challenge-failed": "The actions were not carried out as asked, or by somebody else. Ask the bearer to do them again.",
     "challenge-missing": "The actions before the camera are asked for. Begin a challenge and carry it out.",
-    "exempt": "The person has no usable print. Compare the face; this is no disadvantage.",
+    "exempt": "The person has no usable print. Compare the face. Do not treat the person worse because of this.",
     "chip-not-believed": "The portrait comes from a chip that did not prove to be genuine. Ask for a second document.",
     "traits-disagree": "One trait matches and another does not. The clerk looks, asks and decides.",
 }

@@ -221,6 +221,7 @@ def sentence_key(
     *,
     identity: IdentityCode = IdentityCode.M9,
     binding: BindingCode = BindingCode.B9,
+    freshness: FreshnessCode = FreshnessCode.F0,
     error: ErrorCode = ErrorCode.E00,
     form_unknown: bool = False,
 ) -> str:
@@ -236,11 +237,13 @@ def sentence_key(
     for key in (f"{outcome.value}.{status.value}", f"{outcome.value}.{status.status_class.value}"):
         if key in SENTENCES:
             return f"{key}.form" if form_unknown and key == "REFER.U33" else key
-    if binding in (BindingCode.B1, BindingCode.B2) or (outcome is Outcome.STOP):
-        return "STOP.binding"
+    if outcome is Outcome.STOP:
+        return "STOP.binding" if binding in (BindingCode.B1, BindingCode.B2) else "STOP.other"
     if identity in (IdentityCode.M2, IdentityCode.M3):
-        return "REFER.identity"
-    return "REFER.binding" if binding is BindingCode.B3 else "REFER.freshness"
+        return "REFER.identity" if identity is IdentityCode.M2 else "REFER.identity.unknown"
+    if binding is BindingCode.B3:
+        return "REFER.binding"
+    return "REFER.freshness" if freshness is FreshnessCode.F2 else "REFER.other"
 
 
 def sentence(key: str) -> str:

@@ -97,7 +97,7 @@ STATUS: Final[dict[StatusCode, Meaning]] = {
         Verdict(in_person=_PASS, remote=_STOP, advice=(_A.A2, _A.A9), advice_remote=(_A.A1, _A.A2)),
         {
             _PASS: "No listing, but the data of this document were exposed: read the chip and compare it with the bearer.",
-            _STOP: "Do not rely on this document here: its data were exposed, so it counts only in person with its chip.",
+            _STOP: "Do not rely on this document here: its data were exposed, so it can be used only in person with its chip.",
         },
         sample=Sample((Event.compromise,), evidence="leak 2026-2"),
     ),
@@ -273,8 +273,11 @@ AXES: Final[dict[str, Mapping[Any, Meaning]]] = {
 AXIS_SENTENCES: Final = {
     "STOP.binding": "Do not proceed: the bearer was not confirmed as the holder.",
     "REFER.U33.form": "The form of this zone is not known here: enter the number and the issuing state instead.",
+    "STOP.other": "Do not proceed: the rules of your organisation ask for more than this answer gives.",
     "REFER.identity": "The name and the number do not belong together: ask for a second document.",
+    "REFER.identity.unknown": "This personal number is not in the register of persons: ask for a second document.",
     "REFER.binding": "The bearer could not be compared with the holder: ask for a second document.",
+    "REFER.other": "Check further: the rules of your organisation ask for more than this answer gives.",
     "REFER.freshness": "The copy of the register is older than allowed: ask again online.",
 }
 """What the clerk is told when an axis decides, and not the status: outcome and axis -> sentence; U33 of a form not known."""

@@ -144,6 +144,8 @@ class Scheme(Protocol):
 
     bears_personal_number: bool = False
     """Whether the number of such a document is its holder's personal number."""
+    keeping_is_forbidden: bool = False
+    """Whether the law of its issuer forbids everybody to keep another's document: then no step speaks of it (A6)."""
     kinds: tuple[Kind, ...] = ()
     """The kinds of document it has, with their words; the last one stands for every kind that is not named."""
 

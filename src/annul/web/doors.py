@@ -46,6 +46,9 @@ SECURITY_HEADERS: Final = (
 )
 
 _PARAMETER: Final = re.compile(r"(\{\w+\})")
+CHECK_PAGES: Final = frozenset({"/counter", "/counter/queued"})
+"""Pages whose form asks a check."""
+NOT_HERE: Final = "There is no such thing here."
 _NO_METHOD: Final = "This address does not take this method."
 
 _log = logs.get("web")
@@ -76,7 +79,7 @@ class Mounted:
         self.readers = Readers()
         self.app: Any = Litestar(
             route_handlers=[_mount(route, self) for route in routes if route.handler],
-            exception_handlers={HTTPException: _failed, Exception: _failed},
+            exception_handlers={HTTPException: self._failed, Exception: self._failed},
             openapi_config=None,
             logging_config=None,
             debug=False,
@@ -87,6 +90,21 @@ class Mounted:
         """Stand the parts of an office behind the routes; requests come only after that."""
         self.office, self.credentials = office, Credentials(office)
         self.paging = Paging(office, self.credentials, self.shows_page)
+
+    def _failed(self, request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
+        """Turn any exception behind the doors into a problem document, or into a page for people."""
+        made = problem.problem_of(_translated(exc))
+        handler = request.scope.get("route_handler")
+        route = handler.opt.get("route") if handler is not None else None
+        if made.status >= 500:
+            address = route.path if route else ""
+            _log.error("request failed", error=type(exc).__name__, code=made.code, route=address, stack=logs.stack_of(exc))
+        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
+        if (route.page if route else wants_page) and made.status != 406:
+            sitting = request.scope.get("state", {}).get("sitting") or self.credentials.seen(request)
+            is_check = route is not None and route.method == "POST" and route.path in CHECK_PAGES
+            return _reply(pages.problem_page(request, made, sitting, is_check=is_check))
+        return Response(made.body, media_type=problem.MEDIA_TYPE, status_code=made.status, headers=made.headers)
 
     def shows_page(self, path: str) -> bool:
         """Tell whether GET of this address shows a page: then a sign-in may return there."""
@@ -251,26 +269,11 @@ def _reply(answer: Reply) -> Response[Any]:
     return Response(answer.body, **more) if isinstance(answer.body, bytes) else Stream(answer.body, **more)
 
 
-def _failed(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:
-    """Turn any exception behind the doors into a problem document, or into a page for people."""
-    error = _translated(exc)
-    made = problem.problem_of(error)
-    handler = request.scope.get("route_handler")
-    route = handler.opt.get("route") if handler is not None else None
-    if made.status >= 500:
-        address = route.path if route else ""
-        _log.error("request failed", error=type(exc).__name__, code=made.code, route=address, stack=logs.stack_of(exc))
-    wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
-    if (route.page if route else wants_page) and made.status != 406:
-        return _reply(pages.problem_page(request, made))
-    return Response(made.body, media_type=problem.MEDIA_TYPE, status_code=made.status, headers=made.headers)
-
-
 def _translated(exc: Exception) -> Exception:
     if not isinstance(exc, HTTPException):
         return exc
     if exc.status_code == 404:
-        return NotFound("There is no such thing here.")
+        return NotFound(NOT_HERE)
     if exc.status_code == 405:
         methods = {name.strip() for name in (exc.headers or {}).get("allow", "").split(",")} - {""}
         return problem.WrongMethod(_NO_METHOD, allow=_allow(methods))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from annul.errors import NotFound
+from annul.errors import BadInput, Conflict, NotFound
 from annul.home import Home
 from annul.listings.russian_list import made_list
 from annul.registry.writing.act import Act
+from annul.registry.writing.origin import LINES
 from annul.registry.writing.uploads import KEPT_S, Uploads, UploadView, forget
 from tests.listings.test_apart import bomb
-from tests.registry.world import START_US, World
+from tests.registry.world import World
 from tests.registry.writing.test_bulk import bulk_of
 from tests.waiting import WAIT_S
 
@@ -24,9 +27,10 @@ OFFICER = Act("officer-1")
 
 def sent(uploads: Uploads, name: str, content: bytes) -> str:
     """Send a list in; return its id."""
-    upload = uploads.open(OFFICER, name=name, format="russian", state="revoked", happened_at_us=START_US, evidence="decree")
+    upload = uploads.open(OFFICER, name=name)
     upload.write(content)
     upload.close()
+    uploads.complete(OFFICER, upload.id, format="russian", state="revoked", evidence="decree", show_lines=True)
     return upload.id
 
 
@@ -37,6 +41,55 @@ async def ended(uploads: Uploads, upload_id: str) -> UploadView:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     return view
+
+
+def test_an_error_in_a_field_costs_nobody_the_file(world: World) -> None:
+    """The file is parked until its form is right; then it is read, and nobody completes it a second time."""
+
+    async def go() -> None:
+        uploads, bulk = Uploads(world.ground, bulk_of(world)), bulk_of(world)
+        upload = uploads.open(OFFICER, name="C:\\lists\\decree 12.csv")
+        upload.write(b"".join(made_list(20)))
+        upload.close()
+        for wrong in ({"format": ""}, {"format": "russian", "state": "current"}):
+            with pytest.raises(BadInput):
+                uploads.complete(OFFICER, upload.id, **({"state": "", "evidence": "decree"} | wrong))
+            assert uploads.view(OFFICER, upload.id).phase == "parked"
+        uploads.complete(OFFICER, upload.id, format="russian", state="revoked", evidence="decree", show_lines=True)
+        with pytest.raises(Conflict):
+            uploads.complete(OFFICER, upload.id, format="russian", state="revoked", evidence="decree")
+        uploads.begin(OFFICER, upload.id)
+        staged = await bulk.view(OFFICER, (await ended(uploads, upload.id)).bulk)
+        assert staged.origin.name == "decree 12.csv"
+        await asyncio.gather(*uploads._tasks)
+
+    asyncio.run(go())
+
+
+def test_the_second_officer_reads_what_the_first_one_lets_through(world: World) -> None:
+    """Name and digest of the file, its first lines in clear: sealed in the database, and erased with the decision."""
+
+    async def go() -> None:
+        content = b"".join(made_list(40))
+        uploads, bulk = Uploads(world.ground, bulk_of(world)), bulk_of(world)
+        ids = []
+        for _turn in range(2):
+            upload_id = sent(uploads, "list.csv", content)
+            uploads.begin(OFFICER, upload_id)
+            ids.append((await ended(uploads, upload_id)).bulk)
+        await asyncio.gather(*uploads._tasks)
+        first, second = ids
+        view = await bulk.view(OFFICER, first)
+        assert view.origin.sha256 == hashlib.sha256(content).hexdigest()
+        lines = content.decode().splitlines()[:LINES]
+        assert await bulk.lines(OFFICER, first) == lines
+        assert lines[1] not in msgspec.json.encode(view).decode()
+        assert await bulk.same_file(OFFICER, first) == [second]
+        await bulk.discard(OFFICER, second)
+        assert await bulk.lines(OFFICER, second) == []
+        assert await bulk.same_file(OFFICER, first) == []
+
+    asyncio.run(go())
 
 
 def test_a_bomb_is_refused_with_a_sentence(world: World, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def _page(chromium: Any, house: House, number: int, **more: Any) -> Any:
 
 
 def _report_by_keyboard(page: Any, holder: Holder) -> int:
-    """Report a loss without login by keyboard alone; return how many pages it took."""
+    """Report a loss without signing in by keyboard alone; return how many pages it took."""
     pages = 1
     page.goto("/report")
     page.focus("main form button")

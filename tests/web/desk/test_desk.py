@@ -141,13 +141,17 @@ def test_a_provisional_report_is_confirmed_and_a_full_one_lifted(chromium: Any, 
     page.get_by_role("button", name="Confirm the report").click()
     page.check("input[name=proof][value=in_person]")
     page.click("button.large")
+    page.get_by_role("button", name="Confirm the report (").click()
     page.wait_for_selector(".seal")
     assert house.ask(document)["status"]["code"] == "S10"
     page.get_by_role("button", name="Back to the document").click()
     page.get_by_role("button", name="Lift the report").click()
     page.check("input[name=proof][value=in_person]")
     page.click("button.large")
-    page.wait_for_selector("dl")
+    page.wait_for_selector("input[name=sure]", state="attached")
+    assert house.ask(document)["status"]["code"] == "S10"  # looked at, not done
+    page.get_by_role("button", name="Lift the report (").click()
+    page.wait_for_selector("h1:has-text('Lifted'), h1:has-text('lifted')")
     assert house.ask(document)["status"]["code"] == "V00"
     page.context.close()
 

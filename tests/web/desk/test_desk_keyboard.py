@@ -118,10 +118,12 @@ def test_a_provisional_report_is_confirmed_lifted_and_made_again(desk: Any, hous
     keys.press("main a[href$='/confirm']")
     keys.choose("proof", "in_person")
     keys.send()
+    keys.send()
     assert house.ask(document)["status"]["code"] == "S10"
     keys.press(".govuk-button-group a")
     keys.press("main a[href$='/lift']")
     keys.choose("proof", "in_person")
+    keys.send()
     keys.send()
     assert house.ask(document)["status"]["code"] == "V00"
     keys.press(".govuk-button-group a")
@@ -143,11 +145,13 @@ def test_an_issuer_replaces_one_document_and_revokes_the_next(desk: Any, house: 
     keys.type("#number", typed(new))
     keys.type("#valid_from", "2026-01-02")
     keys.send()
+    keys.send()
     assert house.ask(document)["status"]["code"] == "I20"
     assert house.ask(new)["status"]["code"] == "V00"
     keys.search(typed(new))
     keys.press("main a[href$='/revoke']")
     keys.choose("reason", "fraud")
+    keys.send()
     keys.send()
     assert house.ask(new)["status"]["code"] == "I23"
 

@@ -29,13 +29,13 @@ def test_a_found_card_goes_back_to_its_holder(chromium: Any, house: House) -> No
     page.wait_for_url(re.compile(r"/desk/found/f_[0-9a-f]{24}$"))
     assert "tram 9" in page.inner_text("dl")
     assert house.ask(document)["status"]["code"] == "I25"
-    page.get_by_role("button", name="Give it back to its holder").click()
+    page.get_by_role("button", name="Return it to its holder").click()
     page.click("button.large")
     page.wait_for_selector("#evidence-error")
     page.fill("#evidence", "passport seen")
     page.click("button.large")
     page.wait_for_selector(".govuk-notification-banner")
-    assert "works again" in page.inner_text(".govuk-notification-banner")
+    assert "can be used again" in page.inner_text(".govuk-notification-banner")
     assert page.locator(".timeline li").count() == 2
     assert house.ask(document)["status"]["code"] == "V00"
     page.context.close()
@@ -57,7 +57,7 @@ def test_a_gap_in_custody_leaves_destruction_alone(chromium: Any, house: House) 
     page.fill("#taken_by", "Store")
     page.get_by_role("button", name="Record the hand-over").click()
     page.wait_for_selector(".timeline .tone-STOP")
-    assert page.get_by_role("button", name="Give it back to its holder").count() == 0
+    assert page.get_by_role("button", name="Return it to its holder").count() == 0
     assert_accessible(page)
     page.get_by_role("button", name="Destroy it").click()
     assert_accessible(page)
@@ -155,13 +155,16 @@ def test_a_list_comes_in_with_two_officers(chromium: Any, house: House, tmp_path
     page.check("input[name=format][value=russian]")
     page.set_input_files("#file", file)
     page.get_by_role("button", name="Send it in").click()
-    page.wait_for_selector("#evidence-error")  # no reference yet: nothing was kept
+    page.wait_for_selector("#evidence-error")  # no reference yet: the file is kept, and not asked for again
+    assert "list.csv is kept here" in page.inner_text("main")
     page.check("input[name=format][value=russian]")
+    page.check("#show_lines")
     page.fill("#evidence", "decree 7")
-    page.set_input_files("#file", file)
     page.get_by_role("button", name="Send it in").click()
     page.wait_for_url(re.compile(r"/desk/bulk/[0-9a-f]{32}$"))
     assert "1" in page.locator("table").last.inner_text()
+    assert "list.csv" in page.inner_text("main")
+    assert page.inner_text("pre.lines").splitlines()[1] == lines[0]
     assert "Another officer confirms" in page.inner_text("main")
     assert house.ask(passports[0])["status"]["code"] == "V00"
     assert_accessible(page)
@@ -181,7 +184,7 @@ def test_a_list_comes_in_with_two_officers(chromium: Any, house: House, tmp_path
     assert house.ask(passports[0])["status"]["code"] == "I23"
     page.goto(page.url)
     page.fill("#evidence", "decree 8")
-    page.get_by_role("button", name="Take the whole list back").click()
+    page.get_by_role("button", name="Withdraw the whole list").click()
     page.wait_for_selector(".govuk-notification-banner")
     assert house.ask(passports[0])["status"]["code"] == "V00"
     assert list((house.settings.home / "listings" / "uploads").glob("*.csv")) == []
@@ -221,7 +224,7 @@ def test_officers_are_added_and_lose_access_at_once(chromium: Any, house: House)
     other.get_by_role("button", name="Sign in", exact=True).click()
     other.wait_for_url("**/desk")
     page.get_by_role("link", name="Noa New").click()
-    page.get_by_role("button", name="Take access away").click()
+    page.get_by_role("button", name="Remove access").click()
     page.wait_for_selector(".govuk-notification-banner")
     other.goto("/desk")
     other.wait_for_url("**/desk/sign-in")

@@ -75,7 +75,10 @@ class CnResident(Scheme):
     code = 1
     discriminated = True
     bears_personal_number = True
-    kinds = (Kind("cn-resident", "Resident identity card", "Resident identity card (China)", "18 signs, the citizen number"),)
+    keeping_is_forbidden = True  # Source: Resident Identity Card Law of China, article 15
+    kinds = (
+        Kind("cn-resident", "Resident identity card", "Resident identity card (China)", "18 characters, the citizen number"),
+    )
 
     def parse(self, fields: DocumentFields, today_day: int) -> Document:
         """See `Scheme.parse`."""

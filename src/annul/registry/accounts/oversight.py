@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from annul.records.codes import Outcome
 from annul.registry.accounts.pulse import LATE_US, LIVE, Sample, Year
 from annul.registry.writing.store import Connections, reading
 from annul.times import DAY_US, HOUR_US, MINUTE_US, Clock
@@ -177,10 +178,23 @@ class Oversight:
             counts.setdefault(at, {})[outcome] = count
         return [Minute(at * step_us, counts.get(at, {})) for at in range(first, now // step_us + 1)]
 
+    async def days(self, count: int = 90) -> list[tuple[int, int, int]]:
+        """Return (day, checks, checks without an answer) of the last days, oldest first; days without checks are there."""
+        today = self._now_us() // DAY_US
+        rows = await self._all(
+            "SELECT day, sum(count)::bigint, coalesce(sum(count) FILTER (WHERE outcome = %s), 0)::bigint FROM checks_by_day "
+            "WHERE realm = 0 AND day > %s GROUP BY day",
+            Outcome.NO_ANSWER.octet,
+            today - count,
+        )
+        known = {day: (checks, unanswered) for day, checks, unanswered in rows}
+        return [(day, *known.get(day, (0, 0))) for day in range(today - count + 1, today + 1)]
+
     async def verifiers(self, *, stale: bool = False) -> list[Verifier]:
         """Return the terminals that asked within a day, those with old answers first; `stale`: those alone."""
         rows = await self._all(
-            "SELECT coalesce(p.name, v.party), branch, terminal, seen_at_us, freshness, v.position FROM verifier v "
+            "SELECT coalesce(nullif(p.organisation, ''), p.name, v.party), branch, terminal, seen_at_us, freshness, v.position "
+            "FROM verifier v "
             "LEFT JOIN principal p ON p.id = v.party WHERE realm = 0 AND seen_at_us > %s "
             "AND (NOT %s OR freshness <> %s) ORDER BY freshness DESC, seen_at_us LIMIT %s",
             self._now_us() - STALE_AFTER_US,
@@ -208,7 +222,8 @@ class Oversight:
     async def disputes(self) -> list[OpenDispute]:
         """Return the open disputes, the one due first at the top."""
         rows = await self._all(
-            "SELECT d.id, coalesce(p.name, d.party), opened_at_us, due_at_us, marked FROM dispute d "
+            "SELECT d.id, coalesce(nullif(p.organisation, ''), p.name, d.party), opened_at_us, due_at_us, marked "
+            "FROM dispute d "
             "LEFT JOIN principal p ON p.id = d.party WHERE realm = 0 AND d.state = 'open' "
             "ORDER BY due_at_us LIMIT %s",
             LIST_MAX,

@@ -210,7 +210,14 @@ class Manner:
         codes = (self.purpose.octet, self.channel.octet, scheme, *(code.octet for code in axes))
         leaf = pack_middle(self.party, codes, decision.mask, self.decisions.policy.version)
         encode = msgspec.json.encode
-        key = sentence_key(decision.outcome, shown, identity=identity, binding=binding, form_unknown=verdict.form_unknown)
+        key = sentence_key(
+            decision.outcome,
+            shown,
+            identity=identity,
+            binding=binding,
+            freshness=freshness,
+            form_unknown=verdict.form_unknown,
+        )
         detail = sentence(key)
         head = (b'{"outcome":%b,"status":%b,"identity":%b,"binding":%b,"freshness":{"code":%b,"position":') % (
             encode(decision.outcome),

@@ -138,8 +138,8 @@ class ProvisionalReports:
         ).fetchone()
         if found is not None and found[0] >= UNDONE_MAX:
             raise Forbidden(
-                "This document was reported without login before, and the reports were undone.",
-                mend="Log in to report it, or report it in person or by telephone.",
+                "This document was reported without signing in before, and the reports were undone.",
+                mend="Sign in to report it, or report it in person or by telephone.",
             )
 
     def _subject(self, act: Act, document: Document) -> bytes:
@@ -167,7 +167,7 @@ class ProvisionalReports:
         if found[0] > most:
             raise OverQuota(
                 "There were too many tries.",
-                mend="Wait a while, log in, or report it in person or by telephone.",
+                mend="Wait a while, sign in, or report it in person or by telephone.",
                 retry_after_s=max(1, (found[1] + per_us - now_us) // SECOND_US),
             )
 

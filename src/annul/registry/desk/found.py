@@ -275,7 +275,9 @@ class FoundCards:
         async def also(write: Write, row: Row, position: int) -> str:
             state, _, broken, _ = await _kept(write, act, card_id)
             if state != "held":
-                raise TransitionRefused("This card is dead: it is destroyed, not given back.", rule=7, mend="Destroy it.")
+                raise TransitionRefused(
+                    "This card can no longer be used: it is destroyed, not returned.", rule=7, mend="Destroy it."
+                )
             if broken:
                 raise TransitionRefused(
                     "Nobody knows who had this card for a time, so it is not given back.", rule=6, mend="Destroy it."

@@ -15,7 +15,7 @@ import hashlib
 import ipaddress
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -196,6 +196,21 @@ class Officers:
         if row is None:
             raise NotFound("There is no such officer.")
         return Officer(*row)
+
+    async def named(self, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Return (organisation, officer) of authors, by id: `PARTY` or `PARTY/STAFF`; those nobody has are left out.
+
+        An organisation is called by its own name, an office that names none by the office's; the officer is "" for a party.
+        """
+        parties = sorted({one.partition("/")[0] for one in ids})
+        async with reading(self._connections) as db:
+            rows = await db.execute(
+                "SELECT id, coalesce(nullif(organisation, ''), name) FROM principal WHERE id = ANY(%s)", (parties,)
+            )
+            called = dict(await rows.fetchall())
+            rows = await db.execute("SELECT id, name FROM officer WHERE id = ANY(%s)", (sorted(set(ids)),))
+            people = dict(await rows.fetchall())
+        return {one: (called[party], people.get(one, "")) for one in ids if (party := one.partition("/")[0]) in called}
 
     # -- signing in --------------------------------------------------------------------------------------------------------
 

@@ -229,7 +229,7 @@ class Policies:
             row = await write.one("SELECT version, revision FROM counter_policy WHERE party = %s AND state = 'draft'", party)
             if (row[1] if row else 0) != revision:
                 raise Conflict(
-                    "The draft was changed meanwhile." if row else "The draft is gone: released or thrown away.",
+                    "The draft was changed meanwhile." if row else "The draft is gone: released or discarded.",
                     where="/revision",
                     mend="Open it again, and make your changes in what you find there.",
                 )
@@ -271,7 +271,7 @@ class Policies:
         return saved
 
     async def discard(self, act: Act, who: Principal, version: int) -> None:
-        """Throw the draft away; its number is not given again."""
+        """Discard the draft; its number is not given again."""
         async with writing(self._connections, self._now_us()) as write:
             touched = await write.run(
                 "UPDATE counter_policy SET state = 'discarded' WHERE party = %s AND version = %s AND state = 'draft'",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -34,6 +34,7 @@ from annul.records.status import Event, State, state_of
 from annul.registry.writing.act import Act, require_past
 from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.origin import Origin, lines_of, origin_of
 from annul.registry.writing.pen import Done
 from annul.registry.writing.second import Hand, of_this_day, require_second
 from annul.registry.writing.store import Connection, Write, reading, writing
@@ -70,6 +71,7 @@ class BulkView(msgspec.Struct, frozen=True, kw_only=True):
         samples: some of the listed documents, spread over the list.
         lines, bad: lines read, and malformed ones by cause with the numbers of the first few.
         position, undone_position: entries in the log, once there are.
+        origin: the file it came in as.
         replayed: this is the stored answer of an earlier request with the same Idempotency-Key.
     """
 
@@ -92,6 +94,7 @@ class BulkView(msgspec.Struct, frozen=True, kw_only=True):
     undone_by: str | None = None
     undone_position: int | None = None
     replayed: bool = False
+    origin: Origin = Origin()
 
 
 class _Summary(msgspec.Struct):
@@ -100,6 +103,7 @@ class _Summary(msgspec.Struct):
     samples: list[Sample]
     lines: int
     bad: dict[str, Cause]
+    origin: Origin = Origin()
 
 
 _VIEW: Final = (
@@ -141,6 +145,8 @@ class Bulk:
         memory_bytes: int = MEMORY_BYTES,
         limits: Limits = BROUGHT,
         stopped: Callable[[], bool] | None = None,
+        name: str = "",
+        show_lines: bool = False,
     ) -> BulkView:
         """Import a list into a sealed segment and say what it would do. Nothing is listed before `confirm`.
 
@@ -152,6 +158,7 @@ class Bulk:
             progress: called with (bytes done, bytes, lines); sealing: with (slots done, slots).
             limits: of the process that reads it.
             stopped: asked several times a second whether to end.
+            name: what its sender calls the file; show_lines: the second officer may read its first lines in clear.
 
         Raises:
             BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped.
@@ -175,23 +182,22 @@ class Bulk:
         )
         if not report.listed:
             target.unlink(missing_ok=True)
-            raise BadInput(
-                "The list names no document.",
-                where=file.name,
-                mend="See the causes of its bad lines.",
-                bad={cause: found.count for cause, found in report.bad.items()},
-            )
+            bad = {cause: found.count for cause, found in report.bad.items()}
+            raise BadInput("The list names no document.", where=file.name, mend="See the causes of its bad lines.", bad=bad)
         bulk_id = secrets.token_hex(16)
-        name = f"{bulk_id}.seg"
-        await asyncio.to_thread(durable.move, target, self._home.segments / name)
+        origin = await asyncio.to_thread(
+            origin_of, file, name=name or file.name, show=show_lines, bulk_id=bulk_id, master=self._keys.envelope
+        )
+        sealed_file = f"{bulk_id}.seg"
+        await asyncio.to_thread(durable.move, target, self._home.segments / sealed_file)
         # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
-        segment = self._segments.segment(name, report.sha256)
+        segment = self._segments.segment(sealed_file, report.sha256)
         listed, count = await asyncio.to_thread(_listed, segment)
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
             samples = await _samples(db, act.realm_code, segment)
-        summary = _Summary(False, hits, samples, report.lines, report.bad)
-        segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), name)
+        summary = _Summary(False, hits, samples, report.lines, report.bad, origin)
+        segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), sealed_file)
         await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
         return await self.view(act, bulk_id)
 
@@ -272,6 +278,7 @@ class Bulk:
                 position,
                 bulk_id,
             )
+            await _erase_lines(write, bulk_id)
             # Documents with a row that speaks for itself do not ask segments any more: tell them what this one says.
             async for row_, bit in self._overriding(write.db, act.realm_code, segment):
                 after = replace(row_, standing=row_.standing | bit, bulk_standing=row_.bulk_standing | (bit & ~row_.standing))
@@ -349,6 +356,7 @@ class Bulk:
             )
             if row is None:
                 raise Conflict("The bulk event is not staged.")
+            await _erase_lines(write, bulk_id)
         (self._home.segments / row[0]).unlink(missing_ok=True)
         return await self.view(act, bulk_id)
 
@@ -365,6 +373,20 @@ class Bulk:
         if row is None:
             raise NotFound("There is no such bulk event.")
         return _view(row)
+
+    async def same_file(self, act: Act, bulk_id: str) -> Sequence[str]:
+        """Return the other events, staged or in force, that came in as the very same file: their ids, newest first."""
+        known = {one.id: one for one in await self.list(act)}
+        mine = known[bulk_id].origin.sha256
+        return [
+            one.id
+            for one in known.values()
+            if mine and one.id != bulk_id and one.origin.sha256 == mine and one.state in ("staged", "in_force")
+        ]
+
+    async def lines(self, act: Act, bulk_id: str) -> Sequence[str]:
+        """Return the lines in clear of a list that waits, as its sender allowed; none once it is decided."""
+        return lines_of((await self.view(act, bulk_id)).origin, bulk_id, self._keys.envelope)
 
     async def _write(self, act: Act, bulk_id: str, evidence: str, body: Callable[[Write], Awaitable[Done]]) -> BulkView:
         done = await self._pen.write(act, Done, body, evidence=evidence)
@@ -471,6 +493,7 @@ def _view(row: tuple[Any, ...]) -> BulkView:
         samples=summary.samples,
         lines=summary.lines,
         bad=summary.bad,
+        origin=summary.origin,
         happened_at_us=happened,
         evidence=evidence,
         staged_by=staged_by,
@@ -481,6 +504,17 @@ def _view(row: tuple[Any, ...]) -> BulkView:
         undone_by=undone_by,
         undone_position=undone_position,
     )
+
+
+async def _erase_lines(write: Write, bulk_id: str) -> None:
+    """Take the lines in clear out of an event that is decided."""
+    row = await write.one("SELECT summary FROM bulk WHERE id = %s", bulk_id)
+    assert row is not None
+    summary = msgspec.json.decode(row[0], type=_Summary)
+    if summary.origin.sealed:
+        kept = msgspec.structs.replace(summary.origin, sealed="", wrapped="")
+        summary = msgspec.structs.replace(summary, origin=kept)
+        await write.run("UPDATE bulk SET summary = %s WHERE id = %s", msgspec.json.encode(summary), bulk_id)
 
 
 async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:

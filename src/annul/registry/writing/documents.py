@@ -112,7 +112,7 @@ async def find(db: Connection, document: Document | Known, keys: DocumentKeys, r
         rows = await by_number(db, realm, keys.blind(number_block(document)))
         if len(rows) > 1:
             raise AmbiguousDocument(
-                "Several documents have this number; killing the wrong one harms its holder.",
+                "Several documents have this number; stopping the wrong one harms its holder.",
                 where="/document/valid_from",
                 mend="Say which one is meant by the start of its validity.",
                 candidates=[{"kind": row.kind, "valid_from": _date(row.valid_from_day)} for row in rows],

@@ -1,7 +1,8 @@
 """Lists that come in through a browser: kept aside, staged behind the page, watched by whoever opens it again.
 
-    upload = uploads.open(act, name="list.csv", format="russian", state="revoked", evidence="…")
-    upload.write(chunk) …; uploads.begin(act, upload.id)          # goes on when the page is closed
+    upload = uploads.open(act, name="list.csv"); upload.write(chunk) …
+    uploads.complete(act, upload.id, format="russian", state="revoked", evidence="…")
+    uploads.begin(act, upload.id)                                  # goes on when the page is closed
     uploads.view(act, upload.id)                                   # from any worker: progress lies in a file
 
 The file holds document numbers, so it is readable by its owner alone, and is destroyed as soon as it is staged or refused. A
@@ -30,6 +31,7 @@ from annul.records.status import State
 from annul.registry.writing.act import Act
 from annul.registry.writing.bulk import Bulk, Format
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.origin import NAME_CHARS_MAX
 from annul.times import SECOND_US
 
 UPLOAD_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -39,23 +41,28 @@ STOPPED_S: Final = 20.0
 KEPT_S: Final = 24 * 3600.0
 """How long a job that ended is shown, and a stopped one can go on."""
 
-Phase = Literal["receiving", "reading", "staged", "refused"]
+Phase = Literal["parked", "receiving", "reading", "staged", "refused"]
 _ID: Final = re.compile(r"u_[0-9a-f]{24}")
 _SUFFIXES: Final = {"russian": (".csv", ".bz2"), "interchange": (".csv", ".ndjson", ".parquet")}
 
 
 class UploadView(msgspec.Struct, kw_only=True):
-    """A list on its way. `done` of `whole` bytes are read; `bulk` is the event it became; `error` why it did not."""
+    """A list on its way; while it is `parked` its form still has to be completed.
+
+    `done` of `whole` bytes are read; `bulk` is the event it became; `error` why it did not.
+    """
 
     id: str
     author: str
     realm: str
-    format: Format
+    format: Format | Literal[""]
     state: str
     happened_at_us: int
     evidence: str
     phase: Phase
     begun_at_us: int
+    name: str = ""
+    show_lines: bool = False
     done: int = 0
     whole: int = 0
     lines: int = 0
@@ -107,34 +114,58 @@ class Uploads:
         self._bulk, self._folder, self._now_us = bulk, ground.home.uploads, ground.now_us
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def open(self, act: Act, *, name: str, format: str, state: str, happened_at_us: int, evidence: str) -> Upload:
-        """Begin to receive a list.
+    def open(self, act: Act, *, name: str) -> Upload:
+        """Begin to receive a list. It is parked until `complete` says what it is: an error in a field costs nobody the file.
 
         Raises:
-            BadInput: the name, the format, the state or the reference is not of its form.
+            BadInput: no list is in files of this name.
         """
-        if format not in _SUFFIXES:
-            raise BadInput("Choose the format of the list.", where="format")
         suffix = Path(name).suffix.lower()
-        if suffix not in _SUFFIXES[format]:
-            raise BadInput("This format has other files.", where="file", mend=f"Send one of {', '.join(_SUFFIXES[format])}.")
-        if format == "russian" and (state not in State.__members__ or State[state] is State.current):
-            raise BadInput("Choose what the list says.", where="state")
-        evidence = require_reference(evidence, "evidence")
+        if not any(suffix in known for known in _SUFFIXES.values()):
+            known = sorted({one for each in _SUFFIXES.values() for one in each})
+            raise BadInput("No list comes in such a file.", where="file", mend=f"Send one of {', '.join(known)}.")
         durable.folder(self._folder)
         view = UploadView(
             id="u_" + secrets.token_hex(12),
             author=act.author,
             realm=act.realm,
-            format=format,  # type: ignore[arg-type]
-            state=state if format == "russian" else "",
-            happened_at_us=happened_at_us,
-            evidence=evidence,
-            phase="receiving",
+            format="",
+            state="",
+            happened_at_us=self._now_us(),
+            evidence="",
+            phase="parked",
             begun_at_us=self._now_us(),
+            name=Path(name.replace("\\", "/")).name[:NAME_CHARS_MAX],
         )
         self._write(view)
         return Upload(self._folder / f"{view.id}{suffix}", view)
+
+    def complete(self, act: Act, upload_id: str, *, format: str, state: str, evidence: str, show_lines: bool = False) -> None:
+        """Say what a parked list is; `begin` may read it then.
+
+        Args:
+            format, state: as of `Bulk.stage`.
+            evidence: reference of the decision behind it.
+            show_lines: the second officer may read its first lines in clear.
+
+        Raises:
+            BadInput: a field is not of its form; the file stays parked.
+            Conflict: it is not parked any more.
+        """
+        view = self.view(act, upload_id)
+        if view.phase != "parked":
+            raise Conflict("This list is not waiting to be read.")
+        if format not in _SUFFIXES:
+            raise BadInput("Choose the format of the list.", where="format")
+        if Path(view.name).suffix.lower() not in _SUFFIXES[format]:
+            raise BadInput("This format has other files.", where="file", mend=f"Send one of {', '.join(_SUFFIXES[format])}.")
+        if format == "russian" and (state not in State.__members__ or State[state] is State.current):
+            raise BadInput("Choose what the list says.", where="state")
+        evidence = require_reference(evidence, "evidence")
+        view.format = format  # type: ignore[assignment]
+        view.state = state if format == "russian" else ""
+        view.evidence, view.show_lines, view.phase = evidence, show_lines, "receiving"
+        self._write(view)
 
     def begin(self, act: Act, upload_id: str) -> None:
         """Stage a received list in the background, or go on with one that stopped.
@@ -198,6 +229,7 @@ class Uploads:
             self._write(view)
 
         try:
+            assert view.format  # it was completed
             if not files:
                 raise NotFound("The file is not there any more.", mend="Send it again.")
             view.whole = files[0].stat().st_size
@@ -213,6 +245,8 @@ class Uploads:
                 sealing=lambda _done, _whole: progress(view.done, view.whole, view.lines),
                 limits=UPLOADED,
                 stopped=stop.exists,
+                name=view.name,
+                show_lines=view.show_lines,
             )
             view.phase, view.bulk = "staged", staged.id
         except AnnulError as error:

@@ -101,7 +101,7 @@ class RollBack(Body):
 
 
 class Discard(Body):
-    """Throw the draft away."""
+    """Discard the draft."""
 
 
 class TwoPersons(Body):
@@ -193,7 +193,7 @@ async def draft(office: Office, call: Call) -> PolicyShown:
 
 
 async def discard(office: Office, call: Call) -> PoliciesShown:
-    """Throw the draft away."""
+    """Discard the draft."""
     await office.policies.discard(act_of(call), call.principal, _version(call))
     return _book(await office.policies.book(call.principal.id))
 
@@ -310,7 +310,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         "/v1/policies/{version}/discard",
         RELYING,
         discard,
-        "Throw the draft away",
+        "Discard the draft",
         body=Discard,
         returns=PoliciesShown,
         write=True,

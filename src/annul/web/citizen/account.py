@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +17,14 @@ from annul.records.person import Contact
 from annul.records.schemes import kind_of
 from annul.registry.citizen.citizens import CHECKS_MAX
 from annul.registry.notices.delivery import masked
+from annul.registry.notices.sources import HOLDER
 from annul.web.citizen.own import act_of_holder, proof_of
-from annul.web.citizen.words import AUTHORS, SAID, TRAITS, clock, isolated
-from annul.web.door import pages, typeset
+from annul.web.citizen.words import SAID, TRAITS, clock, isolated
+from annul.web.door import pages, plots, typeset
 from annul.web.door.call import Call, Reply
-from annul.web.door.clock import time_of_day
+from annul.web.door.clock import time_of_day, today
 from annul.web.door.forms import Form
+from annul.web.door.names import NOBODY, names_of
 from annul.web.door.who import ATTEMPT_ID
 from annul.web.door.words import CHANNELS, EVENTS, PURPOSES, STATES, WORDS, _
 
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}")
+AUTHORS: Final = NOBODY | {HOLDER: _("you")}
+_ACTORS: Final = ("author", "party")
+"""Members of what is held that say who acted."""
 _PHONE: Final = re.compile(r"\+?[0-9 ()/-]{5,30}")
 
 
@@ -63,11 +70,13 @@ async def checks(office: Office, call: Call) -> Reply:
         (isolated(day), [_check(line, names, translate) for line in lines])
         for day, lines in groupby(seen, key=lambda line: clock(line.checked_at_us)[1:11])
     ]
+    month = await _month(office, person, translate) if not call.query.before else None
     searches = await office.searches.seen_by_holder(person, await office.citizens.own_ids(person), office.now_us())
     return pages.page(
         call,
         "citizen/checks.html",
         days=days,
+        month=month,
         older=f"/my/checks?before={seen[-1].checked_at_us}" if len(seen) == 100 else "",
         newer="/my/checks" if call.query.before else "",
         delay_days=office.settings.disclosure_delay_days,
@@ -76,6 +85,29 @@ async def checks(office: Office, call: Call) -> Reply:
             for one in searches
         ],
     )
+
+
+MONTH_DAYS: Final = 30
+PAGES_MAX: Final = 10
+"""Pages of checks that the picture of a month counts at most: a thousand checks."""
+
+
+async def _month(office: Office, person: int, translate: Any) -> plots.Figure:
+    """Draw how often one's documents were checked on each of the last 30 days."""
+    last = today(office.now_us())
+    counts = {last - timedelta(days=back): 0 for back in reversed(range(MONTH_DAYS))}
+    before = 0
+    for _page in range(PAGES_MAX):
+        seen = await office.citizens.checks(person, before_us=before)
+        for line in seen:
+            if (day := today(line.checked_at_us)) in counts:
+                counts[day] += 1
+        if len(seen) < CHECKS_MAX or today(seen[-1].checked_at_us) not in counts:
+            break
+        before = seen[-1].checked_at_us
+    series = [plots.Series(translate(_("Checks")), list(counts.values()))]
+    title = translate(_("Checks of my documents in the last 30 days"))
+    return plots.lines(title, [f"{day:%m-%d}" for day in counts], series, first_column=translate(_("Day")))
 
 
 def _check(line: Any, names: dict[int, str], translate: Any) -> dict[str, str]:
@@ -214,7 +246,7 @@ async def _contacts(office: Office, call: Call, form: Form, *, status: int = 200
 
 async def data(office: Office, call: Call) -> Reply:
     """Show what is held about a person, in short, and the way to all of it."""
-    held = await office.citizens.everything(call.session.person)
+    held = await _everything(office, call)
     held["checks"] = held["checks"][:CHECKS_MAX]
     _found, told = await _messages(office, call)
     return pages.page(call, "citizen/data.html", sections=_sections(held, told, pages.translator(call)))
@@ -222,14 +254,14 @@ async def data(office: Office, call: Call) -> Reply:
 
 async def data_json(office: Office, call: Call) -> Reply:
     """Give everything as JSON."""
-    held = await office.citizens.everything(call.session.person)
+    held = await _everything(office, call)
     headers = {"content-disposition": 'attachment; filename="annul-my-data.json"'}
     return Reply(msgspec.json.format(msgspec.json.encode(held), indent=1), "application/json", headers=headers)
 
 
 async def data_pdf(office: Office, call: Call) -> Reply:
     """Give everything as a tagged PDF, to be read and printed."""
-    held = await office.citizens.everything(call.session.person)
+    held = await _everything(office, call)
     _found, told = await _messages(office, call)
     translate = pages.translator(call)
     language = LANGUAGES[pages.language_of(call.request)]
@@ -247,6 +279,25 @@ async def data_pdf(office: Office, call: Call) -> Reply:
 def _read(at: str | None) -> str:
     """Write a time of the download (RFC 3339) as pages do, to the second."""
     return isolated(f"{at[:10]} {at[11:19]} UTC") if at else "–"
+
+
+async def _everything(office: Office, call: Call) -> dict[str, Any]:
+    """Return everything held, with organisations by their names: whoever acted for one is no matter of this page."""
+    held: dict[str, Any] = await office.citizens.everything(call.session.person)
+    lines = list(_lines(held))
+    ids = {line[name] for line in lines for name in _ACTORS if isinstance(line.get(name), str)} - set(NOBODY)
+    named = await names_of(office, ids, pages.translator(call), officers=False)
+    for line in lines:
+        line |= {name: named(line[name]) for name in _ACTORS if line.get(name) in ids}
+    return held
+
+
+def _lines(held: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of the download, whatever it stands in."""
+    if isinstance(held, dict):
+        yield held
+    for value in held.values() if isinstance(held, dict) else held if isinstance(held, list) else ():
+        yield from _lines(value)
 
 
 def _sections(held: dict[str, Any], told: list[dict[str, Any]], translate: Any) -> list[dict[str, Any]]:
@@ -288,7 +339,7 @@ def _sections(held: dict[str, Any], told: list[dict[str, Any]], translate: Any) 
         for line in held["traits"]
     ]
     return [
-        table(_("Entry in the register of persons"), (_("Field"), _("Value")), entry),
+        table(_("Entry in the register of persons"), (_("Item"), _("Value")), entry),
         table(_("Documents"), (_("Kind"), _("Number"), _("State"), _("Valid from"), _("Valid until")), documents),
         table(_("What happened to them"), (_("Recorded"), _("Kind"), _("Event"), _("By"), _("State after")), happened),
         table(_("Checks"), (_("Time"), _("Organisation"), _("Purpose"), _("Answer")), checks),

@@ -15,11 +15,11 @@ from annul.registry.citizen.views import OwnDocument
 from annul.registry.notices.sources import HOLDER
 from annul.registry.writing.act import Act, Idempotency
 from annul.registry.writing.documents import Known
-from annul.web.citizen.report import check_points, sealed
-from annul.web.citizen.words import GROUNDS, PROVES, card, clock
+from annul.web.citizen.report import check_points, chosen_day, sealed
+from annul.web.citizen.words import DAYS, GROUNDS, PROVES, card, clock
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
-from annul.web.door.clock import begin_of, day_of, today
+from annul.web.door.clock import begin_of, today
 from annul.web.door.forms import Form
 from annul.web.door.telling import told
 from annul.web.door.words import PURPOSES, _
@@ -32,7 +32,7 @@ MINUTES: Final = (
     ("30", _("30 minutes")),
     ("60", _("1 hour")),
     ("240", _("4 hours")),
-    ("1440", _("1 day")),
+    ("1440", _("24 hours")),
 )
 STATEMENT_MAX: Final = 2000
 
@@ -41,6 +41,7 @@ class ReportForm(msgspec.Struct, forbid_unknown_fields=True):
     """What happened to a document of one's own, and when."""
 
     what: str = ""
+    day: str = ""
     when: str = ""
 
 
@@ -167,7 +168,7 @@ async def report(office: Office, call: Call) -> Reply:
         form.refuse("what", translate(_("Choose what happened.")))
     happened = office.now_us()
     try:
-        happened = begin_of(day_of(call.body.when, office.now_us()))
+        happened = begin_of(chosen_day(call.body.day, call.body.when, office.now_us()))
     except BadInput as error:
         form.refused(error, translate)
     if form.errors:
@@ -211,6 +212,7 @@ def _report(office: Office, call: Call, own: OwnDocument, form: Form, *, status:
         card=_card(own, pages.translator(call)),
         own=own,
         today=today(office.now_us()).isoformat(),
+        days=[(value, pages.translator(call)(text)) for value, text in DAYS],
         strong=call.session.strength == "strong",
         hours=office.settings.provisional_hours,
     )
@@ -283,7 +285,7 @@ def _sure(call: Call, own: OwnDocument, what: str, form: Form, *, status: int = 
 def _require_strong(call: Call) -> None:
     if call.session.strength != "strong":
         raise Forbidden(
-            _("This needs a login with your card or another strong one."), mend=_("Sign out and log in again with it.")
+            _("This needs a login with your card or another strong one."), mend=_("Sign out and sign in again with it.")
         )
 
 

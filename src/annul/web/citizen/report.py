@@ -1,4 +1,4 @@
-"""Report a loss without login, one question a page: document, number, name, what and when, check the answers, done.
+"""Report a loss without signing in, one question a page: document, number, name, what and when, check the answers, done.
 
     /report -> /report/{draft}/document -> number -> name -> event -> answers -> done          7 pages
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import timedelta
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +32,7 @@ from annul.registry.notices.sources import PUBLIC
 from annul.registry.notices.texts import grouped
 from annul.registry.writing.act import Act, Idempotency
 from annul.times import SECOND_US
-from annul.web.citizen.words import EVENTS, KINDS, REPORT_STATES, clock, isolated
+from annul.web.citizen.words import DAYS, EVENTS, KINDS, REPORT_STATES, clock, isolated
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.clock import begin_of, day_of, today
@@ -77,6 +77,7 @@ class EventStep(msgspec.Struct, forbid_unknown_fields=True):
     """What happened, and when."""
 
     what: str = ""
+    day: str = ""
     when: str = ""
 
 
@@ -137,7 +138,19 @@ async def _answers(office: Office, call: Call) -> tuple[dict[str, Any], bytes]:
 async def first(office: Office, call: Call) -> Reply:
     """Say what a report does, with and without login."""
     hours = office.settings.provisional_hours
-    return pages.page(call, "citizen/report/first.html", hours=hours, login=bool(office.settings.login_issuer))
+    login, telephone = bool(office.settings.login_issuer), office.settings.telephone
+    return pages.page(call, "citizen/report/first.html", hours=hours, login=login, telephone=telephone)
+
+
+async def no_number(office: Office, call: Call) -> Reply:
+    """Say how a document is stopped whose number nobody knows: after signing in, at a desk, by telephone."""
+    return pages.page(
+        call,
+        "citizen/report/no_number.html",
+        points=await office.found.points(),
+        telephone=office.settings.telephone,
+        login=bool(office.settings.login_issuer),
+    )
 
 
 async def begin(office: Office, call: Call) -> Reply:
@@ -195,12 +208,12 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
     place = STEPS.index(name)
     translate = pages.translator(call)
     draft = call.path["draft"]
-    now = today(office.now_us())
     shown: dict[str, Any] = {"at": place + 1, "of": len(STEPS), "draft": draft}
     shown["back_to"] = f"/report/{draft}/{STEPS[place - 1]}" if place else "/report"
     shown["kinds"] = [(value, translate(text), translate(hint)) for value, text, hint in KINDS]
     shown["kind"] = answers.get("kind", "")
-    shown["today"], shown["yesterday"] = now.isoformat(), (now - timedelta(days=1)).isoformat()
+    shown["today"] = today(office.now_us()).isoformat()
+    shown["days"] = [(value, translate(text)) for value, text in DAYS]
     shown["hours"] = office.settings.provisional_hours
     if name == "answers":
         what = EVENTS[f"report_{answers['what']}"]
@@ -209,7 +222,7 @@ def _question(office: Office, call: Call, name: str, answers: dict[str, Any], fo
             (_("Document"), translate(next(text for kind, text, _hint in KINDS if kind == answers["kind"])), "document"),
             (_("Number"), _number(answers), "number"),
             (_("Holder"), answers["name"], "name"),
-            (_("What happened"), f"{translate(what)}, {answers['when']}", "event"),
+            (_("What happened"), f"{translate(what)}, {answers['on']}", "event"),
         )
         shown["rows"] = [(translate(text), value, f"/report/{draft}/{field}", change) for text, value, field in rows]
     return pages.page(call, f"citizen/report/{name}.html", form=form, status=status, **shown)
@@ -241,7 +254,16 @@ def _require(name: str, answers: dict[str, Any], now_us: int) -> None:
     if name == "event":
         if answers["what"] not in ("lost", "stolen"):
             raise BadInput(_("Choose what happened."), where="what")
-        answers["when"] = day_of(answers["when"], now_us).isoformat()
+        answers["on"] = chosen_day(answers["day"], answers["when"], now_us).isoformat()
+
+
+def chosen_day(day: str, when: str, now_us: int) -> date:
+    """Return the day of two fields: a word of `DAYS`, and what was typed for another day; what was typed counts.
+
+    Raises:
+        BadInput: what was typed is no day, or one in the future.
+    """
+    return day_of(when if when.strip() or day not in ("today", "yesterday") else day, now_us)
 
 
 def document_of(answers: dict[str, Any]) -> Document:
@@ -265,8 +287,8 @@ def document_of(answers: dict[str, Any]) -> Document:
 async def _send(office: Office, call: Call, answers: dict[str, Any]) -> dict[str, Any]:
     """Send the report; return what its last page says. The clock is read when the check path refuses: that is measured."""
     now = office.now_us()
-    happened = begin_of(day_of(answers["when"], now))
-    wanted = msgspec.json.encode({name: answers.get(name) for name in ("kind", "number", "issuer", "name", "what", "when")})
+    happened = begin_of(day_of(answers["on"], now))
+    wanted = msgspec.json.encode({name: answers.get(name) for name in ("kind", "number", "issuer", "name", "what", "on")})
     act = Act(PUBLIC, idempotency=Idempotency.of(PUBLIC, call.path["draft"], b"/report", wanted))
     recorded = await office.provisional.report(
         act,
@@ -300,7 +322,15 @@ async def done(office: Office, call: Call) -> Reply:
         return pages.to(f"/report/{call.path['draft']}/document")
     shown = await sealed(office, call, answers)
     undo = office.undo.code(answers["report"]) if shown["told"].undoable else ""
-    return pages.page(call, "citizen/report/done.html", **shown, undo=undo)
+    return pages.page(call, "citizen/report/done.html", **shown, undo=undo, qr=_code(f"{office.settings.base_url}/undo/{undo}"))
+
+
+def _code(address: str) -> Markup:
+    """Return an address as QR code, for a letter; its words stand beside it."""
+    import segno
+
+    drawn = segno.make(address, error="m", micro=False).svg_inline(scale=3, light="#fff", dark="#000", border=4, svgclass="qr")
+    return Markup(drawn)  # noqa: S704 - drawn by segno from an address of ours
 
 
 async def sealed(office: Office, call: Call, kept: dict[str, Any]) -> dict[str, Any]:
@@ -309,6 +339,7 @@ async def sealed(office: Office, call: Call, kept: dict[str, Any]) -> dict[str, 
     said = told(effect, pages.translator(call), clock)
     return {
         "told": said,
+        "stolen": effect.report.event == "report_stolen",
         "refused_at": clock(kept["refused_at_us"], milliseconds=True),
         "points": kept["points"],
         "lapses_at": clock(effect.report.lapses_at_us) if effect.report.lapses_at_us else "",
@@ -354,7 +385,7 @@ async def undo(office: Office, call: Call) -> Reply:
     view = await office.register.view(report, "live")
     if view.state == "provisional":
         await office.citizens.undo(Act(PUBLIC), report)
-    return pages.page(call, "citizen/report/undone.html", **await _state(office, call, report))
+    return pages.to(f"/undo/{call.path['code']}")
 
 
 async def state_page(_office: Office, call: Call) -> Reply:

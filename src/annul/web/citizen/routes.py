@@ -23,6 +23,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     # -- without login
     page("/report", "public", report.first, "Report a loss"),
     sent("/report", "public", report.begin, "Begin a report", report.Begin),
+    page("/report/no-number", "public", report.no_number, "I do not know the number"),
     page("/report/state", "public", report.state_page, "What became of a report"),
     sent("/report/state", "public", report.state, "What became of a report", report.Reference, open=True),
     *(page(f"/report/{{draft}}/{name}", "public", report.step, "A question of a report", patterns=_DRAFT) for name in _FORMS),

@@ -16,7 +16,7 @@ KINDS: Final = tuple((kind.name, kind.words, kind.hint) for kind in schemes.kind
 PROVES: Final = {state.name: told.own for state, told in meanings.STATES.items()}
 """State of one's own document -> what it means for its holder."""
 
-EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("found")}
+EVENTS: Final = {"report_lost": _("lost"), "report_stolen": _("stolen"), "report_found": _("handed in as found")}
 
 REPORT_STATES: Final = {
     "provisional": _("It waits to be confirmed."),
@@ -26,6 +26,9 @@ REPORT_STATES: Final = {
     "withdrawn": _("It was undone."),
     "lifted": _("It was lifted at a desk."),
 }
+
+DAYS: Final = (("today", _("today")), ("yesterday", _("yesterday")), ("other", _("another day")))
+"""Field `day`: on which day something happened."""
 
 GROUNDS: Final = (
     ("not_lost", _("I have it: it was never lost")),
@@ -37,9 +40,6 @@ GROUNDS: Final = (
     ("other", _("Something else")),
 )
 
-AUTHORS: Final = {"(holder)": _("you"), "(public)": _("somebody without login")}
-"""Authors of entries who are no office."""
-
 TRAITS: Final = {"face": _("Portrait"), "finger": _("Fingerprint")}
 
 SAID: Final = {"me": _("This was me"), "not_me": _("This was not me")}
@@ -47,11 +47,11 @@ SAID: Final = {"me": _("This was me"), "not_me": _("This was not me")}
 MEANT: Final = (
     _("the register knows no such document"),
     _("There were too many tries."),
-    _("Wait a while, log in, or report it in person or by telephone."),
+    _("Wait a while, sign in, or report it in person or by telephone."),
     _("No such document of a holder of this name was found."),
     _("Compare number and name with an old copy or a bill, or report it in person or by telephone."),
-    _("This document was reported without login before, and the reports were undone."),
-    _("Log in to report it, or report it in person or by telephone."),
+    _("This document was reported without signing in before, and the reports were undone."),
+    _("Sign in to report it, or report it in person or by telephone."),
     _("This report is not here any more."),
     _("This report was begun in another browser."),
     _("Nothing was reported. Begin again, or go on in the browser where you began."),
@@ -76,7 +76,7 @@ MEANT: Final = (
     _("This login was not begun here, or too long ago."),
     _("The login was broken off."),
     _("The login does not hold."),
-    _("Log in again. Nothing is lost."),
+    _("Sign in again. Nothing is lost."),
     _("The login service does not answer."),
     _("Try again in a moment."),
     _("There is no login service."),

@@ -18,7 +18,7 @@ from annul.errors import AnnulError, BadInput, Forbidden, NotAuthorised, SourceD
 from annul.proof.receipt import from_compact, to_compact, to_json
 from annul.proof.words import explain
 from annul.records.check import Answer, Holder, Question, sentence, sentence_key
-from annul.records.codes import BindingCode, IdentityCode, Outcome, Purpose, StatusCode
+from annul.records.codes import BindingCode, FreshnessCode, IdentityCode, Outcome, Purpose, StatusCode
 from annul.records.policy import DEFAULT_POLICY
 from annul.records.references import REFERENCE, TAG_MAX, require_reference
 from annul.registry.counter.departures import REASONS
@@ -31,7 +31,7 @@ from annul.web.door.clock import local, moment
 from annul.web.door.forms import Form
 from annul.web.door.problem import problem_of
 from annul.web.door.session import LAST_MAX
-from annul.web.door.words import CLASSES, KINDS, NEXT, PURPOSES, WORDS, _
+from annul.web.door.words import CLASSES, KINDS, PURPOSES, WORDS, _, next_steps
 
 if TYPE_CHECKING:
     from annul.registry.parties.parties import Principal
@@ -96,7 +96,8 @@ def shown_again(receipt: str, translate: Any) -> dict[str, Any]:
     outcome, status = Outcome[says["outcome"]], StatusCode[says["status"]]
     identity, binding = IdentityCode[says["identity"]], BindingCode[says["binding"]]
     codes = [says["status"], says["identity"], says["binding"], says["freshness"]]
-    detail = sentence(sentence_key(outcome, status, identity=identity, binding=binding))
+    freshness = FreshnessCode[says["freshness"]]
+    detail = sentence(sentence_key(outcome, status, identity=identity, binding=binding, freshness=freshness))
     asked = translate(_("asked at %s")) % _utc(says["checked_at"])
     return _told(
         outcome.value,
@@ -133,7 +134,7 @@ def _told(
         "outcome": outcome,
         "word": translate(WORDS[outcome]),
         "means": translate(detail),
-        "next": [translate(NEXT[step]) for step in advice],
+        "next": next_steps(advice, explain(from_compact(receipt))["scheme"] if receipt else None, translate),
         "small": small,
         "advice": list(advice),
         "check": spoken(check),
@@ -324,7 +325,6 @@ def frame(call: Call) -> dict[str, Any]:
     return {
         "training": call.principal.realm == "test",
         "home": "/counter",
-        "officer_key": call.principal.use == "all",
         "place": call.session,
     }
 

@@ -19,6 +19,7 @@ from annul.web.counter.counter import answer_page, frame, receipt_of, shown_agai
 from annul.web.counter.words import DECISIONS, NEED_WORDS, REASON_WORDS
 from annul.web.door import pages
 from annul.web.door.forms import Form
+from annul.web.door.names import organisation
 from annul.web.door.pages import moment
 from annul.web.door.words import CHANNELS, FACTS, PURPOSES, _
 
@@ -246,7 +247,7 @@ async def receipt(office: Office, call: Call) -> Reply:
         "counter/receipt.html",
         **frame(call),
         answer=told,
-        facts=_facts(text, translate),
+        facts=_facts(office, text, translate),
         qr=qr,
         address=address,
         receipt=text,
@@ -268,10 +269,10 @@ async def receipt_pdf(office: Office, call: Call) -> Reply:
         "word": told["word"],
         "means": told["means"],
         "next": told["next"],
-        "facts": _facts(text, translate),
+        "facts": _facts(office, text, translate),
         "hint": translate(_("Anybody can verify this receipt: photograph the code.")),
         "alt": translate(_("QR code: the address that proves this receipt")),
-        "foot": translate(_("A register of documents that no longer count. No listing is not a proof of validity.")),
+        "foot": translate(_("A register of documents that are no longer accepted. No listing is no proof of validity.")),
     }
     made = await asyncio.to_thread(paper.pdf, receipt_of(text), office.settings.base_url, words)
     name = f'attachment; filename="receipt-{told["check"][:9]}.pdf"'
@@ -283,12 +284,12 @@ def _require_signed(office: Office, text: str) -> None:
     verify(from_compact(text), office.keys.receipt_signer().verifier)
 
 
-def _facts(text: str, translate: Callable[[str], str]) -> list[tuple[str, str]]:
+def _facts(office: Office, text: str, translate: Callable[[str], str]) -> list[tuple[str, str]]:
     says = explain(from_compact(text))
     as_of = says["as_of"].replace("T", " ").replace("Z", " UTC")
     pairs = {
         "checked_at": says["checked_at"].replace("T", " ").replace("Z", " UTC"),
-        "party": says["party"],
+        "party": organisation(office, says["party"]),
         "purpose": f"{translate(PURPOSES[says['purpose']])}, {translate(CHANNELS[says['channel']])}",
         "as_of": f"{as_of} (#{says['position']})",
         "check": says["check"],

@@ -176,9 +176,9 @@ async def save(office: Office, call: Call) -> Reply:
 
 
 async def discard(office: Office, call: Call) -> Reply:
-    """Throw the draft away."""
+    """Discard the draft."""
     return await _acted(
-        office, call, office.policies.discard(act_of(call), call.principal, call.body.version), _("The draft is thrown away.")
+        office, call, office.policies.discard(act_of(call), call.principal, call.body.version), _("The draft is discarded.")
     )
 
 
@@ -204,7 +204,7 @@ async def two_persons(office: Office, call: Call) -> Reply:
         office,
         call,
         work,
-        _("From now on somebody else than the editor releases.") if wanted else _("One person may release now."),
+        _("From now on somebody other than the editor releases.") if wanted else _("One person may release now."),
     )
 
 

@@ -56,7 +56,6 @@ async def offline(office: Office, call: Call) -> Reply:
         "counter/offline.html",
         training=False,
         home="/counter",
-        officer_key=False,
         place=None,
         queue_key=sealing.queue_public_key(office),
     )

@@ -52,7 +52,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     page("/counter/policy/edit", HEAD_OFFICE, policy.edit, "Edit the draft"),
     sent("/counter/policy/edit", HEAD_OFFICE, policy.save, "Save the draft"),
     page("/counter/policy/trial", HEAD_OFFICE, policy.trial, "Try a version on past checks", query=policy.TrialQuery),
-    sent("/counter/policy/discard", HEAD_OFFICE, policy.discard, "Throw the draft away", policy.Act, live=True),
+    sent("/counter/policy/discard", HEAD_OFFICE, policy.discard, "Discard the draft", policy.Act, live=True),
     sent("/counter/policy/release", HEAD_OFFICE, policy.release, "Release the draft", policy.Act, write=True, live=True),
     sent("/counter/policy/roll-back", HEAD_OFFICE, policy.roll_back, "Go back to a version", policy.Act, write=True, live=True),
     sent(

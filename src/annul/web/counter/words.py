@@ -19,9 +19,9 @@ REASON_WORDS: Final = {
 }
 """Reason of a departure -> its words."""
 
-DECISIONS: Final = {"proceeded": _("went on"), "refused": _("refused")}
+DECISIONS: Final = {"proceeded": _("went on"), "refused": _("refused to serve")}
 
-NEED_WORDS: Final = {"open": _("open"), "overdue": _("overdue"), "settled": _("new card shown")}
+NEED_WORDS: Final = {"open": _("new card awaited"), "overdue": _("overdue"), "settled": _("new card shown")}
 
 CODE_WORDS: Final = {
     code.value: meaning.long
@@ -62,7 +62,7 @@ REFUSALS: Final = (
     _("The card must not have expired."),
     _("The check is more than a day old."),
     _("The document that was shown did not pass."),
-    _("The draft is gone: released or thrown away."),
+    _("The draft is gone: released or discarded."),
     _("The draft was changed by somebody else meanwhile."),
     _("The draft was changed meanwhile."),
     _("The draft was changed since you read it."),

@@ -22,7 +22,7 @@ from annul.registry.writing.documents import Known
 from annul.registry.writing.personal import Reporter
 from annul.registry.writing.register import Recorded
 from annul.times import DAY_US
-from annul.web.desk.frame import act_for, card_of, cards_of, happened, options, show
+from annul.web.desk.frame import DAYS, act_for, card_of, cards_of, happened, options, show
 from annul.web.desk.searching import TYPED, one_of, typed_fields
 from annul.web.desk.words import CANCELS, GROUNDS, PROOFS, REVOKES
 from annul.web.door import pages
@@ -56,6 +56,7 @@ class ActForm(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: na
     happened_month: Short = ""
     happened_day: Short = ""
     time: Short = ""
+    which: Short = ""
     evidence: Reference = ""
     reporter: Short = ""
     contact: Short = ""
@@ -107,7 +108,7 @@ ACTS: Final = {
     ),
     "withdraw": ActPage(
         _("Withdraw the provisional report"),
-        _("The document counts again, unless something else stands against it."),
+        _("The document can be used again, unless something else stands against it."),
         "",
         _("Withdraw the report"),
         False,
@@ -125,8 +126,8 @@ ACTS: Final = {
     ),
     "replace": ActPage(
         _("Record the document that replaces it"),
-        _("The new document counts; this one is replaced in the same step."),
-        _("A replaced document never counts again."),
+        _("The new document can be used; this one is replaced in the same step."),
+        _("A replaced document can never be used again."),
         _("Record the replacement"),
         True,
         ("issuer",),
@@ -135,7 +136,7 @@ ACTS: Final = {
     "cancel": ActPage(
         _("Cancel this document"),
         _("Every check point refuses it from then on."),
-        _("A cancelled document never counts again. Only a dispute can correct a mistake."),
+        _("A cancelled document can never be used again. Only a dispute can correct a mistake."),
         _("Cancel the document"),
         True,
         ("issuer",),
@@ -144,7 +145,7 @@ ACTS: Final = {
     "revoke": ActPage(
         _("Revoke this document"),
         _("Every check point refuses it from then on."),
-        _("A revoked document never counts again. Only a dispute can correct a mistake."),
+        _("A revoked document can never be used again. Only a dispute can correct a mistake."),
         _("Revoke the document"),
         True,
         ("issuer",),
@@ -205,6 +206,7 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, fir
         form=form,
         name=name,
         act_page=page,
+        looked=name in LOOKED,
         shown=shown,
         cards=others,
         fields=fields,
@@ -213,6 +215,7 @@ async def _ask(office: Office, call: Call, form: Form, status: int = 200, *, fir
         resident=new,
         facts=facts,
         zone=zone_name(),
+        days=options(call, DAYS),
         may_finger=found is not None and found.person is not None,
         proofs=options(call, PROOFS),
         grounds=options(call, GROUNDS),
@@ -268,7 +271,7 @@ async def do(office: Office, call: Call) -> Reply:
             document = parse_document(typed_fields(shown))
         else:
             document = await office.searches.chosen(act, shown.id, place)
-        if name == "report" and body.sure != "yes":
+        if name in LOOKED and body.sure != "yes":
             return _look(office, call, shown, form)
         recorded = await _carry_out(office, call, act, name, document, shown, form)
     except NotFound:
@@ -303,16 +306,14 @@ async def do(office: Office, call: Call) -> Reply:
 
 
 def _look(office: Office, call: Call, shown: SearchShown, form: Form) -> Reply:
-    """Show a report once more before it is made: which document, what happened, on what proof. Nothing is recorded yet.
+    """Show an act once more before it is done: which document, what happens to it, on what proof. Nothing is recorded yet.
 
     Raises:
-        BadInput: kind or proof was not chosen, or the time is none.
+        BadInput: a field that the act needs is missing, or is none.
     """
     body: ActForm = call.body
-    translate, place = pages.translator(call), int(call.path["place"])
-    if body.kind not in ("lost", "stolen"):
-        raise BadInput(_("Say whether it was lost or stolen."), where="kind")
-    proof = _proof(body)
+    name, translate, place = call.path["act"], pages.translator(call), int(call.path["place"])
+    _require_fields(name, body)
     at_us = happened(form, office.now_us())
     fields = typed_fields(shown) if place == TYPED else None
     found = None if fields is not None else one_of(shown, place)
@@ -322,36 +323,84 @@ def _look(office: Office, call: Call, shown: SearchShown, form: Form) -> Reply:
     else:
         assert found is not None
         kind = kind_of(found.coverage, found.kind)
-    deed = _DEEDS[body.kind] if proof.is_strong else _DEEDS["weak"]
-    words = PROOFS[body.proof]
-    told = [
-        (translate(_("What happened?")), translate(_("Lost") if body.kind == "lost" else _("Stolen"))),
-        (translate(_("How do you know who is speaking?")), translate(words[0])),
-        (translate(_("What it does")), translate(words[1])),
-        (translate(_("When did it happen?")), pages.moment(at_us) if form["happened-day"] else translate(_("now"))),
-    ]
-    told += [(translate(_("Who reports it")), body.reporter.strip())] if body.reporter.strip() else []
+    strong = name == "report" and _proof(body).is_strong
+    deed = _DEEDS[body.kind if strong else "weak"] if name == "report" else ACTS[name].button
     return show(
         call,
         "desk/look.html",
         form=form,
-        act_page=ACTS["report"],
+        act_page=ACTS[name],
         shown=shown,
         card=card_of(call, found) if found is not None else None,
         typed=_typed_words(fields),
-        facts_told=told,
-        kept=[(name, text) for name, text in form.values.items() if name not in ("finger", "sure") and text],
-        finger=body.proof == BY_FINGER,
-        deed=translate(deed) % {"document": translate(kind.words)},
-        final=translate(FINAL[body.kind]) if proof.is_strong else "",
+        facts_told=_told(call, name, body, pages.moment(at_us) if _dated(form) else translate(_("now"))),
+        kept=[(field, text) for field, text in form.values.items() if field not in ("finger", "sure") and text],
+        finger=name in PROVEN and body.proof == BY_FINGER,
+        deed=translate(_DEED) % {"deed": translate(deed), "document": translate(kind.words)},
+        final=translate(final) if (final := _final(name, body, strong)) else "",
         back_to=call.request.url.path,
     )
 
 
+def _final(name: str, body: ActForm, strong: bool) -> str:
+    """Return what cannot be undone about an act, "" when it can."""
+    if name == "report":
+        return FINAL[body.kind] if strong else ""
+    return ACTS[name].final
+
+
+def _dated(form: Form) -> bool:
+    return bool(form["happened-day"] or form["which"] in ("today", "yesterday"))
+
+
+def _require_fields(name: str, body: ActForm) -> None:
+    """Refuse what an act cannot do without, before anybody looks at it once more."""
+    if name == "report" and body.kind not in ("lost", "stolen"):
+        raise BadInput(_("Say whether it was lost or stolen."), where="kind")
+    if name in PROVEN:
+        _proof(body)
+    events = {"cancel": CANCEL_EVENTS, "revoke": REVOKE_EVENTS}.get(name)
+    if events is not None and body.reason not in events:
+        raise BadInput(_("Choose the reason."), where="reason")
+
+
+def _told(call: Call, name: str, body: ActForm, at: str) -> list[tuple[str, str]]:
+    """Return what was filled in, as names and values."""
+    translate = pages.translator(call)
+    told: list[tuple[str, str]] = []
+    if name == "report":
+        told.append((translate(_("What happened?")), translate(_("Lost") if body.kind == "lost" else _("Stolen"))))
+    if name in PROVEN:
+        words = PROOFS[body.proof]
+        told.append((translate(_("How do you know who is speaking?")), translate(words[0])))
+        if name == "report":
+            told.append((translate(_("What it does")), translate(words[1])))
+    if name in ("cancel", "revoke"):
+        told.append((translate(_("Why?")), translate((CANCELS | REVOKES)[body.reason])))
+    if name == "lift":
+        held = _("yes") if body.custody_broken == "yes" else _("no")
+        told.append((translate(_("Somebody else had the card meanwhile")), translate(held)))
+    if name == "replace":
+        told += [
+            (translate(_("Number of the new document")), body.number.strip() or translate(_("the same personal number"))),
+            (translate(_("Valid from")), body.valid_from.strip() or "–"),
+            (translate(_("Valid until")), body.valid_until.strip() or "–"),
+        ]
+    if name not in ("confirm", "withdraw"):
+        told.append((translate(_("When did it happen?")), at))
+    if name != "report":
+        told.append((translate(_("What it does")), translate(ACTS[name].lead)))
+    told += [(translate(_("Who reports it")), body.reporter.strip())] if body.reporter.strip() else []
+    return told
+
+
+LOOKED: Final = ("report", "confirm", "withdraw", "lift", "replace", "cancel", "revoke")
+"""Acts that are looked at once more before they are done; the others change no state by themselves."""
+_DEED: Final = "%(deed)s (%(document)s)"
 _DEEDS: Final = {
-    "lost": _("Report lost: stop this document (%(document)s)"),
-    "stolen": _("Report stolen: stop this document for good (%(document)s)"),
-    "weak": _("Stop this document until the report is confirmed (%(document)s)"),
+    "lost": _("Report lost: stop this document"),
+    "stolen": _("Report stolen: stop this document for good"),
+    "weak": _("Stop this document until the report is confirmed"),
 }
 """What the button says that makes a report."""
 FINAL: Final = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from annul.web.desk.words import BULK_STATES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.names import names_of
 from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ LISTABLE: Final = (
     State.reported_stolen,
     State.blank_stolen,
 )
+FIELDS: Final = ("format", "state", "evidence", "show_lines", "parked")
+"""Fields of the form that sends a list in, beside its file."""
 FORMATS: Final = {
     "interchange": (_("Interchange list"), _("CSV, NDJSON or Parquet; each line says what it lists")),
     "russian": (_("Russian list"), _("PASSP_SERIES,PASSP_NUMBER; CSV or .bz2")),
@@ -66,17 +70,23 @@ async def listed(office: Office, call: Call) -> Reply:
 async def _listed(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
     act = act_for(call)
     events = await office.bulk.list(act)
+    named = await names_of(office, (view.staged_by for view in events), pages.translator(call))
     states = [(state.name, pages.translator(call)(STATES[state.name])) for state in LISTABLE]
-    running = [view for view in office.uploads.list(act) if view.phase != "staged"]
+    mine = who(call).id
+    waiting = [view for view in office.uploads.list(act) if view.phase != "staged"]
+    running = [view for view in waiting if view.phase != "parked"]
+    parked = next((view for view in waiting if view.id == form["parked"] and view.author == mine), None)
     return show(
         call,
         "desk/bulk.html",
         status=status,
         form=form,
         events=[_line(call, view) for view in events],
+        named=named,
         formats=options(call, FORMATS),
         states=states,
         running=running,
+        parked=parked,
         limit_mb=UPLOAD_BYTES_MAX // (1024 * 1024),
         limit=office.settings.bulk_limit,
     )
@@ -97,23 +107,32 @@ def _line(call: Call, view: BulkView) -> dict[str, Any]:
 async def send(office: Office, call: Call) -> Reply:
     """Receive a list and begin to read it; the page that follows shows how far it is."""
     translate = pages.translator(call)
-    form = Form({"format": "", "state": "", "evidence": ""})
+    form = Form(dict.fromkeys(FIELDS, "") | {"file": ""})
     try:
         upload = await _receive(office, call, form)
-        office.uploads.begin(_plain(call), upload.id)
+        shown = form["show_lines"] == "yes"
+        if not form["evidence"]:
+            raise BadInput(_("Give the reference of the decision behind the list."), where="evidence")
+        office.uploads.complete(
+            _plain(call), upload, format=form["format"], state=form["state"], evidence=form["evidence"], show_lines=shown
+        )
+        office.uploads.begin(_plain(call), upload)
     except Forbidden:
         raise
     except AnnulError as error:
         return await _listed(office, call, form.refused(error, translate), 400)
-    return pages.to(f"/desk/bulk/uploads/{upload.id}")
+    return pages.to(f"/desk/bulk/uploads/{upload}")
 
 
 def _plain(call: Call) -> Act:
     return Act(who(call).id, call.session.realm, credential=call.session.key_id)
 
 
-async def _receive(office: Office, call: Call, form: Form) -> Upload:
+async def _receive(office: Office, call: Call, form: Form) -> str:
     """Read the form part by part; the file goes to a place of its own and never through memory as a whole.
+
+    Returns:
+        The id of the parked file: of this form, or the one an earlier form of the same officer had brought.
 
     Raises:
         TooLarge: said before anything is kept. Forbidden: the form is not of this session. BadInput: no form, or no file.
@@ -129,7 +148,7 @@ async def _receive(office: Office, call: Call, form: Form) -> Upload:
     texts: dict[str, bytes] = {}
     upload: Upload | None = None
     name = ""
-    parser = PushMultipartParser(extra["boundary"], max_segment_count=12)
+    parser = PushMultipartParser(extra["boundary"], max_segment_count=16)
     try:
         async for chunk in request.stream():
             for event in parser.parse(chunk) if chunk else ():
@@ -144,25 +163,26 @@ async def _receive(office: Office, call: Call, form: Form) -> Upload:
                     name = event.name or ""
                     if name == "file" and event.filename:
                         _require_session(call, texts, form)
-                        upload = office.uploads.open(
-                            _plain(call),
-                            name=event.filename,
-                            format=form["format"],
-                            state=form["state"],
-                            happened_at_us=office.now_us(),
-                            evidence=form["evidence"],
-                        )
+                        upload = office.uploads.open(_plain(call), name=event.filename)
                     elif name != "file":
                         texts[name] = b""
-        if upload is None or not upload.close():
+        if upload is None:
+            _require_session(call, texts, form)
+            if not form["parked"] or office.uploads.view(_plain(call), form["parked"]).author != who(call).id:
+                raise BadInput(_("Choose the file of the list."), where="file")
+        elif not upload.close():
             raise BadInput(_("Choose the file of the list."), where="file")
+        else:
+            if form["parked"]:  # another file was chosen instead
+                office.uploads.discard(_plain(call), form["parked"])
+            form.values["parked"] = upload.id
     except MultipartError:
         _drop(upload)
         raise BadInput("The form cannot be read.", where="file", mend="Send the file again.") from None
     except BaseException:
         _drop(upload)
         raise
-    return upload
+    return str(form["parked"])
 
 
 def _drop(upload: Upload | None) -> None:
@@ -183,9 +203,7 @@ def _require_session(call: Call, texts: dict[str, bytes], form: Form) -> None:
         raise BadInput("The form cannot be read.", where="file") from None
     if not call.seat.sent(told.get("csrf", "")):
         raise Forbidden("The form is not of this session.", mend="Open the page again and send the form once more.")
-    form.values |= {name: told.get(name, "").strip()[:200] for name in ("format", "state", "evidence")}
-    if not form["evidence"]:
-        raise BadInput(_("Give the reference of the decision behind the list."), where="evidence")
+    form.values |= {name: told.get(name, "").strip()[:200] for name in FIELDS}
 
 
 async def _drain(stream: AsyncIterator[bytes]) -> None:
@@ -201,16 +219,17 @@ async def uploading(office: Office, call: Call) -> Reply:
     view = office.uploads.view(act_for(call), call.path["upload"])
     if view.phase == "staged":
         return pages.to(f"/desk/bulk/{view.bulk}")
-    return _upload(call, view, Form())
+    return await _upload(office, call, view, Form())
 
 
-def _upload(call: Call, view: UploadView, form: Form, status: int = 200) -> Reply:
+async def _upload(office: Office, call: Call, view: UploadView, form: Form, status: int = 200) -> Reply:
     translate = pages.translator(call)
     running = view.phase in ("receiving", "reading") and not view.stopped
     headers = {"refresh": "2"} if running else {}
     told = {"error": translate(view.error) if view.error else "", "mend": translate(view.mend) if view.mend else ""}
-    reply = show(call, "desk/upload.html", status=status, form=form, view=view, running=running, told=told)
-    return Reply(reply.body, reply.media, reply.status, reply.headers | headers)
+    author = (await names_of(office, [view.author], translate))(view.author)
+    reply = show(call, "desk/upload.html", status=status, form=form, view=view, running=running, told=told, author=author)
+    return replace(reply, headers=reply.headers | headers)
 
 
 async def upload_act(office: Office, call: Call) -> Reply:
@@ -220,10 +239,10 @@ async def upload_act(office: Office, call: Call) -> Reply:
     try:
         if call.body.do == "discard":
             office.uploads.discard(act, call.path["upload"])
-            return pages.to("/desk/bulk", flash=translate(_("Thrown away. Nothing of it is listed.")), call=call)
+            return pages.to("/desk/bulk", flash=translate(_("Discarded. Nothing of it is listed.")), call=call)
         office.uploads.begin(act, call.path["upload"])
     except AnnulError as error:
-        return _upload(call, office.uploads.view(act, call.path["upload"]), form.refused(error, translate), 400)
+        return await _upload(office, call, office.uploads.view(act, call.path["upload"]), form.refused(error, translate), 400)
     return pages.to(call.request.url.path)
 
 
@@ -235,6 +254,7 @@ async def one(office: Office, call: Call) -> Reply:
 async def _one(office: Office, call: Call, form: Form, status: int = 200) -> Reply:
     view = await office.bulk.view(act_for(call), call.path["bulk"])
     translate = pages.translator(call)
+    named = await names_of(office, (view.staged_by, view.confirmed_by, view.undone_by), translate)
     mine = same_person(view.staged_by, who(call).id)
     hits = [(translate(STATES[state]), count) for state, count in sorted(view.hits.items(), key=lambda item: -item[1])]
     return show(
@@ -243,11 +263,14 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200) -> Rep
         status=status,
         form=form,
         line=_line(call, view),
+        named=named,
         view=view,
         hits=hits,
         bad_count=sum(cause.count for cause in view.bad.values()),
         mine=mine and view.two_officers,
         wrongly=view.hits.get("current", 0),
+        same=await office.bulk.same_file(act_for(call), view.id),
+        lines_shown=await office.bulk.lines(act_for(call), view.id),
         status_words=STATES,
     )
 
@@ -269,7 +292,7 @@ async def decide(office: Office, call: Call) -> Reply:
                 told = _("In force. Every check point refuses what it lists.")
             else:
                 await office.bulk.undo(act, bulk_id, evidence=body.evidence.strip())
-                told = _("Taken back as one event. What it alone had listed counts again.")
+                told = _("Withdrawn as one event. What it alone had listed can be used again.")
         else:
             raise BadInput(_("Choose what to do."))
     except AnnulError as error:

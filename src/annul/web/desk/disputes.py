@@ -18,6 +18,7 @@ from annul.web.desk.words import DECISIONS, DISPUTE_STATES, GROUNDS, NOTE_KINDS,
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.names import Named, names_of
 from annul.web.door.words import STATES, _
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class DecideForm(msgspec.Struct, forbid_unknown_fields=True):
     evidence: Reference = ""
 
 
-def _line(call: Call, view: DisputeView, now_us: int) -> dict[str, Any]:
+def _line(call: Call, view: DisputeView, now_us: int, named: Named) -> dict[str, Any]:
     translate = pages.translator(call)
     kind = kind_of(view.coverage, view.kind)
     issuer = issued_by(view.coverage)
@@ -70,7 +71,7 @@ def _line(call: Call, view: DisputeView, now_us: int) -> dict[str, Any]:
         "opened": pages.moment(view.opened_at_us),
         "due": pages.moment(view.due_at_us, seconds=False),
         "by": translate(RAISED_BY[view.raised_by]),
-        "party": view.party,
+        "party": named(view.party),
         "proposed": view.state == "open" and view.proposed_by is not None,
         "fact": translate(STATES[view.fact]),
         "now": translate(STATES[view.status]),
@@ -100,7 +101,9 @@ async def listed(office: Office, call: Call) -> Reply:
     tabs = [("open", translate(_("Open")), sum(ages.values())), ("overdue", translate(_("Over their term")), ages["overdue"])]
     tabs += [("proposed", translate(_("For a second officer")), -1)]
     tabs += [(state, translate(DISPUTE_STATES[state]).capitalize(), -1) for state in ("corrected", "upheld", "refused")]
-    return show(call, "desk/disputes.html", lines=[_line(call, view, now) for view in found], tabs_of=tabs, which=which)
+    named = await names_of(office, (view.party for view in found), translate)
+    lines = [_line(call, view, now, named) for view in found]
+    return show(call, "desk/disputes.html", lines=lines, tabs_of=tabs, which=which)
 
 
 async def one(office: Office, call: Call) -> Reply:
@@ -112,6 +115,8 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200, *, tem
     shown = await office.disputes.view(act_for(call), call.path["dispute"])
     view = shown.dispute
     reach = await office.recalls.count(correction=view.decided_position) if view.state == "corrected" else None
+    authors = [view.party, view.proposed_by, view.decided_by, view.second_officer, *(each.author for each in shown.notes)]
+    named = await names_of(office, authors, pages.translator(call))
     mine = who(call).id
     proposed_by_me = view.proposed_by is not None and same_person(view.proposed_by, mine)
     decisions = [line for line in options(call, DECISIONS) if line[0] != "corrected" or call.principal.role != "police"]
@@ -122,7 +127,8 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200, *, tem
         form=form,
         shown=shown,
         view=view,
-        line=_line(call, view, office.now_us()),
+        line=_line(call, view, office.now_us(), named),
+        named=named,
         reach=reach,
         kinds=options(call, NOTE_KINDS),
         note_words=NOTE_KINDS,
@@ -182,5 +188,6 @@ async def decide(office: Office, call: Call) -> Reply:
 async def recalls(office: Office, call: Call) -> Reply:
     """List recalled answers of all relying parties, the newest first."""
     found = await office.recalls.list(call.session.realm)
+    named = await names_of(office, (each.party for each in found), pages.translator(call))
     waiting = sum(1 for each in found if each.acknowledged_at_us is None)
-    return show(call, "desk/recalls.html", found=found, waiting=waiting)
+    return show(call, "desk/recalls.html", found=found, waiting=waiting, named=named)

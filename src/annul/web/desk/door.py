@@ -9,12 +9,12 @@ from msgspec import Meta
 
 from annul.errors import AnnulError, BadInput, Forbidden
 from annul.records.references import Reference
-from annul.registry.parties.officers import DUTIES
 from annul.web.desk.frame import act_for, show, who
 from annul.web.desk.words import DUTIES as DUTY_WORDS
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.navigation import duties_of
 from annul.web.door.words import _
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ async def change_passkeys(office: Office, call: Call) -> Reply:
 
 def _duty_items(call: Call) -> list[tuple[str, str]]:
     translate = pages.translator(call)
-    return [(duty, translate(DUTY_WORDS[duty])) for duty in DUTIES]
+    return [(duty, translate(DUTY_WORDS[duty])) for duty in duties_of(call.principal.role)]
 
 
 async def officers_page(office: Office, call: Call) -> Reply:
@@ -171,7 +171,7 @@ async def _officers(office: Office, call: Call, form: Form, status: int = 200) -
         form=form,
         listed=listed,
         duties=_duty_items(call),
-        words=dict(_duty_items(call)),
+        words={duty: pages.translator(call)(text) for duty, text in DUTY_WORDS.items()},
     )
 
 

@@ -14,12 +14,13 @@ from annul.records.schemes import kind_of
 from annul.records.status import Proof
 from annul.registry.desk.found import KEPT, CardState, Finder, FoundCard, FoundShown
 from annul.web.counter.reading import CheckForm, fields_of
-from annul.web.desk.frame import act_for, card_of, happened, issued_by, options, show
+from annul.web.desk.frame import DAYS, act_for, card_of, happened, issued_by, options, show
 from annul.web.desk.searching import one_of
 from annul.web.desk.words import CARD_STATES, KEEPERS, PROOFS, REPORT_STATES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.names import Named, names_of
 from annul.web.door.words import EVENTS, KINDS, STATES, _
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Accept(msgspec.Struct, forbid_unknown_fields=True, rename=lambda name: nam
     happened_month: Short = ""
     happened_day: Short = ""
     time: Short = ""
+    which: Short = ""
     finder: Short = ""
     contact: Short = ""
     where: Short = ""
@@ -118,7 +120,7 @@ async def _accept(office: Office, call: Call, form: Form, status: int = 200) -> 
     if form["search"] and str(form["place"]).isdigit():
         found = one_of(await office.searches.view(act_for(call), form["search"]), int(form["place"]))
         chosen = card_of(call, found)
-    return show(call, "desk/found_accept.html", status=status, form=form, kinds=kinds, chosen=chosen)
+    return show(call, "desk/found_accept.html", status=status, form=form, kinds=kinds, chosen=chosen, days=options(call, DAYS))
 
 
 async def accept(office: Office, call: Call) -> Reply:
@@ -146,7 +148,7 @@ async def accept(office: Office, call: Call) -> Reply:
         fields = {"document": "number", "found_at": "happened"}
         return await _accept(office, call, form.refused(error, translate, fields), 400)
     told = (
-        _("Taken in. It was replaced or is dead: destroy it.")
+        _("Taken in. It was replaced or can no longer be used: destroy it.")
         if recorded.state == "destroyed"
         else _("Taken in. It is refused everywhere, and its holder is told where it is.")
     )
@@ -161,6 +163,8 @@ async def one(office: Office, call: Call) -> Reply:
 async def _one(office: Office, call: Call, form: Form, status: int = 200, *, template: str = "desk/found_card.html") -> Reply:
     act = act_for(call)
     shown = await office.found.view(act, call.path["card"])
+    authors = [shown.card.accepted_by, shown.card.ended_by, *(step.author for step in shown.custody)]
+    named = await names_of(office, authors, pages.translator(call))
     finder = await office.found.finder(act, call.path["card"]) if shown.has_finder and shown.card.state in KEPT else None
     return show(
         call,
@@ -171,7 +175,8 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200, *, tem
         finder=finder,
         card=_card(call, shown.card),
         card_states=CARD_STATES,
-        chain=_chain(call, shown),
+        chain=_chain(call, shown, named),
+        named=named,
         event_words=EVENTS,
         report_states=REPORT_STATES,
         proofs=[line[:2] for line in options(call, PROOFS) if line[0] in PRESENT],
@@ -180,19 +185,19 @@ async def _one(office: Office, call: Call, form: Form, status: int = 200, *, tem
     )
 
 
-def _chain(call: Call, shown: FoundShown) -> list[dict[str, Any]]:
+def _chain(call: Call, shown: FoundShown, named: Named) -> list[dict[str, Any]]:
     """Return the chain of custody for the block `timeline`, newest first."""
     translate = pages.translator(call)
 
-    def named(keeper: str) -> str:
+    def kept_by(keeper: str) -> str:
         return translate(KEEPERS.get(keeper, keeper))
 
     return [
         {
-            "title": translate(_("%(given)s → %(taken)s")) % {"given": named(step.given_by), "taken": named(step.taken_by)},
+            "title": translate(_("%(given)s → %(taken)s")) % {"given": kept_by(step.given_by), "taken": kept_by(step.taken_by)},
             "happened": pages.moment(step.handed_at_us),
             "recorded": pages.moment(step.recorded_at_us),
-            "by": step.author,
+            "by": named(step.author),
             "text": translate(_("Gap: who gave it was not who had it.")) if step.gap else step.place,
             "tone": "STOP" if step.gap else "",
         }
@@ -231,9 +236,9 @@ async def step(office: Office, call: Call) -> Reply:
                 raise BadInput(_("Say what proved the identity."), where="evidence")
             done = await office.found.hand_out(act, card, proof=Proof[body.proof], evidence=body.evidence.strip())
             told = (
-                _("Given back. It works again.")
+                _("Returned. It can be used again.")
                 if done.state == "current"
-                else _("Given back. It stays dead: a new one is needed.")
+                else _("Returned. It can never be used again: a new one is needed.")
             )
         else:
             await office.found.destroy(act, card, evidence=body.evidence.strip())

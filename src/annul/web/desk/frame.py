@@ -13,40 +13,20 @@ from annul.registry.desk.searches import DocumentFound, SearchShown
 from annul.registry.writing.act import Act, Idempotency
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
-from annul.web.door.who import DECIDERS, DESKS, HANDS, POLICE, SUPERVISOR
+from annul.web.door.clock import begin_of, day_of
+from annul.web.door.forms import Form
 from annul.web.door.words import EVENTS, _
 
 if TYPE_CHECKING:
     from annul.registry.parties.officers import Officer
     from annul.registry.writing.history import Line
-    from annul.web.door.clock import begin_of, day_of
-from annul.web.door.forms import Form
-
-ROOMS: Final = (
-    ("/desk", _("Search"), "", DESKS),
-    ("/desk/found", _("Found cards"), "found", HANDS),
-    ("/desk/attempts", _("Denied uses"), "desk", POLICE),
-    ("/desk/disputes", _("Disputes"), "disputes", DESKS),
-    ("/desk/recalls", _("Recalls"), "disputes", DESKS),
-    ("/desk/bulk", _("Lists"), "bulk", DECIDERS),
-    ("/desk/review", _("Clean-up"), "review", DECIDERS),
-    ("/desk/officers", _("Officers"), "officers", DESKS),
-    ("/oversight", _("Oversight"), "", SUPERVISOR),
-)
-"""Address, words, duty, roles of every room of the desk."""
+    from annul.web.door.names import Named
 
 
 def show(call: Call, template: str, *, status: int = 200, form: Form | None = None, **values: Any) -> Reply:
     """Render a page of the desk with its rooms and its case."""
-    translate = pages.translator(call)
-    mine = call.officer
-    rooms = [
-        (address, translate(words))
-        for address, words, duty, roles in ROOMS
-        if mine is not None and (not duty or duty in mine.duties) and call.principal.role in roles
-    ]
-    training = mine is not None and call.session.realm == "test"
-    return pages.page(call, template, status=status, form=form, desk_rooms=rooms, home="/desk", training=training, **values)
+    training = call.officer is not None and call.session.realm == "test"
+    return pages.page(call, template, status=status, form=form, home="/desk", training=training, **values)
 
 
 def who(call: Call) -> Officer:
@@ -113,8 +93,8 @@ def cards_of(call: Call, shown: SearchShown, *, chosen: int | None = None) -> li
     ]
 
 
-def timeline_of(call: Call, lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """Return what happened to a document for the block `timeline`, newest first."""
+def timeline_of(call: Call, lines: Sequence[Line], named: Named) -> list[dict[str, Any]]:
+    """Return what happened to a document for the block `timeline`, newest first; `named` gives authors their names."""
     translate = pages.translator(call)
     told = []
     for line in reversed(lines):
@@ -123,7 +103,7 @@ def timeline_of(call: Call, lines: Sequence[Line]) -> list[dict[str, Any]]:
                 "title": translate(EVENTS.get(line.event, line.event)),
                 "happened": pages.moment(line.happened_at_us),
                 "recorded": pages.moment(line.recorded_at_us),
-                "by": line.author,
+                "by": named(line.author),
                 "text": line.evidence,
                 "tone": "STOP" if line.state != "current" else "PASS",
             }
@@ -131,13 +111,19 @@ def timeline_of(call: Call, lines: Sequence[Line]) -> list[dict[str, Any]]:
     return told
 
 
+DAYS: Final = {"now": _("now"), "today": _("today, at the time below"), "yesterday": _("yesterday"), "other": _("another day")}
+"""Field `which`: when something happened."""
+
+
 def happened(form: Form, now_us: int) -> int:
-    """Return the time of the fields `happened-*` (a day) and `time` (hours and minutes of the zone); now when they are empty.
+    """Return the time of `which` (a word of `DAYS`), `happened-*` (another day) and `time` of the zone; now when all are empty.
 
     Raises:
         BadInput: day or time is none; `where` is the field.
     """
-    day = form.day("happened")
+    day = form["which"] if form["which"] in ("today", "yesterday") else form.day("happened")
+    if form["which"] == "other" and not day:
+        raise BadInput("Give the day as well.", where="happened")
     clock = str(form["time"]).strip()
     if not day and not clock:
         return now_us

@@ -31,6 +31,7 @@ from annul.web.desk.words import DELAY_GROUNDS, REPORT_STATES, SEARCH_PURPOSES
 from annul.web.door import pages
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.names import names_of
 from annul.web.door.words import KINDS, PURPOSES, _
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ async def document(office: Office, call: Call) -> Reply:
     lines = await office.searches.timeline(act, known)
     reports = await office.searches.reports(act, known)
     disputes = (await office.disputes.of_documents([known.id])).get(known.id, [])
+    named = await names_of(office, (line.author for line in lines), pages.translator(call))
     card = (await office.found.of_documents([known.id])).get(known.id)
     return show(
         call,
@@ -277,7 +279,7 @@ async def document(office: Office, call: Call) -> Reply:
         shown=shown,
         found=found,
         cards=cards_of(call, shown, chosen=place),
-        timeline_lines=timeline_of(call, lines),
+        timeline_lines=timeline_of(call, lines, named),
         reports=reports,
         report_states=REPORT_STATES,
         disputes=disputes,

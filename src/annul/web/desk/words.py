@@ -26,15 +26,15 @@ PROOFS: Final = {
     ),
     "in_person": (_("In person, identity checked"), _("The report stands until it is lifted.")),
     "online_strong": (_("By strong login"), _("The report stands until it is lifted.")),
-    "online": (_("Online, without login"), _("Stops the document for a time; must be confirmed.")),
+    "online": (_("Online, without signing in"), _("Stops the document for a time; must be confirmed.")),
     "phone": (_("By telephone"), _("Stops the document for a time; must be confirmed.")),
 }
 REPORT_STATES: Final = {
     "provisional": _("provisional"),
-    "in_force": _("in force"),
+    "in_force": _("stands"),
     "recorded": _("recorded"),
-    "lapsed": _("lapsed"),
-    "withdrawn": _("withdrawn"),
+    "lapsed": _("ended by itself"),
+    "withdrawn": _("undone"),
     "lifted": _("lifted"),
 }
 GROUNDS: Final = {
@@ -60,10 +60,10 @@ DECISIONS: Final = {
     "withdrawn": (_("Note that it was withdrawn"), _("Whoever raised it wants it no longer. The listing stays.")),
 }
 DISPUTE_STATES: Final = {
-    "open": _("open"),
+    "open": _("being handled"),
     "corrected": _("corrected"),
     "upheld": _("upheld"),
-    "refused": _("refused"),
+    "refused": _("not taken up"),
     "withdrawn": _("withdrawn"),
 }
 RAISED_BY: Final = {"holder": _("the holder"), "officer": _("an officer"), "relying_party": _("a relying party")}
@@ -76,9 +76,9 @@ CARD_STATES: Final = {
 }
 BULK_STATES: Final = {
     "staged": _("waits for confirmation"),
-    "in_force": _("in force"),
+    "in_force": _("in force now"),
     "discarded": _("discarded"),
-    "undone": _("taken back"),
+    "undone": _("list withdrawn"),
 }
 CANCELS: Final = {
     "nationality": _("The holder lost the nationality"),
@@ -119,7 +119,7 @@ SAID: Final = (
     _("Only police may delay what a holder sees."),
     _("This card is held already."),
     _("Look for it in the list of found cards."),
-    _("This card is dead: it is destroyed, not given back."),
+    _("This card can no longer be used: it is destroyed, not returned."),
     _("Destroy it."),
     _("Nobody knows who had this card for a time, so it is not given back."),
     _("A destruction has a record."),
@@ -152,7 +152,7 @@ SAID: Final = (
     _("Give the time when it happened."),
     _("the register knows no such document"),
     _("Compare the number and the dates with the document."),
-    _("several documents have this number; killing the wrong one harms its holder"),
+    _("several documents have this number; stopping the wrong one harms its holder"),
     _("Say which one is meant by the start of its validity."),
     _("the document changed meanwhile"),
     _("Look at its state and try again."),

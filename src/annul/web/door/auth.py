@@ -123,6 +123,7 @@ class Credentials:
         try:
             if session.kind == "clerk":
                 clerk = self._parties.principal_of_key(session.key_id)
+                sitting.change(role=clerk.role, duties=["policy"] if clerk.use == "all" else [])
                 _require_use(clerk, route)
                 return Admitted(clerk)
             if self._office.officers is None:
@@ -130,10 +131,15 @@ class Credentials:
             officer, principal = await self._office.officers.present(session.officer, session.key_id, session.realm)
         except NotAuthorised:
             raise SessionLost(session.kind) from None
+        sitting.change(role=principal.role, duties=officer.duties)
         held = {f"officer:{principal.role}", *(f"officer:{principal.role}/{duty}" for duty in officer.duties)}
         if not held & set(route.who):
             raise Forbidden("This page is not for your role.", mend="Go back, or sign in as somebody whose duty it is.")
         return Admitted(principal, officer)
+
+    def seen(self, request: Request[Any, Any, Any]) -> Sitting:
+        """Return the sitting that the cookie alone says, for a page that shows nothing but its reader's way on."""
+        return Sitting(self._office, self._sessions.read(request))
 
     def lost_owner(self, request: Request[Any, Any, Any]) -> str | None:
         """Return whose a genuine cookie was that holds no longer, None when there is none: its form may be kept."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from annul.registry.answering.principals import KeyUse
     from annul.registry.parties.officers import Officer
     from annul.registry.parties.parties import Principal
+    from annul.web.door.forms import Form
     from annul.web.door.office import Office
     from annul.web.door.session import Session, Sitting
 
@@ -46,6 +47,7 @@ class Reply:
         status: HTTP status.
         headers: further headers, lower-case names.
         cookies: cookies to set.
+        refused: the form that this page shows with its errors; the door may show it after a redirect instead.
     """
 
     body: bytes | AsyncIterator[bytes]
@@ -53,6 +55,7 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cookies: tuple[Cookie, ...] = ()
+    refused: Form | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Call:
         idempotency_key: the header's value, or the form's token that may be used once; "" when not sent.
         sitting: the session of a page's caller, which a page may begin, change and end; None for programs.
         officer: the officer of an officer's page, None elsewhere.
-        kept: what was typed into this page's form when the session was lost in the middle of it, by field; else empty.
+        kept: what was typed into this page's form and came back, by field: its session was lost, or it was refused.
+        refused: what is wrong with it, by field, when it was refused.
     """
 
     request: Request[Any, Any, Any]
@@ -79,7 +83,8 @@ class Call:
     idempotency_key: str
     sitting: Sitting | None = None
     officer: Officer | None = None
-    kept: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
     @property
     def seat(self) -> Sitting:

@@ -47,7 +47,7 @@ METADATA_S: Final = 600
 FLOW_S: Final = 600
 LEEWAY_S: Final = 10
 BACK: Final = "/my/sign-in/back"
-_AGAIN: Final = "Log in again. Nothing is lost."
+_AGAIN: Final = "Sign in again. Nothing is lost."
 
 
 class Flow(msgspec.Struct, frozen=True):

@@ -9,18 +9,20 @@ else the best of the browser's list that has a catalogue, else English. Each roo
 
 from __future__ import annotations
 
+import csv
 import gettext
 import gzip
 import hashlib
+import io
 import re
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import jinja2
 import msgspec
@@ -32,13 +34,14 @@ from markupsafe import Markup, escape
 
 from annul import compiled
 from annul.errors import NotFound
-from annul.languages import LANGUAGES, SOURCE
+from annul.languages import LANGUAGES, SOURCE, Language
 from annul.records.schemes import printed
 from annul.web.door import clock
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.navigation import rooms_of
 from annul.web.door.problem import Problem
-from annul.web.door.words import STATES, WORDS
+from annul.web.door.words import STATES, WORDS, _
 
 if TYPE_CHECKING:
     from annul.web.door.session import Sitting
@@ -171,10 +174,22 @@ def _joined(lines: str) -> str:
     return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), whole) if "\\" in whole else whole
 
 
+_OFFICES: Final = frozenset({"counter", "desk", "oversight", "developers"})
+"""First parts of addresses that are rooms with catalogues of their own; every other page is for visitors or citizens."""
+
+
+def languages_at(path: str) -> dict[str, Language]:
+    """Return the languages that the pages of an address are complete in; no other is offered there."""
+    first = path.strip("/").partition("/")[0]
+    room = first if first in _OFFICES else "public"
+    return {key: one for key, one in LANGUAGES.items() if one.rooms is None or room in one.rooms}
+
+
 def language_of(request: Request[Any, Any, Any]) -> str:
     """Return the chosen language, else the best of Accept-Language that has a catalogue. Source: RFC 9110 section 12.5.4."""
+    offered = languages_at(request.url.path)
     chosen = request.cookies.get(LANGUAGE_COOKIE, "")
-    if chosen in LANGUAGES:
+    if chosen in offered:
         return chosen
     wishes: list[tuple[float, str]] = []
     for part in request.headers.get("accept-language", "")[:500].split(","):
@@ -185,7 +200,7 @@ def language_of(request: Request[Any, Any, Any]) -> str:
             continue
         wishes.append((-quality, tag.lower().partition("-")[0]))
     for quality, language in sorted(wishes, key=lambda wish: wish[0]):
-        if language in LANGUAGES and quality < 0:
+        if language in offered and quality < 0:
             return language
     return SOURCE
 
@@ -274,8 +289,8 @@ def _environment(language: str) -> Environment:
         lstrip_blocks=True,
     )
     made.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
-    made.globals |= {"static": static_address, "icon": _icon, "languages": LANGUAGES, "WORDS": WORDS, "STATES": STATES}
-    made.filters |= {"moment": moment, "day": day, "grouped": printed, "count": count}
+    made.globals |= {"static": static_address, "icon": _icon, "WORDS": WORDS, "STATES": STATES}
+    made.filters |= {"moment": moment, "day": day, "grouped": printed, "count": count, "csv": csv_address}
     return made
 
 
@@ -295,6 +310,25 @@ moment: Final = clock.moment
 def day(at: int | None) -> str:
     """Say a day (days since the epoch): `2026-11-23`."""
     return "–" if at is None else datetime.fromtimestamp(at * 86400, UTC).strftime("%Y-%m-%d")
+
+
+def csv_address(rows: Sequence[Sequence[object]], head: Sequence[object]) -> str:
+    """Return a table as an address that holds it: CSV in UTF-8, to be saved without asking the server again.
+
+    Markup becomes its text; a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    Source: RFC 4180; RFC 2397; OWASP CSV Injection.
+    """
+    out = io.StringIO()
+    write = csv.writer(out)
+    for row in (head, *rows):
+        told = [cell[0] if isinstance(cell, tuple | list) else cell for cell in row]
+        texts = [Markup(cell).striptags() if isinstance(cell, Markup) else str(cell) for cell in told]  # noqa: S704 - made text
+        bare = ["".join(sign for sign in text if sign not in _ISOLATES).replace("\u202f", "") for text in texts]
+        write.writerow([f"'{text}" if text[:1] in "=+-@" and len(text) > 1 else text for text in bare])
+    return "data:text/csv;charset=utf-8," + quote("\ufeff" + out.getvalue())
+
+
+_ISOLATES: Final = frozenset("\u2066\u2067\u2068\u2069")
 
 
 def count(number: float) -> Markup:
@@ -325,14 +359,18 @@ def page(
         values: what the template shows.
     """
     seat = call.sitting
+    shown = form or Form()
+    if call.refused and not shown.errors:
+        shown.errors |= call.refused
     given: dict[str, Any] = {
-        "form": form or Form(),
+        "form": shown,
         "officer": call.officer,
         "principal": call.who,
-        "brought_back": bool(call.kept),
+        "brought_back": bool(call.kept and not call.refused),
     } | values
     reply = render(call.request, template, status=status, sitting=seat, **given)
-    return Reply(reply.body, reply.media, reply.status, reply.headers | (headers or {}))
+    refused = shown if shown.errors and not call.refused else None
+    return Reply(reply.body, reply.media, reply.status, reply.headers | (headers or {}), refused=refused)
 
 
 def render(
@@ -363,6 +401,7 @@ def render(
         "language": key,
         "home": "/",
         "path": request.url.path,
+        "languages": languages_at(request.url.path),
         "session": session if session is not None and session.kind != "visitor" else None,
         "officer": None,
         "principal": None,
@@ -370,6 +409,7 @@ def render(
         "form": Form(),
         "tokens": tokens,
         "brought_back": False,
+        "navigation": rooms_of(session, catalogue(key).gettext),
         "waits": session is not None and session.kind == "visitor" and bool(session.draft and session.back),
     }
     text = _environment(key).get_template(template).render(shown | values)
@@ -384,10 +424,27 @@ def to(address: str, *, flash: str = "", call: Call | None = None) -> Reply:
     return Reply(b"", HTML, 303, {"location": address})
 
 
-def problem_page(request: Request[Any, Any, Any], problem: Problem) -> Reply:
-    """Show a problem document to a person, with the same words and the same status."""
+PAGE_TITLES: Final = {
+    "forbidden": _("This page is not open to you"),
+    "not-authorised": _("You are not signed in"),
+    "not-found": _("There is no such page"),
+    "bad-input": _("This cannot be read"),
+}
+"""Code of a problem -> its title where a page was asked for, and no program's address."""
+
+
+def problem_page(
+    request: Request[Any, Any, Any], problem: Problem, sitting: Sitting | None = None, *, is_check: bool = False
+) -> Reply:
+    """Show a problem document to a person, with the same words and the same status, and with her way on: the navigation.
+
+    Args:
+        sitting: who sits there, as far as that is known.
+        is_check: a check stays without an answer; on no other page is there talk of one.
+    """
     translate = words(request).gettext
-    members = problem.members
+    members = dict(problem.members)
+    members["title"] = PAGE_TITLES.get(problem.code, members["title"])
     texts = {name: translate(str(members[name])) if name in members else "" for name in ("title", "detail", "mend")}
     made = render(
         request,
@@ -395,8 +452,8 @@ def problem_page(request: Request[Any, Any, Any], problem: Problem) -> Reply:
         status=problem.status,
         code=problem.code,
         http=problem.status,
-        sitting=request.scope.get("state", {}).get("sitting"),
-        error=problem.members.get("error", ""),
+        sitting=sitting,
+        error=members.get("error", "") if is_check else "",
         title=texts["title"],
         detail=texts["detail"],
         mend=texts["mend"],

@@ -24,6 +24,8 @@ SPARK_HEIGHT: Final = 40
 LABEL_GAP: Final = 18
 """Least distance of two direct labels, in CSS pixels: one line of text."""
 SERIES_MAX: Final = 5
+OUTCOME_SHADES: Final = {"PASS": 4, "REFER": 1, "STOP": 2, "NO_ANSWER": 3}
+"""Outcome -> shade of its line: the colour it has everywhere."""
 LEAST: Final = 1e-9
 """Smaller than this is drawn as nothing."""
 COLUMNS_MAX: Final = 6
@@ -36,10 +38,11 @@ Value = float | None
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a plot; a missing value breaks the line."""
+    """One line of a plot; a missing value breaks the line. `shade` is its colour and dashes, its place when None."""
 
     name: str
     values: Sequence[Value]
+    shade: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ def lines(
         parts.append(_target(target, top))
     steps = max(len(labels) - 1, 1)
     ends: list[tuple[float, int, str]] = []
-    for place, one in enumerate(series):
+    for at_, one in enumerate(series):
+        place = at_ if one.shade is None else one.shade
         for points in _pieces(one.values):
             path = " ".join(f"{1000 * at / steps:.1f},{_y(value, top):.1f}" for at, value in points)
             shape = f'<polyline class="line s{place}" points="{path}"/>'

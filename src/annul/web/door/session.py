@@ -69,10 +69,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         purpose: last purpose chosen at the counter.
         last: (time of day, outcome) of the last checks, newest first.
         officer: an officer's id, `PARTY/STAFF`; realm: of her credential.
+        role, duties: as the gate last saw them; for the navigation alone, which shows and never admits.
         case, case_purpose: the case she works on: on top of every page, part of every search.
         person: a citizen's id in the register of persons.
         strength: how strongly a citizen has proved who it is: weak or strong.
         flash: a line that is shown once.
+        refused: page whose form was sent and refused, and is shown with its errors.
         back: page to return to after signing in; back_for: as whom.
         draft: session under which a form was kept.
     """
@@ -90,11 +92,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last: list[tuple[str, str]] = []
     officer: str = ""
     realm: str = "live"
+    role: str = ""
+    duties: list[str] = []
     case: str = ""
     case_purpose: str = ""
     person: int = 0
     strength: str = ""
     flash: str = ""
+    refused: str = ""
     back: str = ""
     back_for: str = ""
     draft: str = ""

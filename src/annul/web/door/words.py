@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from annul.records import meanings, schemes
+from annul.records.schemes import scheme_of
 
 
 def _(text: str) -> str:
@@ -15,6 +17,19 @@ def _(text: str) -> str:
 WORDS: Final = {code.value: look.word for code, look in meanings.OUTCOMES.items()}
 
 NEXT: Final = {code.value: step.sentence for code, step in meanings.STEPS.items()}
+
+
+def next_steps(advice: Iterable[str], scheme: str | None, translate: Callable[[str], str]) -> list[str]:
+    """Return the next steps in words, as the law of a document's scheme has them.
+
+    Args:
+        advice: codes of an answer.
+        scheme: name of the document's scheme, None or "" when it is not known.
+    """
+    found = scheme_of(scheme) if scheme else None
+    passed = {"A6"} if found is not None and found.keeping_is_forbidden else set()
+    return [translate(NEXT[step]) for step in advice if step not in passed]
+
 
 CLASSES: Final = {code.value: told.words for code, told in meanings.CLASSES.items()}
 

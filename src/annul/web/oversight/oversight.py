@@ -21,6 +21,7 @@ from annul.times import DAY_US
 from annul.web.desk.words import PROOFS
 from annul.web.door import pages, plots
 from annul.web.door.call import Call, Reply
+from annul.web.door.names import names_of
 from annul.web.door.words import WORDS, _
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ NOTICE_KINDS: Final = {
     "dispute_closed": _("Dispute closed"),
     "corrected": _("Listing corrected"),
     "searched": _("Search by an officer"),
-    "attempt": _("Dead document tried"),
+    "attempt": _("Stopped document tried"),
     "used_before_report": _("Used before the report"),
     "death_reported": _("Death reported"),
     "contacts_changed": _("Contact details changed"),
@@ -107,7 +108,11 @@ async def overview(office: Office, call: Call) -> Reply:
     minutes = await office.oversight.outcomes()
     labels = [datetime.fromtimestamp(minute.at_us / 1e6, UTC).strftime("%H:%M") for minute in minutes]
     series = [
-        plots.Series(translate(WORDS[outcome.value]), [minute.counts.get(outcome.octet, 0) for minute in minutes])
+        plots.Series(
+            translate(WORDS[outcome.value]),
+            [minute.counts.get(outcome.octet, 0) for minute in minutes],
+            plots.OUTCOME_SHADES[outcome.value],
+        )
         for outcome in Outcome
     ]
     outcomes = plots.lines(
@@ -288,15 +293,17 @@ async def disputes(office: Office, call: Call) -> Reply:
 async def lapsed(office: Office, call: Call) -> Reply:
     """List provisional reports that ended without a confirmation."""
     translate = pages.translator(call)
+    found = await office.oversight.lapsed()
+    named = await names_of(office, (one.author for one in found), translate)
     rows = [
         [
             one.id,
-            one.author,
+            named(one.author),
             translate(PROOFS[one.proof][0]) if one.proof in PROOFS else one.proof,
             pages.moment(one.recorded_at_us),
             pages.moment(one.lapsed_at_us),
         ]
-        for one in await office.oversight.lapsed()
+        for one in found
     ]
     return _page(call, "lapsed.html", rows=rows)
 

@@ -15,7 +15,9 @@ from annul.web.api.receipts import verified
 from annul.web.door import pages, plots, words
 from annul.web.door.call import Call, Reply
 from annul.web.door.forms import Form
+from annul.web.door.names import organisation
 from annul.web.door.problem import PROBLEMS
+from annul.web.door.session import SIGN_IN
 from annul.web.door.words import _
 
 if TYPE_CHECKING:
@@ -27,13 +29,25 @@ RECEIPT_BYTES_MAX: Final = 16 * 1024
 
 async def sign_out(_office: Office, call: Call) -> Reply:
     """End the session of this browser, and every copy of its cookie; if asked, those of every other device too."""
+    kind = call.seat.session.kind if call.seat.session is not None else ""
     await call.seat.leave(everywhere=call.body.get("everywhere") == "yes")
-    return pages.to("/")
+    return pages.to({"clerk": SIGN_IN["clerk"], "officer": SIGN_IN["officer"]}.get(kind, "/"))
+
+
+async def robots(_office: Office, _call: Call) -> Reply:
+    """Tell search engines which pages are for them: those for everybody."""
+    closed = "".join(f"Disallow: {path}\n" for path in ("/my", "/desk", "/counter", "/oversight", "/undo/", "/report/", "/v1/"))
+    return Reply(f"User-agent: *\n{closed}".encode(), "text/plain; charset=utf-8")
 
 
 async def start(office: Office, call: Call) -> Reply:
     """Show the first page: one sentence and three doors."""
-    return pages.page(call, "public/start.html", hours=office.settings.provisional_hours)
+    return pages.page(call, "public/start.html", hours=office.settings.provisional_hours, telephone=office.settings.telephone)
+
+
+async def safety(_office: Office, call: Call) -> Reply:
+    """Say how a card and its number are kept safe, what a check may ask, and what to do when a copy was misused."""
+    return pages.page(call, "public/safety.html")
 
 
 async def figures(office: Office, call: Call) -> Reply:
@@ -48,7 +62,7 @@ async def figures(office: Office, call: Call) -> Reply:
             translate(_("Reports of lost, stolen and found documents")),
             labels,
             reports,
-            name=translate(_("Reports")),
+            name=translate(_("Reports (lost, stolen, found)")),
             first_column=year_word,
         ),
         plots.columns(
@@ -111,12 +125,23 @@ async def status(office: Office, call: Call) -> Reply:
         call,
         "public/status.html",
         ready=ready,
+        days=_ninety(await office.oversight.days(), pages.translator(call)) if ready.ready else None,
         now_us=now,
         health=health,
         as_of_us=office.listings.as_of_us,
         age_s=max(0.0, (now - office.listings.as_of_us) / 1e6),
         live_ms=office.settings.freshness_live_ms,
         version=__version__,
+    )
+
+
+def _ninety(days: list[tuple[int, int, int]], translate: Any) -> plots.Figure:
+    """Draw the share of checks that got an answer, day by day; a day without checks breaks the line."""
+    shares = [None if not checks else 100 * (checks - unanswered) / checks for _day, checks, unanswered in days]
+    series = [plots.Series(translate(_("Answered, in per cent")), shares, plots.OUTCOME_SHADES["PASS"])]
+    labels = [pages.day(day)[5:] for day, _checks, _unanswered in days]
+    return plots.lines(
+        translate(_("Share of checks answered, last 90 days")), labels, series, unit="%", first_column=translate(_("Day"))
     )
 
 
@@ -162,7 +187,7 @@ async def receipt_answer(office: Office, call: Call) -> Reply:
         form.refuse("receipt", translate(_("This receipt is not proved.")) + " " + translate(error.message))
         return pages.page(call, "public/receipt.html", status=422, form=form, proved=False, failed=True, step=step)
     details = [(name.replace("_", " "), ", ".join(value) if isinstance(value, list) else value) for name, value in says.items()]
-    shown: dict[str, Any] = {"outcome": says["outcome"], "facts": _facts(says, translate), "every": details}
+    shown: dict[str, Any] = {"outcome": says["outcome"], "facts": _facts(office, says, translate), "every": details}
     own: dict[str, Any] = {"receipt": msgspec.json.encode(pasted).decode(), "keys": "\n".join(office.keys.public_lines())}
     return pages.page(call, "public/receipt.html", proved=True, failed=False, step=0, **shown, **own)
 
@@ -175,16 +200,16 @@ async def receipt_verifier(office: Office, call: Call) -> Reply:
     return pages.page(call, "public/verifier.html", headers=headers, code=code, keys=lines)
 
 
-def _facts(says: dict[str, Any], translate: Any) -> list[tuple[str, str]]:
+def _facts(office: Office, says: dict[str, Any], translate: Any) -> list[tuple[str, str]]:
     """Say the main facts of a verified receipt in the words of the screens."""
     codes = " ".join(says[axis] for axis in ("status", "identity", "binding", "freshness") if says[axis])
     shown = {
         "answer": f"{translate(words.WORDS[says['outcome']])} ({codes})",
         "reason": translate(words.CLASSES.get(says["status_class"], "")),
         "checked_at": says["checked_at"].replace("T", " ").replace("Z", " UTC"),
-        "party": says["party"],
+        "party": organisation(office, says["party"]),
         "purpose": f"{translate(words.PURPOSES[says['purpose']])}, {translate(words.CHANNELS[says['channel']])}",
-        "next": " ".join(translate(words.NEXT[step]) for step in says["advice"]),
+        "next": " ".join(words.next_steps(says["advice"], says["scheme"], translate)),
         "as_of": says["as_of"].replace("T", " ").replace("Z", " UTC") + f" (#{says['position']})",
         "check": says["check"],
     }

@@ -23,6 +23,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     page("/language", "public", pages.choose_language, "Choose the language", query=pages.LanguageChoice),
     sent("/sign-out", "public", public.sign_out, "Sign out"),
+    page("/robots.txt", "public", public.robots, "Which pages are for search engines"),
     page("/", "public", public.start, "First page"),
     page("/problems/{code}", "public", public.problem, "What a problem means", patterns={"code": CODE}),
     page("/receipts/verify", "public", public.receipt_page, "Check a receipt"),
@@ -36,6 +37,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body_bytes_max=public.RECEIPT_BYTES_MAX * 3,
     ),
     page("/receipts/verifier", "public", public.receipt_verifier, "Save the verifier of receipts"),
+    page("/safety", "public", public.safety, "Keep card and number safe"),
     page("/figures", "public", public.figures, "Yearly figures"),
     page("/status", "public", public.status, "Status of the service"),
 )

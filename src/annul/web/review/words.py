@@ -43,7 +43,7 @@ RULES: Final = {
     "same-face": (_("One face, two persons"), _("The portraits of two persons look like one face.")),
     "no-event": (_("No civil event"), _("No civil event stands behind this entry.")),
     "event-twice": (_("One event, several entries"), _("One civil event stands behind several entries.")),
-    "dead-documents": (_("Documents of the dead"), _("The holder is dead, and documents are still in force.")),
+    "dead-documents": (_("Documents of deceased persons"), _("The holder is dead, and documents are still in force.")),
     "mother-age": (_("Age of the mother"), _("The mother was too young or too old at this birth.")),
     "father-age": (_("Age of the father"), _("The father was too young or too old at this birth.")),
     "mother-dead": (_("Mother dead"), _("The mother had died before this birth.")),
@@ -59,7 +59,7 @@ DECISIONS: Final = {
     "correct_entry": (_("Correct the entry"), _("Write below what the chosen record shall say.")),
     "cancel_entry": (
         _("Cancel the entry"),
-        _("The chosen record counts no more, its documents are revoked. A second officer confirms."),
+        _("The chosen record ends, its documents are revoked. A second officer confirms."),
     ),
     "needs_visit": (_("Needs a visit"), _("Somebody goes there. The suspicion stays on the list of visits.")),
     "in_order": (_("The entry is in order"), _("Nothing changes. It is not asked again while the facts stay the same.")),
@@ -67,8 +67,8 @@ DECISIONS: Final = {
 RUN_STATES: Final = {"running": _("running"), "done": _("done"), "failed": _("failed")}
 DECISION_STATES: Final = {
     "waiting": _("waits for a second officer"),
-    "in_force": _("in force"),
-    "refused": _("refused"),
+    "in_force": _("carried out"),
+    "refused": _("not confirmed"),
     "undone": _("taken back"),
 }
 FIELDS: Final = {

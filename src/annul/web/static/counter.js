@@ -19,7 +19,7 @@
     return node;
   };
 
-  // -- what waits: an IndexedDB store of {id, asked_s, label, sealed} --------------------------------------------------------
+  // -- what waits: an IndexedDB store of {id, asked_s, label, ends, sealed} --------------------------------------------------------
 
   const store = (mode, work) => new Promise((done, failed) => {
     const opening = indexedDB.open(DATABASE, 1);
@@ -62,7 +62,7 @@
     if (!fields.number.trim() && !fields.mrz.trim()) return;
     const asked_s = Math.floor(Date.now() / 1000);
     const sealed = await seal(JSON.stringify({ form: fields, asked_s }), place.dataset.queueKey, owner);
-    await store("readwrite", (all) => all.put({ id: `${Date.now()}-${crypto.randomUUID()}`, asked_s, label: fields.reference.slice(0, 64), sealed }));
+    await store("readwrite", (all) => all.put({ id: `${Date.now()}-${crypto.randomUUID()}`, asked_s, label: fields.reference.slice(0, 64), ends: endOf(fields), sealed }));
     form.reset();
     form.elements.number.value = "";
     document.querySelector(".answer")?.remove();
@@ -71,7 +71,50 @@
     form.elements.number.focus();
   };
 
-  const iconOf = { PASS: "✓", REFER: "‖", STOP: "⬣", NO_ANSWER: "⁄⁄" };
+  // The last four signs tell two questions apart; the number itself is never written in clear.
+  const endOf = (fields) => (fields.number || fields.mrz.split(/\s/)[0]).replace(/[\s<-]/g, "").slice(-4).toUpperCase();
+
+  const iconOf = (outcome) => {
+    const drawn = document.querySelector(`#icons`)?.content.querySelector(`[data-icon="${outcome}"] svg`);
+    return drawn ? document.importNode(drawn, true) : document.createTextNode("");
+  };
+
+  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+  const named = (one, place) => [
+    make("span", place.dataset.waits.replace("{at}", clock(one.asked_s))),
+    one.ends ? make("span", `${place.dataset.ends} ${one.ends}`, { className: "mono" }) : "",
+    one.label ? make("span", one.label, { className: "mono" }) : "",
+  ];
+
+  const formTo = (action, words, fields) => {
+    const form = make("form", "", { method: "post", action });
+    for (const [name, value] of Object.entries(fields)) form.append(make("input", "", { type: "hidden", name, value }));
+    form.append(make("button", words, { type: "submit", className: "quiet-button" }));
+    return form;
+  };
+
+  // One answer that came late, as large in words as any other: outcome, sentence, next steps, receipt to print and to verify.
+  const lateAnswer = (id, told, place) => {
+    const line = make("li");
+    const word = make("strong", "", { className: `with-icon tone-${told.outcome}` });
+    word.append(iconOf(told.outcome), make("span", told.word));
+    line.append(word, ...named(told, place), make("span", told.means), make("span", told.late, { className: "quiet" }));
+    if (told.next?.length) {
+      const steps = make("ul", "", { className: "next" });
+      for (const step of told.next) steps.append(make("li", step));
+      line.append(steps);
+    }
+    const csrf = document.querySelector('#check input[name="csrf"]')?.value;
+    if (told.receipt && csrf) {
+      line.append(formTo("/counter/receipt", place.dataset.print, { csrf, receipt: told.receipt }),
+        formTo("/receipts/verify", place.dataset.verify, { receipt: told.receipt }));
+    }
+    const seen = make("button", place.dataset.seen, { type: "button", className: "quiet-button" });
+    seen.addEventListener("click", async () => { asked.delete(id); await showWaiting(); });
+    line.append(seen);
+    return line;
+  };
 
   const showWaiting = async () => {
     const place = document.getElementById("waiting");
@@ -85,19 +128,13 @@
     const list = make("ul");
     for (const one of all) {
       const line = make("li");
-      const at = new Date(one.asked_s * 1000).toLocaleTimeString();
-      line.append(make("strong", place.dataset.title), make("span", place.dataset.waits.replace("%s", at)), make("span", one.label, { className: "mono" }));
+      line.append(make("strong", place.dataset.title), ...named(one, place));
       const drop = make("button", place.dataset.drop, { type: "button", className: "quiet-button" });
       drop.addEventListener("click", async () => { await store("readwrite", (waiting) => waiting.delete(one.id)); await showWaiting(); });
       line.append(drop);
       list.append(line);
     }
-    for (const told of asked.values()) {
-      const line = make("li");
-      line.append(make("strong", `${iconOf[told.outcome]} ${told.word}`, { className: `tone-${told.outcome}` }),
-        make("span", told.means), make("span", told.late, { className: "quiet" }), make("span", told.label, { className: "mono" }));
-      list.append(line);
-    }
+    for (const [id, told] of asked) list.append(lateAnswer(id, told, place));
     const inner = make("div");
     if (all.length) inner.append(make("p", place.dataset.note));
     inner.append(list);
@@ -106,7 +143,9 @@
       again.addEventListener("click", () => send(true));
       inner.append(again);
     }
-    box.append(make("h2", `⁄⁄ ${place.dataset.title} (${all.length})`), inner);
+    const head = make("h2", "", { className: "with-icon" });
+    head.append(iconOf(all.length ? "NO_ANSWER" : "PASS"), make("span", all.length ? `${place.dataset.title} (${all.length})` : place.dataset.late));
+    box.append(head, inner);
     place.append(box);
   };
 
@@ -124,7 +163,7 @@
           place.querySelector("p")?.replaceChildren(place.dataset.refused);
           break;
         }
-        asked.set(one.id, { ...(await reply.json()), label: one.label });
+        asked.set(one.id, { ...(await reply.json()), label: one.label, ends: one.ends, asked_s: one.asked_s });
         await store("readwrite", (all) => all.delete(one.id));
         await showWaiting();
       }
