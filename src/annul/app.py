@@ -175,6 +175,8 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
     from annul.registry.desk.found import FoundCards
     from annul.registry.desk.recalls import Recalls
     from annul.registry.desk.searches import Searches
+    from annul.registry.editions.tail import Tail
+    from annul.registry.editions.verifiers import Verifiers
     from annul.registry.loops.herald import channels_of
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
@@ -232,6 +234,8 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
         outbox=Outbox(pool),
         delivery=Delivery(ground, vault, channels_of(settings), settings),
         webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
+        feed=Tail(ground.home),
+        verifiers=Verifiers(pool, now_us),
     )
 
 

@@ -122,6 +122,10 @@ ROUTE_COMMANDS: Final = {
     "GET /v1/editions/{id}/manifest": "edge sync",
     "GET /v1/editions/{id}/{file}": "edge sync",
     "GET /v1/feed/heartbeat": "edge sync",
+    "GET /v1/feed": "edge follow",
+    "GET /v1/feed/{from}": "edge follow",
+    "GET /v1/verifiers": "edition devices",
+    "POST /v1/feed/acknowledgements": "edge follow",
     "POST /v1/editions/journals": "edge upload",
     "POST /v1/recalls/{recall}/acknowledge": "recall acknowledge",
 }

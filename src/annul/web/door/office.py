@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from annul.registry.desk.found import FoundCards
     from annul.registry.desk.recalls import Recalls
     from annul.registry.desk.searches import Searches
+    from annul.registry.editions.tail import Tail
+    from annul.registry.editions.verifiers import Verifiers
     from annul.registry.keys import Keys
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
@@ -83,6 +85,7 @@ class Office(Front):
         policies, departures: counter policies of relying parties; decisions that departed from an answer, urgent needs.
         citizens: what people see and do about their own documents.
         provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
+        feed, verifiers: what changes, told live; how far devices have come.
         login: the relying party of the citizens' identity provider (web.oidc), made when first needed.
         outbox, delivery, webhooks: notices: what was sent, how it reads, where parties are told.
     """
@@ -113,5 +116,7 @@ class Office(Front):
     outbox: Outbox
     delivery: Delivery
     webhooks: WebhookBook
+    feed: Tail
+    verifiers: Verifiers
     verifications: Verifications | None = None
     login: Any = None
