@@ -175,8 +175,6 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
     from annul.registry.desk.found import FoundCards
     from annul.registry.desk.recalls import Recalls
     from annul.registry.desk.searches import Searches
-    from annul.registry.editions.tail import Tail
-    from annul.registry.editions.verifiers import Verifiers
     from annul.registry.loops.herald import channels_of
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
@@ -234,9 +232,24 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
         outbox=Outbox(pool),
         delivery=Delivery(ground, vault, channels_of(settings), settings),
         webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
-        feed=Tail(ground.home),
-        verifiers=Verifiers(pool, now_us),
+        **_linkage(settings, ground),
     )
+
+
+def _linkage(settings: Settings, ground: Ground) -> dict[str, Any]:
+    """Return the parts by which others hear of what changes: devices, and parties with documents on file."""
+    from annul.registry.editions.tail import Tail
+    from annul.registry.editions.verifiers import Verifiers
+    from annul.registry.subscriptions.book import Subscriptions
+    from annul.registry.subscriptions.misuse import Misuse
+
+    limits = {"tokens_max": settings.subscriptions_max, "blindings_max": settings.blindings_per_day}
+    return {
+        "feed": Tail(ground.home),
+        "verifiers": Verifiers(ground.connections, ground.now_us),
+        "subscriptions": Subscriptions(ground, **limits),
+        "misuse": Misuse(ground),
+    }
 
 
 def _open_checks(office: Office, checks: Checks, ground: Ground, stack: contextlib.AsyncExitStack) -> None:

@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "search": "disputes:search_app",
     "officer": "disputes:officer_app",
     "recall": "disputes:recall_app",
+    "subscription": "subscriptions:subscription_app",
+    "misuse": "subscriptions:misuse_app",
     "correction": "desk:correction_app",
     "notices": "notices:notices_app",
     "webhook": "notices:webhook_app",

@@ -52,7 +52,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Reached(msgspec.Struct, frozen=True):
     """How many devices refuse what stands at a position: of all that are admitted, of those that are connected.
 
     Attributes:
@@ -140,7 +140,7 @@ class Verifiers:
                 for name, party, position, behind, heard_at_us, delays in await found.fetchall()
             ]
 
-    async def refusing(self, position: int) -> Taken:
+    async def refusing(self, position: int) -> Reached:
         """Say how many devices refuse what stands at a position."""
         now_us = self._now_us()
         async with reading(self._connections) as db:
@@ -155,7 +155,7 @@ class Verifiers:
                 )
             ).fetchone()
         devices, connected, refusing, waiting, since_us = row or (0, 0, 0, 0, None)
-        return Taken(devices, connected, refusing, None if waiting else since_us)
+        return Reached(devices, connected, refusing, None if waiting else since_us)
 
 
 def _require_now(told: Acknowledgement, edge: str, now_us: int) -> None:

@@ -29,6 +29,7 @@ from annul.registry.notices import outbox
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
+from annul.registry.subscriptions.watch import Watch
 from annul.registry.writing import issuing, pen, segments
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
@@ -191,6 +192,20 @@ TABLE: Final = (
         SECOND,
         "a search does not find them yet",
         _find_by_name,
+    ),
+    Line(
+        "who has a document on file is told what became of it",
+        "notices",
+        SECOND,
+        "the relying party hears of it so much later",
+        lambda ground, _settings: Watch(ground).step(),
+    ),
+    Line(
+        "relying parties that have not acknowledged in time are told again, once a day",
+        "notices",
+        HOUR,
+        "the reminder comes later",
+        lambda ground, _settings: Watch(ground).remind(),
     ),
     Line(
         "notices that are undelivered are counted",

@@ -27,6 +27,7 @@ from annul.web.api import (
     reports,
     review,
     searches,
+    subscriptions,
     verifications,
 )
 from annul.web.api.openapi import Described
@@ -46,6 +47,7 @@ def routes(described: Described) -> tuple[Route, ...]:
         *bulk.ROUTES,
         *logs.ROUTES,
         *editions.ROUTES,
+        *subscriptions.ROUTES,
         *feed.ROUTES,
         *receipts.ROUTES,
         *oauth.ROUTES,

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.register import People
     from annul.registry.review.queue import Review
+    from annul.registry.subscriptions.book import Subscriptions
+    from annul.registry.subscriptions.misuse import Misuse
     from annul.registry.writing.bulk import Bulk
     from annul.registry.writing.register import Register
     from annul.registry.writing.uploads import Uploads
@@ -86,6 +88,7 @@ class Office(Front):
         citizens: what people see and do about their own documents.
         provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
         feed, verifiers: what changes, told live; how far devices have come.
+        subscriptions, misuse: what parties have on file, and what they suspect.
         login: the relying party of the citizens' identity provider (web.oidc), made when first needed.
         outbox, delivery, webhooks: notices: what was sent, how it reads, where parties are told.
     """
@@ -116,6 +119,8 @@ class Office(Front):
     outbox: Outbox
     delivery: Delivery
     webhooks: WebhookBook
+    subscriptions: Subscriptions
+    misuse: Misuse
     feed: Tail
     verifiers: Verifiers
     verifications: Verifications | None = None

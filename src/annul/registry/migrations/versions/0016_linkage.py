@@ -80,6 +80,7 @@ CREATE TABLE misuse (
     document_key    bytea,
     check_id        text NOT NULL DEFAULT '',
     branch          text NOT NULL DEFAULT '',
+    evidence        text NOT NULL DEFAULT '',
     happened_at_us  bigint NOT NULL,
     recorded_at_us  bigint NOT NULL,
     position        bigint NOT NULL,
