@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "officer": "disputes:officer_app",
     "recall": "disputes:recall_app",
     "subscription": "subscriptions:subscription_app",
+    "credential": "credentials:credential_app",
     "misuse": "subscriptions:misuse_app",
     "correction": "desk:correction_app",
     "notices": "notices:notices_app",

@@ -146,7 +146,7 @@ def misuse_state(
 ) -> None:
     """State what you suspect of a document; nothing follows from it by itself."""
     body: dict[str, Any] = {"kind": suspect, "branch": branch, "evidence": evidence}
-    body |= {"check": check} if check else {"document": named.fields(where.home)}
+    body |= {"check": check} if check else {"document": named.fields(where.folder)}
     with where.client(who) as annul:
         made = annul.connection.post("/v1/misuse", body)
     show.result(made, f"✔  STATED  {made['misuse']}, at position {made['position']}.")

@@ -133,6 +133,7 @@ class Tail:
     async def _begin(self) -> None:
         self._looking = asyncio.create_task(self._look())
         self._ring.clear()
+        self._beaten()
         self._jump()
 
     def _jump(self) -> None:
@@ -150,7 +151,8 @@ class Tail:
                     self._jump()
                 else:
                     self._take()
-                self._look_at_heartbeat()
+                if self._beaten():
+                    self._put(self._beat())
             except (OSError, msgspec.MsgspecError):  # the file is being replaced, or damaged: all begin anew from the files
                 self._file = -1
                 self._count += RING_MAX + 1
@@ -174,14 +176,14 @@ class Tail:
         if not raw and self._position != self._file and self.files.file(self._position).exists():
             self._file, self._offset = self._position, 0
 
-    def _look_at_heartbeat(self) -> None:
+    def _beaten(self) -> bool:
+        """Tell whether the heartbeat is another than at the last look."""
         try:
             stamp = self._heartbeat.stat().st_mtime_ns
         except FileNotFoundError:
-            return
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._put(self._beat())
+            return False
+        before, self._stamp = self._stamp, stamp
+        return stamp != before
 
     def _beat(self) -> bytes:
         try:

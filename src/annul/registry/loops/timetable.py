@@ -25,11 +25,12 @@ from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
 from annul.registry.editions.index import INDEX_FILE
 from annul.registry.keys import Keys
+from annul.registry.linkage.credentials import Credentials
+from annul.registry.linkage.watch import Watch
 from annul.registry.notices import outbox
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
 from annul.registry.people.vault import Vault
-from annul.registry.subscriptions.watch import Watch
 from annul.registry.writing import issuing, pen, segments
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.register import Register
@@ -199,6 +200,13 @@ TABLE: Final = (
         SECOND,
         "the relying party hears of it so much later",
         lambda ground, _settings: Watch(ground).step(),
+    ),
+    Line(
+        "digital credentials follow their documents",
+        "notices",
+        SECOND,
+        "status lists say so much longer what was true before",
+        lambda ground, _settings: Credentials(ground).follow(),
     ),
     Line(
         "relying parties that have not acknowledged in time are told again, once a day",

@@ -27,6 +27,7 @@ from annul.web.api import (
     reports,
     review,
     searches,
+    statuslists,
     subscriptions,
     verifications,
 )
@@ -48,6 +49,7 @@ def routes(described: Described) -> tuple[Route, ...]:
         *logs.ROUTES,
         *editions.ROUTES,
         *subscriptions.ROUTES,
+        *statuslists.ROUTES,
         *feed.ROUTES,
         *receipts.ROUTES,
         *oauth.ROUTES,

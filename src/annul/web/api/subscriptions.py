@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
-from annul.registry.subscriptions.book import BLIND_MAX, PAGE_MAX, TOKENS_MAX, Told
+from annul.registry.linkage.book import BLIND_MAX, PAGE_MAX, TOKENS_MAX, Told
 from annul.times import rfc3339
 from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Evidence, Moment, happened_us, moment_or_none
 from annul.web.door.call import Call, Reply, Route, get, post, tagged
@@ -30,7 +30,7 @@ class ParametersShown(msgspec.Struct):
     carried: list[bytes]
 
 
-class Points(Body):
+class BlindedPoints(Body):
     """Blinded elements of ristretto255, 32 bytes each, base64."""
 
     points: Annotated[list[bytes], Meta(min_length=1, max_length=BLIND_MAX)]
@@ -292,7 +292,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         RELYING,
         blind,
         "Evaluate blinded points (RFC 9497): the register does not learn which documents they are of",
-        body=Points,
+        body=BlindedPoints,
         returns=PointsEvaluated,
         problems=("over-quota",),
     ),

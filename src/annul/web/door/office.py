@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from annul.registry.editions.tail import Tail
     from annul.registry.editions.verifiers import Verifiers
     from annul.registry.keys import Keys
+    from annul.registry.linkage.book import Subscriptions
+    from annul.registry.linkage.credentials import Credentials
+    from annul.registry.linkage.misuse import Misuse
+    from annul.registry.linkage.press import ListPress
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
     from annul.registry.notices.undo import Undo
@@ -37,8 +41,6 @@ if TYPE_CHECKING:
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.register import People
     from annul.registry.review.queue import Review
-    from annul.registry.subscriptions.book import Subscriptions
-    from annul.registry.subscriptions.misuse import Misuse
     from annul.registry.writing.bulk import Bulk
     from annul.registry.writing.register import Register
     from annul.registry.writing.uploads import Uploads
@@ -89,6 +91,7 @@ class Office(Front):
         provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
         feed, verifiers: what changes, told live; how far devices have come.
         subscriptions, misuse: what parties have on file, and what they suspect.
+        credentials, lists: digital credentials of documents, and the status lists that tell of them.
         login: the relying party of the citizens' identity provider (web.oidc), made when first needed.
         outbox, delivery, webhooks: notices: what was sent, how it reads, where parties are told.
     """
@@ -121,6 +124,8 @@ class Office(Front):
     webhooks: WebhookBook
     subscriptions: Subscriptions
     misuse: Misuse
+    credentials: Credentials
+    lists: ListPress
     feed: Tail
     verifiers: Verifiers
     verifications: Verifications | None = None

@@ -94,6 +94,7 @@ CREATE TABLE status_list (
     realm           smallint NOT NULL,
     size            integer NOT NULL,
     given           integer NOT NULL DEFAULT 0,
+    version         bigint NOT NULL DEFAULT 0,
     made_at_us      bigint NOT NULL
 );
 CREATE TABLE credential (
@@ -103,21 +104,30 @@ CREATE TABLE credential (
     list_id         bigint NOT NULL REFERENCES status_list (id),
     place           integer NOT NULL,
     rule            text NOT NULL,
-    state           smallint NOT NULL,
-    since_us        bigint NOT NULL,
-    position        bigint NOT NULL,
+    -- what its issuer said of itself, and what is told: the worse of that and of what the rule makes of the document
+    own             smallint NOT NULL DEFAULT 0,
+    told            smallint NOT NULL DEFAULT 0,
     made_at_us      bigint NOT NULL,
     UNIQUE (list_id, place)
 );
 CREATE INDEX credential_of_document ON credential (document_id);
-CREATE TABLE credential_state (
+CREATE INDEX credential_listed ON credential (list_id) WHERE told <> 0;
+
+-- What was told since when, for questions about the past.
+CREATE TABLE credential_told (
     list_id         bigint NOT NULL,
     place           integer NOT NULL,
-    position        bigint NOT NULL,
-    state           smallint NOT NULL,
     since_us        bigint NOT NULL,
-    PRIMARY KEY (list_id, place, position)
+    told            smallint NOT NULL,
+    PRIMARY KEY (list_id, place, since_us)
 );
+
+-- How far the entries of the register log were followed for credentials.
+CREATE TABLE credential_cursor (
+    one             boolean PRIMARY KEY DEFAULT true CHECK (one),
+    position        bigint NOT NULL DEFAULT 0
+);
+INSERT INTO credential_cursor DEFAULT VALUES;
 """
 
 

@@ -91,7 +91,7 @@ class Misuse:
                 party,
                 f"misuse {statement}",
                 kind.encode(),
-                realm=Realm(realm),
+                realm=Realm.of_octet(REALM_CODES[realm]),
                 happened_at_us=happened_at_us,
                 document_id=document_id,
             )

@@ -16,8 +16,8 @@ from annul.records.entry import BulkBody, Entry, EntryKind, decode
 from annul.records.status import Event
 from annul.registry import notices
 from annul.registry.editions.saying import CLASS_OF_CODE, code_of_standing
-from annul.registry.subscriptions.blinding import Blinding
-from annul.registry.subscriptions.book import LOCK, tell
+from annul.registry.linkage.blinding import Blinding
+from annul.registry.linkage.book import LOCK, tell
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import Connection, reading
 from annul.times import DAY_US

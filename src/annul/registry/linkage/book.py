@@ -10,7 +10,7 @@ import msgspec
 
 from annul.errors import BadInput, Conflict, NotFound, OverQuota
 from annul.registry.editions.saying import CLASS_OF_CODE
-from annul.registry.subscriptions.blinding import TOKEN_BYTES, Blinding
+from annul.registry.linkage.blinding import TOKEN_BYTES, Blinding
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import REALM_CODES, Connection, reading
 from annul.times import DAY_US

@@ -14,10 +14,10 @@ from voprf.ristretto import BlindedInput, Client, Evaluator, PublicKey, Verifiab
 from annul.errors import BadInput, Conflict, NotFound, OverQuota
 from annul.home import Home
 from annul.records.document import Document, DocumentKeys, block
-from annul.registry.subscriptions.blinding import PROOF_BYTES, TOKEN_BYTES, Blinding
-from annul.registry.subscriptions.book import Subscriptions
-from annul.registry.subscriptions.misuse import Misuse
-from annul.registry.subscriptions.watch import Watch
+from annul.registry.linkage.blinding import PROOF_BYTES, TOKEN_BYTES, Blinding
+from annul.registry.linkage.book import Subscriptions
+from annul.registry.linkage.misuse import Misuse
+from annul.registry.linkage.watch import Watch
 from annul.times import DAY_US
 from tests.registry.editions.house import House, card
 from tests.registry.editions.test_feed import living
