@@ -1,6 +1,6 @@
 """Make status lists as this register signs them, for verifiers that nobody here wrote (`make verify-statuslists`).
 
-    python -m tests.drills.status_lists FOLDER        list.jwt, list.vc, jwk.json, expected.json
+python -m tests.drills.status_lists FOLDER        list.jwt, list.vc, jwk.json, expected.json
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ def main(folder: Path) -> None:
     seeds = [secrets.token_bytes(32) for _ in range(7)]
     signer = ListSigner(Keys((seeds[0],), (seeds[1],), *seeds[2:]))
     at_us = 1_796_000_000_000_000
-    about = About("https://register.example/v1/statuslists/1", at_us, "https://register.example/v1/statuslists", "https://register.example")
+    about = About(
+        "https://register.example/v1/statuslists/1",
+        at_us,
+        "https://register.example/v1/statuslists",
+        "https://register.example",
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "list.jwt").write_bytes(signer.token_jwt(states, 2, about))
     one = About(about.uri + "-revocation", at_us, about.aggregation, about.issuer)

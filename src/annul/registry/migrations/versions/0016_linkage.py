@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0016"
-down_revision = "0010"
+down_revision = "0012"
 
 SQL = """
 -- Up to where a device said it refuses, when by its clock and by ours; how long entries took to get there, counted by powers
