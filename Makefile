@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier fuzz house tour lock clean
+.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier verify-statuslists fuzz house tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
