@@ -51,6 +51,7 @@ _CHECK_PATH = (
     "annul.web.door.protocol",
     "annul.registry.answering.quota",
     "annul.registry.answering.standing",
+    "annul.records.mrz",
 )
 _FOLLOWER = ("annul.registry.loops.follower",)
 _REST = (

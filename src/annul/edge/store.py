@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import Final, Literal
@@ -82,6 +81,8 @@ class Store:
         if path.exists():
             raise Conflict("There is a device in this folder already.", where=str(self.place))
         durable.folder(self.place)
+        import secrets  # it loads what a start need not wait for
+
         device = Device(1, name, base64.b64encode(secrets.token_bytes(32)).decode())
         durable.replace(self.place / "trusted.pub", trusted.encode())
         durable.replace(path, msgspec.json.encode(device) + b"\n")

@@ -237,6 +237,19 @@ class Subscriptions:
         reached = int(cursor[0]) if cursor else 0
         return rows, rows[-1].position if len(rows) >= min(limit, PAGE_MAX) else max(reached, after)
 
+    async def listed(self, realm: str, after: bytes, limit: int) -> tuple[list[tuple[bytes, int, int]], int]:
+        """Return what is listed now, by token behind `after`: token, code, since when; and the position this is told up to."""
+        async with reading(self._connections) as db:
+            cursor = await (await db.execute("SELECT position FROM blinded_cursor")).fetchone()
+            found = await db.execute(
+                "SELECT token, code, recorded_at_us FROM (SELECT DISTINCT ON (token) token, code, recorded_at_us "
+                "FROM blinded_change WHERE realm = %s AND epoch = %s AND token > %s ORDER BY token, position DESC) newest "
+                "WHERE code <> 0 ORDER BY token LIMIT %s",
+                (REALM_CODES[realm], self._of(realm).epoch, after, limit),
+            )
+            rows = [(bytes(token), code, at_us) for token, code, at_us in await found.fetchall()]
+        return rows, int(cursor[0]) if cursor else 0
+
     async def standing(self) -> list[Standing]:
         """Return how every party stands in the live realm, those with the most overdue first."""
         async with reading(self._connections) as db:

@@ -14,6 +14,7 @@ import msgspec
 from annul.errors import BadInput, NotFound
 from annul.records.codes import Realm
 from annul.records.document import Document, block
+from annul.records.references import require_reference
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.store import REALM_CODES, Write, reading, writing
 
@@ -70,12 +71,14 @@ class Misuse:
             evidence: reference of the party's own file; no personal data.
 
         Raises:
-            BadInput: neither document nor check, or it happened in the future.
+            BadInput: neither document nor check, it happened in the future, or a reference holds a number.
             NotFound: the party made no such check.
         """
         now_us = self._ground.now_us()
         if document is None and not check_id:
             raise BadInput("A statement names the document or the check.", where="/document")
+        require_reference(evidence, "/evidence")
+        require_reference(branch, "/branch")
         if happened_at_us > now_us:
             raise BadInput("It cannot have happened in the future.", where="/happened_at")
         statement = "ms_" + secrets.token_hex(12)

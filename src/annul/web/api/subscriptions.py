@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Reference, Tag
 from annul.registry.linkage.book import BLIND_MAX, PAGE_MAX, TOKENS_MAX, Told
 from annul.times import rfc3339
-from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Evidence, Moment, happened_us, moment_or_none
+from annul.web.api.terms import DOCUMENT_PROBLEMS, Body, Moment, happened_us, moment_or_none
 from annul.web.door.call import Call, Reply, Route, get, post, tagged
 from annul.web.door.who import CHECK_ID, DECIDERS, POLICE, RELYING, SUPERVISOR
 
@@ -135,8 +136,8 @@ class NewMisuse(Body):
     document: DocumentFields | None = None
     check: Annotated[str, Meta(pattern=f"^{CHECK_ID}$")] | None = None
     happened_at: Moment | None = None
-    branch: Annotated[str, Meta(max_length=64)] = ""
-    evidence: Evidence = ""
+    branch: Tag = ""
+    evidence: Reference = ""
 
 
 class MisuseStated(msgspec.Struct):
