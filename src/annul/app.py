@@ -51,6 +51,7 @@ _CHECK_PATH = (
     "annul.web.door.protocol",
     "annul.registry.answering.quota",
     "annul.registry.answering.standing",
+    "annul.records.mrz",
 )
 _FOLLOWER = ("annul.registry.loops.follower",)
 _REST = (
@@ -179,7 +180,6 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
     from annul.registry.notices.undo import Undo
-    from annul.registry.notices.webhooks import WebhookBook
     from annul.registry.parties.officers import Officers
     from annul.registry.parties.parties import Parties
     from annul.registry.parties.policies import Policies
@@ -231,8 +231,30 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
         undo=Undo(keys),
         outbox=Outbox(pool),
         delivery=Delivery(ground, vault, channels_of(settings), settings),
-        webhooks=WebhookBook(pool, keys.envelope, private=settings.webhooks_private),
+        **_linkage(settings, ground),
     )
+
+
+def _linkage(settings: Settings, ground: Ground) -> dict[str, Any]:
+    """Return the parts by which others hear of what changes: devices, and parties with documents on file."""
+    from annul.registry.editions.tail import Tail
+    from annul.registry.editions.verifiers import Verifiers
+    from annul.registry.linkage.book import Subscriptions
+    from annul.registry.linkage.credentials import Credentials
+    from annul.registry.linkage.misuse import Misuse
+    from annul.registry.linkage.press import ListPress
+    from annul.registry.notices.webhooks import WebhookBook
+
+    limits = {"tokens_max": settings.subscriptions_max, "blindings_max": settings.blindings_per_day}
+    return {
+        "webhooks": WebhookBook(ground.connections, ground.keys.envelope, private=settings.webhooks_private),
+        "feed": Tail(ground.home),
+        "verifiers": Verifiers(ground.connections, ground.now_us),
+        "subscriptions": Subscriptions(ground, **limits),
+        "misuse": Misuse(ground),
+        "credentials": Credentials(ground),
+        "lists": ListPress(ground.connections, ground.keys, settings.base_url, ground.now_us),
+    }
 
 
 def _open_checks(office: Office, checks: Checks, ground: Ground, stack: contextlib.AsyncExitStack) -> None:

@@ -102,6 +102,12 @@ class NotFound(AnnulError):
     code = "not-found"
 
 
+class Gone(AnnulError):
+    """What is asked for was there, and is kept no longer; `snapshot` says where to begin anew."""
+
+    code = "gone"
+
+
 class Conflict(AnnulError):
     """The present state does not allow this change."""
 

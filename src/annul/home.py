@@ -92,6 +92,7 @@ PARTS: Final = (
     ),
     Part("witness/asked", "witnesses this register asks", "`annul witness add`", "none are asked", "yes"),
     Part("editions/", "editions, built and published", "`annul edition`", "built again; edges fetch them anew", "yes"),
+    Part("editions/feed/", "what changed, frame by frame, the newest 64 MiB", "follower", "edges take supplements", "no"),
     Part("run/", "sockets, process ids, counts, alarms that wait", "all", "made anew at a start", "no"),
 )
 """Everything that stands in the data folder, in the order of docs/operate.md."""
@@ -169,6 +170,11 @@ class Home(PosixPath):
     def screenings(self) -> Path:
         """Folder of files that are screened: one folder each."""
         return Path(self, "screenings")
+
+    @property
+    def feed(self) -> Path:
+        """Folder of the feed's frames."""
+        return Path(self, "editions", "feed")
 
     @property
     def postgres(self) -> Path:

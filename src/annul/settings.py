@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         webhooks_private: webhooks may call plain http and addresses of private networks (closed networks alone).
         ca_file: PEM file of authorities believed beside the machine's own, by login, webhooks, messages, mail and commands.
         outgoing_proxy: HTTP proxy that all of these go through (mail apart), http://host:port; empty: none.
+        subscriptions_max: documents a relying party may have on file here, in each realm.
+        blindings_per_day: points a relying party may have evaluated a day: a file, and what is new of it.
         oidc_issuer: identity provider citizens log in with, an https address; empty: no login.
         oidc_client_id: name of this register at the provider.
         oidc_client_secret: its secret there.
@@ -101,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhooks_private: bool = False
     ca_file: str = ""
     outgoing_proxy: str = ""
+    subscriptions_max: Positive = 10_000_000
+    blindings_per_day: Positive = 2_000_000
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = ""

@@ -17,12 +17,15 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from annul.demo.portraits import portrait
+from annul.edge.store import Store
 from annul.records.person import Name, Person
 from annul.registry.people.reading import read_one
 from annul.registry.writing.act import Act
 from annul.web.door.call import Route
 from annul.web.routes import ROUTES
 from tests.web.api.test_editions import journal
+from tests.web.api.test_feed import acknowledged
+from tests.web.api.test_subscriptions import told
 from tests.web.conftest import House
 from tests.web.review.test_review import enter, somebody
 
@@ -56,6 +59,7 @@ def _staged_persons(house: House, number: str) -> str:
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="curl or bash is not installed")
 def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
     """All commands of the page, in their order, in one shell that stops at the first failure."""
+    told(house)  # the bank has a document on file that died
     staged = []
     for number in (1, 2):
         file = house.settings.home / f"docs-{number}.csv"
@@ -74,6 +78,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "SUPERVISOR": house.keys["supervisor"],
         "BULK": staged[0],
         "JOURNAL": journal(house, tmp_path / "edges", "edge-docs"),
+        "ACKNOWLEDGEMENT": acknowledged(Store(tmp_path / "edges" / "edge-docs"), 1),
         "BULK2": staged[1],
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),

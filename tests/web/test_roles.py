@@ -64,6 +64,9 @@ def _named(route: Route) -> str:
 
 def _send(house: House, route: Route, who: str | None) -> int:
     more = {"content": b"{}", "headers": {"content-type": "application/json"}} if route.method == "POST" else {}
+    if route.media == "text/event-stream":  # it goes on for ever
+        with house.http.stream(route.method, _address(route)) as answer:
+            return answer.status_code
     return house.call(route.method, _address(route), who, **more).status_code
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from annul.cli.checking import OUTCOME_EXITS, look_of
-from annul.cli.frame import Exit, Named, Place, Show, print_pairs, say_error, takes_groups
+from annul.cli.frame import Exit, Named, Place, Show, Where, print_pairs, say_error, takes_groups
 from annul.errors import AnnulError, BadInput
 from annul.home import Home as DataHome
 
@@ -155,6 +155,22 @@ def edition_withdraw(home: Place, show: Show, edge: Annotated[str, typer.Argumen
     show.result({"edge": edge, "withdrawn": True}, f"✔  WITHDRAWN  {edge} gets no more keys. Now build and publish an edition.")
 
 
+@edition_app.command("devices")
+@takes_groups
+def edition_devices(
+    where: Where,
+    show: Show,
+    who: Annotated[str, typer.Option("--as", help="Whose credential.")] = "supervisor",
+) -> None:
+    """List devices: up to where each refuses, and how long reports took to be refused there."""
+    with where.client(who) as annul:
+        found = annul.connection.get("/v1/verifiers")
+    columns = {
+        name: name.replace("_", " ") for name in ("name", "party", "connected", "position", "behind", "p50_ms", "p99_ms")
+    }
+    show.table(found["devices"], columns, empty="No devices. Run: annul edition admit")
+
+
 @edition_app.command("keys")
 @takes_groups
 def edition_keys(home: Place, show: Show) -> None:
@@ -227,6 +243,34 @@ def edge_sync(
     told = {"fetched_bytes": report.fetched_bytes, "editions": report.editions, "positions": report.positions}
     reached = ", ".join(f"{name} at position {position}" for name, position in report.positions.items())
     show.result(told, f"✔  UP TO DATE  {reached or 'nothing is published'}; {report.fetched_bytes:,} bytes fetched.")
+
+
+@edge_app.command("follow")
+@takes_groups
+def edge_follow(
+    home: EdgeHome,
+    show: Show,
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="Address of annul.")],
+    for_s: Annotated[float, typer.Option("--for", metavar="SECONDS", min=0, help="Stop after so long; 0: never.")] = 0,
+) -> None:
+    """Follow the register live: refuse as soon as it does, and tell it how far this device is."""
+    import time
+
+    from annul.edge.follow import Follower
+    from annul.edge.sync import Server
+    from annul.times import now_us
+
+    ends = time.monotonic() + for_s
+    counts = {"synced": 0, "frame": 0, "heartbeat": 0, "away": 0}
+    position = 0
+    for moment in Follower(home.store(), Server(source), now_us).moments():
+        counts[moment.what] += 1
+        position = moment.position
+        if moment.what != "heartbeat" and not show.json_wanted:
+            print(f"{moment.what}  position {position}  {moment.fault}".rstrip(), flush=True)
+        if for_s and time.monotonic() >= ends:
+            break
+    show.result({"position": position} | counts, f"✔  FOLLOWED  up to position {position}.")
 
 
 @edge_app.command("upload")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -22,14 +22,17 @@ from annul.edge.store import Store
 from annul.edge.trust import (
     CLOCK_SLACK_US,
     LADDERS,
+    Frame,
     Freshness,
     Heartbeat,
     Ladder,
     Manifest,
     Supplement,
     Trust,
+    changes_of,
     freshness,
     hold_digests,
+    open_frame,
     open_heartbeat,
     open_manifest,
     open_supplement,
@@ -51,9 +54,12 @@ class Answer(NamedTuple):
     as_of_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
-    """One scheme's edition as held: manifest, file, supplements (oldest first), pointer; position reached, and when made."""
+    """One scheme's edition as held: manifest, file, supplements (oldest first), pointer; position reached, and when made.
+
+    `live` is what frames of the feed told since (point -> code); `take` adds to it.
+    """
 
     manifest: Manifest
     edition: Edition
@@ -61,6 +67,7 @@ class Held:
     pointer: Pointer
     position: int
     made_at_us: int
+    live: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, store: Store, edition: str, trust: Trust, now_us: int) -> Self:
@@ -85,11 +92,31 @@ class Held:
             told, changes = _supplement(folder, f"supplement-{since}-{until}", edition, trust, now_us)
             supplements.append(changes)
             position, made_at_us = until, told.made_at_us
-        return cls(manifest, mapped, tuple(supplements), pointer, position, made_at_us)
+        held = cls(manifest, mapped, tuple(supplements), pointer, position, made_at_us)
+        for frame in store.frames(edition, position):
+            held.take(open_frame(frame.note.encode(), trust, now_us))
+        return held
+
+    def take(self, frame: Frame) -> bool:
+        """Take a verified frame when it leads on from what is held; tell whether it did.
+
+        False is a gap, a frame that is known already, or one that does not tell of this edition.
+        """
+        if not frame.since <= self.position < frame.position:
+            return False
+        changes = changes_of(frame, self.manifest.edition)
+        if changes is None:
+            return False
+        self.live.update(changes)
+        self.position, self.made_at_us = frame.position, frame.at_us
+        return True
 
     def look(self, document: Document) -> Finding:
         """Say what edition and supplements say of a document."""
         point, cohort = self.pointer.of(document)
+        told = self.live.get(point)
+        if told is not None:
+            return SAID[told]
         covered = self.edition.covers(cohort, document.valid_from_day)
         for supplement in reversed(self.supplements):
             became = supplement.apart(point)
@@ -177,6 +204,19 @@ class Edge:
     def schemes(self) -> Mapping[str, Held]:
         """Return what is held and may be used."""
         return self._held
+
+    def take(self, frame: Frame) -> int:
+        """Take a verified frame of the feed; return how many editions it led on."""
+        return sum([held.take(frame) for held in self._held.values()])
+
+    def hear(self, heartbeat: Heartbeat) -> None:
+        """Take a verified heartbeat that is not older than the one before."""
+        self._heartbeat = heartbeat
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """Return the newest heartbeat."""
+        return self._heartbeat
 
     def as_of_us(self, held: Held) -> int:
         """Return the time up to which a state is complete: that of a heartbeat it has reached, else of its making."""

@@ -3,7 +3,8 @@
     device.json            name and key of the device (readable by its owner alone)
     trusted.pub            verifier keys of editions
     current.json           scheme -> edition in use
-    editions/<id>/         manifest, edition.bin, digests.bin, grant, supplement-<since>-<position>.{bin,digests,manifest}
+    editions/<id>/         manifest, edition.bin, digests.bin, grant, supplement-<since>-<position>.{bin,digests,manifest},
+                           live (frames of the feed since the last supplement)
     heartbeat, seen        newest signed heartbeat; latest time this device saw on its clock
     journal/               what was answered
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import Final, Literal
@@ -22,11 +22,12 @@ from typing import Final, Literal
 import msgspec
 
 from annul import durable
-from annul.edge.trust import Trust
+from annul.edge.trust import Told, Trust
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings
 from annul.proof.checkpoint import Signer
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+LIVE: Final = "live"
 EDITION_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -80,6 +81,8 @@ class Store:
         if path.exists():
             raise Conflict("There is a device in this folder already.", where=str(self.place))
         durable.folder(self.place)
+        import secrets  # it loads what a start need not wait for
+
         device = Device(1, name, base64.b64encode(secrets.token_bytes(32)).decode())
         durable.replace(self.place / "trusted.pub", trusted.encode())
         durable.replace(path, msgspec.json.encode(device) + b"\n")
@@ -138,6 +141,30 @@ class Store:
     def folder(self, edition: str) -> Path:
         """Return the folder of an edition in use."""
         return self.editions / edition
+
+    def frames(self, edition: str, after: int) -> list[Told]:
+        """Return the frames kept of an edition that lead behind a position; a torn last one was never used and is left out."""
+        raw = self.read(f"editions/{edition}/{LIVE}") or b""
+        try:
+            kept = [msgspec.json.decode(each, type=Told) for each in raw.split(b"\n")[:-1]]
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Corrupt("The frames kept of the feed are damaged.", where=LIVE, mend="Run: annul edge sync") from error
+        return [each for each in kept if each.position > after]
+
+    def keep(self, edition: str, frame: Told) -> None:
+        """Keep a frame: after it is used, and not synced, for the feed tells it again."""
+        path = self.folder(edition) / LIVE
+        with durable.telling(path), path.open("ab") as file:
+            file.write(msgspec.json.encode(frame) + b"\n")
+
+    def forget_frames(self, edition: str, until: int) -> None:
+        """Drop the frames of an edition that a supplement tells as well: those up to a position."""
+        try:
+            kept = self.frames(edition, until)
+        except Corrupt:
+            kept = []
+        if kept or self.read(f"editions/{edition}/{LIVE}"):
+            durable.replace_lossy(self.folder(edition) / LIVE, b"".join(msgspec.json.encode(each) + b"\n" for each in kept))
 
     def read(self, name: str) -> bytes | None:
         """Return a small file of the folder, None when there is none."""

@@ -10,11 +10,12 @@ used. Nothing is put into use before every step of the recipe in `trust` has hel
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -47,6 +48,9 @@ RANGE_BYTES: Final = 4 << 20
 INDEX_BYTES_MAX: Final = 4 << 20
 TRIES: Final = 3
 TIMEOUT_S: Final = 30
+LISTEN_S: Final = 10
+"""Seconds without a byte after which a feed counts as broken: a heartbeat comes each second."""
+EVENT_BYTES_MAX: Final = 64 * 1024
 SUPPLEMENTED_US: Final = 7 * DAY_US
 """How much older than the newest an edition may be kept by supplements alone: documents issued later are not in it."""
 
@@ -152,9 +156,13 @@ class Server:
             SourceDown: the server cannot be reached.
             Conflict: it refuses the window; its reason is told.
         """
-        body = msgspec.json.encode({"edge": edge, "window": window.decode(), "lines": lines.decode()})
+        return self._post(
+            "/v1/editions/journals", {"edge": edge, "window": window.decode(), "lines": lines.decode()}, "journal"
+        )
+
+    def _post(self, path: str, body: dict[str, str], what: str) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._url + "/v1/editions/journals", body, headers)  # noqa: S310 - http or https
+        request = urllib.request.Request(self._url + path, msgspec.json.encode(body), headers)  # noqa: S310 - http or https
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 told: dict[str, Any] = msgspec.json.decode(answer.read())
@@ -162,11 +170,61 @@ class Server:
         except urllib.error.HTTPError as error:
             if error.code >= 500:
                 raise SourceDown(f"The server answered {error.code}.", where=self._url) from error
-            raise Conflict(f"The register refuses the journal: {_detail(error.read())}", where="journal") from error
+            raise Conflict(f"The register refuses the {what}: {_detail(error.read())}", where=what) from error
         except (OSError, ValueError) as error:
             raise SourceDown(
                 "The server cannot be reached.", where=self._url, mend="Try again when there is a network."
             ) from error
+
+    def acknowledge(self, edge: str, note: bytes) -> None:
+        """Tell up to where a device refuses; errors as `upload`."""
+        self._post("/v1/feed/acknowledgements", {"edge": edge, "note": note.decode()}, "acknowledgement")
+
+    def listen(self, after: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the events of the feed behind a position: name and data. It ends when the connection does.
+
+        Raises:
+            Conflict: the feed is not kept so far back: sync first.
+            SourceDown: the server cannot be reached, or is silent for LISTEN_S.
+        """
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        request = urllib.request.Request(self._url + "/v1/feed", headers=headers)  # noqa: S310 - http or https
+        try:
+            with urllib.request.urlopen(request, timeout=LISTEN_S) as answer:  # noqa: S310
+                yield from events_in(answer)
+        except urllib.error.HTTPError as error:
+            if error.code in (400, 410):
+                raise Conflict(f"The feed cannot be followed from here: {_detail(error.read())}", where="feed") from error
+            raise SourceDown(f"The server answered {error.code}.", where=self._url) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise SourceDown("The feed broke off.", where=self._url, mend="Try again when there is a network.") from error
+
+
+def events_in(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and data of server-sent events (WHATWG HTML, 9.2); what a break leaves half is dropped.
+
+    Raises:
+        Corrupt: an event is longer than any of the feed.
+    """
+    name, size = "", 0
+    data: list[bytes] = []
+    for raw in lines:
+        text = raw.rstrip(b"\r\n")
+        if not text:
+            if data:
+                yield name, b"\n".join(data)
+            name, size = "", 0
+            data = []
+            continue
+        size += len(text)
+        if size > EVENT_BYTES_MAX:
+            raise Corrupt("An event of the feed is longer than it may be.", where="feed")
+        field_name, _, value = text.partition(b":")
+        value = value.removeprefix(b" ")
+        if field_name == b"event":
+            name = value.decode("ascii", "replace")
+        elif field_name == b"data":
+            data.append(value)
 
 
 def _detail(body: bytes) -> str:
@@ -337,6 +395,7 @@ class _Sync:
             if way and until < way[-1].position and since >= way[-1].since:  # told again, and more, by what was just fetched
                 for end in ("manifest", "bin", "digests"):
                     (folder / f"supplement-{since}-{until}.{end}").unlink(missing_ok=True)
+        self._store.forget_frames(edition.edition, reached)
         self._report.positions[edition.scheme] = reached
 
     def _file(self, edition: str, name: str, digests_name: str, folder: Path, manifest: Manifest | Supplement) -> None:

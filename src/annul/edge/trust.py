@@ -8,12 +8,15 @@ future; 5. it is no fork of the edition held (same serial, other bytes; or the n
 rollback (older serial or position); 7. the sizes it states are within limits. Afterwards 8. the file has the size and the
 digest stated.
 
-Supplements and heartbeats follow steps 1 to 4 and 7 with the keys of their own role. VerificationFailed names the step.
+Supplements, frames and heartbeats follow steps 1 to 4 and 7 with the keys of their own role. VerificationFailed names the step.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +24,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from annul.edge.edition import CHUNK_BYTES, FILE_BYTES_MAX
+from annul.edge.edition import ASK, CHUNK_BYTES, FILE_BYTES_MAX
 from annul.errors import BadInput, VerificationFailed
 from annul.proof.checkpoint import KEY_ID_BYTES, Verifier, split_note
 
@@ -32,6 +35,7 @@ RELEASE_NAME: Final = "annul/release"
 CLOCK_SLACK_US: Final = 120_000_000
 """Clocks of two machines may differ by so much; a longer way back is somebody setting the clock."""
 SUPPLEMENTS_MAX: Final = 10_000
+CODE_MAX: Final = ASK
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,7 +94,43 @@ class Heartbeat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     editions: dict[str, int]
 
 
-Signed = TypeVar("Signed", Manifest, Supplement, Heartbeat)
+class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What changed between two positions of the register log, told live.
+
+    Attributes:
+        since, position: the frame says everything behind `since` up to `position`; frames follow one another without a gap.
+        at_us: when it was made.
+        changes: edition -> its changes, base64 of nine bytes each: point (little-endian), what the document became plus one.
+            An edition that is not named is not told of: its devices need a supplement.
+    """
+
+    kind: str = "annul frame v1"
+    since: int
+    position: int
+    at_us: int
+    changes: dict[str, str]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A frame as it is stored and sent: what its note says of itself, unsigned, and the note."""
+
+    since: int
+    position: int
+    note: str
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a device signs: up to which position of the register log it refuses, at a time of its clock."""
+
+    kind: str = "annul acknowledgement v1"
+    edge: str
+    position: int
+    at_us: int
+
+
+Signed = TypeVar("Signed", Manifest, Supplement, Heartbeat, Frame, Acknowledgement)
+CHANGE: Final = struct.Struct("<QB")
+"""One change of a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +246,34 @@ def open_heartbeat(note: bytes, trust: Trust, now_us: int, held: Heartbeat | Non
     if held is not None and (made.at_us < held.at_us or made.position < held.position):
         raise VerificationFailed("The heartbeat is older than one that was seen: a replay.", step=6, where="at_us")
     return made
+
+
+def open_frame(note: bytes, trust: Trust, now_us: int) -> Frame:
+    """Return a frame of the feed (steps 1 to 4); whether it follows what is held is for its reader to see."""
+    made = open_signed(note, trust.live, Frame)
+    if made.at_us > now_us + CLOCK_SLACK_US:
+        raise VerificationFailed("The frame is of the future: this device's clock is behind.", step=4, where="at_us")
+    if not 0 <= made.since < made.position:
+        raise VerificationFailed("The frame leads nowhere.", step=3, where="position")
+    return made
+
+
+def changes_of(frame: Frame, edition: str) -> dict[int, int] | None:
+    """Return point -> code of what a frame changes in an edition; None when the frame does not tell of it.
+
+    Raises:
+        VerificationFailed: step 3, the changes are not in their form.
+    """
+    packed = frame.changes.get(edition)
+    if packed is None:
+        return None
+    try:
+        changes = {point: code - 1 for point, code in CHANGE.iter_unpack(base64.b64decode(packed, validate=True))}
+    except (binascii.Error, ValueError, struct.error) as error:
+        raise VerificationFailed("A frame's changes are not in their form.", step=3, where="changes") from error
+    if not all(0 <= code <= CODE_MAX for code in changes.values()):
+        raise VerificationFailed("A frame says what no edition says.", step=3, where="changes")
+    return changes
 
 
 def _in_time(made_at_us: int, expires_at_us: int, now_us: int) -> None:

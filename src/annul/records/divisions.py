@@ -9,6 +9,7 @@ A number keeps the code of the place and time of its first registration: a code 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 AS_OF: Final = "2025-04"
@@ -545,18 +546,18 @@ _CODES: Final = (
 a province's code in front of its own."""
 
 
-def _read() -> dict[str, tuple[int, int | None]]:
-    years = {}
+@cache
+def years() -> dict[str, tuple[int, int | None]]:
+    """Return code of six digits -> first and last year of a list that has it; None: it is in force. Read when asked for."""
+    found = {}
     for province in _CODES:
         head, entries = province[:2], province[2:]
         for at in range(0, len(entries), 8):
             code, first, last = head + entries[at : at + 4], int(entries[at + 4 : at + 6]), int(entries[at + 6 : at + 8])
             full = [year + (1900 if year >= 80 else 2000) for year in (first, last)]
-            years[code] = full[0], None if last == 99 else full[1]
-    return years
+            found[code] = full[0], None if last == 99 else full[1]
+    return found
 
 
-YEARS: Final = _read()
-"""Code of six digits -> first and last year of a list that has it; None: it is in force."""
-PROVINCES: Final = frozenset(code[:2] for code in YEARS)
+PROVINCES: Final = frozenset(province[:2] for province in _CODES)
 """First two digits of every code."""

@@ -133,6 +133,7 @@ def create_web(
     """
     mounted.enter(office)
     path = path or CheckPath(office)
+    path.leaving.append(office.feed.close)
     path.open(Doors(mounted, https=office.settings.https, beside=beside))
     return path
 

@@ -19,10 +19,8 @@ import re
 import struct
 from collections.abc import Iterator
 
-from stdnum.cn import ric
-
 from annul.errors import BadInput, MalformedNumber
-from annul.records.divisions import PROVINCES, YEARS
+from annul.records.divisions import PROVINCES, years
 from annul.records.scheme import (
     Document,
     DocumentFields,
@@ -54,17 +52,15 @@ _SPOT = re.compile(r"(?=([1-9][0-9]{16}[0-9X]))|(?<![0-9])([1-9][0-9]{14})(?![0-
 _fromisoformat = datetime.date.fromisoformat
 
 
-DIVISIONS = frozenset(YEARS)
-"""All codes of six digits that are in a list, abolished ones included: a number keeps that of its first registration."""
-
-
 def remarks_of(number: str) -> tuple[str, ...]:
     """Return what is odd about a citizen number and no fault: `division_unknown` when no list has its first six digits."""
-    return () if number[:6] in DIVISIONS or number[0] == FOREIGNER_MARK else ("division_unknown",)
+    return () if number[:6] in years() or number[0] == FOREIGNER_MARK else ("division_unknown",)
 
 
 def check_character(body: str) -> str:
     """Return the check character of the first 17 digits (ISO 7064 MOD 11-2)."""
+    from stdnum.cn import ric  # its package loads sockets and TLS: an edge that starts should not wait for them
+
     return ric.calc_check_digit(body + "0")
 
 
@@ -172,7 +168,7 @@ class CnResident(Scheme):
                     self.read_number(number, now_us() // DAY_US + 1)
                 except MalformedNumber:
                     continue
-            elif old[:6] not in DIVISIONS or not _is_date(f"19{old[6:12]}"):
+            elif old[:6] not in years() or not _is_date(f"19{old[6:12]}"):
                 continue
             begin = found.start()
             yield begin, begin + len(number or old)

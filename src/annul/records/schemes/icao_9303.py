@@ -18,7 +18,6 @@ import re
 from collections.abc import Iterator
 
 from annul.errors import BadInput
-from annul.records.mrz import LONG_TERM, ZoneMalformed, check_digit, parse, split_lines
 from annul.records.scheme import (
     SCHEMES,
     Document,
@@ -81,6 +80,8 @@ class Icao9303(Scheme):
 
     def _of_zone(self, fields: DocumentFields, start: int | None, end: int | None, today_day: int) -> Document:
         """Return the document a zone names, which may be of another scheme; other fields must agree with it."""
+        from annul.records.mrz import LONG_TERM, ZoneMalformed, parse, split_lines  # nothing but a zone needs its forms
+
         zone = parse(split_lines("\n".join(fields.mrz or ())), datetime.date.fromordinal(today_day + _EPOCH))
         if zone.is_visa:
             raise ZoneMalformed(
@@ -129,6 +130,8 @@ class Icao9303(Scheme):
 
     def spots(self, text: str) -> Iterator[tuple[int, int]]:
         """See `Scheme.spots`: lines of a zone. A number alone has no check digit."""
+        from annul.records.mrz import check_digit
+
         for found in _SPOT.finditer(text):
             said = found.groupdict()
             guarded = [name for name in "abcdef" if said[name] is not None]

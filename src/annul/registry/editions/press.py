@@ -14,6 +14,7 @@ from the document secrets and its id, so it is stored nowhere; an edge gets it s
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import secrets
 import shutil
@@ -31,7 +32,7 @@ from annul import durable
 from annul.edge.edition import EXACT, FINGERPRINT
 from annul.edge.grant import Grant, key_check
 from annul.edge.store import NAME
-from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Heartbeat, Manifest, Role, Supplement, Trust, open_signed
+from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Frame, Heartbeat, Manifest, Role, Supplement, Trust, open_signed
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings
 from annul.home import Home
 from annul.proof.checkpoint import Signer, Verifier, sign_note
@@ -265,14 +266,20 @@ class Press:
         durable.replace(self.published / INDEX_FILE, msgspec.json.encode(index))
 
     def beat(self, db: psycopg.Connection[Any]) -> Heartbeat:
-        """Sign where the register log stands now; called again and again, it is what tells edges that nothing is missing."""
-        row = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
+        """Sign where the register log stands now; called again and again, it is what tells edges that nothing is missing.
+
+        Several processes beat: who comes second waits, so that none puts an older one in the place of a newer.
+        """
         newest: dict[str, int] = {}
         for entry in self.index().editions:
             newest.setdefault(entry.scheme, entry.serial)
-        heartbeat = Heartbeat(position=int(row[0]) if row else 0, at_us=self.now_us(), editions=newest)
         durable.folder(self.published)
-        durable.replace(self.published / HEARTBEAT_FILE, sign_note(line(heartbeat), self.signer))
+        with (self.home.editions / "beat.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            at_us = self.now_us()  # before the head is read: what is entered later is later than this
+            row = db.execute("SELECT next_position - 1 FROM log_head").fetchone()
+            heartbeat = Heartbeat(position=int(row[0]) if row else 0, at_us=at_us, editions=newest)
+            durable.replace_lossy(self.published / HEARTBEAT_FILE, sign_note(line(heartbeat), self.signer))
         return heartbeat
 
     # -- edges -----------------------------------------------------------------------------------------------------------
@@ -344,7 +351,7 @@ def sealed_to(vkey: str, grant: Grant) -> bytes:
     return bytes(nacl.public.SealedBox(public).encrypt(msgspec.json.encode(grant)))
 
 
-def line(made: Manifest | Supplement | Heartbeat) -> bytes:
+def line(made: Manifest | Supplement | Heartbeat | Frame) -> bytes:
     """Return the text of a manifest: one line of JSON, members in order."""
     return msgspec.json.encode(made, order="sorted") + b"\n"
 

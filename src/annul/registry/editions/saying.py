@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Final
 
 from annul.edge.edition import ASK, NOT_IN_FORCE, REPORTED
 from annul.records.codes import StatusClass
@@ -20,3 +21,7 @@ def code_of_standing(standing: int, *, disputed: bool) -> int:
     if state is State.current:
         return 0
     return REPORTED if code_of(state).status_class is StatusClass.reported else NOT_IN_FORCE
+
+
+CLASS_OF_CODE: Final = {0: "usable_again", REPORTED: "reported", NOT_IN_FORCE: "not_in_force", ASK: "ask_online"}
+"""What a code means when a document becomes it."""

@@ -30,6 +30,7 @@ Pointing = Callable[[bytes], Words]
 
 ROWS: Final = 50_000
 """Rows taken from the database at a time."""
+POSITION_MAX: Final = (1 << 63) - 1
 _COLUMNS: Final = "coverage, kind, valid_from_day, document_key, carried_key, standing, disputed, overrides_bulk"
 
 
@@ -191,14 +192,14 @@ class Change(NamedTuple):
     new: bool
 
 
-def changed_since(db: psycopg.Connection[Any], home: Home, scheme: str, since: int) -> list[Change]:
-    """Return the documents of a scheme with entries behind a position. Called within a snapshot.
+def changed_since(db: psycopg.Connection[Any], home: Home, scheme: str, since: int, until: int = POSITION_MAX) -> list[Change]:
+    """Return the documents of a scheme with entries behind a position, up to another. Called within a snapshot.
 
     Raises:
         Conflict: a list or a rotation of keys came since; then a new edition is due.
     """
     for (entry,) in db.execute(
-        "SELECT entry FROM register_log WHERE position > %s AND document_id IS NULL", (since,)
+        "SELECT entry FROM register_log WHERE position > %s AND position <= %s AND document_id IS NULL", (since, until)
     ).fetchall():
         if decode(bytes(entry)).kind in (EntryKind.bulk, EntryKind.bulk_undo, EntryKind.rotation, EntryKind.coverage):
             raise Conflict("A list, a coverage or new keys came since this edition.", mend="Build a new edition.")
@@ -206,8 +207,8 @@ def changed_since(db: psycopg.Connection[Any], home: Home, scheme: str, since: i
     rows = db.execute(
         f"SELECT {_COLUMNS}, NOT EXISTS (SELECT FROM register_log WHERE document_id = document.id AND position <= %s) "
         "FROM document WHERE realm = 0 AND coverage = ANY(%s) AND id IN "
-        "(SELECT document_id FROM register_log WHERE position > %s AND document_id IS NOT NULL)",
-        (since, [name for (name,) in names], since),
+        "(SELECT document_id FROM register_log WHERE position > %s AND position <= %s AND document_id IS NOT NULL)",
+        (since, [name for (name,) in names], since, until),
     ).fetchall()
     bulks = db.execute("SELECT file, sha256 FROM bulk WHERE realm = 0 AND state = 'in_force' ORDER BY position").fetchall()
     listed = _listed(Segments(home), bulks, [row[3] for row in rows])

@@ -28,6 +28,8 @@ from annul.records.codes import Coverage
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
 from annul.registry import keys as key_file
 from annul.registry.answering import standing
+from annul.registry.editions.feed import Applied
+from annul.registry.editions.index import INDEX_FILE
 from annul.registry.keys import Keys
 from annul.registry.loops.timetable import Turns
 from annul.registry.parties import parties
@@ -45,6 +47,8 @@ WAIT_S: Final = 0.05
 ENTRIES_MAX: Final = 5_000
 """Entries of one turn."""
 RECONNECT_MAX_S: Final = 2.0
+EDITION_POLL_S: Final = 1.0
+"""Pause between two looks whether an edition was published, before there is any."""
 
 Database = psycopg.Connection[TupleRow]
 
@@ -81,6 +85,7 @@ class Follower:
         self._following: Following | None = None
         self._turns = Turns("follower", settings or Settings(home=home))
         self._ground = Ground(Fresh(conninfo), keys, home, now_us)
+        self._applied = Applied()
         self._log = logs.get("follower")
 
     @property
@@ -105,6 +110,7 @@ class Follower:
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell, asyncio.Runner() as runner:
             bell.bind(str(path))
+            threading.Thread(target=self._feed, args=(stop,), name="feed", daemon=True).start()
             bell.settimeout(WAIT_S)
             pause = WAIT_S
             try:
@@ -113,6 +119,7 @@ class Follower:
                         if self._following is None:
                             self.open()
                         self.turn()
+                        self._applied.tell(self.position)
                         self.errands(runner)
                         pause = WAIT_S
                     except (psycopg.OperationalError, psycopg.InterfaceError, SourceDown) as error:
@@ -167,6 +174,15 @@ class Follower:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _feed(self, stop: threading.Event) -> None:
+        """Make the feed's frames, once there are editions; nothing of it is loaded before."""
+        while not (self._home.published / INDEX_FILE).exists():
+            if stop.wait(EDITION_POLL_S):
+                return
+        from annul.registry.editions.feeder import Feeder
+
+        Feeder(self._conninfo, self._home, self._keys, self._now_us).run(stop, self._applied)
 
     def _disconnect(self) -> None:
         if self._following is not None:

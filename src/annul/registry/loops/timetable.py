@@ -25,6 +25,8 @@ from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
 from annul.registry.editions.index import INDEX_FILE
 from annul.registry.keys import Keys
+from annul.registry.linkage.credentials import Credentials
+from annul.registry.linkage.watch import Watch
 from annul.registry.notices import outbox
 from annul.registry.notices.outbox import Outbox
 from annul.registry.people.register import People
@@ -202,6 +204,27 @@ TABLE: Final = (
         SECOND,
         "a search does not find them yet",
         _find_by_name,
+    ),
+    Line(
+        "who has a document on file is told what became of it",
+        "notices",
+        SECOND,
+        "the relying party hears of it so much later",
+        lambda ground, _settings: Watch(ground).step(),
+    ),
+    Line(
+        "digital credentials follow their documents",
+        "notices",
+        SECOND,
+        "status lists say so much longer what was true before",
+        lambda ground, _settings: Credentials(ground).follow(),
+    ),
+    Line(
+        "relying parties that have not acknowledged in time are told again, once a day",
+        "notices",
+        HOUR,
+        "the reminder comes later",
+        lambda ground, _settings: Watch(ground).remind(),
     ),
     Line(
         "notices that are undelivered are counted",

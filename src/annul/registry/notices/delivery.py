@@ -237,19 +237,26 @@ class Delivery:
             ).fetchone()
         if found is None or found[3] is not None:
             raise Undelivered("webhook-ended", for_good=True)
-        body = msgspec.json.encode(
-            {
-                "type": due.kind,
-                "timestamp": texts.clock(due.created_at_us).replace(" UTC", "Z").replace(" ", "T"),
-                "realm": "test" if due.realm else "live",
-                "data": {name: _wire(name, value) for name, value in due.values.items()},
-            }
-        ).decode()
+        body = self._body(due).decode()
         secret = open_secret(bytes(found[1]), found[2], self._keys.envelope)
         try:
             return await self._channels.webhooks.send(due.id, found[0], secret, body, self._now_us())
         except BadInput:
             raise Undelivered("webhook-address", for_good=True) from None
+
+    def _body(self, due: Due) -> bytes:
+        """Return what a webhook is sent: a body of Standard Webhooks; of subscriptions also a CloudEvent (1.0, structured)."""
+        at = texts.clock(due.created_at_us).replace(" UTC", "Z").replace(" ", "T")
+        body: dict[str, Any] = {
+            "type": due.kind,
+            "timestamp": at,
+            "realm": "test" if due.realm else "live",
+            "data": {name: _wire(name, value) for name, value in due.values.items()},
+        }
+        if due.kind.startswith("subscription"):
+            source = f"{self._settings.base_url}/v1/subscriptions"
+            body |= {"specversion": "1.0", "id": due.id, "source": source, "time": at, "datacontenttype": "application/json"}
+        return msgspec.json.encode(body)
 
     async def _written(self, db: Connection, due: Due) -> tuple[str, texts.Text]:
         row = await rows.by_id(db, due.realm, due.person_id or 0)

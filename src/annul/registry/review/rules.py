@@ -13,8 +13,9 @@ from functools import cache
 from importlib import resources
 from typing import Final, Literal, NamedTuple
 
+from annul.records.divisions import years
 from annul.records.person import Person
-from annul.records.schemes.cn_resident import DIVISIONS, FOREIGNER_MARK, check_character
+from annul.records.schemes.cn_resident import FOREIGNER_MARK, check_character
 
 Cause = Literal["wrong", "duplicate", "false"]
 CAUSES: Final[tuple[Cause, ...]] = ("wrong", "duplicate", "false")
@@ -110,10 +111,10 @@ def whole_number(number: str) -> str:
 
 def region_of(person: Person) -> str:
     """Return the division code a record belongs to: of its place, else of its number; empty when neither has one."""
-    if person.place in DIVISIONS:
+    if person.place in years():
         return person.place
     number = normal(person.personal_number)
-    return number[:6] if is_citizen_number(number) and number[:6] in DIVISIONS else ""
+    return number[:6] if is_citizen_number(number) and number[:6] in years() else ""
 
 
 def faults(person: Person, today: date) -> list[str]:
@@ -124,7 +125,7 @@ def faults(person: Person, today: date) -> list[str]:
     """
     found = _of_number(person)
     place = person.place
-    if place in DIVISIONS:
+    if place in years():
         if place in _ends() and "division-abolished" not in found:
             found.append("division-abolished")
     elif (
@@ -145,7 +146,7 @@ def _of_number(person: Person) -> list[str]:
     whole = whole_number(number)
     born = person.birth_date
     if not is_citizen_number(whole):
-        return ["number-form"] if person.place in DIVISIONS and _is_damaged_number(number) else []
+        return ["number-form"] if person.place in years() and _is_damaged_number(number) else []
     said = f"{whole[6:10]}-{whole[10:12]}-{whole[12:14]}"
     if not _is_day(said):
         found.append("number-date")
@@ -157,7 +158,7 @@ def _of_number(person: Person) -> list[str]:
     if person.sex in ("F", "M") and (whole[16] in "13579") != (person.sex == "M"):
         found.append("sex")
     code = whole[:6]
-    if code not in DIVISIONS and code[0] != FOREIGNER_MARK:
+    if code not in years() and code[0] != FOREIGNER_MARK:
         found.append("division-unknown")
     elif (ended := _ends().get(code, 9999)) < NUMBERED_SINCE or (said and ended < int(said[:4])):
         found.append("division-abolished")

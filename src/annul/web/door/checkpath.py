@@ -82,6 +82,7 @@ class CheckPath:
         admit: says who asks, by the header fields of a request (`Bearers.admit`).
         security: header fields that every answer and every refusal has.
         always: header fields that every good answer has.
+        leaving: what is called when the worker begins to stop: answers that go on for ever end then.
     """
 
     def __init__(self, front: Front, behind: ASGIApp | None = None) -> None:
@@ -98,6 +99,7 @@ class CheckPath:
         self.security: Fields = [*_SECURITY, *((HSTS,) if front.settings.https else ())]
         self.always: Fields = [_JSON, _NO_STORE, *self.security]
         self._counts: dict[tuple[str, int], int] = {}
+        self.leaving: list[Callable[[], None]] = []
         self._said: dict[str, int] = {}  # second in which a failure was logged last, by code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

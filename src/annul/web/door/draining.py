@@ -52,6 +52,8 @@ class DrainingServer(Server):
         gate = getattr(self.config.http_protocol_class, "gate", None)
         if gate is not None:
             gate.stopping = True
+            for leave in gate.path.leaving:
+                leave()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, CheckProtocol):
                     connection.drain()

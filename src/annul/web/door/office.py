@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from annul.registry.desk.found import FoundCards
     from annul.registry.desk.recalls import Recalls
     from annul.registry.desk.searches import Searches
+    from annul.registry.editions.tail import Tail
+    from annul.registry.editions.verifiers import Verifiers
     from annul.registry.keys import Keys
+    from annul.registry.linkage.book import Subscriptions
+    from annul.registry.linkage.credentials import Credentials
+    from annul.registry.linkage.misuse import Misuse
+    from annul.registry.linkage.press import ListPress
     from annul.registry.notices.delivery import Delivery
     from annul.registry.notices.outbox import Outbox
     from annul.registry.notices.undo import Undo
@@ -83,6 +89,9 @@ class Office(Front):
         policies, departures: counter policies of relying parties; decisions that departed from an answer, urgent needs.
         citizens: what people see and do about their own documents.
         provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
+        feed, verifiers: what changes, told live; how far devices have come.
+        subscriptions, misuse: what parties have on file, and what they suspect.
+        credentials, lists: digital credentials of documents, and the status lists that tell of them.
         login: the relying party of the citizens' identity provider (web.oidc), made when first needed.
         outbox, delivery, webhooks: notices: what was sent, how it reads, where parties are told.
     """
@@ -113,5 +122,11 @@ class Office(Front):
     outbox: Outbox
     delivery: Delivery
     webhooks: WebhookBook
+    subscriptions: Subscriptions
+    misuse: Misuse
+    credentials: Credentials
+    lists: ListPress
+    feed: Tail
+    verifiers: Verifiers
     verifications: Verifications | None = None
     login: Any = None

@@ -46,6 +46,7 @@ PROBLEMS: Final[dict[str, Kind]] = {
         403, "The agreement does not cover this purpose or channel", "E93", "Use a purpose and channel of your agreement."
     ),
     "not-found": Kind(404, "There is no such thing here", None, "Check the address."),
+    "gone": Kind(410, "This is kept no longer", None, "Begin anew from the address in `snapshot`."),
     "method-not-allowed": Kind(405, "This address does not take this method", None, "Use a method named in Allow."),
     "unsupported-media-type": Kind(415, "The body is of a type that is not read here", "E94", "Send application/json."),
     "conflict": Kind(409, "The present state does not allow this change"),

@@ -267,7 +267,20 @@ async def verifiers(office: Office, call: Call) -> Reply:
         ]
         for one in await office.oversight.verifiers(stale=stale)
     ]
-    return _page(call, "verifiers.html", rows=rows, stale=stale)
+    devices = [
+        [
+            one.name,
+            one.party,
+            translate(_("follows live")) if one.connected else translate(_("away")),
+            pages.moment(one.heard_at_us) if one.heard_at_us else translate(_("never")),
+            pages.count(one.position),
+            pages.count(one.behind),
+            _seconds(one.p50_ms and one.p50_ms / 1000),
+            _seconds(one.p99_ms and one.p99_ms / 1000),
+        ]
+        for one in await office.verifiers.devices()
+    ]
+    return _page(call, "verifiers.html", rows=rows, stale=stale, devices=devices)
 
 
 async def disputes(office: Office, call: Call) -> Reply:
