@@ -53,8 +53,9 @@ HOLDER_KINDS: Final = frozenset(
 )
 """What a holder is told; each has a text in every language under `texts/`."""
 
-PARTY_KINDS: Final = frozenset({"recall", "attempt_not_mine", "follow_up_due"})
-"""What a party is told by webhook: an answer it was given is withdrawn, the holder denies an attempt, a follow-up is due."""
+PARTY_KINDS: Final = frozenset({"recall", "attempt_not_mine", "follow_up_due", "finding", "finding_decided"})
+"""What a party is told by webhook: an answer it was given is withdrawn, the holder denies an attempt, a follow-up is due,
+business was found without its check, and what was decided of that."""
 
 KINDS: Final = HOLDER_KINDS | PARTY_KINDS
 HELD_KINDS: Final = ("attempt", "used_before_report", "searched")

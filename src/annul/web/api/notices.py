@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
-    """Where to be told, and of what: recall, attempt_not_mine, follow_up_due."""
+    """Where to be told, and of what: recall, attempt_not_mine, follow_up_due, finding, finding_decided."""
 
     url: Annotated[str, Meta(min_length=8, max_length=500)]
-    kinds: list[Literal["recall", "attempt_not_mine", "follow_up_due"]]
+    kinds: list[Literal["recall", "attempt_not_mine", "follow_up_due", "finding", "finding_decided"]]
 
 
 class WebhookMade(msgspec.Struct):
