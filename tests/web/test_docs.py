@@ -17,9 +17,14 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 
 from annul.demo.portraits import portrait
+from annul.records.document import DocumentFields, parse_document
 from annul.records.person import Name, Person
+from annul.registry.conduct.duties import Duty
+from annul.registry.conduct.reconcile import Reconciler
 from annul.registry.people.reading import read_one
 from annul.registry.writing.act import Act
+from annul.registry.writing.ground import Ground
+from annul.times import DAY_US, now_us, rfc3339
 from annul.web.door.call import Route
 from annul.web.routes import ROUTES
 from tests.web.api.test_editions import journal
@@ -53,6 +58,25 @@ def _staged_persons(house: House, number: str) -> str:
     return house.office.person_imports.stage_lines(Act("issuer"), [[(1, read_one(person))]]).id
 
 
+def _finding(house: House) -> str:
+    """Let the bank have done business three weeks ago without a check, and return what was found."""
+    office = house.office
+    ground = Ground(office.pool, office.keys, house.settings.home, now_us)
+    house.run(office.duties.put(Act("supervisor"), "bank", [Duty(business="account-opening")]))
+    document = parse_document(DocumentFields(scheme="ru-internal", series="4509", number="700030"))
+    event = {
+        "reference": "docs-1",
+        "happened_at": rfc3339(now_us() - 21 * DAY_US),
+        "business": "account-opening",
+        "document": office.business_events.keys_for("bank", "live", [document])[0],
+    }
+    house.run(office.business_events.take(Act("bank"), "bank", json.dumps(event).encode()))
+    found = house.run(Reconciler(ground, house.settings.database_url).run())
+    assert found.unchecked == 1
+    (one,) = house.run(office.findings.list("live", party="bank"))
+    return str(one.id)
+
+
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="curl or bash is not installed")
 def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
     """All commands of the page, in their order, in one shell that stops at the first failure."""
@@ -75,6 +99,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "BULK": staged[0],
         "JOURNAL": journal(house, tmp_path / "edges", "edge-docs"),
         "BULK2": staged[1],
+        "FINDING": _finding(house),
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),
         "PORTRAIT": base64.b64encode(portrait(1)).decode(),

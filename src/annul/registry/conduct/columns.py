@@ -10,7 +10,7 @@ What must never happen here: a file that outlives the index; a day that is read 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ ROWS_AT_ONCE: Final = 1 << 20
 """Checks in one row group: some 70 MB in memory."""
 _EPOCH: Final = date(1970, 1, 1)
 _KEY: Final = pa.binary(16)
-_SCHEMA: Final = pa.schema(
+SCHEMA: Final = pa.schema(
     [
         ("party", pa.string()),
         ("branch", pa.binary(8)),
@@ -73,7 +73,7 @@ def _row_form() -> np.dtype[Any]:
     """Return the form of a row of COPY BINARY: a count of fields, then each with its length. Source: PostgreSQL, COPY."""
     kinds = {"string": f"S{_PARTY_CHARS}", "int64": ">i8", "int16": ">i2", "uint8": ">i2"}
     parts: list[tuple[str, str]] = [("fields", ">i2")]
-    for place, column in enumerate(_SCHEMA):
+    for place, column in enumerate(SCHEMA):
         kind = str(column.type)
         width = kind.partition("[")[2].rstrip("]")
         parts += [(f"length{place}", ">i4"), (column.name, f"V{width}" if width else kinds[kind])]
@@ -114,25 +114,26 @@ def _holds(path: Path) -> int:
 
 
 def _make(db: psycopg.Connection[Any], path: Path, realm: int, day: int) -> None:
-    """Write a day beside its place and rename it. It is a copy: a power cut may cost it, a crash leaves the old or the new one."""
+    """Write a day beside its place and rename it: a crash leaves the old copy or the new one, a power cut may cost it."""
     durable.folder(path.parent)
     laid = _LAID.format(realm=int(realm), first=int(day) * DAY_US, last=(int(day) + 1) * DAY_US)
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     with durable.telling(path):
         try:
             aside.touch(mode=durable.PRIVATE)
-            with db.cursor() as cursor, cursor.copy(laid.encode()) as copy:
-                with pq.ParquetWriter(
-                    aside, _SCHEMA, compression="NONE", use_dictionary=["party"], write_page_checksum=True
-                ) as into:
-                    for part in _parts(copy):
-                        into.write_table(part, row_group_size=ROWS_AT_ONCE)
+            with (
+                db.cursor() as cursor,
+                cursor.copy(laid.encode()) as copy,
+                pq.ParquetWriter(aside, SCHEMA, compression="NONE", use_dictionary=["party"], write_page_checksum=True) as into,
+            ):
+                for part in _parts(copy):
+                    into.write_table(part, row_group_size=ROWS_AT_ONCE)
             durable.move(aside, path)
         finally:
             aside.unlink(missing_ok=True)
 
 
-def _parts(copy: Iterator[Any]) -> Iterator[pa.Table]:
+def _parts(copy: Iterable[Any]) -> Iterator[pa.Table]:
     """Yield what COPY sends as tables, some ROWS_AT_ONCE rows each."""
     form = _row_form()
     waiting, size, head = bytearray(), form.itemsize * ROWS_AT_ONCE, _HEAD_BYTES
@@ -155,10 +156,10 @@ def _table(rows: npt.NDArray[Any]) -> pa.Table:
     Raises:
         Corrupt: the database sent rows of another form.
     """
-    if (rows["fields"] != len(_SCHEMA)).any():
+    if (rows["fields"] != len(SCHEMA)).any():
         raise Corrupt("The index of checks has rows of another form.", where="check_index")
     made = []
-    for column in _SCHEMA:
+    for column in SCHEMA:
         values = rows[column.name]
         width = str(column.type).partition("[")[2].rstrip("]")
         if width:
@@ -167,7 +168,7 @@ def _table(rows: npt.NDArray[Any]) -> pa.Table:
             made.append(_names(values))
         else:
             made.append(pa.array(values.astype(column.type.to_pandas_dtype()), column.type))
-    return pa.Table.from_arrays(made, schema=_SCHEMA)
+    return pa.Table.from_arrays(made, schema=SCHEMA)
 
 
 def _names(values: npt.NDArray[Any]) -> pa.Array:
@@ -198,7 +199,9 @@ def read(path: Path, parties: dict[str, int], keys: Keys, realm: int) -> Iterato
             if table.num_rows:
                 yield _columns(table, parties, keys, realm)
     except (OSError, pa.ArrowInvalid) as damaged:
-        raise Corrupt("Checks by columns cannot be read.", where=path.name, mend="Delete the file: it is made again.") from damaged
+        raise Corrupt(
+            "Checks by columns cannot be read.", where=path.name, mend="Delete the file: it is made again."
+        ) from damaged
 
 
 def _columns(table: pa.Table, parties: dict[str, int], keys: Keys, realm: int) -> CheckColumns:

@@ -2,8 +2,8 @@
 
     Duty(business="account-opening", before_hours=24, late_days=7, comparison=True)
 
-A change is a new version: events keep the version that was in force when they were taken in. What must never happen here: a duty
-that reaches back to business of before it.
+A change is a new version: events keep the version that was in force when they were taken in. What must never happen here: a
+duty that reaches back to business of before it.
 """
 
 from __future__ import annotations

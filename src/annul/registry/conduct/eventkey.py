@@ -1,6 +1,7 @@
 """Give relying parties a key of a document for their business events: it tells nobody anything, and fits one party alone.
 
-    event key = version | epoch | AES-256(P, document key) | AES-256(P, number key) | first 8 bytes of HMAC-SHA-256(P', the rest)
+    event key = version | epoch | AES-256(P, document key) | AES-256(P, number key) | first 8 bytes of HMAC-SHA-256(P', the
+    rest)
 
 P and P' follow from a document secret and the party's id. So two parties cannot compare their customers, a key of another party
 is refused, and the register gets its own keys back in one go, 100,000 of them in milliseconds. A document that was named by its

@@ -4,8 +4,8 @@
                         -> dismissed                          and is decided by another person
             -> cleared                                        every event was answered with a receipt
 
-A receipt is the defence: an event whose check the party can show is covered, whatever the reconciliation found, and nobody has to
-decide that. What must never happen here: a decision before the term of the answer is over, unless the party has answered; an
+A receipt is the defence: an event whose check the party can show is covered, whatever the reconciliation found, and nobody has
+to decide that. What must never happen here: a decision before the term of the answer is over, unless the party has answered; an
 appeal decided by who decided before; a receipt of another party, document or time that clears an event.
 """
 
@@ -140,8 +140,15 @@ class Findings:
         self._verifier = ground.keys.receipt_signer().verifier
 
     async def list(
-        self, realm: str, *, party: str | None = None, branch: str | None = None, state: str = "", after: str = "", limit: int = 100
-    ) -> list[Finding]:
+        self,
+        realm: str,
+        *,
+        party: str | None = None,
+        branch: str | None = None,
+        state: str = "",
+        after: str = "",
+        limit: int = 100,
+    ) -> Sequence[Finding]:
         """Return findings, those whose term ends first at the top.
 
         Args:
@@ -157,8 +164,9 @@ class Findings:
         states = [state] if state else ["noticed", "answered", "upheld", "appealed"]
         async with reading(self._connections) as db:
             found = await db.execute(
-                f"{_VIEW} WHERE realm = %(realm)s AND state = ANY(%(states)s) AND (%(party)s::text IS NULL OR party = %(party)s) "
-                "AND (%(branch)s::text IS NULL OR branch = %(branch)s) AND (%(after)s = '' OR (due_at_us, id) > "
+                f"{_VIEW} WHERE realm = %(realm)s AND state = ANY(%(states)s) AND (%(party)s::text IS NULL "
+                "OR party = %(party)s) AND (%(branch)s::text IS NULL OR branch = %(branch)s) "
+                "AND (%(after)s = '' OR (due_at_us, id) > "
                 "(SELECT due_at_us, id FROM finding WHERE id = %(after)s)) ORDER BY due_at_us, id LIMIT %(limit)s",
                 {
                     "realm": REALM_CODES[realm],
@@ -171,7 +179,7 @@ class Findings:
             )
             return [_view(row) for row in await found.fetchall()]
 
-    async def view(self, realm: str, finding: str, *, party: str | None = None) -> tuple[Finding, list[FoundEvent]]:
+    async def view(self, realm: str, finding: str, *, party: str | None = None) -> tuple[Finding, Sequence[FoundEvent]]:
         """Return a finding and its first PAGE_MAX events, open ones first; NotFound when there is none (of this party)."""
         async with reading(self._connections) as db:
             shown = await _find(db, REALM_CODES[realm], finding, party)
@@ -185,9 +193,7 @@ class Findings:
         names = FoundEvent.__struct_fields__
         return shown, [FoundEvent(**dict(zip(names, row, strict=True))) for row in rows]
 
-    async def answer(
-        self, act: Act, party: str, finding: str, *, words: str, receipts: Sequence[Defence] = ()
-    ) -> FindingMoved:
+    async def answer(self, act: Act, party: str, finding: str, *, words: str, receipts: Sequence[Defence] = ()) -> FindingMoved:
         """Take a party's answer; each receipt that is its check of that document in time covers its event at once.
 
         Raises:
@@ -280,7 +286,8 @@ class Findings:
                 assert by is not None
                 await require_second(write, act, Hand(*by), sentence=_OTHER)
                 await write.run(
-                    "UPDATE finding SET state = %s, appeal_decided_by = %s, appeal_decided_at_us = %s, reason = %s WHERE id = %s",
+                    "UPDATE finding SET state = %s, appeal_decided_by = %s, appeal_decided_at_us = %s, reason = %s "
+                    "WHERE id = %s",
                     state,
                     act.author,
                     write.recorded_at_us,

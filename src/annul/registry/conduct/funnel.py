@@ -1,8 +1,8 @@
 """Compare shares fairly: control limits that are as wide as a count is small, wider still where places differ anyway.
 
-A branch that checks 9 of 10 is not worse than one that checks 960 of 1,000: chance alone does that. So each share is laid beside
-the limits within which chance keeps it (95 % and 99.8 %), by its own number of events; and where all places vary more than chance
-says (over-dispersion), the limits are widened by as much. Nobody is ranked.
+A branch that checks 9 of 10 is not worse than one that checks 960 of 1,000: chance alone does that. So each share is laid
+beside the limits within which chance keeps it (95 % and 99.8 %), by its own number of events; and where all places vary more
+than chance says (over-dispersion), the limits are widened by as much. Nobody is ranked.
 
 Source: D. J. Spiegelhalter, Funnel plots for comparing institutional performance, Statistics in Medicine 24 (2005), 1185-1202:
 exact limits of a proportion (A.1.1), multiplicative over-dispersion from winsorised z-scores (2.4.1; 10 % at each end).

@@ -51,6 +51,11 @@ class EventColumns(NamedTuple):
     purposes: Words
     binding: npt.NDArray[np.uint8]
 
+    def taken(self, order: npt.NDArray[np.intp]) -> EventColumns:
+        """Return the events in another order."""
+        parts: list[Any] = [column[order] for column in self]
+        return EventColumns(*parts)
+
 
 class CheckColumns(NamedTuple):
     """Checks in columns, one row a check; keys and ids as in `EventColumns`, of the same key epoch."""
@@ -88,13 +93,15 @@ class Matcher:
 
     def __init__(self, events: EventColumns) -> None:
         count = len(events.at)
-        anchor = np.where(events.number.any(axis=1)[:, None], events.number, events.document)
+        anchor = np.where((events.number != 0).any(axis=1, keepdims=True), events.number, events.document)
         hashed = _hashes(events.party, anchor)
         order = np.argsort(hashed, kind="stable")
         if _mixed(hashed[order], events.party[order], anchor[order]):  # two groups of one hash: they must not lie mixed
             order = np.lexsort((anchor[:, 1], anchor[:, 0], events.party, hashed))
         self._order = order
-        self._events = EventColumns(*(column[order] for column in events))
+        self._events = events.taken(order)
+        told = self._events
+        self._shown = told.party, told.document, told.shown, told.at, told.before, told.late, told.purposes, told.binding
         self._anchor = np.ascontiguousarray(anchor[order])
         self._starts, self._shift = _table(hashed[order], self._events.party, self._anchor)
         self._best_at = np.full(count, _NEVER, np.int64)
@@ -107,9 +114,10 @@ class Matcher:
     def take(self, checks: CheckColumns) -> None:
         """Let checks pass; in any order, any number of times, each check once."""
         if len(self._best_at) and len(checks.at):
+            own = [np.require(column, requirements=("C", "W")) for column in checks]  # one form of arrays: one compilation
             _pass(
-                *checks,
-                *self._events,
+                *own,
+                *self._shown,
                 self._anchor,
                 self._starts,
                 self._shift,
@@ -197,7 +205,6 @@ def _pass(
     binding: Any,
     e_party: Any,
     e_document: Any,
-    e_number: Any,
     e_shown: Any,
     e_at: Any,
     e_before: Any,

@@ -1,8 +1,8 @@
 """Reconcile: lay business events beside checks, keep what is not covered, and open a finding for each place and kind.
 
 A run takes the events whose time for a late check is over and that no run has settled, lets the checks of their days pass
-(`columns`, `matching`), and writes what it found. Covered events leave no row: what is settled and has no verdict is covered. So
-a run over ten million events writes as much as was wrong, not as much as was right.
+(`columns`, `matching`), and writes what it found. Covered events leave no row: what is settled and has no verdict is covered.
+So a run over ten million events writes as much as was wrong, not as much as was right.
 
     covered    a check that counts lies before the business, within the term of the duty
     late       the first one that counts lies after it
@@ -142,6 +142,7 @@ class Reconciler:
             _allow_urgent(db, code, found)
             run = "cr_" + secrets.token_hex(12)
             _record(db, code, run, events, found, self._ground.now_us(), accounts)
+            db.execute("ANALYZE conduct_verdict")
             findings = await self._finish(db, realm, run, events, found)
         counts = dict(zip(KINDS, np.bincount(found.kind, minlength=len(KINDS)).tolist(), strict=True))
         return Reconciled(
@@ -167,6 +168,8 @@ class Reconciler:
         bits = ", ".join(f"('{purpose.value}', {1 << purpose.octet})" for purpose in Purpose)
         db.execute(_MASKS.format(bits=bits).encode())
         db.execute(_PLACES, (realm,))
+        for table in ("wanted_party", "duty_mask", "event_place"):
+            db.execute(f"ANALYZE {table}".encode())
         return dict(found)
 
     def _events(self, db: psycopg.Connection[Any], realm: int) -> _Events:
@@ -194,9 +197,7 @@ class Reconciler:
         places = db.execute("SELECT party, branch, terminal, business FROM event_place ORDER BY number").fetchall()
         return _Events(rows, told, places)
 
-    def _match(
-        self, db: psycopg.Connection[Any], realm: int, events: _Events, parties: dict[str, int]
-    ) -> tuple[Found, int]:
+    def _match(self, db: psycopg.Connection[Any], realm: int, events: _Events, parties: dict[str, int]) -> tuple[Found, int]:
         """Let the checks of all days that can matter pass; return what was found, and how many passed."""
         matcher, passed = Matcher(events.columns), 0
         told = events.columns
@@ -212,15 +213,12 @@ class Reconciler:
                 passed += len(part.at)
         return matcher.found(), passed
 
-    async def _finish(
-        self, db: psycopg.Connection[Any], realm: str, run: str, events: _Events, found: Found
-    ) -> int:
+    async def _finish(self, db: psycopg.Connection[Any], realm: str, run: str, events: _Events, found: Found) -> int:
         """Open the findings, move the cursors and end the run, in one write."""
         groups = db.execute(_GROUPS, (run,)).fetchall()
         upto = db.execute("SELECT party, until_us FROM wanted_party").fetchall()
         async with writing(self._ground.connections, self._ground.now_us()) as write:
-            for group in groups:
-                await _open_finding(write, realm, run, group)
+            await _open_findings(write, realm, run, groups)
             digest = hashlib.sha256(found.kind.tobytes() + np.ascontiguousarray(events.rows["id"]).tobytes()).digest()
             position = write.note("annul", run, b"reconciled v1\0" + digest, realm=Realm[realm])
             for party, until_us in upto:
@@ -296,7 +294,9 @@ def _record(
             with cursor.copy("COPY conduct_verdict (event, run, kind, check_id, checked_at_us) FROM STDIN") as copy:
                 for row in wrong.tolist():
                     check = found.check[row].tobytes() if found.checked_at[row] else b""
-                    copy.write_row((int(events.rows["id"][row]), run, KINDS[found.kind[row]], check, int(found.checked_at[row])))
+                    copy.write_row(
+                        (int(events.rows["id"][row]), run, KINDS[found.kind[row]], check, int(found.checked_at[row]))
+                    )
             with cursor.copy(
                 "COPY conduct_staged (run, realm, party, branch, terminal, business, day, kind, count) FROM STDIN"
             ) as copy:
@@ -304,59 +304,48 @@ def _record(
                     copy.write_row((run, realm, *events.places[place], day, KINDS[kind], count))
 
 
-async def _open_finding(write: Write, realm: str, run: str, group: Sequence[Any]) -> None:
-    """Open one finding: its events, a digest of them in the log, a term, and a notice to its party."""
-    party, branch, kind, count, first, last, lines = group
-    finding = "cf_" + secrets.token_hex(12)
-    evidence = hashlib.sha256(lines.encode()).digest()
+async def _open_findings(write: Write, realm: str, run: str, groups: Sequence[Sequence[Any]]) -> None:
+    """Open findings: each with a digest of its events in the log, and a term; and tell every party once."""
     due = write.recorded_at_us + ANSWER_DAYS * DAY_US
-    position = write.note("annul", finding, b"finding v1\0" + evidence, realm=Realm[realm])
+    code, rows, told = REALM_CODES[realm], [], dict[str, list[int]]()
+    for party, branch, kind, count, first, last, lines in groups:
+        finding, evidence = "cf_" + secrets.token_hex(12), hashlib.sha256(lines.encode()).digest()
+        position = write.note("annul", finding, b"finding v1\0" + evidence, realm=Realm[realm])
+        rows.append(
+            (finding, code, run, party, branch, kind, count, first, last, evidence, write.recorded_at_us, due, position)
+        )
+        sums = told.setdefault(party, [0, 0, position])
+        sums[0], sums[1] = sums[0] + 1, sums[1] + count
+    async with write.db.cursor() as cursor:
+        await cursor.executemany(_FINDING, [(*row[:7], *row[6:]) for row in rows])
     await write.run(
-        "INSERT INTO finding (id, realm, run, party, branch, kind, event_count, open_count, from_us, until_us, evidence, state, "
-        "noticed_at_us, due_at_us, position) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'noticed', %s, %s, %s)",
-        finding,
-        REALM_CODES[realm],
+        "UPDATE conduct_verdict v SET finding = f.id FROM business_event e, finding f WHERE e.id = v.event AND v.run = %s "
+        "AND f.run = v.run AND f.party = e.party AND f.branch = e.branch AND f.kind = v.kind",
         run,
-        party,
-        branch,
-        kind,
-        count,
-        count,
-        first,
-        last,
-        evidence,
-        write.recorded_at_us,
-        due,
-        position,
     )
-    await write.run(
-        "UPDATE conduct_verdict v SET finding = %s FROM business_event e WHERE e.id = v.event AND v.run = %s AND v.kind = %s "
-        "AND e.party = %s AND e.branch = %s",
-        finding,
-        run,
-        kind,
-        party,
-        branch,
-    )
-    await queue(
-        write.db,
-        "finding",
-        key=f"finding:{finding}",
-        now_us=write.recorded_at_us,
-        realm=REALM_CODES[realm],
-        party=party,
-        values={"finding": finding, "kind": kind, "events": count, "due_us": due, "position": position},
-    )
+    for party, (findings, events, position) in told.items():
+        await queue(
+            write.db,
+            "finding",
+            key=f"findings:{run}:{party}",
+            now_us=write.recorded_at_us,
+            realm=code,
+            party=party,
+            values={"run": run, "findings": findings, "events": events, "due_us": due, "position": position},
+        )
 
 
+_FINDING: Final = (
+    "INSERT INTO finding (id, realm, run, party, branch, kind, event_count, open_count, from_us, until_us, evidence, state, "
+    "noticed_at_us, due_at_us, position) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'noticed', %s, %s, %s)"
+)
 _WANTED: Final = """
 CREATE TEMPORARY TABLE wanted_party AS
 SELECT party, row_number() OVER (ORDER BY party)::int4 - 1 AS number, from_us, until_us FROM (
     SELECT e.party, coalesce(max(c.settled_to_us), 0) AS from_us,
         %(now)s - coalesce((SELECT max(late_us) FROM conduct_duty d WHERE d.party = e.party), 0) AS until_us
-    FROM (SELECT DISTINCT party FROM business_event WHERE realm = %(realm)s AND (%(party)s::text IS NULL OR party = %(party)s)) e
-    LEFT JOIN conduct_cursor c ON c.party = e.party AND c.realm = %(realm)s
-    GROUP BY e.party) due
+    FROM (SELECT DISTINCT party FROM business_event WHERE realm = %(realm)s AND (%(party)s::text IS NULL OR party = %(party)s))
+    e LEFT JOIN conduct_cursor c ON c.party = e.party AND c.realm = %(realm)s GROUP BY e.party) due
 WHERE EXISTS (SELECT FROM business_event b WHERE b.realm = %(realm)s AND b.party = due.party
     AND b.happened_at_us >= from_us AND b.happened_at_us < until_us)
 """

@@ -1,6 +1,7 @@
 """Scorecards: how many events of a place were covered, beside what chance allows for so many, and what to do about it.
 
-A party sees its own places and the limits, never another party's; a supervisor sees all. What must never happen here: a ranking.
+A party sees its own places and the limits, never another party's; a supervisor sees all. What must never happen here: a
+ranking.
 """
 
 from __future__ import annotations
@@ -113,9 +114,7 @@ class Scorecards:
             rows = await (await db.execute(query.encode(), (REALM_CODES[realm], first, until))).fetchall()
         made = funnel([row[3] for row in rows], [sum(row[3:]) for row in rows])
         places = [
-            _score(row, made)
-            for row in rows
-            if (party is None or row[0] == party) and (branch is None or row[1] == branch)
+            _score(row, made) for row in rows if (party is None or row[0] == party) and (branch is None or row[1] == branch)
         ]
         return Scorecard(
             level=level,

@@ -20,6 +20,7 @@ from annul.errors import AnnulError, SourceDown
 from annul.registry.accounts import accounts, counts, pulse
 from annul.registry.answering.walk import alarms
 from annul.registry.citizen import drafts, provisional
+from annul.registry.conduct import columns, findings
 from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
@@ -179,6 +180,14 @@ TABLE: Final = (
         _recall,
     ),
     Line(
+        "findings that were upheld and not appealed in their term become final",
+        "notices",
+        MINUTE,
+        "they can still be appealed for so much longer",
+        _asks(findings.close_due),
+        findings.CLOSE_DUE,
+    ),
+    Line(
         "those who owe a follow-up are told",
         "notices",
         SECOND,
@@ -248,6 +257,13 @@ TABLE: Final = (
         HOUR,
         "who asked what stays known longer than promised",
         _over(lambda db, at_us, settings: accounts.forget_months(db, at_us, days=settings.check_log_days)),
+    ),
+    Line(
+        "checks by columns go with the months they were made from",
+        "sealer",
+        HOUR,
+        "copies of who asked what stay longer than promised",
+        _over(lambda _db, now_us, settings: columns.forget(settings.home, now_us, days=settings.check_log_days)),
     ),
     Line(
         "what changed since the newest edition is printed, with a heartbeat",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from annul.web.api import (
     bulk,
     checks,
+    conduct,
     corrections,
     departures,
     disputes,
@@ -59,4 +60,5 @@ def routes(described: Described) -> tuple[Route, ...]:
         *searches.ROUTES,
         *officers.ROUTES,
         *recalls.ROUTES,
+        *conduct.ROUTES,
     )

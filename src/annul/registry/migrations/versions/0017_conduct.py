@@ -1,4 +1,4 @@
-"""Conduct: duties and business events, findings, cases of misuse, the impostor list, victims' passes, alarms, halted sources."""
+"""Conduct: duties, business events, findings; cases of misuse, the impostor list, victims' passes; alarms, halted sources."""
 
 from alembic import op
 
@@ -73,22 +73,11 @@ CREATE TABLE finding (
     from_us         bigint NOT NULL,
     until_us        bigint NOT NULL,
     evidence        bytea NOT NULL CHECK (length(evidence) = 32),
-    state           text NOT NULL CHECK (state IN ('noticed', 'answered', 'upheld', 'appealed', 'final', 'dismissed', 'cleared')),
-    noticed_at_us   bigint NOT NULL,
-    due_at_us       bigint NOT NULL,
-    answer          text NOT NULL DEFAULT '',
-    answered_by     text,
-    answered_at_us  bigint,
-    decided_by      text,
-    decided_with    text NOT NULL DEFAULT '',
-    decided_at_us   bigint,
-    reason          text NOT NULL DEFAULT '',
-    appeal          text NOT NULL DEFAULT '',
-    appealed_by     text,
-    appealed_at_us  bigint,
-    appeal_decided_by text,
-    appeal_decided_at_us bigint,
-    position        bigint NOT NULL
+    state           text NOT NULL CHECK (state IN ('noticed', 'answered', 'upheld', 'appealed', 'final', 'dismissed',
+    'cleared')), noticed_at_us   bigint NOT NULL, due_at_us       bigint NOT NULL, answer          text NOT NULL DEFAULT '',
+    answered_by     text, answered_at_us  bigint, decided_by      text, decided_with    text NOT NULL DEFAULT '', decided_at_us
+    bigint, reason          text NOT NULL DEFAULT '', appeal          text NOT NULL DEFAULT '', appealed_by     text,
+    appealed_at_us  bigint, appeal_decided_by text, appeal_decided_at_us bigint, position        bigint NOT NULL
 );
 CREATE INDEX finding_party ON finding (realm, party, noticed_at_us);
 CREATE INDEX finding_due ON finding (due_at_us) WHERE state IN ('noticed', 'answered', 'upheld', 'appealed');
