@@ -62,18 +62,18 @@ def _finding(house: House) -> str:
     """Let the bank have done business three weeks ago without a check, and return what was found."""
     office = house.office
     ground = Ground(office.pool, office.keys, house.settings.home, now_us)
-    house.run(office.duties.put(Act("supervisor"), "bank", [Duty(business="account-opening")]))
+    house.run(office.conduct.duties.put(Act("supervisor"), "bank", [Duty(business="account-opening")]))
     document = parse_document(DocumentFields(scheme="ru-internal", series="4509", number="700030"))
     event = {
         "reference": "docs-1",
         "happened_at": rfc3339(now_us() - 21 * DAY_US),
         "business": "account-opening",
-        "document": office.business_events.keys_for("bank", "live", [document])[0],
+        "document": office.conduct.events.keys_for("bank", "live", [document])[0],
     }
-    house.run(office.business_events.take(Act("bank"), "bank", json.dumps(event).encode()))
+    house.run(office.conduct.events.take(Act("bank"), "bank", json.dumps(event).encode()))
     found = house.run(Reconciler(ground, house.settings.database_url).run())
     assert found.unchecked == 1
-    (one,) = house.run(office.findings.list("live", party="bank"))
+    (one,) = house.run(office.conduct.findings.list("live", party="bank"))
     return str(one.id)
 
 

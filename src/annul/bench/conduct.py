@@ -305,7 +305,8 @@ def _binary(values: npt.NDArray[Any], width: int) -> pa.Array:
 
 
 def _named(form: str, numbers: npt.NDArray[Any], count: int) -> npt.NDArray[np.bytes_]:
-    return np.array([(form % number).encode() for number in range(count)])[numbers]
+    made: npt.NDArray[np.bytes_] = np.array([(form % number).encode() for number in range(count)])[numbers]
+    return made
 
 
 def _copy_in(db: psycopg.Connection[Any], statement: str, form: list[tuple[str, str]], count: int, **values: Any) -> None:

@@ -114,10 +114,8 @@ class Matcher:
     def take(self, checks: CheckColumns) -> None:
         """Let checks pass; in any order, any number of times, each check once."""
         if len(self._best_at) and len(checks.at):
-            own = [np.require(column, requirements=("C", "W")) for column in checks]  # one form of arrays: one compilation
-            _pass(
-                *own,
-                *self._shown,
+            own: Any = [np.require(column, requirements=("C", "W")) for column in checks]  # one form of arrays: one compilation
+            rest: Any = (
                 self._anchor,
                 self._starts,
                 self._shift,
@@ -128,6 +126,7 @@ class Matcher:
                 self._after,
                 self._genuine,
             )
+            _pass(*own, *self._shown, *rest)  # type: ignore[call-arg]
 
     def found(self) -> Found:
         """Return what was found so far."""

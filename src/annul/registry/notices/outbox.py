@@ -49,6 +49,9 @@ HOLDER_KINDS: Final = frozenset(
         "death_reported",
         "contacts_changed",
         "record_corrected",
+        "misuse_decided",
+        "misuse_upheld",
+        "misuse_ended",
     }
 )
 """What a holder is told; each has a text in every language under `texts/`."""

@@ -197,12 +197,12 @@ def _event(each: FoundEvent) -> EventShown:
 
 async def set_duties(office: Office, call: Call) -> DutySet:
     """Set duties of a relying party."""
-    return await office.duties.put(act_of(call), call.body.party, call.body.duties)
+    return await office.conduct.duties.put(act_of(call), call.body.party, call.body.duties)
 
 
 async def duties(office: Office, call: Call) -> DutiesShown:
     """Show the caller's duties."""
-    return DutiesShown(await office.duties.of(call.principal.id))
+    return DutiesShown(await office.conduct.duties.of(call.principal.id))
 
 
 async def event_keys(office: Office, call: Call) -> EventKeysMade:
@@ -213,19 +213,19 @@ async def event_keys(office: Office, call: Call) -> EventKeysMade:
             documents.append(parse_document(fields))
         except BadInput as refused:
             raise BadInput(refused.message, where=f"/documents/{place}", mend=refused.mend) from None
-    return EventKeysMade(office.business_events.keys_for(call.principal.id, call.principal.realm, documents))
+    return EventKeysMade(office.conduct.events.keys_for(call.principal.id, call.principal.realm, documents))
 
 
 async def send_events(office: Office, call: Call) -> EventsAccepted:
     """Take in a file of business events, whole or not at all."""
-    taken = await office.business_events.take(act_of(call), call.principal.id, call.body)
+    taken = await office.conduct.events.take(act_of(call), call.principal.id, call.body)
     return EventsAccepted(taken.events, rfc3339(taken.from_us), rfc3339(taken.until_us), taken.sha256)
 
 
 async def findings(office: Office, call: Call) -> FindingList:
     """List findings."""
     query: FindingQuery = call.query
-    found = await office.findings.list(
+    found = await office.conduct.findings.list(
         call.principal.realm,
         party=_whose(call, query.party),
         branch=query.branch or None,
@@ -238,7 +238,7 @@ async def findings(office: Office, call: Call) -> FindingList:
 
 async def finding_file(office: Office, call: Call) -> FindingFile:
     """Show a finding and its events."""
-    shown, events = await office.findings.view(call.principal.realm, call.path["finding"], party=_whose(call, ""))
+    shown, events = await office.conduct.findings.view(call.principal.realm, call.path["finding"], party=_whose(call, ""))
     return FindingFile(_finding(shown), [_event(each) for each in events])
 
 
@@ -246,24 +246,26 @@ async def answer(office: Office, call: Call) -> FindingMoved:
     """Answer a finding."""
     body: FindingAnswer = call.body
     finding = call.path["finding"]
-    return await office.findings.answer(act_of(call), call.principal.id, finding, words=body.words, receipts=body.receipts)
+    return await office.conduct.findings.answer(
+        act_of(call), call.principal.id, finding, words=body.words, receipts=body.receipts
+    )
 
 
 async def decide(office: Office, call: Call) -> FindingMoved:
     """Decide a finding or an appeal."""
     body: FindingDecided = call.body
-    return await office.findings.decide(act_of(call), call.path["finding"], body.decision, reason=body.reason)
+    return await office.conduct.findings.decide(act_of(call), call.path["finding"], body.decision, reason=body.reason)
 
 
 async def appeal(office: Office, call: Call) -> FindingMoved:
     """Appeal against a decision."""
-    return await office.findings.appeal(act_of(call), call.principal.id, call.path["finding"], words=call.body.words)
+    return await office.conduct.findings.appeal(act_of(call), call.principal.id, call.path["finding"], words=call.body.words)
 
 
 async def scorecard(office: Office, call: Call) -> Scorecard:
     """Make a scorecard."""
     query: ScoreQuery = call.query
-    return await office.scorecards.make(
+    return await office.conduct.scorecards.make(
         call.principal.realm,
         query.level,
         party=_whose(call, query.party),

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from annul.registry.citizen.citizens import Citizens
     from annul.registry.citizen.drafts import Drafts
     from annul.registry.citizen.provisional import ProvisionalReports
-    from annul.registry.conduct.duties import Duties
-    from annul.registry.conduct.events import BusinessEvents
-    from annul.registry.conduct.findings import Findings
-    from annul.registry.conduct.scorecard import Scorecards
+    from annul.registry.conduct.parts import Conduct
     from annul.registry.counter.departures import Departures
     from annul.registry.counter.verification import Verifications
     from annul.registry.desk.disputes import Disputes
@@ -85,7 +82,7 @@ class Office(Front):
         searches, found, disputes, recalls: the desk: searches for a case, found cards, disputed listings, recalled answers.
         uploads: lists that come in through a browser.
         policies, departures: counter policies of relying parties; decisions that departed from an answer, urgent needs.
-        duties, business_events, findings, scorecards: conduct: what relying parties owe, did, answer to, and how they do.
+        conduct: what relying parties owe, did, answer to, and how they do.
         citizens: what people see and do about their own documents.
         provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
         login: the relying party of the citizens' identity provider (web.oidc), made when first needed.
@@ -114,10 +111,7 @@ class Office(Front):
     citizens: Citizens
     provisional: ProvisionalReports
     drafts: Drafts
-    duties: Duties
-    business_events: BusinessEvents
-    findings: Findings
-    scorecards: Scorecards
+    conduct: Conduct
     undo: Undo
     outbox: Outbox
     delivery: Delivery

@@ -81,6 +81,9 @@ NOTICE_KINDS: Final = {
     "recall": _("Answer recalled"),
     "attempt_not_mine": _("Use denied by the holder"),
     "follow_up_due": _("Follow-up overdue"),
+    "misuse_decided": _("Misuse of a document established"),
+    "misuse_upheld": _("Appeal about misuse not granted"),
+    "misuse_ended": _("Entry about misuse ended"),
     "finding": _("Business without its check found"),
     "finding_decided": _("Finding decided"),
 }

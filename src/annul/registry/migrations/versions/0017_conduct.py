@@ -73,11 +73,24 @@ CREATE TABLE finding (
     from_us         bigint NOT NULL,
     until_us        bigint NOT NULL,
     evidence        bytea NOT NULL CHECK (length(evidence) = 32),
-    state           text NOT NULL CHECK (state IN ('noticed', 'answered', 'upheld', 'appealed', 'final', 'dismissed',
-    'cleared')), noticed_at_us   bigint NOT NULL, due_at_us       bigint NOT NULL, answer          text NOT NULL DEFAULT '',
-    answered_by     text, answered_at_us  bigint, decided_by      text, decided_with    text NOT NULL DEFAULT '', decided_at_us
-    bigint, reason          text NOT NULL DEFAULT '', appeal          text NOT NULL DEFAULT '', appealed_by     text,
-    appealed_at_us  bigint, appeal_decided_by text, appeal_decided_at_us bigint, position        bigint NOT NULL
+    state           text NOT NULL
+        CHECK (state IN ('noticed', 'answered', 'upheld', 'appealed', 'final', 'dismissed', 'cleared')),
+    noticed_at_us   bigint NOT NULL,
+    due_at_us       bigint NOT NULL,
+    answer          text NOT NULL DEFAULT '',
+    answered_by     text,
+    answered_at_us  bigint,
+    decided_by      text,
+    decided_with    text NOT NULL DEFAULT '',
+    decided_at_us   bigint,
+    reason          text NOT NULL DEFAULT '',
+    appeal          text NOT NULL DEFAULT '',
+    appealed_by     text,
+    appealed_at_us  bigint,
+    appeal_decided_by text,
+    appeal_decided_at_us bigint,
+    position        bigint NOT NULL,
+    UNIQUE (run, party, branch, kind)
 );
 CREATE INDEX finding_party ON finding (realm, party, noticed_at_us);
 CREATE INDEX finding_due ON finding (due_at_us) WHERE state IN ('noticed', 'answered', 'upheld', 'appealed');
@@ -130,7 +143,6 @@ CREATE TABLE misuse_case (
     reported_by     text NOT NULL,
     reported_with   text NOT NULL,
     reference       text NOT NULL,
-    statement_id    text,
     victim_key      bytea,
     opened_at_us    bigint NOT NULL,
     investigator    text,
@@ -154,9 +166,6 @@ CREATE TABLE misuse_case (
     appealed_with   text NOT NULL DEFAULT '',
     appealed_at_us  bigint,
     appeal_due_us   bigint,
-    appeal_first_by text,
-    appeal_first_with text NOT NULL DEFAULT '',
-    appeal_choice   text NOT NULL DEFAULT '',
     appeal_by       text,
     closed_at_us    bigint,
     position        bigint NOT NULL
