@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0017"
-down_revision = "0010"
+down_revision = "0012"
 
 SQL = """
 -- What a relying party owes: which business needs which check, by when. A change is a new version; the old one stays.
