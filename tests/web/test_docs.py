@@ -85,6 +85,8 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         file = house.settings.home / f"docs-{number}.csv"
         file.write_text(f"PASSP_SERIES,PASSP_NUMBER\n4510,90000{number}\n")
         staged.append(house.run(house.stage(file)))
+    impostor = somebody("李四", sex="M")
+    enter(house, impostor)
     enter(house, somebody("王明", sex="F"))  # the clean-up has something to decide
     key = OKPKey.generate_key("Ed25519")
     now = int(time.time())
@@ -100,6 +102,8 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "JOURNAL": journal(house, tmp_path / "edges", "edge-docs"),
         "BULK2": staged[1],
         "FINDING": _finding(house),
+        "IMPOSTOR": str(impostor.personal_number),
+        "SECOND": house.keys["second"],
         "PERSONS": _staged_persons(house, "11010519850101001X"),
         "PERSONS2": _staged_persons(house, "440524198001010013"),
         "PORTRAIT": base64.b64encode(portrait(1)).decode(),

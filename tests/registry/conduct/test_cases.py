@@ -1,4 +1,4 @@
-"""Cases in a register: different hands, a notice and a wait before anything counts, an appeal elsewhere, an end without trace."""
+"""Cases in a register: different hands, notice and wait before anything counts, an appeal elsewhere, an end without trace."""
 
 from __future__ import annotations
 

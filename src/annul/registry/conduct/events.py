@@ -170,7 +170,9 @@ def _read(raw: bytes) -> list[BusinessEvent]:
         except (msgspec.DecodeError, UnicodeDecodeError) as refused:
             member = re.search(r"at `\$\.(\w+)`|field `(\w+)`", str(refused))
             where = f"line {number}" + (f": {member[1] or member[2]}" if member else "")
-            raise BadInput("This line is no event.", where=where, mend="docs/conduct.md shows one.") from None
+            raise BadInput(
+                "This line is no event.", where=where, mend="Send events in the form that docs/conduct.md shows."
+            ) from None
     return events
 
 

@@ -20,7 +20,7 @@ from annul.errors import AnnulError, SourceDown
 from annul.registry.accounts import accounts, counts, pulse
 from annul.registry.answering.walk import alarms
 from annul.registry.citizen import drafts, provisional
-from annul.registry.conduct import columns, findings
+from annul.registry.conduct import cases, columns, findings
 from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
@@ -186,6 +186,14 @@ TABLE: Final = (
         "they can still be appealed for so much longer",
         _asks(findings.close_due),
         findings.CLOSE_DUE,
+    ),
+    Line(
+        "entries of the impostor list take effect and end, appeals nobody heard end in the person's favour",
+        "notices",
+        MINUTE,
+        "all three so much later",
+        _asks(cases.carry_out_due),
+        cases.CASES_DUE,
     ),
     Line(
         "those who owe a follow-up are told",

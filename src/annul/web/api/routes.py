@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from annul.web.api import (
     bulk,
+    cases,
     checks,
     conduct,
     corrections,
@@ -61,4 +62,5 @@ def routes(described: Described) -> tuple[Route, ...]:
         *officers.ROUTES,
         *recalls.ROUTES,
         *conduct.ROUTES,
+        *cases.ROUTES,
     )

@@ -56,6 +56,7 @@ HEAD_OFFICE: Final = CLERK | officers(RELYING, duty="policy")
 ATTEMPT_ID: Final = "a_[0-9a-f]{24}"
 BULK_ID: Final = "[0-9a-f]{32}"
 """A list that is one event: a bulk event, or an import of persons."""
+CASE_ID: Final = "ca_[0-9a-f]{24}"
 CARD_ID: Final = "f_[0-9a-f]{24}"
 CHECK_ID: Final = "[0-9a-f]{32}"
 DEATH_ID: Final = "d_[0-9a-f]{24}"
