@@ -24,6 +24,7 @@ from annul.registry.conduct.reconcile import Reconciler
 from annul.registry.people.reading import read_one
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground
+from annul.registry.writing.store import connect
 from annul.times import DAY_US, now_us, rfc3339
 from annul.web.door.call import Route
 from annul.web.routes import ROUTES
@@ -77,6 +78,18 @@ def _finding(house: House) -> str:
     return str(one.id)
 
 
+def _alarm(house: House) -> str:
+    """Keep an alarm as a night raises it."""
+    with connect(house.settings.database_url) as db:
+        db.execute(
+            "INSERT INTO abuse_alarm (id, realm, party, branch, clerk, pattern, day, score, facts, response, state, "
+            "raised_at_us, "
+            "position) VALUES ('aa_' || repeat('0', 24), 0, 'bank', '0421', 'C-17', 'volume', 20000, 2, "
+            """'{"seen": 90, "usual": 20}', 'ask', 'open', 0, 0)"""
+        )
+    return "aa_" + "0" * 24
+
+
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="curl or bash is not installed")
 def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
     """All commands of the page, in their order, in one shell that stops at the first failure."""
@@ -102,6 +115,7 @@ def test_every_command_does_what_it_says(house: House, tmp_path: Path) -> None:
         "JOURNAL": journal(house, tmp_path / "edges", "edge-docs"),
         "BULK2": staged[1],
         "FINDING": _finding(house),
+        "ALARM": _alarm(house),
         "IMPOSTOR": str(impostor.personal_number),
         "SECOND": house.keys["second"],
         "PERSONS": _staged_persons(house, "11010519850101001X"),

@@ -1,4 +1,4 @@
-"""`annul bench conduct [--events 1e5] [--accounts 1e6] [--json]`: reconciliation beside a plain SQL join.
+"""`annul bench conduct [--events 1e5] [--accounts 1e6] [--json]`: reconciliation beside a plain SQL join; abuse of look-ups.
 
 Everything is made up: random keys for documents. Business events stand in the embedded PostgreSQL, checks by columns in files,
 as a night lays them (`laid_s` is that, for a tenth, from the index). What is planted: events without a check, late ones, ones
@@ -27,6 +27,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annul.bench.abuse import measure_abuse
 from annul.home import Home
 from annul.registry import keys as key_file
 from annul.registry.conduct import columns
@@ -89,6 +90,7 @@ def measure(home: Home, events: int, accounts: int) -> dict[str, float]:
         with connect(server.conninfo) as db:
             figures |= world.compared(db)
             figures |= _peer(db, world, home, figures)
+    figures |= measure_abuse()
     return figures
 
 

@@ -224,6 +224,12 @@ def words(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     return raw.reshape(-1, 2).copy()
 
 
+def eights(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """Return values of 8 bytes as one word each."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.frombuffer(array.buffers()[1], np.uint64, len(array), 8 * array.offset).copy()
+
+
 def advanced(keys: npt.NDArray[np.uint64], secrets: Keys, realm: int, epoch: int) -> npt.NDArray[np.uint64]:
     """Return keys of an older epoch as keys of the present one; zeros, which are no key, stay."""
     made = np.frombuffer(secrets.documents(REALMS[realm]).advance(keys.tobytes(), epoch), np.uint64).reshape(-1, 2).copy()

@@ -7,6 +7,7 @@ await conduct.findings.list("live", party="bank")
 from __future__ import annotations
 
 from annul.registry.accounts.accounts import Accounts
+from annul.registry.conduct.abuse import Abuse
 from annul.registry.conduct.cases import Cases
 from annul.registry.conduct.duties import Duties
 from annul.registry.conduct.events import BusinessEvents
@@ -28,5 +29,6 @@ class Conduct:
         self.duties = Duties(ground)
         self.events = BusinessEvents(ground)
         self.cases, self.impostors = Cases(ground), Impostors(ground)
+        self.abuse = Abuse(ground)
         self.findings = Findings(ground, accounts)
         self.scorecards = Scorecards(ground.connections, ground.now_us)

@@ -20,7 +20,7 @@ from annul.errors import AnnulError, SourceDown
 from annul.registry.accounts import accounts, counts, pulse
 from annul.registry.answering.walk import alarms
 from annul.registry.citizen import drafts, provisional
-from annul.registry.conduct import cases, columns, findings
+from annul.registry.conduct import abuse, cases, columns, findings
 from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
@@ -265,6 +265,13 @@ TABLE: Final = (
         HOUR,
         "who asked what stays known longer than promised",
         _over(lambda db, at_us, settings: accounts.forget_months(db, at_us, days=settings.check_log_days)),
+    ),
+    Line(
+        "look-ups of the day before are looked over for what is no business",
+        "sealer",
+        HOUR,
+        "the alarm comes later",
+        _over(lambda db, now_us, settings: abuse.look_over(db, settings.home, now_us)),
     ),
     Line(
         "checks by columns go with the months they were made from",

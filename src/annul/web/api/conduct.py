@@ -8,14 +8,15 @@ from msgspec import Meta, Struct
 
 from annul.errors import BadInput
 from annul.records.document import DocumentFields, parse_document
+from annul.registry.conduct.abuse import AlarmJudged, AlarmView
 from annul.registry.conduct.duties import Duty, DutySet
 from annul.registry.conduct.events import FILE_BYTES_MAX, KEYS_MAX, BusinessEvent
 from annul.registry.conduct.findings import RECEIPTS_MAX, Defence, Finding, FindingMoved, FoundEvent
 from annul.registry.conduct.scorecard import DAYS_MAX, Scorecard
-from annul.times import rfc3339
+from annul.times import DAY_US, rfc3339
 from annul.web.api.terms import DOCUMENT_PROBLEMS, PAGE_MAX, Body, Reason, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged
-from annul.web.door.who import FINDING_ID, PARTY_ID, RELYING, SUPERVISOR
+from annul.web.door.who import ALARM_ID, FINDING_ID, PARTY_ID, RELYING, SUPERVISOR
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 WATCHED: Final = RELYING | SUPERVISOR
 """Who reads findings and scorecards: a relying party its own, a supervisor all."""
 
+WHY: Final = {
+    "volume": "{seen} checks in a day; usual for this clerk, on a day like it: {usual}.",
+    "misses": "{seen} checks about numbers that no document has; usual: {usual}.",
+    "no_business": "{seen} checks without a reference; usual in this organisation: {usual}.",
+    "curiosity": "{seen} times about one document within a week.",
+    "crowd": "{seen} clerks of several branches asked about one document in a day.",
+    "travel": "{seen} times at two branches within ten minutes.",
+    "odd_hours": "{seen} checks at hours when this organisation does not ask.",
+    "pace": "{seen} checks in a row, each within three seconds of the one before.",
+}
+"""Pattern -> the reason in words."""
 _DECIDES: Final = ("conflict", "not-found", "forbidden")
 _FINDING: Final = {"finding": FINDING_ID}
 
@@ -159,6 +171,51 @@ class FindingAppeal(Body):
     words: Annotated[str, Meta(min_length=3, max_length=500)]
 
 
+class AlarmShown(Struct, kw_only=True):
+    """One alarm about look-ups; it changes nothing by itself.
+
+    Args:
+        why: the reason in words, with its figures.
+        score: how far beyond the limit, 1 at the limit.
+        response: what is asked for: watch, ask, hold.
+    """
+
+    alarm: str
+    party: str
+    branch: str
+    clerk: str
+    pattern: str
+    day: str
+    why: str
+    score: float
+    response: Literal["watch", "ask", "hold"]
+    state: Literal["open", "explained", "misuse", "dismissed"]
+    raised_at: str
+    decided_by: str | None
+    reason: str
+
+
+class AlarmList(Struct):
+    """Alarms, the gravest first."""
+
+    alarms: list[AlarmShown]
+
+
+class AlarmQuery(Struct, forbid_unknown_fields=True):
+    """Query of the list of alarms: one state, one party."""
+
+    state: Literal["open", "explained", "misuse", "dismissed"] = "open"
+    party: Annotated[str, Meta(max_length=24)] = ""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
+
+
+class AlarmDecided(Body):
+    """What was found out about an alarm."""
+
+    decision: Literal["explained", "misuse", "dismissed"]
+    reason: Reason
+
+
 class ScoreQuery(Struct, forbid_unknown_fields=True):
     """Query of a scorecard: places, days back, one branch, one party (supervisors)."""
 
@@ -274,6 +331,28 @@ async def scorecard(office: Office, call: Call) -> Scorecard:
     )
 
 
+def _alarm(each: AlarmView) -> AlarmShown:
+    same = {name: getattr(each, name) for name in AlarmShown.__struct_fields__ if name != "day" and hasattr(each, name)}
+    why = WHY[each.pattern].format(seen=f"{each.seen:g}", usual=f"{each.usual:g}")
+    day = rfc3339(each.day * DAY_US)[:10]
+    return AlarmShown(alarm=each.id, day=day, why=why, raised_at=rfc3339(each.raised_at_us), **same)
+
+
+async def alarms(office: Office, call: Call) -> AlarmList:
+    """List alarms."""
+    query: AlarmQuery = call.query
+    found = await office.conduct.abuse.list(
+        call.principal.realm, state=query.state, party=query.party or None, limit=query.limit
+    )
+    return AlarmList([_alarm(each) for each in found])
+
+
+async def judge(office: Office, call: Call) -> AlarmJudged:
+    """Decide about an alarm."""
+    body: AlarmDecided = call.body
+    return await office.conduct.abuse.judge(act_of(call), call.path["alarm"], body.decision, reason=body.reason)
+
+
 def _acts(path: str, who: Any, handler: Any, summary: str, body: type) -> Route:
     return post(path, who, handler, summary, body=body, returns=FindingMoved, write=True, problems=_DECIDES, patterns=_FINDING)
 
@@ -343,6 +422,25 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
     ),
     _acts("/v1/conduct/findings/{finding}/decide", SUPERVISOR, decide, "Decide a finding, or an appeal", FindingDecided),
     _acts("/v1/conduct/findings/{finding}/appeal", RELYING, appeal, "Appeal against a decision", FindingAppeal),
+    get(
+        "/v1/conduct/alarms",
+        SUPERVISOR,
+        alarms,
+        "List alarms about look-ups that do not look like business",
+        returns=AlarmList,
+        query=AlarmQuery,
+    ),
+    post(
+        "/v1/conduct/alarms/{alarm}/decide",
+        SUPERVISOR,
+        judge,
+        "Decide about an alarm",
+        body=AlarmDecided,
+        returns=AlarmJudged,
+        write=True,
+        problems=_DECIDES,
+        patterns={"alarm": ALARM_ID},
+    ),
     get(
         "/v1/conduct/scorecard",
         WATCHED,

@@ -53,6 +53,7 @@ HEAD_OFFICE: Final = CLERK | officers(RELYING, duty="policy")
 
 # -- ids in addresses: regular expressions of the whole parameter ------------------------------------------------------------
 
+ALARM_ID: Final = "aa_[0-9a-f]{24}"
 ATTEMPT_ID: Final = "a_[0-9a-f]{24}"
 BULK_ID: Final = "[0-9a-f]{32}"
 """A list that is one event: a bulk event, or an import of persons."""
