@@ -171,6 +171,7 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
     from annul.registry.citizen.citizens import Citizens
     from annul.registry.citizen.drafts import Drafts
     from annul.registry.citizen.provisional import ProvisionalReports
+    from annul.registry.conduct.parts import Conduct
     from annul.registry.counter.departures import Departures
     from annul.registry.desk.disputes import Disputes
     from annul.registry.desk.found import FoundCards
@@ -228,6 +229,7 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
         citizens=Citizens(ground, register, people, vault, disclosure_days=settings.disclosure_delay_days),
         provisional=ProvisionalReports(ground, register, vault),
         drafts=Drafts(pool),
+        conduct=Conduct(ground, accounts),
         undo=Undo(keys),
         outbox=Outbox(pool),
         delivery=Delivery(ground, vault, channels_of(settings), settings),

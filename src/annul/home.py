@@ -93,6 +93,7 @@ PARTS: Final = (
     Part("witness/asked", "witnesses this register asks", "`annul witness add`", "none are asked", "yes"),
     Part("editions/", "editions, built and published", "`annul edition`", "built again; edges fetch them anew", "yes"),
     Part("editions/feed/", "what changed, frame by frame, the newest 64 MiB", "follower", "edges take supplements", "no"),
+    Part("conduct/", "checks by columns, a file a day, for reconciling", "`annul conduct`", "made again from the index", "no"),
     Part("run/", "sockets, process ids, counts, alarms that wait", "all", "made anew at a start", "no"),
 )
 """Everything that stands in the data folder, in the order of docs/operate.md."""
@@ -248,6 +249,11 @@ class Home(PosixPath):
     def witnesses(self) -> Path:
         """List of the witnesses this register asks."""
         return Path(self, "witness", "asked")
+
+    @property
+    def conduct(self) -> Path:
+        """Folder of checks by columns: copies of the index, a file a day."""
+        return Path(self, "conduct")
 
     @property
     def run(self) -> Path:

@@ -21,6 +21,7 @@ MEASUREMENTS: Final = {
     "likeness": "annul.bench.likeness",
     "reader": "annul.bench.reader",
     "editions": "annul.bench.editions",
+    "conduct": "annul.bench.conduct",
 }
 """Name on the command line -> module."""
 

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "restore": "backups:restore",
     "witness": "witness:witness_app",
     "party": "parties:party_app",
+    "conduct": "conduct:conduct_app",
     "policy": "policy:policy_app",
     "departure": "policy:departure_app",
     "urgent-need": "policy:need_app",

@@ -89,7 +89,10 @@ def webhook_add(
     where: Where,
     show: Show,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Address that is called, by https.")],
-    kind: Annotated[list[str], typer.Option(help="recall, attempt_not_mine or follow_up_due; may be given more than once.")],
+    kind: Annotated[
+        list[str],
+        typer.Option(help="recall, attempt_not_mine, follow_up_due, finding …; may be given more than once."),
+    ],
 ) -> None:
     """Add a webhook (Standard Webhooks). Its secret is told this once."""
     with where.client("bank") as annul:

@@ -121,6 +121,10 @@ class Connection:
         """Ask something that changes nothing; return its JSON, decoded to `to` when given."""
         return self._decoded(self._answered("POST", path, content=_encoded(body), headers=_JSON), to)
 
+    def send(self, path: str, raw: bytes, media: str) -> Any:
+        """Send bytes that are no JSON value, such as NDJSON; return the answer's JSON."""
+        return self._decoded(self._answered("POST", path, content=raw, headers={"content-type": media}), None)
+
     def write(
         self, path: str, body: object = None, *, idempotency_key: str | None = None, to: type[T] | None = None
     ) -> T | Any:

@@ -29,7 +29,7 @@ from annul.web.door.call import Call, Reply, Route, idempotency_key
 from annul.web.door.checkpath import HSTS, ASGIApp, CheckPath, Message, Receive, Scope, Send
 from annul.web.door.paging import Paging
 from annul.web.door.readers import Readers
-from annul.web.door.reading import form_of, json_of, query_of, require_patterns
+from annul.web.door.reading import form_of, json_of, lines_of, query_of, require_patterns
 from annul.web.door.who import ANY, PAGE_ROLES
 
 if TYPE_CHECKING:
@@ -243,6 +243,8 @@ def _mount(route: Route, mounted: Mounted) -> HTTPRouteHandler:
         if route.form:
             values, _ = await form_of(request, route)
             body = msgspec.convert(values, route.body, strict=False) if route.body else values
+        elif route.lines is not None:
+            body = await lines_of(request)
         elif decoder is not None:
             body = await json_of(request, decoder)
         require_marked(query)

@@ -35,6 +35,14 @@ SLOW = {"include-path": "/v1/checks/batch", "phases": {"coverage": {"enabled": F
 CONFIG = SchemathesisConfig.from_dict(
     {"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}, "operations": [SLOW]}
 )
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _ndjson(_ctx: object, value: object) -> bytes:
+    """Send what is generated as one line."""
+    return str(value).encode()
+
+
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 CALLERS = {"relying_party": "bank", "issuer": "issuer", "police": "police", "supervisor": "supervisor"}
 WHO = {(route.method, re.sub(":path}", "}", route.path)): route.who for route in ROUTES}

@@ -20,6 +20,7 @@ from annul.errors import AnnulError, SourceDown
 from annul.registry.accounts import accounts, counts, pulse
 from annul.registry.answering.walk import alarms
 from annul.registry.citizen import drafts, provisional
+from annul.registry.conduct import abuse, cases, columns, findings
 from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
@@ -192,6 +193,22 @@ TABLE: Final = (
         _recall,
     ),
     Line(
+        "findings that were upheld and not appealed in their term become final",
+        "notices",
+        MINUTE,
+        "they can still be appealed for so much longer",
+        _asks(findings.close_due),
+        findings.CLOSE_DUE,
+    ),
+    Line(
+        "entries of the impostor list take effect and end, appeals nobody heard end in the person's favour",
+        "notices",
+        MINUTE,
+        "all three so much later",
+        _asks(cases.carry_out_due),
+        cases.CASES_DUE,
+    ),
+    Line(
         "those who owe a follow-up are told",
         "notices",
         SECOND,
@@ -282,6 +299,20 @@ TABLE: Final = (
         HOUR,
         "who asked what stays known longer than promised",
         _over(lambda db, at_us, settings: accounts.forget_months(db, at_us, days=settings.check_log_days)),
+    ),
+    Line(
+        "look-ups of the day before are looked over for what is no business",
+        "sealer",
+        HOUR,
+        "the alarm comes later",
+        _over(lambda db, now_us, settings: abuse.look_over(db, settings.home, now_us)),
+    ),
+    Line(
+        "checks by columns go with the months they were made from",
+        "sealer",
+        HOUR,
+        "copies of who asked what stay longer than promised",
+        _over(lambda _db, now_us, settings: columns.forget(settings.home, now_us, days=settings.check_log_days)),
     ),
     Line(
         "what changed since the newest edition is printed, with a heartbeat",

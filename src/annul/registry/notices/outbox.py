@@ -49,15 +49,22 @@ HOLDER_KINDS: Final = frozenset(
         "death_reported",
         "contacts_changed",
         "record_corrected",
+        "misuse_decided",
+        "misuse_upheld",
+        "misuse_ended",
     }
 )
 """What a holder is told; each has a text in every language under `texts/`."""
 
 PARTY_KINDS: Final = frozenset(
-    {"recall", "attempt_not_mine", "follow_up_due", "subscription", "subscription_overdue", "subscription_renew"}
+    {
+        *("recall", "attempt_not_mine", "follow_up_due", "finding", "finding_decided"),
+        *("subscription", "subscription_overdue", "subscription_renew"),
+    }
 )
-"""What a party is told by webhook: an answer it was given is withdrawn, the holder denies an attempt, a follow-up is due; a
-document it has on file changed, it has not acted in time, its tokens are to be made anew."""
+"""What a party is told by webhook: an answer it was given is withdrawn, the holder denies an attempt, a follow-up is due,
+business was found without its check, and what was decided of that; a document it has on file changed, it has not acted in
+time, its tokens are to be made anew."""
 
 KINDS: Final = HOLDER_KINDS | PARTY_KINDS
 HELD_KINDS: Final = ("attempt", "used_before_report", "searched")

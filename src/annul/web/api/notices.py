@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
 
 class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
-    """Where to be told, and of what: recalls, denied attempts, follow-ups, subscriptions."""
+    """Where to be told, and of what: recalls, denied attempts, follow-ups, findings, subscriptions."""
 
     url: Annotated[str, Meta(min_length=8, max_length=500)]
     kinds: list[
-        Literal["recall", "attempt_not_mine", "follow_up_due", "subscription", "subscription_overdue", "subscription_renew"]
+        Literal[
+            "recall",
+            "attempt_not_mine",
+            "follow_up_due",
+            "finding",
+            "finding_decided",
+            "subscription",
+            "subscription_overdue",
+            "subscription_renew",
+        ]
     ]
 
 

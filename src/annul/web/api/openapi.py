@@ -33,6 +33,7 @@ from annul.registry.writing.act import KEY_CHARS_MAX
 from annul.web.api import oauth
 from annul.web.door.call import Route
 from annul.web.door.problem import MEDIA_TYPE, PROBLEMS
+from annul.web.door.reading import NDJSON
 
 Described = Callable[[str], dict[str, Any]]
 """What returns the OpenAPI document of the route table for the address of a server."""
@@ -78,7 +79,7 @@ def document(routes: tuple[Route, ...], base_url: str) -> dict[str, Any]:
         The document as JSON-ready values.
     """
     shown = [route for route in routes if not route.page]
-    words = [word for route in shown for word in (route.body, route.returns) if word is not None]
+    words = [word for route in shown for word in (route.body, route.lines, route.returns) if word is not None]
     words = list(dict.fromkeys([*words, oauth.TokenRefusal]))
     described, schemas = msgspec.json.schema_components(words, ref_template=REF)
     of_word = dict(zip(words, described, strict=True))
@@ -155,7 +156,7 @@ def problem_codes(route: Route) -> list[str]:
     codes = ["internal", "source-down", "bad-input"]
     if route.who != "public":
         codes += ["not-authorised", "forbidden"]
-    if route.body is not None:
+    if route.body is not None or route.lines is not None:
         codes += ["too-large", "unsupported-media-type", "timed-out"]
     if "{" in route.path:
         codes.append("not-found")
@@ -202,6 +203,13 @@ def _operation(route: Route, of_word: dict[Any, Any]) -> dict[str, Any]:
     if route.body is not None:
         media = "application/x-www-form-urlencoded" if route.form else "application/json"
         operation["requestBody"] = {"required": True, "content": {media: {"schema": of_word[route.body]}}}
+    if route.lines is not None:
+        schema = {
+            "type": "string",
+            "description": "One JSON object a line, as in the schema of an item.",
+            "x-item": of_word[route.lines],
+        }
+        operation["requestBody"] = {"required": True, "content": {NDJSON: {"schema": schema}}}
     return operation
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from annul.web.api import (
     bulk,
+    cases,
     checks,
+    conduct,
     corrections,
     departures,
     disputes,
@@ -67,4 +69,6 @@ def routes(described: Described) -> tuple[Route, ...]:
         *searches.ROUTES,
         *officers.ROUTES,
         *recalls.ROUTES,
+        *conduct.ROUTES,
+        *cases.ROUTES,
     )

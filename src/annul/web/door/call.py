@@ -128,6 +128,7 @@ class Route:
         media: content type of success.
         form: the body is a form (`application/x-www-form-urlencoded`, or `multipart/form-data` with `files`) instead of JSON.
         files: names of the form's fields that are files; each arrives as bytes.
+        lines: struct of each line of an NDJSON body; the body arrives as it came, for a room that names the line it refuses.
         stream: the body is not read: the handler reads `call.request.stream()` and holds its own limit.
         write: the route changes something: it takes an Idempotency-Key, a page's form its token that may be used once.
         open: the page's form changes nothing and needs no session: it carries no tokens.
@@ -153,6 +154,7 @@ class Route:
     media: str = "application/json"
     form: bool = False
     files: tuple[str, ...] = ()
+    lines: type | None = None
     stream: bool = False
     open: bool = False
     write: bool = False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from annul.registry.citizen.citizens import Citizens
     from annul.registry.citizen.drafts import Drafts
     from annul.registry.citizen.provisional import ProvisionalReports
+    from annul.registry.conduct.parts import Conduct
     from annul.registry.counter.departures import Departures
     from annul.registry.counter.verification import Verifications
     from annul.registry.desk.disputes import Disputes
@@ -87,6 +88,7 @@ class Office(Front):
         searches, found, disputes, recalls: the desk: searches for a case, found cards, disputed listings, recalled answers.
         uploads: lists that come in through a browser.
         policies, departures: counter policies of relying parties; decisions that departed from an answer, urgent needs.
+        conduct: what relying parties owe, did, answer to, and how they do.
         citizens: what people see and do about their own documents.
         provisional, drafts, undo: reports without login, written answer by answer, and the one step that undoes them.
         feed, verifiers: what changes, told live; how far devices have come.
@@ -118,6 +120,7 @@ class Office(Front):
     citizens: Citizens
     provisional: ProvisionalReports
     drafts: Drafts
+    conduct: Conduct
     undo: Undo
     outbox: Outbox
     delivery: Delivery

@@ -21,6 +21,7 @@ from annul.web.door.call import Route
 from annul.web.door.checkpath import BODY_TIMEOUT_S
 from annul.web.door.once import require_once
 
+NDJSON: Final = "application/x-ndjson"
 FIELDS_MAX: Final = 400
 """Most fields of a form; the editor of the counter policy has some 330 when every box is ticked."""
 
@@ -83,6 +84,15 @@ async def json_of(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder
     if _NUL.search(raw):
         raise BadInput("A text holds the character U+0000.", where="/", mend="Send texts without it.")
     return body
+
+
+async def lines_of(request: Request[Any, Any, Any]) -> bytes:
+    """Return an NDJSON body as it came.
+
+    Raises:
+        WrongMediaType, TooLarge, TimedOut: see `_body`.
+    """
+    return await _body(request, NDJSON)
 
 
 def _media(request: Request[Any, Any, Any]) -> str:

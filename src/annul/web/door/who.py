@@ -53,9 +53,11 @@ HEAD_OFFICE: Final = CLERK | officers(RELYING, duty="policy")
 
 # -- ids in addresses: regular expressions of the whole parameter ------------------------------------------------------------
 
+ALARM_ID: Final = "aa_[0-9a-f]{24}"
 ATTEMPT_ID: Final = "a_[0-9a-f]{24}"
 BULK_ID: Final = "[0-9a-f]{32}"
 """A list that is one event: a bulk event, or an import of persons."""
+CASE_ID: Final = "ca_[0-9a-f]{24}"
 CARD_ID: Final = "f_[0-9a-f]{24}"
 CHECK_ID: Final = "[0-9a-f]{32}"
 DEATH_ID: Final = "d_[0-9a-f]{24}"
@@ -64,6 +66,7 @@ DISPUTE_ID: Final = "x_[0-9a-f]{24}"
 """A dispute, or a correction: that is a dispute an officer raised."""
 DOCUMENT_ID: Final = "[1-9][0-9]{0,17}"
 DRAFT_ID: Final = "f[0-9a-f]{20}"
+FINDING_ID: Final = "cf_[0-9a-f]{24}"
 HOLD_ID: Final = "h_[0-9a-f]{24}"
 KEY_ID: Final = "[0-9a-f]{16}"
 NEED_ID: Final = "u_[0-9a-f]{24}"

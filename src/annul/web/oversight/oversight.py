@@ -82,6 +82,11 @@ NOTICE_KINDS: Final = {
     "recall": _("Answer recalled"),
     "attempt_not_mine": _("Use denied by the holder"),
     "follow_up_due": _("Follow-up overdue"),
+    "misuse_decided": _("Misuse of a document established"),
+    "misuse_upheld": _("Appeal about misuse not granted"),
+    "misuse_ended": _("Entry about misuse ended"),
+    "finding": _("Business without its check found"),
+    "finding_decided": _("Finding decided"),
 }
 """Kind of a notice -> its words; a test holds it to the kinds of the outbox."""
 NOTICE_CHANNELS: Final = {"email": _("e-mail"), "sms": _("short message"), "webhook": _("call to the party's system")}
