@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 SQL = """
 -- Up to where a device said it refuses, when by its clock and by ours; how long entries took to get there, counted by powers

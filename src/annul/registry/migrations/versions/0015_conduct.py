@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0017"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 
 SQL = """
 -- What a relying party owes: which business needs which check, by when. A change is a new version; the old one stays.
