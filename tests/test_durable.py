@@ -129,7 +129,7 @@ def test_nobody_writes_files_durably_in_a_way_of_his_own() -> None:
         "listings/segment.py": "builds a file too large to hold, then moves it",
         "listings/control.py": "a mapped page that is made anew when it is lost",
         "registry/answering/checklog.py": "appends with a barrier of its own",
-        "registry/screening/screening.py": "appends with a barrier of its own",
+        "registry/answering/screening/screening.py": "appends with a barrier of its own",
         "registry/postgres.py": "the folder of the database",
         "edge/sync.py": "fetches a large file in parts",
         "edge/journal.py": "appends with a barrier of its own",

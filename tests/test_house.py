@@ -110,7 +110,7 @@ def test_a_class_has_its_name_alone_in_its_room() -> None:
 
 CALLED_BY_OTHERS = {
     *("do_GET", "do_POST", "log_message", "eof_received", "send_400_response", "load_bytecode", "dump_bytecode"),
-    *("startup", "wait_closed"),
+    *("startup", "wait_closed", "format_commands"),
 }
 """Methods that a base class of a library calls by their names."""
 

@@ -194,13 +194,12 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
     from annul.registry.writing.uploads import Uploads
     from annul.web.door.office import Office
 
-    pool, keys = ground.connections, ground.keys
+    pool, keys, bulk = ground.connections, ground.keys, Bulk(ground, limit=settings.bulk_limit)
     register = Register(ground, provisional_us=settings.provisional_us)
     people = People(ground, register, vault, death_delay_us=settings.death_delay_days * DAY_US)
     enrolments = Enrolments(ground, people, vault)
     parties = Parties(pool, listings, now_us)
     accounts = Accounts(ground)
-    bulk = Bulk(ground, limit=settings.bulk_limit)
     return Office(
         settings=settings,
         keys=keys,
@@ -358,7 +357,7 @@ async def _open_doors(
     """Open what is behind the check path, when the register is held."""
     import asyncio
 
-    from annul.registry import sandbox
+    from annul.registry.parties import sandbox
 
     if mounted is None:
         sys.setswitchinterval(SWITCH_S)

@@ -21,9 +21,9 @@ from annul.records.document import parse_document
 from annul.records.policy import DEFAULT_POLICY
 from annul.records.scheme import SCHEME_OF_CODE, SCHEMES, DocumentFields, Typed
 from annul.records.status import DEAD_MASK, TERMINAL, Event
-from annul.registry import sandbox
 from annul.registry.citizen.views import acts_of
 from annul.registry.notices.sources import ATTEMPTS
+from annul.registry.parties import sandbox
 from annul.registry.writing.documents import Row
 from annul.web.counter.words import CODE_WORDS, STEP_WORDS
 from annul.web.door import pages, words
@@ -242,7 +242,7 @@ def test_no_room_compares_a_document_with_the_name_of_a_scheme() -> None:
     found = []
     for file, tree in _trees():
         room = file.relative_to(SOURCES).as_posix()
-        if room.startswith(("records/schemes/", "demo/", "bench/", "registry/sandbox")):
+        if room.startswith(("records/schemes/", "demo/", "bench/", "registry/parties/sandbox")):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare):

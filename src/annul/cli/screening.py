@@ -11,7 +11,7 @@ from annul.cli.frame import Exit, Place, Show, print_pairs, takes_groups
 
 if TYPE_CHECKING:
     from annul.registry.answering.principals import Principal, Principals
-    from annul.registry.screening.screening import Screened
+    from annul.registry.answering.screening.screening import Screened
 
 OPERATOR = "@operator"
 """The party under which the operator's own screenings stand; no party can have this name."""
@@ -38,7 +38,7 @@ def screen(
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
     from annul.registry.answering.principals import Principals
-    from annul.registry.screening.screening import Office, Screening
+    from annul.registry.answering.screening.screening import Office, Screening
     from annul.times import now_us
 
     folder = home.settings().home

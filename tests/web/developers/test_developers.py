@@ -19,7 +19,7 @@ from playwright._impl._driver import compute_driver_executable
 
 from annul.records.codes import Coverage
 from annul.records.meanings import meaning_of
-from annul.registry import sandbox
+from annul.registry.parties import sandbox
 from annul.registry.writing.act import Act
 from annul.web.door import pages
 from annul.web.routes import ROUTES

@@ -11,7 +11,7 @@ from annul.errors import NotFound
 from annul.records.codes import Channel, StatusCode
 from annul.records.meanings import meaning_of
 from annul.records.policy import DEFAULT_POLICY
-from annul.registry import sandbox
+from annul.registry.parties import sandbox
 from annul.web.api.openapi import Described
 from annul.web.developers.snippets import snippets
 from annul.web.door import pages

@@ -21,9 +21,9 @@ import msgspec
 from annul import logs, metrics
 from annul.errors import AnnulError, BadInput, SourceDown, TimedOut, TooLarge
 from annul.records.check import Question
-from annul.registry import sandbox
 from annul.registry.answering.checks import BATCH_MAX, Answered, Checks, Sink
 from annul.registry.answering.principals import Principal
+from annul.registry.parties import sandbox
 from annul.times import SECOND_US
 from annul.web.door.credentials import Bearers, Fields
 from annul.web.door.once import require_asked_once, require_once

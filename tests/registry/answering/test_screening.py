@@ -33,9 +33,9 @@ from annul.registry.answering.checklog import CheckLog, read_windows, worker_fol
 from annul.registry.answering.checks import Checks
 from annul.registry.answering.principals import Agreement, Principal
 from annul.registry.answering.quota import Quota
-from annul.registry.screening import files
-from annul.registry.screening import screening as screening_module
-from annul.registry.screening.screening import SCREENING_WORKER, Office, Screened, Screening
+from annul.registry.answering.screening import files
+from annul.registry.answering.screening import screening as screening_module
+from annul.registry.answering.screening.screening import SCREENING_WORKER, Office, Screened, Screening
 
 NOW_US = 1_790_000_000_000_000
 NUMBERS = [stem + check_character(stem) for stem in ("11010519491231002", "11010519491231005", "33010619900307123")]

@@ -43,9 +43,9 @@ from annul.registry.answering.machine import answerer_here
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.questions import Asked, Reader
 from annul.registry.answering.quota import WORKERS_MAX, Quota
+from annul.registry.answering.screening.files import Line, pieces, question_of
 from annul.registry.answering.windows import Closed, Place
 from annul.registry.keys import Keys
-from annul.registry.screening.files import Line, pieces, question_of
 from annul.times import Clock, rfc3339
 
 SCREENING_WORKER: Final = 900
