@@ -27,7 +27,7 @@ COLUMNS: Final = (*DOCUMENT_COLUMNS, "name", *CONTEXT_COLUMNS)
 Fields = dict[str, str | None]
 
 
-class Line(NamedTuple):
+class FileLine(NamedTuple):
     """One line: its fields, or why it has none."""
 
     fields: Fields
@@ -37,7 +37,7 @@ class Line(NamedTuple):
 class Piece(NamedTuple):
     """Some lines, and where the next piece begins (bytes of a text, rows else); share: how much of the file is read, 0 to 1."""
 
-    lines: list[Line]
+    lines: list[FileLine]
     end: int
     share: float
 
@@ -90,12 +90,12 @@ def _check_columns(names: list[str], where: str) -> None:
 # -- texts -------------------------------------------------------------------------------------------------------------------
 
 
-def _text_pieces(path: Path, place: int, read: Callable[[bytes], Line | None]) -> Iterator[Piece]:
+def _text_pieces(path: Path, place: int, read: Callable[[bytes], FileLine | None]) -> Iterator[Piece]:
     size = max(1, path.stat().st_size)
     with path.open("rb") as file:
         file.seek(place)
         while True:
-            lines: list[Line] = []
+            lines: list[FileLine] = []
             while len(lines) < PIECE_LINES and (raw := file.readline(LINE_BYTES_MAX + 1)):
                 if len(raw) > LINE_BYTES_MAX:
                     raise TooLarge(
@@ -122,17 +122,17 @@ def _csv_pieces(path: Path, place: int) -> Iterator[Piece]:
     names = [name.strip().lower() for name in next(csv.reader([head]), [])]
     _check_columns(names, f"{path.name}, line 1")
 
-    def read(raw: bytes) -> Line | None:
+    def read(raw: bytes) -> FileLine | None:
         try:
             text = raw.decode().rstrip("\r\n")
             fields = next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
         except (UnicodeDecodeError, csv.Error):
-            return Line({}, "The line is not CSV in UTF-8.")
+            return FileLine({}, "The line is not CSV in UTF-8.")
         if not text.strip():
-            return Line({}, "The line is empty.")
+            return FileLine({}, "The line is empty.")
         if len(fields) != len(names):
-            return Line({}, "The line has another number of columns than the header.")
-        return Line(dict(zip(names, fields, strict=True)))
+            return FileLine({}, "The line has another number of columns than the header.")
+        return FileLine(dict(zip(names, fields, strict=True)))
 
     return _text_pieces(path, place or len(raw), read)
 
@@ -141,14 +141,14 @@ _decode: Final = msgspec.json.Decoder(dict[str, str | None]).decode
 
 
 def _json_pieces(path: Path, place: int) -> Iterator[Piece]:
-    def read(raw: bytes) -> Line | None:
+    def read(raw: bytes) -> FileLine | None:
         try:
             fields = _decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return Line({}, "The line is not a JSON object of texts.")
+            return FileLine({}, "The line is not a JSON object of texts.")
         if not set(fields) <= set(COLUMNS):
-            return Line({}, "The line has a member that no file to be screened has.")
-        return Line(fields)
+            return FileLine({}, "The line has a member that no file to be screened has.")
+        return FileLine(fields)
 
     return _text_pieces(path, place, read)
 
@@ -204,7 +204,7 @@ def _batch_pieces(path: Path, place: int, count: int, batches: Iterator[Any]) ->
         except (OSError, pa.ArrowException) as error:
             raise _torn("A part of the file cannot be read as text.", path) from error
         if batch.num_rows > skipped:
-            lines = [Line(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+            lines = [FileLine(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
             yield Piece(lines, at, at / max(1, count))
 
 

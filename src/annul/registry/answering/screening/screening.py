@@ -43,7 +43,7 @@ from annul.registry.answering.machine import answerer_here
 from annul.registry.answering.principals import Principal
 from annul.registry.answering.questions import Asked, Reader
 from annul.registry.answering.quota import WORKERS_MAX, Quota
-from annul.registry.answering.screening.files import Line, pieces, question_of
+from annul.registry.answering.screening.files import FileLine, pieces, question_of
 from annul.registry.answering.windows import Closed, Place
 from annul.registry.keys import Keys
 from annul.times import Clock, rfc3339
@@ -199,7 +199,7 @@ class Screening:
         about = (self._principal.id, self._principal.realm, self._purpose, self._channel, str(self._out.resolve()))
         return hashlib.sha256(digest + "\0".join(about).encode()).hexdigest()[:32]
 
-    def _answer(self, lines: list[Line], asking: _Asking, accounts: _Accounts, state: State) -> bytes:
+    def _answer(self, lines: list[FileLine], asking: _Asking, accounts: _Accounts, state: State) -> bytes:
         """Answer the lines of a piece, make their accounts durable, and return their results."""
         read: list[tuple[Asked | None, str]] = [asking.read(line) for line in lines]
         asked = [each for each, _ in read if each is not None]
@@ -269,7 +269,7 @@ class _Asking:
             self._quota.close()
             raise
 
-    def read(self, line: Line) -> tuple[Asked | None, str]:
+    def read(self, line: FileLine) -> tuple[Asked | None, str]:
         """Return the question of a line, or why it is none."""
         if line.cause:
             return None, line.cause
