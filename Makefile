@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier verify-statuslists fuzz house tour lock clean
+.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier drill-feed verify-statuslists fuzz house tour lock clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ drill-database: .venv/dev.done ## database stopped for 60 s under load: checks g
 
 drill-verifier: .venv/dev.done ## 100,000 receipts changed at random: the JavaScript verifier refuses all
 	@$(BIN)/python -m tests.drills.verifier --mutations 100000
+
+drill-feed: .venv/dev.done ## 50 devices follow a register: from the report to the refusal at each of them
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.feed --devices 50 --reports 100
 
 verify-statuslists: .venv/dev.done ## status lists of this register, read by the verifiers of others (needs npm)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; cp tests/drills/status_lists.mjs "$$folder"; \

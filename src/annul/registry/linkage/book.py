@@ -194,7 +194,7 @@ class Subscriptions:
         """Return the party's events behind a number, oldest first."""
         async with reading(self._connections) as db:
             found = await db.execute(
-                "SELECT number, token, position, code, told_at_us, act_by_us, acknowledged_at_us FROM subscription_event "
+                f"SELECT {_EVENT} FROM subscription_event "
                 "WHERE party = %s AND realm = %s AND number > %s ORDER BY number LIMIT %s",
                 (party, REALM_CODES[realm], after, min(limit, PAGE_MAX)),
             )
@@ -250,6 +250,29 @@ class Subscriptions:
             rows = [(bytes(token), code, at_us) for token, code, at_us in await found.fetchall()]
         return rows, int(cursor[0]) if cursor else 0
 
+    async def standing_of(self, party: str, realm: str) -> Standing:
+        """Return how a party stands."""
+        async with reading(self._connections) as db:
+            found = await db.execute(
+                "SELECT (SELECT count(*) FROM subscription WHERE party = %(p)s AND realm = %(r)s), count(*), "
+                "count(*) FILTER (WHERE act_by_us < %(n)s) FROM subscription_event "
+                "WHERE party = %(p)s AND realm = %(r)s AND acknowledged_at_us IS NULL",
+                {"p": party, "r": REALM_CODES[realm], "n": self._now_us()},
+            )
+            row = await found.fetchone()
+        tokens, waiting, overdue = row or (0, 0, 0)
+        return Standing(party=party, tokens=tokens, open=waiting, overdue=overdue)
+
+    async def open_events(self, party: str, realm: str, limit: int) -> list[Told]:
+        """Return the party's events that are not acknowledged, oldest first."""
+        async with reading(self._connections) as db:
+            found = await db.execute(
+                f"SELECT {_EVENT} FROM subscription_event WHERE party = %s AND realm = %s AND acknowledged_at_us IS NULL "
+                "ORDER BY number LIMIT %s",
+                (party, REALM_CODES[realm], limit),
+            )
+            return [Told(**dict(zip(Told.__struct_fields__, row, strict=True))) for row in await found.fetchall()]
+
     async def standing(self) -> list[Standing]:
         """Return how every party stands in the live realm, those with the most overdue first."""
         async with reading(self._connections) as db:
@@ -259,6 +282,8 @@ class Subscriptions:
                 for party, tokens, waiting, overdue in await found.fetchall()
             ]
 
+
+_EVENT: Final = "number, token, position, code, told_at_us, act_by_us, acknowledged_at_us"
 
 _STANDING: Final = """
 SELECT party, coalesce(s.tokens, 0), coalesce(e.open, 0), coalesce(e.overdue, 0)

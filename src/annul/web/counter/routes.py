@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from annul.web.counter import compare, counter, decisions, policy, queue
+from annul.web.counter import compare, counter, decisions, filed, policy, queue
 from annul.web.door.call import Route, at_counters, page, sent
 from annul.web.door.who import CLERK, HEAD_OFFICE
 
@@ -48,6 +48,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     page("/counter/offline", "public", queue.offline, "The counter while the register is away"),
     page("/counter/worker.js", "public", queue.worker, "The counter's service worker"),
     page("/counter/departures", HEAD_OFFICE, decisions.departures, "Departures"),
+    page("/counter/file", HEAD_OFFICE, filed.overview, "What became of documents on file"),
+    sent("/counter/file", HEAD_OFFICE, filed.acknowledge, "Say that it was acted on", filed.Acted),
     page("/counter/policy", HEAD_OFFICE, policy.overview, "The counter policy"),
     page("/counter/policy/edit", HEAD_OFFICE, policy.edit, "Edit the draft"),
     sent("/counter/policy/edit", HEAD_OFFICE, policy.save, "Save the draft"),

@@ -35,6 +35,7 @@ OFFICES: Final = (
     Room("/desk/review", _("Clean-up"), "review", ISSUER),
     Room("/desk/review/figures", _("Clean-up"), "review", SUPERVISOR),
     Room("/counter/departures", _("Decisions against the advice"), "policy", RELYING),
+    Room("/counter/file", _("Documents on file"), "policy", RELYING),
     Room("/counter/policy", _("Counter policy"), "policy", RELYING),
     Room("/desk/officers", _("Officers"), "officers", ANY),
     Room("/oversight", _("Oversight"), "", SUPERVISOR),
