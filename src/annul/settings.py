@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         proxies: reverse proxies in front that add to X-Forwarded-For; 0 takes the caller's own address.
         disclosure_delay_days: days until a holder sees searches by officers and checks for law enforcement.
         telephone: number at which losses are reported by telephone, as people dial it; empty: no page speaks of it.
-        time_zone: zone of times on pages, an IANA name such as Asia/Shanghai; UTC stands beside, receipts and the API keep UTC.
+        time_zone: zone of times on pages and in messages, an IANA name (Asia/Shanghai), UTC beside; receipts and API keep UTC.
         notices_mail: mail server, smtp://user:password@host:587 or smtps://…; `outbox:` keeps letters unsent; empty: no mail.
         notices_sender: address that letters come from.
         notices_sms: gateway for short messages, https://token@host/path; `outbox:` keeps them unsent; empty: none.

@@ -138,8 +138,16 @@ def test_what_waits_offline_is_marked_unread_on_the_disk_and_asked_later(
     assert lost["number"] not in stored
     page.context.set_offline(False)
     page.wait_for_selector(".waiting .tone-STOP")
-    assert "STOP" in page.inner_text(".waiting")
-    assert page.locator(".waiting button").count() == 0
+    said = page.inner_text(".waiting")
+    assert "STOP" in said
+    assert "Answered now" in said
+    assert lost["number"][-4:] in said
+    assert lost["number"] not in said
+    assert page.locator(".waiting .next li").count() >= 1
+    assert page.locator(".waiting form[action='/receipts/verify']").count() == 1
+    with page.expect_navigation():
+        page.click(".waiting form[action='/counter/receipt'] button")
+    assert page.locator("svg.qr").count() == 1
     page.context.close()
 
 

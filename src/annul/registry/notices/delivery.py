@@ -272,7 +272,8 @@ class Delivery:
         """Write a notice to a holder in a language."""
         base = self._settings.base_url
         undo = self._undo.address(base, str(values["reference"])) if kind == "suspended" and "reference" in values else ""
-        subject = texts.Subject(await document_kind(db, document_id), base, undo, await party_names(db, values))
+        parties, zone = await party_names(db, values), self._settings.time_zone
+        subject = texts.Subject(await document_kind(db, document_id), base, undo, parties, zone)
         return texts.render(kind, values, subject, language)
 
     async def read(self, kind: str, values: dict[str, Any], document_id: int | None, language: str) -> texts.Text:

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from annul.languages import LANGUAGES, SOURCE
 
 Names = Mapping[str, str]
+
+
+UTC_NAME: Final = "UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Subject:
     url: str
     undo: str
     parties: Names
+    zone: str = UTC_NAME
 
 
 @cache
@@ -73,9 +78,18 @@ def letter(text: Text, language: str, url: str) -> str:
     return f"{words['greeting']}\n\n{text.body}\n\n-- \n{words['footer'].format_map({'url': url})}\n"
 
 
-def clock(at_us: int) -> str:
-    """Write a time with seconds and zone."""
-    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def clock(at_us: int, zone: str = UTC_NAME) -> str:
+    """Write a time with seconds and zone: the register's first, and UTC beside when that is another one.
+
+    Args:
+        zone: IANA name; programs and the log get UTC.
+    """
+    there = datetime.fromtimestamp(at_us / 1e6, UTC)
+    if zone == UTC_NAME:
+        return there.strftime("%Y-%m-%d %H:%M:%S UTC")
+    here = there.astimezone(ZoneInfo(zone))
+    beside = "%H:%M:%S" if here.date() == there.date() else "%Y-%m-%d %H:%M:%S"
+    return f"{here:%Y-%m-%d %H:%M:%S} {zone} ({there.strftime(beside)} UTC)"
 
 
 def grouped(reference: str) -> str:
@@ -104,7 +118,7 @@ def _shown(values: Mapping[str, Any], subject: Subject, words: dict[str, Any]) -
     )
     for name, value in values.items():
         if name.endswith("_us"):
-            shown[name.removesuffix("_us")] = _isolated(clock(int(value)), words)
+            shown[name.removesuffix("_us")] = _isolated(clock(int(value), subject.zone), words)
         elif name in ("author", "party"):
             shown[name] = words["authors"].get(value) or subject.parties.get(
                 str(value).partition("/")[0], str(value).partition("/")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -277,8 +277,8 @@ async def data_pdf(office: Office, call: Call) -> Reply:
 
 
 def _read(at: str | None) -> str:
-    """Write a time of the download (RFC 3339) as pages do, to the second."""
-    return isolated(f"{at[:10]} {at[11:19]} UTC") if at else "–"
+    """Write a time of the download (RFC 3339) as pages do, in the register's zone with UTC beside."""
+    return clock(round(datetime.fromisoformat(at).timestamp() * 1e6)) if at else "–"
 
 
 async def _everything(office: Office, call: Call) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,6 +20,7 @@ from annul.times import DAY_US
 from annul.web.desk.words import PROOFS
 from annul.web.door import pages, plots
 from annul.web.door.call import Call, Reply
+from annul.web.door.clock import local, zone_name
 from annul.web.door.names import names_of
 from annul.web.door.words import WORDS, _
 
@@ -111,7 +111,7 @@ async def overview(office: Office, call: Call) -> Reply:
     translate = pages.translator(call)
     health = await office.oversight.health()
     minutes = await office.oversight.outcomes()
-    labels = [datetime.fromtimestamp(minute.at_us / 1e6, UTC).strftime("%H:%M") for minute in minutes]
+    labels = [f"{local(minute.at_us):%H:%M}" for minute in minutes]
     series = [
         plots.Series(
             translate(WORDS[outcome.value]),
@@ -121,7 +121,7 @@ async def overview(office: Office, call: Call) -> Reply:
         for outcome in Outcome
     ]
     outcomes = plots.lines(
-        translate(_("Checks by outcome, every half hour of the last day (UTC)")),
+        translate(_("Checks by outcome, every half hour of the last day (%(zone)s)")) % {"zone": zone_name()},
         labels,
         series,
         first_column=translate(_("Half hour from")),
