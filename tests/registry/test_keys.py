@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from annul.errors import Conflict, Corrupt, NotFound, UnsafeSettings
+from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings, VerificationFailed
 from annul.listings import Listings, unpack
-from annul.proof.checkpoint import Verifier
+from annul.proof.checkpoint import Signer, Verifier
+from annul.proof.window import NO_STATEMENT, WindowSigner, verify_window
 from annul.records.document import block, number_block
 from annul.records.status import State
 from annul.registry import keys as key_file
 from annul.registry.loops import rotation
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card, passport
 from tests.registry.writing.test_bulk import FIRST, bulk_of, listed, russian, stage
+
+RECEIPTS = Path(__file__).parents[1] / "vectors" / "golden" / "receipt.json"
 
 
 def test_keys_come_back_as_they_were_made(tmp_path: Path) -> None:
@@ -196,3 +199,54 @@ def test_lists_are_rekeyed_and_keep_refusing(world: World, tmp_path: Path) -> No
         again.close()
 
     asyncio.run(go())
+
+
+def test_a_replaced_signing_key_has_an_end_and_its_receipts_stay_good(tmp_path: Path) -> None:
+    """Windows of before and after verify with one file of keys; old secrets are nowhere; a key counts in its period."""
+    made = key_file.create(tmp_path)
+    leaves = [base64.b64decode(json.loads(RECEIPTS.read_text(encoding="utf-8"))["json"][0]["leaf"])]
+    day_us = 86_400 * 10**6
+
+    def window(keys: key_file.Keys, at_us: int) -> tuple[bytes, bytes]:
+        signed = WindowSigner(keys.receipts).close(leaves, 0, 0, NO_STATEMENT, at_us)
+        return signed.statement, signed.signature
+
+    renewed = key_file.rotate_signing(tmp_path, made, START_US)
+    again = key_file.rotate_signing(tmp_path, renewed, START_US + day_us)
+    assert key_file.load(tmp_path) == again
+    assert base64.b64encode(made.receipts)[:20] not in tmp_path.secret_keys.read_bytes()
+    trusted = [Verifier.parse(line) for line in tmp_path.public_keys.read_text().splitlines()][:3]
+    assert [(key.from_us, key.until_us) for key in trusted] == [
+        (START_US + day_us, None),
+        (START_US, START_US + day_us),
+        (None, START_US),
+    ]
+    assert [key.line for key in trusted] == [key.line for key in again.receipt_verifiers()]
+    for keys, at_us in ((made, START_US - day_us), (renewed, START_US + 5), (again, START_US + 2 * day_us)):
+        statement, signature = window(keys, at_us)
+        assert verify_window(statement, signature, leaves, trusted).closed_at_us == at_us
+    for keys, at_us in ((made, START_US + day_us), (renewed, START_US - day_us), (again, START_US)):
+        with pytest.raises(VerificationFailed) as refused:
+            verify_window(*window(keys, at_us), leaves, trusted)
+        assert refused.value.step == 4
+
+
+def test_a_flipped_bit_of_a_period_is_noticed(tmp_path: Path) -> None:
+    """The past of the signing key is under the checksum of the file, as everything else."""
+    key_file.rotate_signing(tmp_path, key_file.create(tmp_path), START_US)
+    whole = tmp_path.secret_keys.read_bytes()
+    at = whole.index(b'"until_us"') + 12
+    tmp_path.secret_keys.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(Corrupt):
+        key_file.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words", ["from=yesterday", "until=2026-13-01T00:00:00Z", "from=2026-01-01T00:00:00Z from=2026-01-01T00:00:00Z", "since=1"]
+)
+def test_a_period_that_cannot_be_read_is_refused(words: str) -> None:
+    """A key file is read strictly, also behind the key."""
+    line = Signer("annul/receipts", bytes(32)).vkey
+    assert Verifier.parse(f"{line} until=2026-01-01T00:00:00Z").line == f"{line} until=2026-01-01T00:00:00Z"
+    with pytest.raises(BadInput):
+        Verifier.parse(f"{line} {words}")

@@ -269,7 +269,7 @@ def _behind_known(file: Path, contents: Contents, keys: Keys) -> Iterator[Missin
             yield from _behind_log(contents, log, checkpoint.size, f"the checkpoint {file.name}")
             return
     try:
-        stated = verify(parts_of(raw)[0], [keys.receipt_signer().verifier]).statement
+        stated = verify(parts_of(raw)[0], keys.receipt_verifiers()).statement
     except AnnulError as error:
         raise BadInput(
             "This is neither a checkpoint nor a receipt of this register.", where=str(file), mend="Leave it out."

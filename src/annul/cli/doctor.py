@@ -122,7 +122,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     keys = key_file.load(settings.home)
     yield Finding("key file", "well", f"whole and private; document keys at epoch {keys.epoch}")
     public = settings.home.public_keys
-    written = public.read_text("ascii").split() if public.exists() else []
+    written = public.read_text("ascii").splitlines() if public.exists() else []
     if written == keys.public_lines():
         yield Finding("public keys", "well", "belong to the key file")
     else:

@@ -324,7 +324,7 @@ def keys_show(where: Server, show: Show) -> None:
     from annul.client import TrustedKeys
 
     keys = TrustedKeys.read(where.folder.public_keys)
-    lines = [key.vkey for key in (*keys.receipts, *keys.register, *keys.checks)]
+    lines = [key.line for key in (*keys.receipts, *keys.register, *keys.checks)]
     show.result({"keys": lines}, "\n".join(lines))
 
 
@@ -352,3 +352,33 @@ def keys_rotate(home: Place, show: Show) -> None:
         rotate(conninfo, settings.home, now_us, author=OPERATOR, progress=moved)
     epoch = load(settings.home).epoch
     show.result({"epoch": epoch}, f"✔  ROTATED  Document keys are at epoch {epoch}. Back up keys/secret.json now.")
+
+
+@keys_app.command("rotate-signing")
+@takes_groups
+def keys_rotate_signing(home: Place, show: Show) -> None:
+    """Replace the key that signs receipts; what the old one signed stays good, its secret is destroyed. Stop annul first."""
+    import asyncio
+
+    from annul import supervisor
+    from annul.errors import Conflict
+    from annul.registry import keys as key_file
+    from annul.registry.writing.store import Fresh, writing
+
+    async def enter(conninfo: str, keys: key_file.Keys, at_us: int) -> None:
+        async with writing(Fresh(conninfo), at_us) as write:
+            write.note(OPERATOR, "key of receipts replaced", keys.receipt_verifiers()[0].line.encode())
+
+    settings = home.settings()
+    if supervisor.running(settings.home) is not None:
+        raise Conflict("annul runs on this data folder.", where=str(settings.home), mend="Stop it first.")
+    with supervisor.open_database(settings) as conninfo:
+        at_us = now_us()
+        keys = key_file.rotate_signing(settings.home, key_file.load(settings.home), at_us)
+        asyncio.run(enter(conninfo, keys, at_us))
+    told = keys.receipt_verifiers()
+    show.result(
+        {"keys": [key.line for key in told]},
+        f"✔  ROTATED  Receipts are signed by a new key. {len(told) - 1} before it stay in keys/annul.pub, each with its end.\n"
+        "   Back up keys/secret.json now, and give keys/annul.pub to whoever verifies receipts.",
+    )

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import nacl.bindings
 from nacl.exceptions import BadSignatureError
@@ -26,6 +27,30 @@ _NOTE_MAX = 1_000_000
 _SIGNATURE_COUNT_MAX = 100
 _NAME = re.compile(r"[^\s+]{1,255}")
 _DASH = "— "
+PERIOD_GRACE_US = 300_000_000
+"""How far a time may lie outside the period of a key: a clock may have been set back when keys were changed."""
+_PERIOD = re.compile(r"(from|until)=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
+
+
+def _period(words: Sequence[str]) -> tuple[int | None, int | None]:
+    """Return beginning and end of a key's period, from the words behind it."""
+    told: dict[str, int] = {}
+    for word in words:
+        found = _PERIOD.fullmatch(word)
+        try:
+            at = datetime.fromisoformat(found[2]) if found and found[1] not in told else None
+        except ValueError:
+            at = None
+        if found is None or at is None:
+            raise BadInput(
+                "The period of a verifier key cannot be read.", where="key", mend="Give the whole line of the public key file."
+            )
+        told[found[1]] = int(at.timestamp()) * 1_000_000
+    return told.get("from"), told.get("until")
+
+
+def _written(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def key_id_of(name: str, public_key: bytes) -> bytes:
@@ -39,23 +64,27 @@ class Verifier:
     Args:
         name: name of the key, without blanks and plus signs.
         public_key: 32 bytes.
+        from_us, until_us: its period (microseconds since the epoch), None where it has no beginning or no end.
     """
 
-    def __init__(self, name: str, public_key: bytes) -> None:
+    def __init__(self, name: str, public_key: bytes, *, from_us: int | None = None, until_us: int | None = None) -> None:
         if not _NAME.fullmatch(name) or len(public_key) != nacl.bindings.crypto_sign_PUBLICKEYBYTES:
             raise BadInput("This is not a name and a public key of 32 bytes.", where="key")
         self.name = name
         self.public_key = public_key
         self.key_id = key_id_of(name, public_key)
+        self.from_us, self.until_us = from_us, until_us
 
     @classmethod
-    def parse(cls, vkey: str) -> Verifier:
-        """Read a C2SP verifier key `name+hash+base64`.
+    def parse(cls, line: str) -> Verifier:
+        """Read a C2SP verifier key `name+hash+base64`, with ` from=TIME` and ` until=TIME` behind it where it has a period.
 
         Raises:
-            BadInput: it is none, or its hash does not fit.
+            BadInput: it is none, its hash does not fit, or its period is none.
         """
-        name, plus, rest = vkey.strip().partition("+")
+        vkey, *words = line.split() or [""]
+        from_us, until_us = _period(words)
+        name, plus, rest = vkey.partition("+")
         hashed, plus_too, encoded = rest.partition("+")
         mend = "Give the whole line of the public key file."
         try:
@@ -64,7 +93,7 @@ class Verifier:
             raise BadInput("The verifier key is not of the form name+hash+base64.", where="key", mend=mend) from error
         if not (plus and plus_too and key[:1] == _ED25519 and len(key) == 33 and _NAME.fullmatch(name)):
             raise BadInput("The verifier key is not an Ed25519 key of the form name+hash+base64.", where="key", mend=mend)
-        verifier = cls(name, key[1:])
+        verifier = cls(name, key[1:], from_us=from_us, until_us=until_us)
         if verifier.key_id.hex() != hashed or base64.b64encode(key).decode() != encoded:
             raise BadInput("The verifier key's hash does not fit its name and key.", where="key", mend=mend)
         return verifier
@@ -73,6 +102,18 @@ class Verifier:
     def vkey(self) -> str:
         """The key as a C2SP verifier key."""
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public_key).decode()}"
+
+    @property
+    def line(self) -> str:
+        """The key as a line of a key file: with its period, where it has one."""
+        told = (("from", self.from_us), ("until", self.until_us))
+        return " ".join([self.vkey, *(f"{word}={_written(at_us)}" for word, at_us in told if at_us is not None)])
+
+    def in_use(self, at_us: int) -> bool:
+        """Tell whether this key was in use at a time; the clocks of a register may differ by PERIOD_GRACE_US."""
+        return (self.from_us is None or self.from_us - PERIOD_GRACE_US <= at_us) and (
+            self.until_us is None or at_us < self.until_us + PERIOD_GRACE_US
+        )
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Tell whether the signature (64 bytes) over the message is this key's."""

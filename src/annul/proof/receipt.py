@@ -272,6 +272,13 @@ def verify(receipt: Receipt | Mapping[str, Any] | bytes | str, verifier: Verifie
         raise VerificationFailed("The signature does not fit the statement.", step=3, where="signature")
     # 4 statement
     statement = parse_statement(parts.statement)
+    if not key.in_use(statement.closed_at_us):
+        raise VerificationFailed(
+            "The key was not in use when this receipt was made.",
+            step=4,
+            where="key",
+            mend="Ask the register: a key that ended may be in somebody else's hands.",
+        )
     if parts.index >= statement.count:
         raise VerificationFailed("The window has no answer with this index.", step=4, where="index")
     # 5 inclusion

@@ -125,9 +125,12 @@ def verify_window(
         VerificationFailed: steps 3, 4 and 5 as for a receipt.
     """
     trusted = (verifier,) if isinstance(verifier, Verifier) else verifier
-    if not any(key.verify(SIGNED_PREFIX + statement, signature) for key in trusted):
+    fitting = [key for key in trusted if key.verify(SIGNED_PREFIX + statement, signature)]
+    if not fitting:
         raise VerificationFailed("The signature does not fit the statement.", step=3, where="signature")
     parsed = parse_statement(statement)
+    if not any(key.in_use(parsed.closed_at_us) for key in fitting):
+        raise VerificationFailed("The key was not in use when the window was closed.", step=4, where="key")
     if parsed.count != len(leaves):
         raise VerificationFailed("The window has another number of answers than signed.", step=4, where="count")
     if root_of([leaf_hash(leaf) for leaf in leaves]) != parsed.root:

@@ -12,18 +12,19 @@ import contextlib
 import hashlib
 import secrets
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from annul import durable
 from annul.errors import Conflict, Corrupt, NotFound, UnknownVersion, UnsafeSettings
 from annul.home import Home
-from annul.proof.checkpoint import Signer
+from annul.proof.checkpoint import Signer, Verifier
 from annul.proof.window import RECEIPTS_NAME
 from annul.records.carried import SealedKeys, carried_secrets, derive
 from annul.records.document import DocumentKeys
 from annul.records.former import FormerKeys
+from annul.times import SECOND_US
 
 VERSION = 1
 SECRET_BYTES = 32
@@ -39,10 +40,26 @@ _SINGLE = ("receipts", "register", "checks", "session", "envelope")
 REALMS = ("live", "test")
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+class Past(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Hold what is kept of a key that signed receipts once: its public half and its period (microseconds since the epoch)."""
+
+    public_key: bytes
+    from_us: int | None
+    until_us: int
+
+
+class _Signing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Since when the key of receipts is in use, and those that were before it, oldest first."""
+
+    from_us: int | None = None
+    past: tuple[Past, ...] = ()
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     version: int
     secrets: dict[str, str]
     checksum: str
+    signing: _Signing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,8 @@ class Keys:
         session: key for sessions and access tokens of the doors.
         envelope: master key that wraps the data keys of personal details.
         pending: document secrets (live, test) of a rotation that is not finished; empty otherwise.
+        receipts_from_us: since when that key of receipts is in use; None: since the register was made.
+        past: keys that signed receipts before, oldest first; their secrets are destroyed.
     """
 
     live: tuple[bytes, ...] = field(repr=False)
@@ -68,6 +87,8 @@ class Keys:
     session: bytes = field(repr=False)
     envelope: bytes = field(repr=False)
     pending: tuple[bytes, ...] = field(default=(), repr=False)
+    receipts_from_us: int | None = None
+    past: tuple[Past, ...] = ()
 
     @property
     def epoch(self) -> int:
@@ -121,8 +142,20 @@ class Keys:
             )
 
     def public_lines(self) -> list[str]:
-        """Return the verifier keys of receipts, register log and check log. Source: C2SP signed-note."""
-        return [self.receipt_signer().vkey, self.register_signer().vkey, self.check_signer().vkey]
+        """Return the verifier keys of receipts (that in use first), register log and check log. Source: C2SP signed-note."""
+        receipts = [key.line for key in self.receipt_verifiers()]
+        return [*receipts, self.register_signer().vkey, self.check_signer().vkey]
+
+    def receipt_verifiers(self) -> list[Verifier]:
+        """Return the keys that verify receipts, each with its period: that in use, then those before it, newest first."""
+        now = Verifier(RECEIPTS_NAME, self.receipt_signer().verifier.public_key, from_us=self.receipts_from_us)
+        return [
+            now,
+            *(
+                Verifier(RECEIPTS_NAME, each.public_key, from_us=each.from_us, until_us=each.until_us)
+                for each in reversed(self.past)
+            ),
+        ]
 
     def receipt_signer(self) -> Signer:
         """Return the signer of windows of answers."""
@@ -196,6 +229,22 @@ def save(home: Home, keys: Keys) -> None:
     publish(home, keys)
 
 
+def rotate_signing(home: Home, keys: Keys, now_us: int) -> Keys:
+    """Replace the key that signs receipts, and save; what the old one signed stays good, and its secret is destroyed.
+
+    A crash leaves the old key or the new one, whole. The caller holds that annul is stopped: a worker that runs would go on
+    signing with the old key.
+
+    Args:
+        now_us: when the old key's period ends and the new one's begins.
+    """
+    begins_us = now_us // SECOND_US * SECOND_US
+    ended = Past(keys.receipt_signer().verifier.public_key, keys.receipts_from_us, begins_us)
+    renewed = replace(keys, receipts=secrets.token_bytes(SECRET_BYTES), receipts_from_us=begins_us, past=(*keys.past, ended))
+    save(home, renewed)
+    return renewed
+
+
 def publish(home: Home, keys: Keys) -> None:
     """Write the public file when it is missing or says otherwise than the keys."""
     lines = "".join(line + "\n" for line in keys.public_lines()).encode()
@@ -221,8 +270,13 @@ def _checksum(name: str, secret: bytes) -> bytes:
 
 def _encode(keys: Keys) -> bytes:
     texts = {name: base64.b64encode(secret + _checksum(name, secret)).decode() for name, secret in _named(keys).items()}
-    whole = hashlib.sha256(msgspec.json.encode(texts, order="sorted")).hexdigest()
-    return msgspec.json.format(msgspec.json.encode(_File(VERSION, texts, whole)), indent=1) + b"\n"
+    signing = _Signing(keys.receipts_from_us, keys.past) if keys.past else None
+    return msgspec.json.format(msgspec.json.encode(_File(VERSION, texts, _whole(texts, signing), signing)), indent=1) + b"\n"
+
+
+def _whole(texts: dict[str, str], signing: _Signing | None) -> str:
+    told = msgspec.json.encode(texts, order="sorted") + (msgspec.json.encode(signing) if signing else b"")
+    return hashlib.sha256(told).hexdigest()
 
 
 def _decode(raw: bytes) -> Keys:
@@ -244,7 +298,7 @@ def _decode(raw: bytes) -> Keys:
         if len(value) != SECRET_BYTES + CHECKSUM_BYTES or value[SECRET_BYTES:] != _checksum(name, secret):
             raise Corrupt("The key file is damaged.", where=f"{SECRET_FILE}: {name}", mend=mend)
         named[name] = secret
-    if hashlib.sha256(msgspec.json.encode(file.secrets, order="sorted")).hexdigest() != file.checksum:
+    if _whole(file.secrets, file.signing) != file.checksum:
         raise Corrupt("The key file is damaged: its checksum does not fit.", where=f"{SECRET_FILE}: checksum", mend=mend)
     epochs = {realm: sum(name.startswith(f"document/{realm}/") for name in named) for realm in REALMS}
     try:
@@ -255,4 +309,5 @@ def _decode(raw: bytes) -> Keys:
     if not live or len(live) != len(test):
         raise Corrupt("The key file lacks document secrets.", where=SECRET_FILE, mend=mend)
     pending = tuple(named[f"pending/{realm}"] for realm in REALMS if f"pending/{realm}" in named)
-    return Keys(live, test, receipts, register, checks, session, envelope, pending)
+    signing = file.signing or _Signing()
+    return Keys(live, test, receipts, register, checks, session, envelope, pending, signing.from_us, signing.past)

@@ -46,7 +46,7 @@ class Sealed:
 
     def checks(self) -> CheckSealer:
         """Open the check log's sealer, as after a start."""
-        return CheckSealer(self.home, self.keys.check_signer(), self.keys.receipt_signer().verifier)
+        return CheckSealer(self.home, self.keys.check_signer(), self.keys.receipt_verifiers())
 
     def register(self) -> RegisterSealer:
         """Open the register log's sealer, as after a start."""

@@ -24,7 +24,7 @@ from annul.errors import BadInput, Corrupt, NotFound
 from annul.proof.leaf import FLAG_TEST_REALM, parse_leaf
 from annul.proof.merkle import inclusion_path, leaf_hash
 from annul.proof.receipt import from_json, receipt_json
-from annul.proof.window import parse_statement
+from annul.proof.window import SIGNED_PREFIX, parse_statement
 from annul.records.codes import (
     Advice,
     Channel,
@@ -399,7 +399,9 @@ class Accounts:
         if record is None or index >= len(record.leaves):
             raise Corrupt(f"Window {window} is missing.", where=f"checks/{worker_folder(self._checks, worker).name}")
         path = b"".join(inclusion_path([leaf_hash(leaf) for leaf in record.leaves], index))
-        key = self._keys.receipt_signer().key_id.hex()
+        signed = SIGNED_PREFIX + record.statement, record.signature
+        keys = self._keys.receipt_verifiers()
+        key = next((each for each in keys if each.verify(*signed)), keys[0]).key_id.hex()
         receipt = receipt_json(record.leaves[index], index, path, record.statement, record.signature, key)
         return receipt, record.privates[index].salt.hex()
 

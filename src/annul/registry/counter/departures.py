@@ -143,7 +143,7 @@ class Departures:
 
     def __init__(self, ground: Ground, accounts: Accounts) -> None:
         self._connections, self._accounts, self._now_us = ground.connections, accounts, ground.now_us
-        self._verifier = ground.keys.receipt_signer().verifier
+        self._verifiers = ground.keys.receipt_verifiers()
 
     async def receipt_of(self, who: Principal, check: str) -> dict[str, Any]:
         """Return the receipt of one of the party's checks; NotFound until it is indexed, some seconds after its answer."""
@@ -228,7 +228,7 @@ class Departures:
 
     def _of(self, who: Principal, receipt: Mapping[str, Any]) -> tuple[Leaf, bytes]:
         """Return the leaf and the check id of a receipt that is this party's, and of today."""
-        verified: Verified = verify(dict(receipt), self._verifier)
+        verified: Verified = verify(dict(receipt), self._verifiers)
         leaf = verified.leaf
         theirs = leaf.party.rstrip(b"\0").decode("ascii") == who.id
         if not theirs or bool(leaf.flags & FLAG_TEST_REALM) != (who.realm == "test"):

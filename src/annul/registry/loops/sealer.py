@@ -32,7 +32,15 @@ from annul.home import Home
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import Checkpoint, Signer, Verifier, open_checkpoint, sign_checkpoint
 from annul.proof.tiles import CHECKPOINT, TileReader, TileWriter, folder_reader, verify_tree
-from annul.proof.window import SIGNED_PREFIX, STATEMENT_BYTES, Statement, parse_statement, statement_hash, verify_window
+from annul.proof.window import (
+    RECEIPTS_NAME,
+    SIGNED_PREFIX,
+    STATEMENT_BYTES,
+    Statement,
+    parse_statement,
+    statement_hash,
+    verify_window,
+)
 from annul.records.entry import decode
 from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Indexer
@@ -168,7 +176,7 @@ class CheckSealer:
         receipts: verifies the windows.
     """
 
-    def __init__(self, home: Home, signer: Signer, receipts: Verifier) -> None:
+    def __init__(self, home: Home, signer: Signer, receipts: Sequence[Verifier]) -> None:
         self._checks = home.checks
         self._file = home.sealed_cursor
         self._sealed = _Log(home, "checks", signer)
@@ -253,7 +261,7 @@ class CheckSealer:
         self._behind = failed
 
 
-def require_window(record: WindowRecord, worker: int, previous: bytes, receipts: Verifier) -> Statement:
+def require_window(record: WindowRecord, worker: int, previous: bytes, receipts: Sequence[Verifier]) -> Statement:
     """Hold that a window is of this worker, continues the previous one, and was signed.
 
     Raises:
@@ -264,7 +272,7 @@ def require_window(record: WindowRecord, worker: int, previous: bytes, receipts:
         raise Corrupt("A window is of another worker.", where=record.place)
     if stated.previous != previous:
         raise Corrupt(f"Window {stated.window} does not continue the window before it.", where=record.place)
-    if not receipts.verify(SIGNED_PREFIX + record.statement, record.signature):
+    if not any(key.verify(SIGNED_PREFIX + record.statement, record.signature) for key in receipts):
         raise Corrupt(f"The signature of window {stated.window} does not hold.", where=record.place)
     return stated
 
@@ -279,7 +287,7 @@ def run(settings: Settings, stop: threading.Event, *, step_s: float = STEP_S) ->
         Corrupt: the sealed logs themselves are damaged.
     """
     keys = key_file.load(settings.home)
-    checks = CheckSealer(settings.home, keys.check_signer(), keys.receipt_signer().verifier)
+    checks = CheckSealer(settings.home, keys.check_signer(), keys.receipt_verifiers())
     register = RegisterSealer(settings.home, keys.register_signer())
     indexer = Indexer(settings.home.checks, settle_shown)
     database = _Database(settings.database_url)
@@ -471,7 +479,7 @@ def _verify_windows(home: Home, size: int, verifiers: Sequence[Verifier]) -> Ite
 
     The sealed log has the windows of all workers, each worker's in order, so one window of each file is held at a time.
     """
-    receipts = _key("receipts", verifiers)
+    receipts = [verifier for verifier in verifiers if verifier.name == RECEIPTS_NAME] or [_key("receipts", verifiers)]
     files = {worker: _verified_windows(home, worker, receipts) for worker in workers(home.checks)}
     done = 0
     for entry in TileReader(folder_reader(log_folder(home, "checks")), size).entries():
@@ -493,7 +501,7 @@ def _verify_windows(home: Home, size: int, verifiers: Sequence[Verifier]) -> Ite
     yield Progress("windows", done, done)
 
 
-def _verified_windows(home: Home, worker: int, receipts: Verifier) -> Iterator[WindowRecord]:
+def _verified_windows(home: Home, worker: int, receipts: Sequence[Verifier]) -> Iterator[WindowRecord]:
     """Read the windows of a worker; each must hold and continue the one before."""
     previous = NO_WINDOW
     for record in read_windows(worker_folder(home.checks, worker), durable_only=False):

@@ -48,7 +48,7 @@ async def photo(office: Office, call: Call) -> Reply:
     agreement = who.agreement
     if agreement is None or not agreement.photo_allowed:
         raise Forbidden("The agreement does not allow portraits.")
-    verified = receipts.verify(body.receipt, office.keys.receipt_signer().verifier)
+    verified = receipts.verify(body.receipt, office.keys.receipt_verifiers())
     leaf = verified.leaf
     document = parse_document(body.document)
     receipts.verify_document(verified, bytes.fromhex(body.opening), canonical(document))

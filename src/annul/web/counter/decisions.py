@@ -281,7 +281,7 @@ async def receipt_pdf(office: Office, call: Call) -> Reply:
 
 def _require_signed(office: Office, text: str) -> None:
     """Refuse a receipt that this register did not sign."""
-    verify(from_compact(text), office.keys.receipt_signer().verifier)
+    verify(from_compact(text), office.keys.receipt_verifiers())
 
 
 def _facts(office: Office, text: str, translate: Callable[[str], str]) -> list[tuple[str, str]]:

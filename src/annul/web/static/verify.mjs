@@ -82,17 +82,32 @@ const KINDS = { 1: 32, 4: 32, 6: 1312 }; // Ed25519 of a log or of receipts; cos
 export async function parseKeys(lines) {
   const keys = [];
   for (const line of lines.split("\n").map((each) => each.trim()).filter(Boolean)) {
-    const [name, id, ...rest] = line.split("+");
+    const [vkey, ...words] = line.split(/\s+/);
+    const [name, id, ...rest] = vkey.split("+");
     const blob = unbase64(rest.join("+"));
     if (!/^[^\s+]{1,255}$/.test(name) || !blob || blob.length !== KINDS[blob[0]] + 1)
       throw new Refused(2, "A line of the key file is no verifier key.", "key");
     const found = hex((await sha256(text.encode(`${name}\n`), blob)).subarray(0, 4));
     if (found !== id) throw new Refused(2, "A verifier key's ID does not fit its name and key.", "key");
-    keys.push({ name, id, kind: blob[0], key: blob.subarray(1) });
+    keys.push({ name, id, kind: blob[0], key: blob.subarray(1), ...period(words) });
   }
   if (!keys.length) throw new Refused(2, "There is no verifier key.", "key");
   return keys;
 }
+
+/** Read a key's period behind it, ` from=2026-11-30T12:00:00Z until=…`, in microseconds. */
+function period(words) {
+  const told = {};
+  for (const word of words) {
+    const [, side, time] = /^(from|until)=(\d{4}(?:-\d\d){2}T\d\d(?::\d\d){2}Z)$/.exec(word) ?? [];
+    const at = Date.parse(time);
+    if (!side || side in told || Number.isNaN(at)) throw new Refused(2, "The period of a verifier key cannot be read.", "key");
+    told[side] = BigInt(at) * 1000n;
+  }
+  return told;
+}
+
+const GRACE = 300_000_000n; // microseconds: clocks of a register may differ
 
 async function ed25519(key, message, signature) {
   try {
@@ -252,6 +267,8 @@ export async function verifyReceipt(given, keys) {
   const count = stated.getUint32(11), closed = stated.getBigUint64(15);
   if (parts.statement[0] !== 1 || count < 1 || closed > TIME_MAX)
     throw new Refused(4, "The statement is of another version, covers no answer, or has no time.", "statement");
+  if (closed < (key.from ?? 0n) - GRACE || closed >= (key.until ?? TIME_MAX + 1n) + GRACE)
+    throw new Refused(4, "The key was not in use when this receipt was made.", "key");
   if (parts.index >= count) throw new Refused(4, "The window has no answer with this index.", "index");
   // 5 inclusion
   const path = Array.from({ length: parts.path.length / 32 }, (_, at) => parts.path.subarray(32 * at, 32 * at + 32));
