@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier drill-feed verify-statuslists fuzz house tour lock clean
+.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier drill-feed verify-statuslists fuzz house tour lock clean drill-overload drill-disk soak
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,16 @@ drill-kill: .venv/dev.done ## 200 x kill -9 of workers, follower, sealer and dat
 
 drill-database: .venv/dev.done ## database stopped for 60 s under load: checks go on, accounts complete afterwards
 	@ANNUL_HOME= $(BIN)/python -m tests.drills.database --seconds 60
+
+drill-overload: .venv/dev.done ## three times what the machine can answer: reports go on, the rest is refused with Retry-After
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.overload --seconds 60
+
+drill-disk: .venv/dev.done ## disk filled and freed 20 times under load: answers come back, nothing acknowledged is lost
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.disk --rounds 20
+
+SECONDS ?= 86400
+soak: .venv/dev.done ## a day under load (or SECONDS=180): what grew, of every process, folder and table
+	@ANNUL_HOME= $(BIN)/python -m tests.drills.soak --seconds $(SECONDS)
 
 drill-verifier: .venv/dev.done ## 100,000 receipts changed at random: the JavaScript verifier refuses all
 	@$(BIN)/python -m tests.drills.verifier --mutations 100000
