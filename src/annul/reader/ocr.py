@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from annul.errors import Corrupt, MissingPackage, TooLarge
 from annul.likeness.pictures import FORMS, PHONE_MEND, WORDS, foreign_form, reduced
