@@ -163,7 +163,8 @@ def _serving(root: Path, environment: dict[str, str], prefix: list[str]) -> Iter
             yield state["url"]
         finally:
             served.terminate()
-            assert served.wait(120) == 0
+            code = served.wait(120)
+        assert code == 0, f"annul serve ended with {code}"
 
 
 if __name__ == "__main__":
