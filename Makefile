@@ -6,7 +6,7 @@ BIN := .venv/bin
 export ANNUL_HOME ?= $(CURDIR)/.annul
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier drill-feed verify-statuslists fuzz house tour lock clean drill-overload drill-disk soak
+.PHONY: help setup demo test check check-wheel bench mutate test-postgres drill-backup drill-kill drill-database corpus mutations drill-verifier drill-feed verify-statuslists fuzz house tour lock clean drill-overload drill-disk soak sbom mirror
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,19 @@ house: .venv/dev.done ## draw docs/house.md anew from the imports
 
 tour: .venv/dev.done ## walk through a fresh demo and write docs/tour.md with its pictures
 	@$(BIN)/python scripts/tour.py
+
+sbom: .venv/run.done ## the bill of materials of what runs (CycloneDX), in dist/annul.cdx.json
+	@test -x .venv/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv .venv/sbom && .venv/sbom/bin/pip install -q -r requirements/sbom.txt; }
+	@$(BIN)/python scripts/sbom.py .venv/sbom/bin/cyclonedx-py dist/annul.cdx.json
+
+FOLDER ?= dist/wheels
+mirror: .venv/run.done ## the wheels of this release in FOLDER, with their hashes; pip installs from it without a network
+	@mkdir -p $(FOLDER)
+	@$(BIN)/python -m pip download -q --require-hashes --only-binary :all: -r requirements/run.lock -d $(FOLDER)
+	@$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w $(FOLDER) .
+	@cd $(FOLDER) && sha256sum -- *.whl > SHA256SUMS
+	@$(BIN)/python -m pip install -q --dry-run --ignore-installed --no-index --find-links $(FOLDER) 'annul[demo]'
+	@echo "$(FOLDER): $$(ls $(FOLDER)/*.whl | wc -l) wheels; pip install --no-index --find-links $(FOLDER) annul"
 
 lock: .venv/bin/python ## write requirements/*.lock anew from pyproject.toml
 	$(BIN)/python -m pip install -q uv

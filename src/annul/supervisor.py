@@ -37,7 +37,6 @@ from annul.settings import Settings
 
 PORTS_TRIED_MAX = 50  # when the wanted port is busy and another will do
 STOP_GRACE_S = 20  # a role that has not stopped by then is killed: what it owes is on disk
-READY_WAIT_S = 120
 TURN_AWAY_S = 0.2  # for the request of a connection nobody serves any more
 _STOPPED = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 CHECK_PATH_STAGE, FOLLOWER_STAGE = 1, 2
@@ -123,8 +122,7 @@ class Supervisor:
                     self.settings.home.state.unlink()
 
     def _announce(self, url: str) -> None:
-        deadline = time.monotonic() + READY_WAIT_S
-        while time.monotonic() < deadline and not self.stopping:
+        while not self.stopping:  # a crash recovery of the database may take minutes
             if is_ready(url):
                 _tell_service("READY=1", f"STATUS=answers at {url}")
                 if self.ready is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,3 +249,16 @@ def test_an_old_server_is_refused_by_its_version() -> None:
 
     with pytest.raises(UnsafeSettings, match=f"PostgreSQL 14; annul needs {SERVER_LEAST}"):
         store.check_safe(Old())  # type: ignore[arg-type]
+
+
+def test_the_server_does_not_speak_to_the_service_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's server says READY=1 to the socket it finds in its environment: annul alone says when annul is ready."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        for place, tools in enumerate(servers()):
+            with Embedded(Home(tmp_path / f"home-{place}"), tools=tools) as embedded:
+                assert embedded.pid
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)

@@ -7,6 +7,7 @@ each place, so that the zone's grammar can decide (`zone_photo`).
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
@@ -14,9 +15,10 @@ import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from annul.errors import MissingPackage, TooLarge
+from annul.errors import Corrupt, MissingPackage, TooLarge
 from annul.likeness.pictures import FORMS, PHONE_MEND, WORDS, foreign_form, reduced
 from annul.reader.faults import Unreadable
 
@@ -32,6 +34,11 @@ WORK_MAX_SIDE = 1600
 """Longest side in pixels that text is looked for in: a zone of 44 characters then has about 30 pixels each."""
 FILLERS = "<«‹＜〈《≪くく＜﹤≤く"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ<"
+WEIGHTS: Final = {
+    "models/PP-OCRv6_det_small.onnx": "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+    "models/PP-OCRv6_rec_small.onnx": "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+}
+"""Files of rapidocr 3.10 that are loaded -> their SHA-256."""
 _FLOOR = 1e-5
 """Least probability of any character at any place: no network is surer than that."""
 
@@ -99,6 +106,22 @@ def _missing() -> MissingPackage:
     )
 
 
+def _require_pinned(package: Path) -> None:
+    """Refuse weights that are not the ones this annul was measured with.
+
+    Raises:
+        Corrupt: a file is missing or another one.
+    """
+    for name, digest in WEIGHTS.items():
+        try:
+            with (package / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            found = ""
+        if found != digest:
+            raise Corrupt("The weights are not the pinned file.", where=name, mend="Install the pinned version again.")
+
+
 class TextReader:
     """Find and recognise text. One instance is enough; it may be used from several threads.
 
@@ -118,9 +141,11 @@ class TextReader:
                 # onnxruntime reports its use to its maker unless told not to before it is loaded.
                 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
                 try:
+                    import rapidocr
                     from rapidocr import RapidOCR
                 except ImportError as error:
                     raise _missing() from error
+                _require_pinned(Path(rapidocr.__file__).parent)
                 self._engine = RapidOCR(
                     params={
                         "Global.log_level": "critical",

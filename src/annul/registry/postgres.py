@@ -498,6 +498,7 @@ def _locale(major: int) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without PG* variables, which would steer the tools elsewhere."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    """Return the environment without PG* variables, which would steer the tools elsewhere, and without the service manager's
+    socket: Debian's server would call itself ready there, in annul's name (sd_notify(3))."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "NOTIFY_SOCKET"))}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
