@@ -61,6 +61,7 @@ class World:
         lost = parse_document(DocumentFields("generic", "LOST1", issuer="UTO", kind="ID"))
         writer.put(blind(block(lost)), words(pack(State.reported_lost)))
         writer.set_applied(41, NOW_US)
+        writer.close()
         self.listings = Listings(self.home.listings)
         agreement = Agreement(purposes=frozenset({"credit"}), reasons_allowed=True)
         self.bank = Principal("bank", "Bank", "relying_party", "live", agreement)
@@ -110,7 +111,12 @@ def words(value: int) -> Any:
 
 def results_of(made: Screened) -> list[dict[str, str]]:
     """Read the results."""
-    with Path(made.results).open(encoding="utf-8", newline="") as file:
+    return results_of_file(Path(made.results))
+
+
+def results_of_file(path: Path) -> list[dict[str, str]]:
+    """Read a file of results."""
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
