@@ -110,7 +110,7 @@ class FindingShown(Struct, kw_only=True):
     position: int
 
 
-class FoundEventShown(Struct, kw_only=True):
+class BusinessEventShown(Struct, kw_only=True):
     """One event of a finding.
 
     Args:
@@ -131,7 +131,7 @@ class FindingFile(Struct):
     """A finding with its first 500 events, open ones first."""
 
     finding: FindingShown
-    events: list[FoundEventShown]
+    events: list[BusinessEventShown]
 
 
 class FindingList(Struct):
@@ -247,9 +247,9 @@ def _finding(each: Finding) -> FindingShown:
     )
 
 
-def _event(each: FoundEvent) -> FoundEventShown:
-    same = {name: getattr(each, name) for name in FoundEventShown.__struct_fields__ if hasattr(each, name)}
-    return FoundEventShown(happened_at=rfc3339(each.happened_at_us), checked_at=moment_or_none(each.checked_at_us), **same)
+def _event(each: FoundEvent) -> BusinessEventShown:
+    same = {name: getattr(each, name) for name in BusinessEventShown.__struct_fields__ if hasattr(each, name)}
+    return BusinessEventShown(happened_at=rfc3339(each.happened_at_us), checked_at=moment_or_none(each.checked_at_us), **same)
 
 
 async def set_duties(office: Office, call: Call) -> DutySet:
