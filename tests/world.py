@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import psycopg
 
+from annul import keys as key_file
 from annul.errors import AnnulError
 from annul.listings import Listings
 from annul.listings.values import FLAGS_SHIFT, NUMBER, WHOLE_LIFE, pack_many
@@ -27,7 +28,6 @@ from annul.records.document import DocumentFields, block, parse_document
 from annul.records.entry import Entry, EntryKind, decode
 from annul.records.person import PersonBody
 from annul.records.status import State, state_of
-from annul.registry import keys as key_file
 from annul.registry.answering.checklog import read_windows, worker_folder, workers
 from annul.registry.loops.sealer import verify_logs
 from annul.registry.people import KNOWN, NAME

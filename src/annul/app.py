@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from annul.keys import Keys
     from annul.listings.listings import Listings
     from annul.registry.answering.checks import Checks
-    from annul.registry.keys import Keys
     from annul.registry.people.vault import Vault
     from annul.registry.writing.ground import Ground
     from annul.web.door.checkpath import CheckPath
@@ -82,9 +82,9 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     """
     import asyncio
 
+    from annul import keys as key_file
     from annul.listings.listings import Listings
     from annul.proof.window import WindowSigner
-    from annul.registry import keys as key_file
     from annul.registry.answering.checklog import CheckLog
     from annul.registry.answering.checks import Checks
     from annul.registry.answering.principals import Principals
@@ -140,8 +140,8 @@ async def open_office(
     """
     import asyncio
 
+    from annul import keys as key_file
     from annul.listings.listings import Listings
-    from annul.registry import keys as key_file
     from annul.registry.conduct.parts import Conduct
     from annul.registry.people.vault import Vault
     from annul.registry.writing.ground import Ground
@@ -408,7 +408,7 @@ async def _until_standing(settings: Settings) -> None:
     """
     import asyncio
 
-    from annul.registry import keys as key_file
+    from annul import keys as key_file
     from annul.registry.answering.standing import stands
 
     waited_s = 0.0

@@ -427,7 +427,7 @@ def _hold_the_register(home: Home, conninfo: str) -> None:
         UnsafeSettings: it lacks what was acknowledged.
         VerificationFailed: the checkpoint was signed with the key of another key file.
     """
-    from annul.registry import keys as key_file
+    from annul import keys as key_file
     from annul.registry.answering.standing import require_acknowledged, sealed_size
     from annul.registry.loops.sealer import require_not_rolled_back
     from annul.registry.writing.store import connect

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 import pytest
 
+from annul import keys as key_file
 from annul.backup import Opening, Restored, Sealing, Source, make_identity, restore, take
 from annul.backup import contents as table
 from annul.cli import run as annul
@@ -22,7 +23,6 @@ from annul.errors import AnnulError, BadInput, Conflict, Corrupt, NotFound, Veri
 from annul.home import Home
 from annul.proof.window import WindowSigner
 from annul.records.status import Event
-from annul.registry import keys as key_file
 from annul.registry.loops.sealer import RegisterSealer
 from annul.registry.people.vault import Vault
 from annul.settings import Settings, load

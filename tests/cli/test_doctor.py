@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from annul import keys as key_file
 from annul.cli import run
 from annul.cli.doctor import DISK_WRONG_BYTES
 from annul.home import Home
 from annul.records.status import Event
-from annul.registry import keys as key_file
 from annul.registry.loops.sealer import RegisterSealer
 from annul.registry.people.vault import Vault
 from tests.registry.loops.test_sealer import Sealed

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from annul import keys as key_file
 from annul.cli import run
 from annul.cli.frame import Exit
 from annul.home import Home
 from annul.proof.checkpoint import Signer
-from annul.registry import keys as key_file
 from tests.cli.test_doctor import sound  # noqa: F401  a fixture
 
 

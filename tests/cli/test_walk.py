@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from annul.demo.samples import MAKERS
+from annul.keys import load
 from annul.proof.checkpoint import sign_checkpoint
 from annul.records.codes import StatusCode
-from annul.registry.keys import load
 from tests.cli.conftest import Annul, demo_of
 from tests.waiting import until
 

@@ -18,11 +18,11 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from joserfc.util import urlsafe_b64encode
 
+from annul import keys as key_file
 from annul.demo.identity_provider import CODE_S, PATH, STRONG, TOKEN_S, WEAK, IdentityProvider
 from annul.demo.record import FILE
 from annul.home import Home
-from annul.registry import keys as key_file
-from annul.registry.keys import Keys
+from annul.keys import Keys
 from annul.web.door.oidc import BACK, DEMO_CLIENT
 
 BASE = "https://register.example"

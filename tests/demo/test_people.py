@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from annul import keys as key_file
 from annul.demo.country import BATCH_PERSONS, Country, SchemeNo
 from annul.demo.people import FLAWED, PORTRAITS, load_people, persons_of
 from annul.demo.portraits import DISTINCT
 from annul.demo.seeding import load_country
 from annul.home import Home
-from annul.registry import keys as key_file
 from annul.registry.writing.store import connect
 
 HOLDERS = 120

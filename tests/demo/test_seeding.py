@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from annul import keys as key_file
 from annul.demo.country import Country
 from annul.demo.record import DemoRecord
 from annul.demo.seeding import COVERAGE, OFFICES, load_country, make_offices
 from annul.errors import BadInput, Conflict
 from annul.home import Home
+from annul.keys import Keys
 from annul.records.entry import decode
 from annul.records.status import State
-from annul.registry import keys as key_file
-from annul.registry.keys import Keys
 from annul.registry.parties.parties import Parties
 from annul.registry.writing.loading import Loading
 from annul.registry.writing.store import Fresh, connect

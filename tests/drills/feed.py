@@ -20,14 +20,13 @@ from typing import Any
 
 import httpx
 
-from annul import supervisor
+from annul import keys, supervisor
 from annul.edge.edition import Verdict
 from annul.edge.follow import Follower
 from annul.edge.store import Store
 from annul.edge.sync import Server
 from annul.home import Home
 from annul.records.document import Document
-from annul.registry import keys
 from annul.registry.editions.press import Press
 from annul.registry.writing.store import connect
 from annul.settings import load as settings_of

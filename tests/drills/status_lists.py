@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from annul.registry.keys import Keys
+from annul.keys import Keys
 from annul.registry.linkage.signing import About, ListSigner
 
 SIZE = 131_072

@@ -6,10 +6,10 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
+from annul import keys as key_file
+from annul.keys import Keys
 from annul.records.document import Document, DocumentFields, parse_document
 from annul.records.status import Proof
-from annul.registry import keys as key_file
-from annul.registry.keys import Keys
 from annul.registry.loops.follower import Follower
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground

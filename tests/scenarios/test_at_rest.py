@@ -260,7 +260,7 @@ def test_a_lost_or_foreign_key_file_is_not_replaced_by_a_new_one(office: Office,
             assert "key file" in refused.err
             assert not file.exists()
         other = memory_folder / "other"
-        from annul.registry import keys as key_file
+        from annul import keys as key_file
 
         key_file.create(other)
         shutil.copy2(other / "keys" / "secret.json", file)

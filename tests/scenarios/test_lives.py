@@ -7,10 +7,10 @@ import datetime
 
 import httpx
 
+from annul import keys as key_file
 from annul.listings import Listings
 from annul.records.document import DocumentFields, parse_document
 from annul.records.status import Proof
-from annul.registry import keys as key_file
 from annul.registry.postgres import Embedded
 from annul.registry.writing.act import Act
 from annul.registry.writing.ground import Ground

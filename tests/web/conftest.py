@@ -15,6 +15,7 @@ import httpx
 import pytest
 import uvicorn
 
+from annul import keys as key_file
 from annul import logs
 from annul.app import doors as open_doors
 from annul.app import open_office
@@ -23,7 +24,6 @@ from annul.home import Home
 from annul.listings import Listings
 from annul.records.codes import Coverage, Purpose
 from annul.records.status import State
-from annul.registry import keys as key_file
 from annul.registry.answering.principals import ROLES as ALL_ROLES
 from annul.registry.loops import follower, sealer
 from annul.registry.loops import herald as notices

@@ -15,8 +15,8 @@ import msgspec
 
 from annul import durable
 from annul.errors import AnnulError, Corrupt, NotFound, UnknownVersion
+from annul.keys import Keys
 from annul.proof.checkpoint import Signer, open_note, sign_note
-from annul.registry.keys import Keys
 from annul.times import SECOND_US
 
 VERSION: Final = 1

@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from annul import durable
+from annul import keys as key_file
 from annul.backup import contents as table
 from annul.backup import grown
 from annul.backup.contents import Contents
@@ -29,12 +30,11 @@ from annul.backup.taking import KEY_FILES
 from annul.client.receipts import TrustedKeys, parts_of
 from annul.errors import AnnulError, BadInput, Conflict, Corrupt, NotFound, VerificationFailed
 from annul.home import Home
+from annul.keys import Keys
 from annul.proof.checkpoint import open_checkpoint
 from annul.proof.receipt import verify
-from annul.registry import keys as key_file
 from annul.registry.answering.checklog import durable_windows, worker_folder, workers
 from annul.registry.answering.standing import acknowledged
-from annul.registry.keys import Keys
 from annul.registry.loops.sealer import LOGS, Progress, verify_logs
 from annul.registry.people.vault import Vault
 from annul.registry.postgres import Embedded

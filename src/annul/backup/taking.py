@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from annul import __version__, durable
+from annul import keys as key_file
 from annul.backup import contents as table
 from annul.backup.contents import Contents, FileCopy, Place
 from annul.backup.database import at_rest_or_running, dump
@@ -28,10 +29,9 @@ from annul.backup.grown import Grown
 from annul.backup.sealing import Sealing
 from annul.errors import AnnulError, Conflict, Corrupt, NotFound
 from annul.home import Home
+from annul.keys import Keys
 from annul.proof.checkpoint import open_checkpoint
 from annul.proof.tiles import CHECKPOINT
-from annul.registry import keys as key_file
-from annul.registry.keys import Keys
 from annul.registry.loops.sealer import LOGS
 from annul.settings import Settings
 from annul.times import now_us

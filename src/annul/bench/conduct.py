@@ -27,9 +27,9 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annul import keys as key_file
 from annul.bench.abuse import measure_abuse
 from annul.home import Home
-from annul.registry import keys as key_file
 from annul.registry.conduct import columns
 from annul.registry.conduct.matching import DEPARTED, FORGED, LATE, UNCHECKED
 from annul.registry.conduct.reconcile import Reconciler

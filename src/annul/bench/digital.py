@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from annul.registry.keys import Keys
+from annul.keys import Keys
 from annul.registry.linkage.blinding import POINT_BYTES, Blinding
 from annul.registry.linkage.packing import LEVEL, packed
 from annul.registry.linkage.signing import About, ListSigner

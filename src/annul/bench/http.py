@@ -33,6 +33,7 @@ import msgspec
 import numpy as np
 import psycopg
 
+from annul import keys as key_file
 from annul.bench import peer
 from annul.home import Home
 from annul.listings import ListingsWriter, pack
@@ -41,7 +42,6 @@ from annul.records.codes import Coverage
 from annul.records.document import DocumentFields, block, number_block, parse_document
 from annul.records.schemes.cn_resident import check_character
 from annul.records.status import State
-from annul.registry import keys as key_file
 from annul.registry.answering.checklog import durable_windows, worker_folder
 from annul.registry.parties import parties
 from annul.registry.postgres import Embedded

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from annul import keys as key_file
 from annul.demo.country import Country
 from annul.demo.people import persons_of
 from annul.errors import AnnulError
@@ -34,7 +35,6 @@ from annul.records.document import DocumentFields, DocumentKeys, block, number_b
 from annul.records.names import holder_block, name_block, stored_forms
 from annul.records.person import Person
 from annul.records.status import State
-from annul.registry import keys as key_file
 from annul.registry.answering.checklog import CheckLog
 from annul.registry.answering.checks import Checks
 from annul.registry.answering.quota import Quota

@@ -25,13 +25,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from annul import keys as key_file
 from annul.bench import linkage
 from annul.demo.families import Card, Families, Planted
 from annul.home import Home
+from annul.keys import Keys
 from annul.records.document import person_block
 from annul.records.status import State
-from annul.registry import keys as key_file
-from annul.registry.keys import Keys
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import BATCH, Line, read_one
 from annul.registry.people.vault import Vault

@@ -27,8 +27,8 @@ def conduct_reconcile(
     """Lay business events beside checks, on the register's own machine, and open findings for what is not covered."""
     import asyncio
 
+    from annul import keys as key_file
     from annul import supervisor
-    from annul.registry import keys as key_file
     from annul.registry.conduct.reconcile import Reconciler
     from annul.registry.writing.ground import Ground
     from annul.registry.writing.store import Fresh

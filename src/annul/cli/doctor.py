@@ -117,7 +117,7 @@ def _home(home: Home) -> Finding:
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
-    from annul.registry import keys as key_file
+    from annul import keys as key_file
 
     keys = key_file.load(settings.home)
     yield Finding("key file", "well", f"whole and private; document keys at epoch {keys.epoch}")
@@ -298,7 +298,7 @@ def _head_time(db: Any) -> Iterator[Finding]:
 
 
 def _rolled_back(settings: Settings) -> Iterator[Finding]:
-    from annul.registry import keys as key_file
+    from annul import keys as key_file
     from annul.registry.answering.standing import acknowledged, require_acknowledged, sealed_size
     from annul.registry.loops.sealer import require_not_rolled_back
 
@@ -334,9 +334,9 @@ def _table(what: str, folder: Path) -> Iterator[Finding]:
 
 
 def _checkpoint(home: Home, log: str) -> Any:
+    from annul import keys as key_file
     from annul.client import TrustedKeys
     from annul.client.logs import open_sealed
-    from annul.registry import keys as key_file
 
     keys = TrustedKeys.parse("\n".join(key_file.load(home).public_lines()))
     file = home.log(log) / "checkpoint"

@@ -31,8 +31,7 @@ ReleaseKey = Annotated[
 
 @contextlib.contextmanager
 def _press(home: Place, release_key: Path | None = None) -> Iterator[tuple[Press, Any]]:
-    from annul import supervisor
-    from annul.registry import keys
+    from annul import keys, supervisor
     from annul.registry.editions.press import Press
     from annul.registry.writing.store import connect
     from annul.times import now_us

@@ -138,10 +138,10 @@ def _moment(text: str | None) -> int:
 @contextlib.contextmanager
 def _bulk(home: Place, test: bool) -> Iterator[tuple[Bulk, Hands]]:
     """Lend the register's bulk events, and who acts."""
+    from annul import keys as key_file
     from annul import supervisor
     from annul.cli.hands import Hands
     from annul.listings.listings import Listings
-    from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.writing.bulk import Bulk
     from annul.registry.writing.ground import Ground

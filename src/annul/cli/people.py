@@ -418,11 +418,11 @@ def person_import(
 
 @contextlib.contextmanager
 def _imports(home: Place, test: bool) -> Iterator[tuple[PersonImports, Hands]]:
+    from annul import keys as key_file
     from annul import supervisor
     from annul.cli.hands import Hands
     from annul.cli.lists import _Nothing
     from annul.listings.listings import Listings
-    from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.people.imports import PersonImports
     from annul.registry.people.vault import Vault
@@ -485,8 +485,8 @@ def person_retag(home: Place, show: Show) -> None:
     """Make the tags of names anew after an update that changes how names are compared; annul must be stopped."""
     import shutil
 
+    from annul import keys as key_file
     from annul import supervisor
-    from annul.registry import keys as key_file
     from annul.registry.people.rows import retag
     from annul.registry.people.vault import Vault
     from annul.registry.writing.store import connect

@@ -335,7 +335,7 @@ def keys_rotate(home: Place, show: Show) -> None:
     from annul import supervisor
     from annul.cli.progress import progress
     from annul.errors import Conflict
-    from annul.registry.keys import load
+    from annul.keys import load
     from annul.registry.loops.rotation import rotate
 
     settings = home.settings()
@@ -360,9 +360,9 @@ def keys_rotate_signing(home: Place, show: Show) -> None:
     """Replace the key that signs receipts; what the old one signed stays good, its secret is destroyed. Stop annul first."""
     import asyncio
 
+    from annul import keys as key_file
     from annul import supervisor
     from annul.errors import Conflict
-    from annul.registry import keys as key_file
     from annul.registry.writing.store import Fresh, writing
 
     async def enter(conninfo: str, keys: key_file.Keys, at_us: int) -> None:

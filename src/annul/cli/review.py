@@ -42,10 +42,10 @@ def review_run(
     test: Annotated[bool, typer.Option("--test", help="Run over the test data.")] = False,
 ) -> int:
     """Look over the whole register of persons, on its own machine. Nothing is changed; what is found waits for officers."""
+    from annul import keys as key_file
     from annul import supervisor
     from annul.cli.hands import Hands
     from annul.cli.lists import _Nothing
-    from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.review.run import run
     from annul.registry.writing.store import Fresh

@@ -89,13 +89,13 @@ def _fill(settings: Settings, holders: int, seed: int) -> DemoRecord:
     import asyncio
     import time
 
+    from annul import keys as key_file
     from annul import supervisor
     from annul.cli.progress import progress
     from annul.demo.country import Country
     from annul.demo.people import load_people
     from annul.demo.record import DemoRecord
     from annul.demo.seeding import load_country, make_offices
-    from annul.registry import keys as key_file
     from annul.registry.parties.parties import Parties
     from annul.registry.writing.store import Fresh, connect
     from annul.times import DAY_US
@@ -283,8 +283,8 @@ def _command(home: Home) -> str:
 @takes_groups
 def serve(home: Place, show: Show, port: Port = None) -> int:
     """Run annul in the foreground: database, follower, sealer, workers. Stops on SIGTERM or Ctrl-C."""
+    from annul import keys as key_file
     from annul import logs, supervisor
-    from annul.registry import keys as key_file
 
     settings = home.settings(port=port)
     logs.configure(settings.log_level)

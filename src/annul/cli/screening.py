@@ -34,9 +34,9 @@ def screen(
     Every line is answered and accounted for as a single check. An interrupted screening of the same file goes on where it
     stopped.
     """
+    from annul import keys as key_file
     from annul.cli.progress import progress
     from annul.listings.listings import Listings
-    from annul.registry import keys as key_file
     from annul.registry.answering.principals import Principals
     from annul.registry.answering.screening.screening import Office, Screening
     from annul.times import now_us

@@ -24,7 +24,7 @@ from nacl.signing import SigningKey
 
 from annul.demo.record import FILE
 from annul.home import Home
-from annul.registry.keys import Keys
+from annul.keys import Keys
 from annul.web.door.oidc import BACK, DEMO_CLIENT
 
 PATH: Final = "/demo/idp"

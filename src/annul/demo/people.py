@@ -19,9 +19,9 @@ from annul.demo.families import Families
 from annul.demo.portraits import DISTINCT, portrait
 from annul.extras import missing
 from annul.home import Home
+from annul.keys import Keys
 from annul.records.document import DocumentFields
 from annul.records.person import Name, Person
-from annul.registry.keys import Keys
 from annul.registry.people.enrolment import Consent, Enrolments, Face
 from annul.registry.people.imports import PersonImports
 from annul.registry.people.reading import BATCH, Line, read_one

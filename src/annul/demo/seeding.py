@@ -28,11 +28,11 @@ from annul.demo.country import (
 )
 from annul.demo.lives import standings
 from annul.errors import Conflict
+from annul.keys import Keys
 from annul.records.codes import Channel, Coverage, Purpose, Realm
 from annul.records.document import Document, DocumentKeys, block, number_block, person_block
 from annul.records.entry import Entry, EntryKind, encode
 from annul.records.status import State
-from annul.registry.keys import Keys
 from annul.registry.parties.parties import Agreement, Parties, Role
 from annul.registry.writing.act import Act
 from annul.registry.writing.documents import Row

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from annul import keys as key_file
 from annul.errors import BadInput, Corrupt, NotFound
 from annul.listings import pack
 from annul.listings.values import WHOLE_LIFE
@@ -16,7 +17,6 @@ from annul.proof.receipt import verify
 from annul.proof.window import WindowSigner
 from annul.records.check import Answer
 from annul.records.entry import EntryKind
-from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.answering.checklog import log_files, worker_folder
 from annul.registry.writing.act import Act

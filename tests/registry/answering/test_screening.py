@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from annul import keys as key_file
 from annul.errors import AnnulError, BadInput, Conflict, PurposeNotAllowed, StorageFailed, TooLarge
 from annul.home import Home
 from annul.listings import Listings, ListingsWriter, pack
@@ -28,7 +29,6 @@ from annul.records.codes import Coverage
 from annul.records.document import DocumentFields, block, number_block, parse_document
 from annul.records.schemes.cn_resident import check_character
 from annul.records.status import State
-from annul.registry import keys as key_file
 from annul.registry.answering.checklog import CheckLog, read_windows, worker_folder
 from annul.registry.answering.checks import Checks
 from annul.registry.answering.principals import Agreement, Principal

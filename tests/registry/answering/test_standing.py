@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from annul import keys as key_file
 from annul.errors import Corrupt, SourceDown, UnsafeSettings
 from annul.listings import Listings
 from annul.proof.checkpoint import sign_checkpoint
 from annul.records.document import block
-from annul.registry import keys as key_file
 from annul.registry.answering.standing import Anchor, acknowledged, mark_behind, require_acknowledged, stands
 from annul.registry.loops import rotation
 from tests.registry.world import POLICE, START_US, STRONG, World, passport

@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
+from annul import keys as key_file
 from annul.errors import BadInput, Conflict, Forbidden, NotFound, VerificationFailed
 from annul.listings import pack
 from annul.listings.values import WHOLE_LIFE
@@ -19,7 +20,6 @@ from annul.proof.window import WindowSigner
 from annul.records.check import Answer
 from annul.records.codes import IdentityCode, Outcome, StatusCode
 from annul.records.policy import DEFAULT_POLICY, Decisions, Policy
-from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Accounts, Indexer
 from annul.registry.counter.departures import At, Confirmed, Departures, settle_shown, tell_due
 from annul.registry.loops.rotation import rotate

@@ -8,13 +8,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from annul import keys as key_file
 from annul.errors import AnnulError, Corrupt, VerificationFailed
 from annul.listings import pack
 from annul.proof.checkpoint import Verifier, open_checkpoint
 from annul.proof.tiles import CHECKPOINT
 from annul.proof.window import WindowSigner
 from annul.records.entry import Entry, EntryKind, encode
-from annul.registry import keys as key_file
 from annul.registry.answering.checklog import CheckLog, log_files, worker_folder
 from annul.registry.loops.sealer import CheckSealer, Faults, Progress, RegisterSealer, Scrubber, log_folder, verify_logs
 from tests.registry.answering.desk import Desk, DocumentFields, State, parsed, question

@@ -10,12 +10,12 @@ import msgspec
 import psycopg
 import pytest
 
+from annul import keys as key_file
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, TransitionRefused
 from annul.records.document import DocumentFields
 from annul.records.entry import EntryKind, decode
 from annul.records.person import CivilEvent, Name, PersonBody
 from annul.records.status import Proof
-from annul.registry import keys as key_file
 from annul.registry.loops.rotation import rotate
 from annul.registry.people.rows import read_all, retag, rewrap
 from annul.registry.people.vault import Vault, digest

@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 
 from annul.client.receipts import TrustedKeys, verify_evidence, verify_receipt
 from annul.errors import AnnulError, OverQuota, VerificationFailed
+from annul.keys import REALMS
 from annul.likeness import Result, evidence
 from annul.likeness.comparison import ATTEMPTS_MAX
 from annul.likeness.engines import library, weights
@@ -31,7 +32,6 @@ from annul.records.codes import BindingCode
 from annul.records.document import DocumentFields
 from annul.registry.counter.attempts import AttemptFile
 from annul.registry.counter.verification import Samples, Verifications
-from annul.registry.keys import REALMS
 from annul.registry.parties.parties import Agreement, Principal
 from tests.likeness.people import minutiae_of, orl, pressed_again, record_of, spelled
 from tests.web.api.test_persons import card, enter, fresh_number

@@ -24,9 +24,9 @@ from typing import Final
 from annul import durable
 from annul.errors import AnnulError, Corrupt, UnsafeSettings
 from annul.home import Home
+from annul.keys import Keys
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import open_checkpoint
-from annul.registry.keys import Keys
 
 CHECKPOINT: Final = "log/register/checkpoint"
 """How the checkpoint of the register is called in errors."""

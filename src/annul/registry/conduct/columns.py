@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from annul import durable
 from annul.errors import Corrupt
 from annul.home import Home
+from annul.keys import REALMS, Keys
 from annul.registry.answering.checklog import read_windows, worker_folder, workers
 from annul.registry.conduct.matching import CheckColumns
-from annul.registry.keys import REALMS, Keys
 from annul.times import DAY_US
 
 FORM: Final = b"annul checks v1"

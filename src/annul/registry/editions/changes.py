@@ -18,12 +18,12 @@ import numpy as np
 import psycopg
 
 from annul import durable
+from annul import keys as key_file
 from annul.edge.edition import CHANGES
 from annul.edge.trust import Manifest, Supplement
 from annul.errors import Conflict, NotFound
 from annul.home import Home
 from annul.proof.checkpoint import sign_note
-from annul.registry import keys as key_file
 from annul.registry.editions.build import About, Cohort, Words, build
 from annul.registry.editions.index import Index, Listed
 from annul.registry.editions.press import Press, line

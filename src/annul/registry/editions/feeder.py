@@ -19,12 +19,12 @@ from annul import durable, logs
 from annul.edge.trust import CHANGE, Frame, Manifest, Told
 from annul.errors import AnnulError, Conflict
 from annul.home import Home
+from annul.keys import Keys
 from annul.proof.checkpoint import sign_note
 from annul.registry.editions.feed import Applied, FeedFiles, lines_in
 from annul.registry.editions.index import INDEX_FILE
 from annul.registry.editions.press import Press, line
 from annul.registry.editions.universe import changed_since, snapshot
-from annul.registry.keys import Keys
 from annul.registry.writing.store import connect
 from annul.times import Clock
 

@@ -20,10 +20,10 @@ import nacl.signing
 from annul.edge.edition import ASK
 from annul.edge.journal import Line, open_window
 from annul.errors import BadInput, NotAuthorised
+from annul.keys import Keys
 from annul.proof.checkpoint import Verifier
 from annul.records.entry import EntryKind, decode
 from annul.registry.editions.saying import code_of_standing
-from annul.registry.keys import Keys
 from annul.registry.writing.store import Connections, Write, writing
 from annul.times import Clock
 

@@ -35,12 +35,12 @@ from annul.edge.store import NAME
 from annul.edge.trust import EDITIONS_NAME, RELEASE_NAME, Frame, Heartbeat, Manifest, Role, Supplement, Trust, open_signed
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings
 from annul.home import Home
+from annul.keys import Keys
 from annul.proof.checkpoint import Signer, Verifier, sign_note
 from annul.records.carried import EditionKey, derive
 from annul.registry.editions.build import About, Made, Unlucky, build
 from annul.registry.editions.index import DIGESTS_FILE, EDITION_FILE, HEARTBEAT_FILE, INDEX_FILE, MANIFEST_FILE, Entry, Index
 from annul.registry.editions.universe import Pointing, Universe, points_of, read_universe
-from annul.registry.keys import Keys
 from annul.times import DAY_US, Clock
 
 EXPIRES_US: Final = 30 * DAY_US

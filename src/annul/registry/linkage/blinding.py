@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from annul.errors import BadInput
+from annul.keys import Keys
 from annul.records.carried import derive
-from annul.registry.keys import Keys
 
 POINT_BYTES: Final = 32
 PROOF_BYTES: Final = 64

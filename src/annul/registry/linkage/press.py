@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from annul.errors import BadInput, NotFound
-from annul.registry.keys import Keys
+from annul.keys import Keys
 from annul.registry.linkage.rules import INVALID, SUSPENDED
 from annul.registry.linkage.signing import CWT, JWT, TTL_S, VC, About, ListSigner
 from annul.registry.writing.store import Connections, reading

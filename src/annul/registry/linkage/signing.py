@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from annul.keys import Keys
 from annul.records.carried import derive
-from annul.registry.keys import Keys
 from annul.registry.linkage.packing import encoded_list, packed, squeezed, text_of
 from annul.times import rfc3339
 

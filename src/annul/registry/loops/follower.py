@@ -20,17 +20,17 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import TupleRow
 
+from annul import keys as key_file
 from annul import logs
 from annul.errors import Corrupt, SourceDown, UnsafeSettings
 from annul.home import Home
+from annul.keys import Keys
 from annul.listings import Listings, ListingsWriter
 from annul.records.codes import Coverage
 from annul.records.entry import BulkBody, Entry, EntryKind, decode
-from annul.registry import keys as key_file
 from annul.registry.answering import standing
 from annul.registry.editions.feed import Applied
 from annul.registry.editions.index import INDEX_FILE
-from annul.registry.keys import Keys
 from annul.registry.loops.timetable import Turns
 from annul.registry.parties import parties
 from annul.registry.people.tags import NameTable

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 import psycopg
 
+from annul import keys as key_file
 from annul import logs
 from annul.errors import Corrupt, SourceDown
-from annul.registry import keys as key_file
-from annul.registry.keys import Keys
+from annul.keys import Keys
 from annul.registry.loops.timetable import errands
 from annul.registry.notices.channels import KEPT, Gateway, Kept, Smtp, Webhooks
 from annul.registry.notices.delivery import Channels, Delivery

@@ -26,16 +26,16 @@ from typing import Any, Final
 import psycopg
 
 from annul import durable
+from annul import keys as key_file
 from annul.errors import Conflict, UnsafeSettings
 from annul.home import Home
+from annul.keys import SECRET_BYTES, Keys
 from annul.listings.segment import SegmentInfo, rekey
 from annul.records.carried import SealedKeys
 from annul.records.codes import Realm
 from annul.records.document import DocumentKeys
 from annul.records.entry import BulkBody, Entry, EntryKind, RotationBody, encode
 from annul.records.former import FormerKeys
-from annul.registry import keys as key_file
-from annul.registry.keys import SECRET_BYTES, Keys
 from annul.registry.people.rows import rekey as rekey_people
 from annul.registry.writing.store import REALM_CODES, connect, down, require_clock
 from annul.times import Clock

@@ -27,6 +27,7 @@ import msgspec
 import psycopg
 
 from annul import durable, logs, metrics
+from annul import keys as key_file
 from annul.errors import AnnulError, BadInput, Corrupt, NotFound, SourceDown, StorageFailed, VerificationFailed
 from annul.home import Home
 from annul.listings.listings import Listings
@@ -42,7 +43,6 @@ from annul.proof.window import (
     verify_window,
 )
 from annul.records.entry import decode
-from annul.registry import keys as key_file
 from annul.registry.accounts.accounts import Indexer
 from annul.registry.answering.checklog import NO_WINDOW, WindowRecord, durable_windows, read_windows, worker_folder, workers
 from annul.registry.counter.departures import settle_shown

@@ -17,6 +17,7 @@ import psycopg
 
 from annul import logs, metrics
 from annul.errors import AnnulError, SourceDown
+from annul.keys import Keys
 from annul.registry.accounts import accounts, counts, pulse
 from annul.registry.answering.walk import alarms
 from annul.registry.citizen import drafts, provisional
@@ -25,7 +26,6 @@ from annul.registry.counter.departures import tell_due
 from annul.registry.desk.names import NameIndex
 from annul.registry.desk.recalls import Recalls
 from annul.registry.editions.index import INDEX_FILE
-from annul.registry.keys import Keys
 from annul.registry.linkage.credentials import Credentials
 from annul.registry.linkage.watch import Watch
 from annul.registry.notices import outbox

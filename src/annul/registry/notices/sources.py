@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
+from annul.keys import Keys
 from annul.records import meanings
 from annul.records.codes import Outcome, Purpose, Realm, StatusCode
 from annul.records.entry import Entry, EntryKind, UnlockBody, decode
 from annul.records.person import CivilEvent, PersonBody
 from annul.records.status import Event, State
-from annul.registry.keys import Keys
 from annul.registry.notices.outbox import held_until, queue
 from annul.registry.writing.store import Connection
 from annul.times import DAY_US, HOUR_US

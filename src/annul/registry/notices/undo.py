@@ -7,7 +7,7 @@ import hmac
 import re
 
 from annul.errors import NotFound
-from annul.registry.keys import Keys
+from annul.keys import Keys
 
 _FORM = re.compile(r"(r_[0-9a-f]{24})-([a-z2-7]{20})")
 

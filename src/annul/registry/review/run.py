@@ -25,9 +25,9 @@ from psycopg.rows import TupleRow
 
 from annul.errors import Conflict, MissingPackage, StorageFailed
 from annul.home import Home
+from annul.keys import Keys
 from annul.records.person import CivilEvent
 from annul.records.status import DEAD_MASK
-from annul.registry.keys import Keys
 from annul.registry.people.rows import IN_FORCE
 from annul.registry.people.vault import Vault
 from annul.registry.review import faces, families, linkage

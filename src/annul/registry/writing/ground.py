@@ -7,8 +7,8 @@ found = FoundCards(ground, register)                  # what differs between par
 from __future__ import annotations
 
 from annul.home import Home
+from annul.keys import Keys
 from annul.records.document import DocumentKeys
-from annul.registry.keys import Keys
 from annul.registry.writing.effect import ACKNOWLEDGE_S, Effect, Effective
 from annul.registry.writing.pen import Pen
 from annul.registry.writing.segments import Segments

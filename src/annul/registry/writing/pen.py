@@ -12,8 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from annul.errors import IdempotencyMismatch
+from annul.keys import Keys
 from annul.records.references import require_reference
-from annul.registry.keys import Keys
 from annul.registry.writing.act import Act, require_past
 from annul.registry.writing.effect import Effect
 from annul.registry.writing.store import Connections, Write, reading, writing

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from annul.times import Clock
 
 if TYPE_CHECKING:
+    from annul.keys import Keys
     from annul.listings.listings import Listings
     from annul.registry.accounts.accounts import Accounts
     from annul.registry.accounts.oversight import Oversight
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from annul.registry.desk.searches import Searches
     from annul.registry.editions.tail import Tail
     from annul.registry.editions.verifiers import Verifiers
-    from annul.registry.keys import Keys
     from annul.registry.linkage.book import Subscriptions
     from annul.registry.linkage.credentials import Credentials
     from annul.registry.linkage.misuse import Misuse

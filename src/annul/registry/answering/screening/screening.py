@@ -28,6 +28,7 @@ import msgspec
 from annul import durable
 from annul.errors import AnnulError, BadInput, Conflict, TooLarge
 from annul.home import Home
+from annul.keys import Keys
 from annul.listings.listings import Listings
 from annul.proof.checkpoint import sign_note
 from annul.proof.leaf import LEAF_BYTES
@@ -45,7 +46,6 @@ from annul.registry.answering.questions import Asked, Reader
 from annul.registry.answering.quota import WORKERS_MAX, Quota
 from annul.registry.answering.screening.files import FileLine, pieces, question_of
 from annul.registry.answering.windows import Closed, Place
-from annul.registry.keys import Keys
 from annul.times import Clock, rfc3339
 
 SCREENING_WORKER: Final = 900

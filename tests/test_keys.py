@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from annul import keys as key_file
 from annul.errors import BadInput, Conflict, Corrupt, NotFound, UnsafeSettings, VerificationFailed
 from annul.listings import Listings, unpack
 from annul.proof.checkpoint import Signer, Verifier
 from annul.proof.window import NO_STATEMENT, WindowSigner, verify_window
 from annul.records.document import block, number_block
 from annul.records.status import State
-from annul.registry import keys as key_file
 from annul.registry.loops import rotation
 from tests.registry.world import ISSUER, POLICE, START_US, STRONG, World, card, passport
 from tests.registry.writing.test_bulk import FIRST, bulk_of, listed, russian, stage
