@@ -142,6 +142,7 @@ async def open_office(
 
     from annul.listings.listings import Listings
     from annul.registry import keys as key_file
+    from annul.registry.conduct.parts import Conduct
     from annul.registry.people.vault import Vault
     from annul.registry.writing.ground import Ground
     from annul.registry.writing.store import open_pool
@@ -159,6 +160,7 @@ async def open_office(
         if front is not None:  # reading the key set loads a large library: not while a check waits
             asyncio.get_running_loop().run_in_executor(None, vault.warm)
         office = _office(settings, ground, conninfo, vault, listings)
+        office.conduct = Conduct(ground, office.accounts)
         if front is not None and front.checks is not None:
             _open_checks(office, front.checks, ground, stack)
         yield office
@@ -171,7 +173,6 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
     from annul.registry.citizen.citizens import Citizens
     from annul.registry.citizen.drafts import Drafts
     from annul.registry.citizen.provisional import ProvisionalReports
-    from annul.registry.conduct.parts import Conduct
     from annul.registry.counter.departures import Departures
     from annul.registry.desk.disputes import Disputes
     from annul.registry.desk.found import FoundCards
@@ -228,7 +229,6 @@ def _office(settings: Settings, ground: Ground, conninfo: str, vault: Vault, lis
         citizens=Citizens(ground, register, people, vault, disclosure_days=settings.disclosure_delay_days),
         provisional=ProvisionalReports(ground, register, vault),
         drafts=Drafts(pool),
-        conduct=Conduct(ground, accounts),
         undo=Undo(keys),
         outbox=Outbox(pool),
         delivery=Delivery(ground, vault, channels_of(settings), settings),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from annul.times import Clock
@@ -120,7 +120,7 @@ class Office(Front):
     citizens: Citizens
     provisional: ProvisionalReports
     drafts: Drafts
-    conduct: Conduct
+    conduct: Conduct = field(init=False)
     undo: Undo
     outbox: Outbox
     delivery: Delivery

@@ -1,4 +1,4 @@
-"""Conduct: duties, business events, findings; cases of misuse, the impostor list, victims' passes; alarms, halted sources."""
+"""Conduct: duties, business events, findings; cases of misuse, the impostor list, victims' passes; alarms."""
 
 from alembic import op
 
@@ -267,20 +267,6 @@ CREATE TABLE abuse_cursor (
     realm           smallint PRIMARY KEY,
     day             integer NOT NULL
 );
-
--- A source that was found faulty: what it sends is refused until two persons let it in again.
-CREATE TABLE halted_source (
-    id              text PRIMARY KEY,
-    source          text NOT NULL,
-    cause           text NOT NULL,
-    halted_by       text NOT NULL,
-    halted_with     text NOT NULL,
-    halted_at_us    bigint NOT NULL,
-    lifted_by       text,
-    lifted_at_us    bigint,
-    position        bigint NOT NULL
-);
-CREATE UNIQUE INDEX halted_source_now ON halted_source (source) WHERE lifted_at_us IS NULL;
 """
 
 
