@@ -134,7 +134,7 @@ class Abuse:
 
 
 def look_over(db: psycopg.Connection[Any], home: Home, now_us: int, realm: int = 0) -> int:
-    """Look over the oldest day that is over and was not yet; return how many alarms it raised.
+    """Look over the oldest day that is over, all indexed, and was not yet; return how many alarms it raised.
 
     Args:
         db: connection in autocommit mode.
@@ -145,7 +145,7 @@ def look_over(db: psycopg.Connection[Any], home: Home, now_us: int, realm: int =
     if first is None or first[0] is None:
         return 0
     day = max(row[0] + 1 if row else first[0], last - DAYS)
-    if day > last:
+    if day > last or columns.behind(db, home.checks, (day + 1) * DAY_US) is not None:
         return 0
     numbers: dict[str, int] = {}
     usual, week = Usual(), list[Looks]()

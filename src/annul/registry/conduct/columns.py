@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from annul import durable
 from annul.errors import Corrupt
 from annul.home import Home
+from annul.registry.answering.checklog import read_windows, worker_folder, workers
 from annul.registry.conduct.matching import CheckColumns
 from annul.registry.keys import REALMS, Keys
 from annul.times import DAY_US
@@ -103,6 +104,17 @@ def lay(db: psycopg.Connection[Any], home: Home, realm: int, day: int) -> Path |
     if _holds(path) != count:
         _make(db, path, realm, day)
     return path
+
+
+def behind(db: psycopg.Connection[Any], checks: Path, until_us: int) -> int | None:
+    """Return a worker with a window of before `until_us` in its check log that is not in the index; None: there is none."""
+    for worker in workers(checks):
+        row = db.execute("SELECT next_window, file, file_offset FROM check_cursor WHERE worker = %s", (worker,)).fetchone()
+        start, file, offset = row or (0, "", 0)
+        window = next(iter(read_windows(worker_folder(checks, worker), start=start, file=file, offset=offset)), None)
+        if window is not None and window.stated.closed_at_us < until_us:
+            return worker
+    return None
 
 
 def _holds(path: Path) -> int:

@@ -21,7 +21,7 @@ import msgspec
 
 from annul.errors import BadInput, Corrupt, Forbidden, NotFound
 from annul.records.codes import Realm
-from annul.records.document import Document, number_block, person_block
+from annul.records.document import Document, DocumentKeys, number_block, person_block
 from annul.registry.parties.parties import Principal
 from annul.registry.parties.policies import require_words
 from annul.registry.writing.act import Act
@@ -92,7 +92,9 @@ class Impostors:
         if purpose not in LAWFUL or who.agreement is None or purpose not in who.agreement.purposes:
             raise Forbidden("The list may not be asked for this purpose.", where="/purpose")
         require_words(reference, "/reference", needed=True)
-        key = self._keys.documents(act.realm).blind(person_block(personal_number))
+        epochs = self._keys.live if act.realm == "live" else self._keys.test
+        subject = person_block(personal_number)  # an entry keeps the key of its time
+        keys = [DocumentKeys(epochs[: count + 1]).blind(subject) for count in range(len(epochs))]
         use = "iu_" + secrets.token_hex(12)
         async with writing(self._connections, self._now_us()) as write:
             self._keys.require_epoch(write.key_epoch)
@@ -100,7 +102,7 @@ class Impostors:
             noted = await write.run(
                 "INSERT INTO impostor_use (id, impostor, party, purpose, reference, used_at_us, position) "
                 "SELECT %s, i.id, %s, %s, %s, %s, %s FROM impostor i JOIN misuse_case c ON c.id = i.case_id "
-                "WHERE i.realm = %s AND i.subject_key = %s AND c.state = 'listed' AND ends_at_us > %s",
+                "WHERE i.realm = %s AND i.subject_key = ANY(%s) AND c.state = 'listed' AND ends_at_us > %s",
                 use,
                 who.id,
                 purpose,
@@ -108,7 +110,7 @@ class Impostors:
                 write.recorded_at_us,
                 position,
                 act.realm_code,
-                key,
+                keys,
                 write.recorded_at_us,
             )
         return ImpostorAnswer("listed" if noted else "not_listed", use)

@@ -20,6 +20,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -248,20 +249,15 @@ def _throw_away(db: psycopg.Connection[Any], realm: int) -> None:
         db.execute("DELETE FROM conduct_run WHERE ended_at_us IS NULL AND realm = %s", (realm,))
 
 
-def _require_indexed(db: psycopg.Connection[Any], checks: Any, until_us: int) -> None:
+def _require_indexed(db: psycopg.Connection[Any], checks: Path, until_us: int) -> None:
     """Refuse while a window that may lie in this time is not indexed yet."""
-    from annul.registry.answering.checklog import read_windows, worker_folder, workers
-
-    for worker in workers(checks):
-        row = db.execute("SELECT next_window, file, file_offset FROM check_cursor WHERE worker = %s", (worker,)).fetchone()
-        start, file, offset = row or (0, "", 0)
-        window = next(iter(read_windows(worker_folder(checks, worker), start=start, file=file, offset=offset)), None)
-        if window is not None and window.stated.closed_at_us < until_us:
-            raise Conflict(
-                "The index of checks is behind the check log: nobody is told that a check is missing before all are read.",
-                where=f"checks/{worker:02d}",
-                mend="Let annul run until `annul doctor` says that the index is up to date.",
-            )
+    behind = columns.behind(db, checks, until_us)
+    if behind is not None:
+        raise Conflict(
+            "The index of checks is behind the check log: nobody is told that a check is missing before all are read.",
+            where=f"checks/{behind:02d}",
+            mend="Let annul run until `annul doctor` says that the index is up to date.",
+        )
 
 
 def _allow_urgent(db: psycopg.Connection[Any], realm: int, found: Found) -> None:

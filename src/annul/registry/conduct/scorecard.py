@@ -76,13 +76,6 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
     places: list[Score]
 
 
-class Week(msgspec.Struct, frozen=True):
-    """Events of seven days, by what was found; `day` is the first."""
-
-    day: int
-    counts: dict[str, int]
-
-
 class Scorecards:
     """Make scorecards.
 
@@ -124,24 +117,6 @@ class Scorecards:
             until_day=until,
             places=places[:SCORES_MAX],
         )
-
-    async def weeks(self, realm: str, *, party: str | None = None, branch: str | None = None, weeks: int = 26) -> list[Week]:
-        """Return the events of each week, oldest first; weeks without any are there with no counts."""
-        until = self._now_us() // DAY_US
-        first = until - 7 * weeks + 1
-        async with reading(self._connections) as db:
-            rows = await (
-                await db.execute(
-                    "SELECT (day - %(first)s) / 7, kind, sum(count)::bigint FROM conduct_count WHERE realm = %(realm)s "
-                    "AND day BETWEEN %(first)s AND %(until)s AND (%(party)s::text IS NULL OR party = %(party)s) "
-                    "AND (%(branch)s::text IS NULL OR branch = %(branch)s) GROUP BY 1, 2",
-                    {"first": first, "until": until, "realm": REALM_CODES[realm], "party": party, "branch": branch},
-                )
-            ).fetchall()
-        counts: list[dict[str, int]] = [{} for _ in range(weeks)]
-        for week, kind, count in rows:
-            counts[week][kind] = int(count)
-        return [Week(first + 7 * place, counted) for place, counted in enumerate(counts)]
 
 
 def _score(row: Sequence[Any], made: Funnel) -> Score:
