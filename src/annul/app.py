@@ -142,6 +142,10 @@ async def open_office(
 
     from annul import keys as key_file
     from annul.listings.listings import Listings
+<<<<<<< HEAD
+=======
+    from annul.registry import keys as key_file
+>>>>>>> conduct
     from annul.registry.conduct.parts import Conduct
     from annul.registry.people.vault import Vault
     from annul.registry.writing.ground import Ground

@@ -24,7 +24,10 @@ import pyarrow.parquet as pq
 from annul import durable
 from annul.errors import Corrupt
 from annul.home import Home
+<<<<<<< HEAD
 from annul.keys import REALMS, Keys
+=======
+>>>>>>> conduct
 from annul.registry.answering.checklog import read_windows, worker_folder, workers
 from annul.registry.conduct.matching import CheckColumns
 from annul.times import DAY_US
