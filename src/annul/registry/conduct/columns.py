@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 from annul import durable
 from annul.errors import Corrupt
 from annul.home import Home
-from annul.keys import REALMS, Keys
 from annul.registry.answering.checklog import read_windows, worker_folder, workers
 from annul.registry.conduct.matching import CheckColumns
 from annul.times import DAY_US
