@@ -39,7 +39,7 @@ PARTS: Final = (
     Part(
         "keys/secret.json",
         "document secrets, signing keys, the key that seals",
-        "`annul setup`, `annul keys rotate`",
+        "`annul setup`, `annul keys rotate`, `annul keys rotate-signing`",
         "everything: numbers cannot be keyed any more, nor receipts signed",
         "apart",
     ),

@@ -263,7 +263,7 @@ def log_erase(
 ) -> None:
     """Erase what an entry refers to by, if it holds what it should not: the text goes, the log stays verifiable."""
     with where.client("supervisor") as annul:
-        path = f"/v1/log/register/{position}/erase"
+        path = f"/v1/entries/{position}/erase"
         erased = annul.connection.write(path, {"evidence": evidence}, idempotency_key=idempotency_key)
     show.result(erased, f"✔  ERASED  What entry {position} refers to cannot be read any more.")
 

@@ -21,6 +21,7 @@ from annul.errors import BadInput, Conflict, Forbidden, NotFound
 from annul.proof.leaf import FLAG_TEST_REALM
 from annul.proof.receipt import verify
 from annul.records.codes import BindingCode, Outcome, Purpose
+from annul.records.references import Tag
 from annul.registry.accounts.accounts import Accounts
 from annul.registry.conduct.eventkey import NO_KEY
 from annul.registry.notices.outbox import queue
@@ -95,7 +96,7 @@ class FoundEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Defence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A receipt for one event, by the party's own reference."""
 
-    reference: str
+    reference: Tag
     receipt: dict[str, Any]
 
 

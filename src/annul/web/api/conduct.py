@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from annul.errors import BadInput
 from annul.records.document import DocumentFields, parse_document
+from annul.records.references import Tag, Words
 from annul.registry.conduct.abuse import AlarmJudged, AlarmView
 from annul.registry.conduct.duties import Duty, DutySet
 from annul.registry.conduct.events import FILE_BYTES_MAX, KEYS_MAX, BusinessEvent
@@ -145,7 +146,7 @@ class FindingQuery(Struct, forbid_unknown_fields=True):
     """Query of the list: one state ("" all that are not closed), one branch, one party (supervisors), behind `after`."""
 
     state: Literal["", "noticed", "answered", "upheld", "appealed", "final", "dismissed", "cleared"] = ""
-    branch: Annotated[str, Meta(max_length=32)] = ""
+    branch: Tag = ""
     party: Annotated[str, Meta(max_length=24)] = ""
     after: Annotated[str, Meta(max_length=27)] = ""
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
@@ -154,7 +155,7 @@ class FindingQuery(Struct, forbid_unknown_fields=True):
 class FindingAnswer(Body):
     """What a party says to a finding; each receipt of a check of that document in time covers its event at once."""
 
-    words: Annotated[str, Meta(max_length=500)] = ""
+    words: Words = ""
     receipts: Annotated[tuple[Defence, ...], Meta(max_length=RECEIPTS_MAX)] = ()
 
 
@@ -168,7 +169,7 @@ class FindingDecided(Body):
 class FindingAppeal(Body):
     """Why the decision is wrong."""
 
-    words: Annotated[str, Meta(min_length=3, max_length=500)]
+    words: Annotated[Words, Meta(min_length=3)]
 
 
 class AlarmShown(Struct, kw_only=True):
@@ -221,7 +222,7 @@ class ScoreQuery(Struct, forbid_unknown_fields=True):
 
     level: Literal["organisation", "branch", "terminal"] = "branch"
     days: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 30
-    branch: Annotated[str, Meta(max_length=32)] = ""
+    branch: Tag = ""
     party: Annotated[str, Meta(max_length=24)] = ""
 
 

@@ -258,7 +258,7 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         patterns={"log": LOG},
     ),
     write(
-        "/v1/log/register/{position}/erase",
+        "/v1/entries/{position}/erase",
         SUPERVISOR,
         erase,
         "Erase what an entry refers to by: the text beside the log; the log stays verifiable",
