@@ -21,6 +21,9 @@ from annul.listings.table import Words
 
 BAD_LINES_NAMED = 5
 """Line numbers kept of each cause of bad lines."""
+CAUSES_NAMED = 50
+"""Causes that a report tells apart; a foreign list can have as many as lines."""
+OTHER_CAUSES = "other causes"
 CHECKPOINT_VERSION = 1
 
 Blind = Callable[[bytes], bytes]
@@ -181,6 +184,8 @@ def _count(report: ImportReport, chunk: Chunk) -> None:
     report.lines = chunk.lines
     report.passed_over += chunk.passed_over
     for cause, line in chunk.bad:
+        if cause not in report.bad and len(report.bad) >= CAUSES_NAMED:
+            cause = OTHER_CAUSES
         found = report.bad.setdefault(cause, Cause())
         found.count += 1
         if len(found.first_lines) < BAD_LINES_NAMED:

@@ -38,6 +38,7 @@ from annul.registry.writing.origin import Origin, lines_of, origin_of
 from annul.registry.writing.pen import Done
 from annul.registry.writing.second import Hand, of_this_day, require_second
 from annul.registry.writing.store import Connection, Write, reading, writing
+from annul.times import rfc3339
 
 LIMIT: Final = 1000
 """Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
@@ -125,10 +126,17 @@ class Bulk:
         self._segments, self._pen, self._limit = ground.segments, ground.pen, limit
 
     async def try_run(
-        self, _act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None
+        self,
+        _act: Act,
+        file: Path,
+        *,
+        format: Format,
+        state: State | None = None,
+        leave_out: tuple[str, ...] = (),
+        progress: Progress | None = None,
     ) -> ImportReport:
         """Read a list and say what is good and what is bad in it; nothing is kept."""
-        reader = await self._reader(file, format, state)
+        reader = await self._reader(file, format, state, leave_out=leave_out)
         return await asyncio.to_thread(try_list, reader, total_bytes=file.stat().st_size, progress=progress)
 
     async def stage(
@@ -140,6 +148,7 @@ class Bulk:
         happened_at_us: int,
         state: State | None = None,
         evidence: str = "",
+        leave_out: tuple[str, ...] = (),
         progress: Progress | None = None,
         sealing: Callable[[int, int], None] | None = None,
         memory_bytes: int = MEMORY_BYTES,
@@ -153,20 +162,22 @@ class Bulk:
         An interrupted import of the same file goes on where it stopped.
 
         Args:
-            format: `russian` (PASSP_SERIES,PASSP_NUMBER; CSV or .bz2) needs `state`; `interchange` (.csv, .ndjson, .parquet)
-                says it line by line.
+            format: `russian` (PASSP_SERIES,PASSP_NUMBER) needs `state`; `interchange` (CSV, NDJSON, Parquet) says it line by
+                line. How a list is packed is told by its first bytes.
+            leave_out: columns of an interchange list that are none of a list's and are passed over.
             progress: called with (bytes done, bytes, lines); sealing: with (slots done, slots).
             limits: of the process that reads it.
             stopped: asked several times a second whether to end.
             name: what its sender calls the file; show_lines: the second officer may read its first lines in clear.
 
         Raises:
-            BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped.
+            BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped,
+                or a list of exactly these documents is staged or in force.
         """
         require_reference(evidence, "/evidence")
         require_past(happened_at_us, self._now_us())
-        reader = await self._reader(file, format, state, limits=limits, stopped=stopped)
-        source = fingerprint(file, self._keys.epoch, act.realm, format, state)
+        reader = await self._reader(file, format, state, leave_out=leave_out, limits=limits, stopped=stopped)
+        source = fingerprint(file, self._keys.epoch, act.realm, format, state, leave_out)
         target = self._home.staging / f"{source}.seg"
         durable.folder(target.parent)
         report = await asyncio.to_thread(
@@ -184,6 +195,7 @@ class Bulk:
             target.unlink(missing_ok=True)
             bad = {cause: found.count for cause, found in report.bad.items()}
             raise BadInput("The list names no document.", where=file.name, mend="See the causes of its bad lines.", bad=bad)
+        await self._refuse_twice(act, target, report)
         bulk_id = secrets.token_hex(16)
         origin = await asyncio.to_thread(
             origin_of, file, name=name or file.name, show=show_lines, bulk_id=bulk_id, master=self._keys.envelope
@@ -200,6 +212,26 @@ class Bulk:
         segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), sealed_file)
         await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
         return await self.view(act, bulk_id)
+
+    async def _refuse_twice(self, act: Act, target: Path, report: ImportReport) -> None:
+        """Refuse a list whose documents, with what it says of them, are those of one that is staged or in force."""
+        async with reading(self._connections) as db:
+            found = await db.execute(
+                "SELECT id, state, staged_by, staged_at_us FROM bulk WHERE realm = %s AND sha256 = %s "
+                "AND (state = 'in_force' OR state = 'staged' AND key_epoch = %s) ORDER BY staged_at_us LIMIT 1",
+                (act.realm_code, bytes.fromhex(report.sha256), self._keys.epoch),
+            )
+            row = await found.fetchone()
+        if row is None:
+            return
+        target.unlink(missing_ok=True)
+        bulk_id, state, staged_by, staged_at_us = row
+        raise Conflict(
+            f"This list was imported before: bulk event {bulk_id} of {rfc3339(staged_at_us)} by {staged_by} says the same of "
+            f"the same {report.listed:,} documents and is {'in force' if state == 'in_force' else 'staged'}.",
+            where="list",
+            mend="Nothing is left to do." if state == "in_force" else "Confirm or discard that event.",
+        )
 
     async def _enter_staged(
         self, act: Act, segment_row: tuple[Any, ...], happened_at_us: int, evidence: str, summary: _Summary
@@ -417,6 +449,7 @@ class Bulk:
         format: Format,
         state: State | None,
         *,
+        leave_out: tuple[str, ...] = (),
         limits: Limits = BROUGHT,
         stopped: Callable[[], bool] | None = None,
     ) -> Reader:
@@ -433,7 +466,7 @@ class Bulk:
         async with reading(self._connections) as db:
             rows = await (await db.execute("SELECT name FROM coverage WHERE extent = 'whole_life'")).fetchall()
         whole = tuple(name for (name,) in rows)
-        return read_apart(Source(str(file), "interchange", whole=whole), limits, stopped)
+        return read_apart(Source(str(file), "interchange", whole=whole, leave_out=leave_out), limits, stopped)
 
     async def _hits(self, db: Connection, realm: int, segment: Segment) -> dict[str, int]:
         """Count the register's documents that the segment lists, by their present state."""
