@@ -71,9 +71,9 @@ def unpacked(path: Path, place: int = 0) -> Iterator[Unpacked]:
         with path.open("rb", buffering=0) as raw:
             file: Any = raw
             if kind == "gzip":
-                file = gzip.GzipFile(fileobj=raw)  # noqa: SIM115 - closed with the file under it
+                file = gzip.GzipFile(fileobj=raw)
             elif kind == "xz":
-                file = lzma.LZMAFile(raw)
+                file = lzma.LZMAFile(raw)  # noqa: SIM115 - closed with the file under it
             elif kind == "bzip2":
                 file = bz2.BZ2File(raw)
             elif kind == "zip":
