@@ -64,7 +64,12 @@ Reader = Callable[[int, int], Iterator[Chunk]]
 
 
 class Cause(msgspec.Struct):
-    """Count the malformed lines of one cause, and name the first few."""
+    """Count the malformed lines of one cause, and name the first few.
+
+    Args:
+        count: how many.
+        first_lines: numbers of the first lines refused for this cause.
+    """
 
     count: int = 0
     first_lines: list[int] = []

@@ -96,7 +96,7 @@ Rows = Callable[[list[bytes], int], Iterable[Row | str | None]]
 
 def _text_chunks(path: Path, place: int, lines: int, rows: Rows, flags: Flags | None) -> Iterator[Chunk]:
     with unpacked(path, place) as opened:
-        file = io.BufferedReader(opened.file, PIECE_BYTES)  # type: ignore[arg-type]
+        file = io.BufferedReader(opened.file, PIECE_BYTES)  # type: ignore[type-var]
         while texts := file.readlines(PIECE_BYTES):
             place += sum(map(len, texts))
             yield _chunk(rows(texts, lines + 1), place, lines, opened.done() if opened.packing else place, flags)

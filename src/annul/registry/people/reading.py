@@ -96,7 +96,7 @@ def _ndjson(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]
     lines: list[Line] = []
     size = number = 0
     with unpacked(file) as opened:
-        source = io.BufferedReader(opened.file)  # type: ignore[arg-type]
+        source = io.BufferedReader(opened.file)  # type: ignore[type-var]
         while line := source.readline(LINE_BYTES_MAX + 1):
             number += 1
             size += len(line)
@@ -124,7 +124,7 @@ def _csv(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]:
     size = file.stat().st_size
     done = 0
     with unpacked(file) as opened:
-        plain = io.BufferedReader(opened.file)  # type: ignore[arg-type]
+        plain = io.BufferedReader(opened.file)  # type: ignore[type-var]
         first = plain.readline(LINE_BYTES_MAX)
         second = plain.readline(LINE_BYTES_MAX) if first[:4].lower() == b"sep=" else b""
         header = read_header(first, second, COLUMNS, file.name)
@@ -222,7 +222,7 @@ def _of_columns(row: Sequence[str]) -> Read | str:
         Person(
             personal_number=number,
             names=names,
-            sex=sex,  # type: ignore[arg-type]
+            sex=sex,  # type: ignore[type-var]
             birth_date=born,
             death_date=died,
             place=place,

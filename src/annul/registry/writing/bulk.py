@@ -53,7 +53,13 @@ Progress = Callable[[int, int, int], None]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Show one listed document: the first bytes of its key, what the list says, what the register says (None: nothing)."""
+    """Show one listed document: the first bytes of its key, what the list says, what the register says (None: nothing).
+
+    Args:
+        key: first bytes of the document's key, hexadecimal.
+        listed: state by the list.
+        known: state by this register; null: nothing is known.
+    """
 
     key: str
     listed: str
