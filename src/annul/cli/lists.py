@@ -88,32 +88,24 @@ def import_list(
     import asyncio
 
     kind = _format_of(file, form)
-    listed = _state_of(state) if kind == "russian" else None
+    how: dict[str, Any] = {
+        "format": kind,
+        "state": _state_of(state) if kind == "russian" else None,
+        "leave_out": tuple(name.strip().lower() for name in leave_out or ()),
+    }
     moment = _moment(happened_at)
-    passed = tuple(name.strip().lower() for name in leave_out or ())
     with _bulk(home, test) as (bulk, hands):
         act = hands.first(officer)
         confirming = act if second is None else hands.second(second)
         if dry_run:
             with _reading(file) as progress:
-                report = asyncio.run(bulk.try_run(act, file, format=kind, state=listed, leave_out=passed, progress=progress))
+                report = asyncio.run(bulk.try_run(act, file, progress=progress, **how))
             show.result(
                 _report_json(report), lambda: print_read(report, (("List nothing (current)", report.passed_over or ""),))
             )
             return read_exit(report, report.passed_over)
         with _reading(file) as progress:
-            made = asyncio.run(
-                bulk.stage(
-                    act,
-                    file,
-                    format=kind,
-                    state=listed,
-                    happened_at_us=moment,
-                    evidence=evidence,
-                    leave_out=passed,
-                    progress=progress,
-                )
-            )
+            made = asyncio.run(bulk.stage(act, file, happened_at_us=moment, evidence=evidence, progress=progress, **how))
         if second is not None or not made.two_officers:
             made = asyncio.run(bulk.confirm(confirming, made.id, evidence=evidence))
     show.result(made, lambda: _show_event(made))

@@ -60,6 +60,7 @@ ROUTE_COMMANDS: Final = {
     "POST /v1/parties/{id}/agreement": "party agree",
     "POST /v1/parties/{id}/client-keys": "party key client",
     "GET /v1/parties/{id}/client-keys": "party key clients",
+    "GET /v1/client-keys": "party key clients",
     "POST /v1/parties/{id}/client-keys/add": "party key client-add",
     "POST /v1/parties/{id}/client-keys/{kid}/remove": "party key client-remove",
     "GET /v1/codes": "keys codes",

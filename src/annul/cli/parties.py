@@ -149,10 +149,14 @@ def key_revoke(
 
 @key_app.command("clients")
 @takes_groups
-def key_clients(where: Where, show: Show, party: PartyId) -> None:
+def key_clients(
+    where: Where,
+    show: Show,
+    party: Annotated[str | None, typer.Argument(metavar="[PARTY]", help="Id of the party; left out: your own.")] = None,
+) -> None:
     """Show the public keys of a party's OAuth client, each with its name."""
     with where.client("supervisor") as annul:
-        found = annul.connection.get(f"/v1/parties/{party}/client-keys")
+        found = annul.connection.get(f"/v1/parties/{party}/client-keys" if party else "/v1/client-keys")
     columns = {"kid": "name", "kty": "kind", "crv": "curve", "alg": "algorithm"}
     show.table(found["keys"], columns, empty="No client keys: this party uses API keys alone.")
 

@@ -188,9 +188,7 @@ def test_a_stock_client_gets_its_token_as_it_comes(house: House, client: str) ->
     for key, alg in ((KEY, "EdDSA"), (P256, "ES256"), (RSA, "RS256")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            session = OAuth2Client(
-                client_id=client, client_secret=key, token_endpoint_auth_method="private_key_jwt"
-            )
+            session = OAuth2Client(client_id=client, client_secret=key, token_endpoint_auth_method="private_key_jwt")
             session.register_client_auth_method(PrivateKeyJWT(house.url + oauth.TOKEN_PATH, alg=alg))
             token = session.fetch_token(house.url + oauth.TOKEN_PATH, grant_type="client_credentials")
         assert _ask(house, token["access_token"]).status_code == 200, alg
@@ -245,6 +243,11 @@ def test_keys_are_read_back_added_and_removed_one_by_one(house: House) -> None:
     shown = house.call("GET", at, "supervisor").json()
     assert [key["kid"] for key in shown["keys"]] == ["old", P256.thumbprint()]
     assert house.call("GET", at, "bank").status_code == 403
+    own = house.http.get(
+        "/v1/client-keys",
+        headers={"authorization": f"Bearer {_token(house, _assertion(house, 'rotating')).json()['access_token']}"},
+    )
+    assert own.json() == shown
     assert house.call("POST", f"{at}/nobody/remove", "supervisor").status_code == 404
     assert house.call("POST", f"{at}/old/remove", "supervisor").status_code == 200
     assert _token(house, _assertion(house, "rotating", algorithm="Ed25519")).status_code == 400

@@ -222,7 +222,7 @@ def _of_columns(row: Sequence[str]) -> Read | str:
         Person(
             personal_number=number,
             names=names,
-            sex=sex,  # type: ignore[type-var]
+            sex=sex,  # type: ignore[arg-type]
             birth_date=born,
             death_date=died,
             place=place,

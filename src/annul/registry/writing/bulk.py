@@ -199,8 +199,7 @@ class Bulk:
         )
         if not report.listed:
             target.unlink(missing_ok=True)
-            bad = {cause: found.count for cause, found in report.bad.items()}
-            raise BadInput("The list names no document.", where=file.name, mend="See the causes of its bad lines.", bad=bad)
+            raise _nothing(file, report)
         await self._refuse_twice(act, target, report)
         bulk_id = secrets.token_hex(16)
         origin = await asyncio.to_thread(
@@ -502,6 +501,15 @@ class Bulk:
                 state = unpack(value).state
                 if state is not None:
                     yield row, state.bit
+
+
+def _nothing(file: Path, report: ImportReport) -> BadInput:
+    return BadInput(
+        "The list names no document.",
+        where=file.name,
+        mend="See the causes of its bad lines.",
+        bad={cause: found.count for cause, found in report.bad.items()},
+    )
 
 
 def _view(row: tuple[Any, ...]) -> BulkView:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from annul.errors import BadInput, Forbidden, NotYetEffective
+from annul.errors import BadInput, NotYetEffective
 from annul.records.references import Tag
 from annul.registry.parties.parties import Agreement, KeyUse, Party, RealmName, Role
 from annul.times import rfc3339
@@ -264,12 +264,13 @@ async def client_keys(office: Office, call: Call) -> PartyChanged:
 
 
 async def own_client_keys(office: Office, call: Call) -> ClientKeysShown:
-    """Read the public keys of an OAuth client; a party reads its own, a supervisor everybody's."""
-    who, party = call.principal, call.path["id"]
-    if who.role != "supervisor" and who.id != party:
-        raise Forbidden("These are the keys of another party.", where="/id", mend="Read your own.")
-    keys, realm = await office.parties.client_keys_of(party)
-    return ClientKeysShown(keys, realm)
+    """Read the public keys of the caller's own OAuth client."""
+    return ClientKeysShown(*await office.parties.client_keys_of(call.principal.id))
+
+
+async def shown_client_keys(office: Office, call: Call) -> ClientKeysShown:
+    """Read the public keys of a party's OAuth client."""
+    return ClientKeysShown(*await office.parties.client_keys_of(call.path["id"]))
 
 
 async def add_client_key(office: Office, call: Call) -> PartyChanged:
@@ -332,9 +333,17 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         live=True,
     ),
     get(
-        "/v1/parties/{id}/client-keys",
+        "/v1/client-keys",
         ANY,
         own_client_keys,
+        "Read the public keys of your own OAuth client",
+        returns=ClientKeysShown,
+        live=True,
+    ),
+    get(
+        "/v1/parties/{id}/client-keys",
+        SUPERVISOR,
+        shown_client_keys,
         "Read the public keys of a party's OAuth client",
         returns=ClientKeysShown,
         patterns={"id": PARTY_ID},

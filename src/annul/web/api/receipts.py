@@ -10,7 +10,7 @@ from annul.proof import receipt as receipts
 from annul.proof.checkpoint import Verifier, sign_note
 from annul.proof.leaf import CODES
 from annul.proof.words import explain
-from annul.records.codes import Advice, Purpose
+from annul.records.codes import Advice
 from annul.records.meanings import PURPOSES, STEPS, meaning_of
 from annul.records.schemes import SCHEMES
 from annul.times import rfc3339
@@ -212,7 +212,7 @@ def _meaning(axis: str, name: str | None) -> str:
     if name is None:
         return ""
     if axis == "purpose":
-        return PURPOSES[Purpose(name)]
+        return next(text for purpose, text in PURPOSES.items() if purpose.value == name)
     found = meaning_of(name)
     return found.short if found is not None else ""
 
