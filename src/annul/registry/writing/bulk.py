@@ -26,8 +26,7 @@ from annul.errors import BadInput, Conflict, NotFound
 from annul.listings.apart import BROUGHT, Limits, Source, read_apart
 from annul.listings.bulk import Cause, ImportReport, Reader, fingerprint, import_list, try_list
 from annul.listings.segment import MEMORY_BYTES, Segment
-from annul.listings.table import PAGE, SLOT_BYTES
-from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, pack, unpack
+from annul.listings.values import pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.references import require_reference
 from annul.records.status import Event, State, state_of
@@ -36,6 +35,7 @@ from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.origin import Origin, lines_of, origin_of
 from annul.registry.writing.pen import Done
+from annul.registry.writing.samples import Sample, samples_of, states_listed
 from annul.registry.writing.second import Hand, of_this_day, require_second
 from annul.registry.writing.store import Connection, Write, reading, writing
 from annul.times import rfc3339
@@ -43,27 +43,10 @@ from annul.times import rfc3339
 LIMIT: Final = 1000
 """Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
 
-SAMPLES: Final = 20
 ROWS_AT_ONCE: Final = 20_000
-_NUMBER: Final = np.uint64(NUMBER << FLAGS_SHIFT)
-"""Mark, in the second word of a slot, of a number whose cards are told apart by their dates."""
 
 Format = Literal["russian", "interchange"]
 Progress = Callable[[int, int, int], None]
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """Show one listed document: the first bytes of its key, what the list says, what the register says (None: nothing).
-
-    Args:
-        key: first bytes of the document's key, hexadecimal.
-        listed: state by the list.
-        known: state by this register; null: nothing is known.
-    """
-
-    key: str
-    listed: str
-    known: str | None
 
 
 class BulkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,10 +192,10 @@ class Bulk:
         await asyncio.to_thread(durable.move, target, self._home.segments / sealed_file)
         # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
         segment = self._segments.segment(sealed_file, report.sha256)
-        listed, count = await asyncio.to_thread(_listed, segment)
+        listed, count = await asyncio.to_thread(states_listed, segment)
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
-            samples = await _samples(db, act.realm_code, segment)
+            samples = await samples_of(db, act.realm_code, segment)
         summary = _Summary(False, hits, samples, report.lines, report.bad, origin)
         segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), sealed_file)
         await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
@@ -573,44 +556,3 @@ async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:
     if row[2] == "discarded":
         raise Conflict("The bulk event was discarded.")
     return row[0], bytes(row[1]).hex()
-
-
-def _slots(segment: Segment) -> Any:
-    """Return the slots of a sealed segment as n × 2 words."""
-    return np.memmap(segment.path, "<u8", "r", offset=PAGE, shape=(segment.slot_count * SLOT_BYTES // 16, 2))
-
-
-def _listed(segment: Segment) -> tuple[int, int]:
-    """Return every state a segment lists, as a mask, and how many documents it has (numbers of cards are no documents)."""
-    listed, count, slots = 0, 0, _slots(segment)
-    for first in range(0, len(slots), 1 << 22):
-        values = slots[first : first + (1 << 22), 1]
-        count += int(np.count_nonzero(values & np.uint64(CODE_MASK))) - int(np.count_nonzero(values & _NUMBER))
-        for code in np.unique(values & np.uint64(CODE_MASK)).tolist():
-            state = unpack(code).state
-            listed |= state.bit if state is not None else 0
-    return listed, count
-
-
-async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]:
-    """Pick documents spread over a segment and say what the register knows of them."""
-    slots = _slots(segment)
-    samples = []
-    for first in np.linspace(0, len(slots) - 1, SAMPLES * 4).astype(int).tolist():
-        word0, word1 = (int(word) for word in slots[first])
-        state = unpack(word1 & ((1 << 40) - 1)).state
-        if not word0 or state is None or word1 & int(_NUMBER):
-            continue
-        key = word0.to_bytes(8, "little") + (word1 >> 40).to_bytes(3, "little")
-        row = await (
-            await db.execute(
-                "SELECT standing FROM document WHERE realm = %s AND document_key >= %s AND document_key <= %s",
-                (realm, key.ljust(16, b"\0"), key.ljust(16, b"\xff")),
-            )
-        ).fetchone()
-        sample = Sample(key[:4].hex(), state.name, state_of(row[0]).name if row else None)
-        if sample not in samples:
-            samples.append(sample)
-        if len(samples) == SAMPLES:
-            break
-    return samples

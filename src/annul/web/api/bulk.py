@@ -8,7 +8,8 @@ import msgspec
 
 from annul.listings.bulk import Cause
 from annul.records.references import Given
-from annul.registry.writing.bulk import BulkView, Sample
+from annul.registry.writing.bulk import BulkView
+from annul.registry.writing.samples import Sample
 from annul.times import rfc3339
 from annul.web.api.terms import Body, Staged, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged, write

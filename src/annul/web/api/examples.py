@@ -57,6 +57,8 @@ SAMPLES: Final[dict[str, Any]] = {
     "PartyShown.id": "bank-one",
     "birth_date": "1980-01-01",
     "branch": "north-04",
+    "PassWanted.case": "ca_0a1b2c3d4e5f60718293a4b5",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "case": "K-2026-117",
     "channel": "in_person",
     "check": "a1b2c3d4e5f60718293a4b5c6d7e8f90",

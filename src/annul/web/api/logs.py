@@ -35,13 +35,21 @@ POSITION: Final = "[1-9][0-9]{0,17}"
 
 
 class EraseReference(Body):
-    """Say which decision the erasure rests on."""
+    """Say which decision the erasure rests on.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 
 
 class ReferenceErased(msgspec.Struct):
-    """The position of the entry that says so."""
+    """The position of the entry that says so.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+    """
 
     position: int
 

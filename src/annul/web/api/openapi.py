@@ -28,12 +28,14 @@ Described = Callable[[str], dict[str, Any]]
 """What returns the OpenAPI document of the route table for the address of a server."""
 
 
-_REFERENCE: Final = re.compile(re.escape(REF.format(name="")) + r"(\w+)")
+_REFERENCE: Final = re.compile(re.escape(REF.format(name="")) + r"([\w.]+)")
 
 TAGS: Final = {
     "bulk": "Whole lists as one event: staged, confirmed by a second officer, taken back.",
+    "cases": "Misuse of documents: statements, cases, the list of impostors, passes for victims.",
     "checks": "Ask about a document, singly or in batches, and look up what was asked.",
     "clean-up": "Suspicions about entries of the register of persons, and what officers decide of them.",
+    "conduct": "Whether checks that were owed were made: findings, scorecards, alarms.",
     "counter": "What a counter needs beyond the check: comparison of bearer and holder, departures, urgent needs, policies.",
     "credentials": "API keys and access tokens.",
     "disputes": "A listing that is said to be wrong, and corrections.",
@@ -45,10 +47,13 @@ TAGS: Final = {
     "officers": "Who signs in at the desk, and what she may do.",
     "operation": "Is it up, is it ready, what does it count.",
     "parties": "Organisations, their agreements and their keys.",
+    "peers": "The same questions in the words of systems that were there before.",
     "persons": "The register of persons.",
     "recalls": "Answers that do not hold any more.",
     "receipts": "Public keys, and receipts that are verified.",
     "reports": "Loss reports: made, confirmed, withdrawn, lifted.",
+    "status lists": "Status of digital credentials.",
+    "subscriptions": "Documents on file, blinded, and what becomes of them.",
     "searches": "Searches for a case, on record before they are answered.",
 }
 """What each heading is about."""
@@ -107,7 +112,7 @@ def document(routes: tuple[Route, ...], base_url: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": base_url}],
-        "tags": [{"name": tag, "description": TAGS[tag]} for tag in dict.fromkeys(route.tag for route in shown)],
+        "tags": [{"name": tag, "description": TAGS.get(tag, "")} for tag in dict.fromkeys(route.tag for route in shown)],
         "paths": paths,
         "components": {
             "schemas": _used(dict(sorted(schemas.items())), paths),
