@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bz2
+import gzip
 import json
 import os
 from pathlib import Path
@@ -101,6 +102,31 @@ def test_a_dry_run_keeps_nothing(alone: Annul, database: str, tmp_path: Path) ->
     assert sorted((tmp_path / "home").rglob("*.seg")) == before
 
 
+def test_a_list_of_nothing_but_bad_lines_is_no_tick(alone: Annul) -> None:
+    """A dry run of it ends as wrong input, and says so; one bad line among good ones is marked, and is none."""
+    told = alone("import", listed("list.csv", "4509,12", "45O9,123456"), "--dry-run", *OFFICER)
+    assert told.code == 2
+    assert "✘  NOTHING GOOD  3 lines, 0 good, 2 bad." in told.out
+    assert "✔" not in told.out
+    some = alone("import", listed("list.csv", "4509,12", "4509,123456"), "--dry-run", *OFFICER)
+    assert (some.code, some.out[:7]) == (0, "!  READ")
+
+
+def test_a_list_from_another_program_comes_in_as_it_is(alone: Annul) -> None:
+    """Semicolons, `sep=`, a column more that is left out by name, packed: the command needs no other word."""
+    text = "sep=;\nscheme;number;state;branch\nru-internal;4509123456;I23;north\n"
+    Path("list.csv.gz").write_bytes(gzip.compress(text.encode()))
+    refused = alone("import", "list.csv.gz", *OFFICER)
+    assert refused.code == 2
+    assert "“branch”" in refused.err
+    assert "separator semicolon" in refused.err
+    told = alone("import", "list.csv.gz", *OFFICER, "--leave-out", "Branch", "--json")
+    assert (told.code, told.json["document_count"], told.json["listed"]) == (0, 1, ["revoked"])
+    again = alone("import", "list.csv.gz", *OFFICER, "--leave-out", "branch")
+    assert again.code == 1
+    assert f"bulk event {told.json['id']}" in again.err
+
+
 @pytest.mark.parametrize(
     ("file", "options", "says"),
     [
@@ -110,7 +136,7 @@ def test_a_dry_run_keeps_nothing(alone: Annul, database: str, tmp_path: Path) ->
         ("list.csv", ["--happened-at", "yesterday"], "2026-11-23T14:03:22Z"),
         ("list.csv", ["--happened-at", "2026-11-23T14:03:22"], "offset such as +03:00"),
         ("list.csv", ["--happened-at", "2926-11-23T14:03:22Z"], "future"),
-        ("list.txt", ["--format", "interchange"], ".ndjson"),
+        ("list.txt", ["--format", "interchange"], "“passp_series”"),
         ("bad.csv", [], "names no document"),
         ("empty.csv", [], "valid_until"),
         ("columns.csv", [], "valid_until"),

@@ -68,9 +68,10 @@ def test_a_list_of_persons_from_dry_run_to_undo(annul: Annul, tmp_path: Path) ->
 
 
 def test_a_wrong_list_is_refused_with_the_next_step(annul: Annul, tmp_path: Path) -> None:
-    """Wrong columns, an unknown ending, no such file: usage errors, said in one line with how to mend them."""
+    """Wrong columns, none at all, no such file: usage errors, said in one line with how to mend them."""
     (tmp_path / "a.csv").write_text("number,name\n1,a\n")
-    for name, says in (("a.csv", "personal_number"), ("a.txt", ".ndjson"), ("none.csv", "cannot be read")):
+    (tmp_path / "a.txt").write_text("110105194912310021;x\n")
+    for name, says in (("a.csv", "“number”"), ("a.txt", "does not name the columns"), ("none.csv", "cannot be read")):
         refused = annul("person", "import", tmp_path / name)
         assert refused.code == 2
         assert says in refused.err

@@ -109,7 +109,7 @@ def test_more_lines_memory_or_seconds_than_allowed_is_refused_in_words(tmp_path:
 def test_what_is_wrong_with_a_list_is_told_as_before(tmp_path: Path) -> None:
     """The words of the reader come through the pipe."""
     path = tmp_path / "list.bz2"
-    path.write_bytes(b"this is not packed")
+    path.write_bytes(b"BZh9 and then something else")
     error, _ = refused(Source(str(path), "russian", REVOKED))
     assert isinstance(error, BadInput)
     assert "cannot be read or unpacked" in error.message

@@ -424,9 +424,15 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
 
 def print_read(report: ReadReport, more: Iterable[tuple[str, Any]] = ()) -> None:
     """Print what a dry run found in a list."""
-    print(f"✔  READ  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
+    sign = "✔  READ" if not report.bad_count else "!  READ" if report.good else "✘  NOTHING GOOD"
+    print(f"{sign}  {report.lines:,} lines, {report.good:,} good, {report.bad_count:,} bad. Nothing was kept (dry run).")
     print_pairs(more)
     print_causes(report.bad)
+
+
+def read_exit(report: ReadReport, passed_over: int = 0) -> Exit:
+    """Return how a dry run ends: a list with no line that is good, or lists nothing rightly, is wrong input."""
+    return Exit.DONE if report.good or passed_over else Exit.USAGE
 
 
 def print_causes(bad: Mapping[str, Cause]) -> None:

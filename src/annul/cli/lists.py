@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from annul.cli.frame import (
     print_columns,
     print_pairs,
     print_read,
+    read_exit,
     takes_groups,
 )
 from annul.errors import BadInput
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 FORMATS: Final = {"ru-passports": "russian", "interchange": "interchange"}
 GENERATED: Final = ("interchange-csv", "interchange-ndjson", "interchange-parquet", "ru-passports")
+_HEADLESS: Final = re.compile(rb"\d{4}\s*,\s*\d{6}\s*\r?\n")
+"""First line of a list of passports that has no header."""
 Officer = Annotated[
     str | None,
     typer.Option("--as", metavar="WHO", help="Who imports, with ANNUL_KEY or as named in demo.json; else the operator."),
@@ -46,7 +50,7 @@ Officer = Annotated[
 def import_list(
     home: Place,
     show: Show,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .bz2, .ndjson or .parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: CSV, NDJSON or Parquet; may be packed.")],
     form: Annotated[
         str | None,
         typer.Option("--format", help="ru-passports (PASSP_SERIES,PASSP_NUMBER) or interchange; else told by the file."),
@@ -54,6 +58,12 @@ def import_list(
     state: Annotated[
         str, typer.Option(help="What a ru-passports list says of its documents: revoked, superseded …")
     ] = "revoked",
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out", metavar="COLUMN", help="A column that no list has and that may be passed over; repeatable."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
     officer: Officer = None,
     second: Annotated[
@@ -70,28 +80,32 @@ def import_list(
 ) -> int:
     """Import a list as one bulk event, on the register's own machine.
 
-    Bad lines are left out and reported by cause. An interrupted import of the same file goes on where it stopped. Above
-    the limit (1,000 documents) the event comes into force only when a second officer confirms it; one command undoes it.
+    How the list is packed (gzip, zstd, xz, bzip2, zip) and what separates its columns is told by the file itself.
+    Bad lines are left out and reported by cause. A list that is staged or in force already is refused with the event that
+    it is. An interrupted import of the same file goes on where it stopped. Above the limit (1,000 documents) the event
+    comes into force only when a second officer confirms it; one command undoes it.
     """
     import asyncio
 
     kind = _format_of(file, form)
-    listed = _state_of(state) if kind == "russian" else None
+    how: dict[str, Any] = {
+        "format": kind,
+        "state": _state_of(state) if kind == "russian" else None,
+        "leave_out": tuple(name.strip().lower() for name in leave_out or ()),
+    }
     moment = _moment(happened_at)
     with _bulk(home, test) as (bulk, hands):
         act = hands.first(officer)
         confirming = act if second is None else hands.second(second)
         if dry_run:
             with _reading(file) as progress:
-                report = asyncio.run(bulk.try_run(act, file, format=kind, state=listed, progress=progress))
+                report = asyncio.run(bulk.try_run(act, file, progress=progress, **how))
             show.result(
                 _report_json(report), lambda: print_read(report, (("List nothing (current)", report.passed_over or ""),))
             )
-            return Exit.DONE
+            return read_exit(report, report.passed_over)
         with _reading(file) as progress:
-            made = asyncio.run(
-                bulk.stage(act, file, format=kind, state=listed, happened_at_us=moment, evidence=evidence, progress=progress)
-            )
+            made = asyncio.run(bulk.stage(act, file, happened_at_us=moment, evidence=evidence, progress=progress, **how))
         if second is not None or not made.two_officers:
             made = asyncio.run(bulk.confirm(confirming, made.id, evidence=evidence))
     show.result(made, lambda: _show_event(made))
@@ -103,14 +117,11 @@ def _format_of(file: Path, form: str | None) -> Any:
         if form not in FORMATS:
             raise BadInput(f"There is no format {form!r}.", where="--format", mend=f"Use one of {', '.join(FORMATS)}.")
         return FORMATS[form]
-    if file.suffix == ".bz2":
-        return "russian"
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(64)
-    except OSError as error:
-        raise BadInput(f"The file cannot be read: {error.strerror}.", where=str(file)) from None
-    return "russian" if head.lstrip(b"\xef\xbb\xbf").upper().startswith(b"PASSP_SERIES") else "interchange"
+    from annul.listings.packing import head_of
+    from annul.listings.russian_list import HEADER
+
+    head = head_of(file, 1024).lstrip(b"\xef\xbb\xbf \"'")
+    return "russian" if head.upper().startswith(HEADER) or _HEADLESS.match(head) else "interchange"
 
 
 def _state_of(word: str) -> Any:

@@ -147,6 +147,48 @@ def key_revoke(
     show.result(changed, f"✔  REVOKED  Key {key_id} at position {changed['position']}.")
 
 
+@key_app.command("clients")
+@takes_groups
+def key_clients(
+    where: Where,
+    show: Show,
+    party: Annotated[str | None, typer.Argument(metavar="[PARTY]", help="Id of the party; left out: your own.")] = None,
+) -> None:
+    """Show the public keys of a party's OAuth client, each with its name."""
+    with where.client("supervisor") as annul:
+        found = annul.connection.get(f"/v1/parties/{party}/client-keys" if party else "/v1/client-keys")
+    columns = {"kid": "name", "kty": "kind", "crv": "curve", "alg": "algorithm"}
+    show.table(found["keys"], columns, empty="No client keys: this party uses API keys alone.")
+
+
+@key_app.command("client-add")
+@takes_groups
+def key_client_add(
+    where: Where,
+    show: Show,
+    party: PartyId,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Web Key, public; - for standard input.")],
+) -> None:
+    """Add one public key to a party's OAuth client; the others go on counting."""
+    with where.client("supervisor") as annul:
+        changed = annul.connection.write(f"/v1/parties/{party}/client-keys/add", {"key": read_json(file)})
+    show.result(changed, f"✔  ADDED  A public key of {party} at position {changed['position']}.")
+
+
+@key_app.command("client-remove")
+@takes_groups
+def key_client_remove(
+    where: Where,
+    show: Show,
+    party: PartyId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key, as `annul party key clients` shows it.")],
+) -> None:
+    """Remove one public key of a party's OAuth client."""
+    with where.client("supervisor") as annul:
+        changed = annul.connection.write(f"/v1/parties/{party}/client-keys/{name}/remove")
+    show.result(changed, f"✔  REMOVED  Client key {name} of {party} at position {changed['position']}.")
+
+
 @key_app.command("client")
 @takes_groups
 def key_client(

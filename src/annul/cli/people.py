@@ -22,6 +22,7 @@ from annul.cli.frame import (
     print_causes,
     print_pairs,
     print_read,
+    read_exit,
     read_json,
     takes_groups,
 )
@@ -378,7 +379,7 @@ def person_appeal(
 def person_import(
     home: Place,
     show: Show,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: .csv, .ndjson or .parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The list: CSV, NDJSON or Parquet; text may be packed.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the list and report bad lines; keep nothing.")] = False,
     officer: Officer = None,
     second: Annotated[
@@ -407,7 +408,7 @@ def person_import(
             with reading(file) as progress:
                 report = imports.try_run(act, file, format=form, shared_numbers=shared_numbers, progress=progress)
             show.result(report, lambda: print_read(report))
-            return Exit.DONE
+            return read_exit(report)
         with reading(file) as progress:
             made = imports.stage(act, file, format=form, evidence=evidence, shared_numbers=shared_numbers, progress=progress)
         if second is not None or not made.two_officers:

@@ -328,6 +328,16 @@ def keys_show(where: Server, show: Show) -> None:
     show.result({"keys": lines}, "\n".join(lines))
 
 
+@keys_app.command("codes")
+@takes_groups
+def keys_codes(where: Server, show: Show) -> None:
+    """Show the numbers of all codes in receipts, and what they mean."""
+    with where.client() as annul:
+        found = annul.connection.get("/v1/codes")
+    rows = [row | {"axis": axis} for axis, codes in found["axes"].items() for row in codes]
+    show.table(rows, {"axis": "axis", "number": "number", "code": "code", "meaning": "meaning"}, empty="No codes.")
+
+
 @keys_app.command("rotate")
 @takes_groups
 def keys_rotate(home: Place, show: Show) -> None:

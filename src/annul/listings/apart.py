@@ -28,6 +28,7 @@ import numpy as np
 from annul.errors import AnnulError, BadInput, Conflict, TimedOut, TooLarge
 from annul.listings.bulk import Chunk, Part, Reader
 from annul.listings.interchange import BOMB, RATIO_MAX, SLACK_BYTES, interchange_list
+from annul.listings.packing import packing_of
 from annul.listings.russian_list import russian_list
 from annul.listings.values import WHOLE_LIFE
 
@@ -66,12 +67,14 @@ class Source(msgspec.Struct, frozen=True):
         format: as in `annul.registry.writing.bulk`.
         value: of every document of a russian list.
         whole: coverage names whose issuers provide whole lives, of an interchange list.
+        leave_out: columns that an interchange list may have and that are passed over.
     """
 
     path: str
     format: Literal["russian", "interchange"]
     value: int = 0
     whole: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
 
     def reader(self) -> Reader:
         """Return the reader that reads it in this process."""
@@ -79,7 +82,7 @@ class Source(msgspec.Struct, frozen=True):
         if self.format == "russian":
             return russian_list(path, self.value)
         whole = frozenset(self.whole)
-        return interchange_list(path, lambda name: WHOLE_LIFE if name in whole else 0)
+        return interchange_list(path, lambda name: WHOLE_LIFE if name in whole else 0, leave_out=frozenset(self.leave_out))
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -198,8 +201,9 @@ def require_ratio(out_bytes: int, in_bytes: int, where: str) -> None:
 
 def _held(chunks: Iterator[Chunk], source: Source, limits: Limits) -> Iterator[Chunk]:
     path = Path(source.path)
+    packed = packing_of(path)
     for chunk in chunks:
-        if path.suffix.lower() == ".bz2":
+        if packed:
             require_ratio(chunk.place, chunk.bytes_done, path.name)
         if chunk.lines > limits.lines:
             raise TooLarge("The list has more lines than a list may.", where=path.name, mend="Split it.")

@@ -21,6 +21,9 @@ from annul.listings.table import Words
 
 BAD_LINES_NAMED = 5
 """Line numbers kept of each cause of bad lines."""
+CAUSES_NAMED = 50
+"""Causes that a report tells apart; a foreign list can have as many as lines."""
+OTHER_CAUSES = "other causes"
 CHECKPOINT_VERSION = 1
 
 Blind = Callable[[bytes], bytes]
@@ -61,7 +64,12 @@ Reader = Callable[[int, int], Iterator[Chunk]]
 
 
 class Cause(msgspec.Struct):
-    """Count the malformed lines of one cause, and name the first few."""
+    """Count the malformed lines of one cause, and name the first few.
+
+    Args:
+        count: how many.
+        first_lines: numbers of the first lines refused for this cause.
+    """
 
     count: int = 0
     first_lines: list[int] = []
@@ -181,6 +189,8 @@ def _count(report: ImportReport, chunk: Chunk) -> None:
     report.lines = chunk.lines
     report.passed_over += chunk.passed_over
     for cause, line in chunk.bad:
+        if cause not in report.bad and len(report.bad) >= CAUSES_NAMED:
+            cause = OTHER_CAUSES
         found = report.bad.setdefault(cause, Cause())
         found.count += 1
         if len(found.first_lines) < BAD_LINES_NAMED:

@@ -3,7 +3,8 @@
 Columns (members), all text, empty or absent when not given: scheme, issuer, kind, series, number, valid_from, valid_until
 (YYYY-MM-DD, or `long-term`), state (a word of records.status.State, or a status code such as I20; `status` is accepted as
 its name; empty or `current` lists nothing), reason (a word of records.status.Event), happened_at (RFC 3339).
-A CSV file is UTF-8 with a header line; a record does not go over the end of a line.
+A CSV file is UTF-8 with a header line, its columns separated by comma, semicolon, tab or bar; a record does not go over the end
+of a line. What a file is, and how it is packed, is told by its first bytes. A column of a type that loses something is refused.
 Source: docs/formats/listings.md.
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 import csv
 import datetime
-from collections.abc import Callable, Iterable, Iterator
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ import numpy as np
 
 from annul.errors import AnnulError, BadInput, TooLarge
 from annul.listings.bulk import Chunk, Part, Reader
+from annul.listings.columns import column_text, read_header, require_columns, rounded, split_line
+from annul.listings.packing import head_of, unpacked
 from annul.listings.values import WHOLE_LIFE, pack
 from annul.records.document import Document, DocumentFields, block, number_block, parse_document
 from annul.records.status import Event, State, code_of
@@ -59,27 +64,30 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
 
 
 COLUMNS = tuple(Row.__struct_fields__)
+DAYS = frozenset({"valid_from", "valid_until"})
+MOMENTS = frozenset({"happened_at"})
+HEAD_BYTES = 64
+"""Bytes that tell what a list is."""
 _STATES: dict[str, State] = {"": State.current} | {code_of(s): s for s in State} | {s.name: s for s in State}
 
 
-def interchange_list(path: Path, flags: Flags | None = None) -> Reader:
-    """Return a reader of a list by the ending of its name: .csv, .ndjson (.jsonl), .parquet.
+def interchange_list(path: Path, flags: Flags | None = None, *, leave_out: Collection[str] = ()) -> Reader:
+    """Return a reader of a list, told by its first bytes: Parquet, NDJSON or CSV; text may be packed.
 
     Args:
         path: the file.
         flags: flags by coverage name; documents that are `current` are kept only where it gives WHOLE_LIFE.
+        leave_out: columns or members, in lower case, that are no list's and may be passed over.
 
     Raises:
-        BadInput: the ending is another one.
+        BadInput: it cannot be read or unpacked.
     """
-    ending = path.suffix.lower()
-    if ending == ".csv":
-        return lambda place, lines: _text_chunks(path, place, lines, _csv_rows(path), flags)
-    if ending in (".ndjson", ".jsonl"):
-        return lambda place, lines: _text_chunks(path, place, lines, _json_rows, flags)
-    if ending == ".parquet":
-        return lambda place, _lines: _parquet_chunks(path, place, flags)
-    raise BadInput("The list's format cannot be told by its name.", where=path.name, mend="Name it .csv, .ndjson or .parquet.")
+    head = head_of(path, HEAD_BYTES)
+    if head.startswith(b"PAR1"):
+        return lambda place, _lines: _parquet_chunks(path, place, flags, leave_out)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return lambda place, lines: _text_chunks(path, place, lines, _json_rows(leave_out), flags)
+    return lambda place, lines: _text_chunks(path, place, lines, _csv_rows(path, leave_out), flags)
 
 
 Rows = Callable[[list[bytes], int], Iterable[Row | str | None]]
@@ -87,31 +95,26 @@ Rows = Callable[[list[bytes], int], Iterable[Row | str | None]]
 
 
 def _text_chunks(path: Path, place: int, lines: int, rows: Rows, flags: Flags | None) -> Iterator[Chunk]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise BadInput(f"The list cannot be read: {error.strerror}.", where=path.name, mend="Name a file.") from error
-    with file:
-        file.seek(place)
+    with unpacked(path, place) as opened:
+        file = io.BufferedReader(opened.file, PIECE_BYTES)  # type: ignore[type-var]
         while texts := file.readlines(PIECE_BYTES):
             place += sum(map(len, texts))
-            yield _chunk(rows(texts, lines + 1), place, lines, place, flags)
+            yield _chunk(rows(texts, lines + 1), place, lines, opened.done() if opened.packing else place, flags)
             lines += len(texts)
 
 
-def _csv_rows(path: Path) -> Rows:
+def _csv_rows(path: Path, leave_out: Collection[str]) -> Rows:
     """Read the header, then return what makes rows of lines."""
-    try:
-        with path.open("rb") as file:
-            head = file.readline(LINE_BYTES_MAX).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput("The header line cannot be read.", where=f"{path.name}, line 1", mend="Save it as UTF-8.") from error
-    names = [name.strip().lower() for name in next(csv.reader([head]), [])]
-    _check_columns(names, f"{path.name}, line 1")
+    first, _, rest = head_of(path, 2 * LINE_BYTES_MAX).partition(b"\n")
+    header = read_header(first, rest.partition(b"\n")[0], COLUMNS, path.name)
+    _check_columns(header.names, f"{path.name}, line {header.lines}, separator {header.word}", leave_out)
+    names, separator, lines_before = header.names, header.separator, header.lines
+    taken = [place for place, name in enumerate(names) if name not in leave_out]
+    kept = [names[place] for place in taken]
 
     def rows(texts: list[bytes], first: int) -> Iterator[Row | str | None]:
         for number, raw in enumerate(texts, first):
-            if number == 1:
+            if number <= lines_before:
                 yield None
                 continue
             if len(raw) > LINE_BYTES_MAX:
@@ -119,49 +122,73 @@ def _csv_rows(path: Path) -> Rows:
                 continue
             try:
                 text = raw.decode().rstrip("\r\n")
-                fields = next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
+                fields = split_line(text, separator)
             except (UnicodeDecodeError, csv.Error):
                 yield "the line is not CSV in UTF-8"
                 continue
             if not text.strip():
                 yield "the line is empty"
             elif len(fields) != len(names):
-                yield "the line has another number of columns than the header"
-            else:
+                yield f"the line has another number of columns than the header (separator {header.word})"
+            elif len(taken) == len(names):
                 yield Row(**dict(zip(names, fields, strict=True)))
+            else:
+                yield Row(**dict(zip(kept, [fields[place] for place in taken], strict=True)))
 
     return rows
 
 
-def _check_columns(names: list[str], where: str) -> None:
-    known = set(names) <= set(COLUMNS) and len(set(names)) == len(names)
-    if not known or not {"scheme", "number"} <= set(names) or not {"state", "status"} & set(names):
-        raise BadInput(
-            "The columns are not those of a list.",
-            where=where,
-            mend=f"Use {', '.join(c for c in COLUMNS if c != 'status')}; scheme, number and state are needed.",
-        )
+def _check_columns(names: list[str], where: str, leave_out: Collection[str] = ()) -> None:
+    shown = tuple(name for name in COLUMNS if name != "status")
+    state = "status" if "status" in names and "state" not in names else "state"
+    require_columns(names, (*shown, "status"), ("scheme", "number", state), where, left_out=leave_out)
 
 
 _decoder = msgspec.json.Decoder(Row)
 
 
-def _json_rows(texts: list[bytes], _first: int) -> Iterator[Row | str | None]:
-    for raw in texts:
-        if len(raw) > LINE_BYTES_MAX:
-            yield "the line is too long"
-        elif not raw.strip():
-            yield "the line is empty"
-        else:
-            try:
-                yield _decoder.decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                yield "the line is not a JSON object with the members of a list"
+_MEMBER = re.compile(r"[a-z][a-z_]{0,39}")
+_WRONG = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>\w+)`(?: - at `\$\.(?P<member>\w+)`)?")
+_UNKNOWN = re.compile(r"unknown field `(?P<member>[^`]*)`")
 
 
-def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chunk]:
+def _json_rows(leave_out: Collection[str]) -> Rows:
+    """Return what makes rows of lines of JSON."""
+    decode = _decoder.decode
+
+    def rows(texts: list[bytes], _first: int) -> Iterator[Row | str | None]:
+        for raw in texts:
+            if len(raw) > LINE_BYTES_MAX:
+                yield "the line is too long"
+            elif not raw.strip():
+                yield "the line is empty"
+            else:
+                try:
+                    yield _without(raw, leave_out) if leave_out else decode(raw)
+                except msgspec.ValidationError as error:
+                    yield _member_cause(str(error))
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    yield "the line is not JSON"
+
+    return rows
+
+
+def _without(raw: bytes, leave_out: Collection[str]) -> Row:
+    members = msgspec.json.decode(raw, type=dict[str, Any])
+    return msgspec.convert({name: value for name, value in members.items() if name not in leave_out}, Row)
+
+
+def _member_cause(message: str) -> str:
+    """Say which member is wrong and how; a name that is no plain word is not repeated, nor is any value."""
+    if (unknown := _UNKNOWN.search(message)) and _MEMBER.fullmatch(unknown["member"]):
+        return f"a list has no member {unknown['member']}"
+    if (wrong := _WRONG.search(message)) and wrong["member"] in COLUMNS:
+        return f"{wrong['member']}: This is {wrong['got']}, not text; a number loses its leading zeros"
+    return "the line is not a JSON object with the members of a list"
+
+
+def _parquet_chunks(path: Path, place: int, flags: Flags | None, leave_out: Collection[str]) -> Iterator[Chunk]:
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
@@ -169,15 +196,16 @@ def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chu
     except (OSError, pa.ArrowException) as error:
         raise BadInput("This is not a Parquet file.", where=path.name, mend="Write it again.") from error
     with file:
-        names = file.schema_arrow.names
-        _check_columns(names, path.name)
+        _check_columns([name.lower() for name in file.schema_arrow.names], path.name, leave_out)
+        names = [name for name in file.schema_arrow.names if name.lower() not in leave_out]
+        _refuse_types(file.schema_arrow, names, path.name)
         total, size, start = file.metadata.num_rows, path.stat().st_size, 0
         require_footer(file.metadata, size, path.name)
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows
             if start + count > place:
                 done = start
-                batches = file.iter_batches(PARQUET_ROWS, row_groups=[group], use_threads=False)
+                batches = file.iter_batches(PARQUET_ROWS, row_groups=[group], columns=names, use_threads=False)
                 while True:
                     try:
                         batch = next(batches, None)
@@ -185,7 +213,7 @@ def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chu
                             break
                         batch = batch.slice(max(0, place - done))  # what an interrupted import has
                         skipped = min(PARQUET_ROWS, max(0, place - done))
-                        part = {n: pc.cast(batch.column(n), pa.string()).to_pylist() for n in names}
+                        part = {n.lower(): _column(n.lower(), batch.column(n), path.name) for n in names}
                     except (OSError, pa.ArrowException) as error:
                         raise BadInput(
                             "A row group cannot be read as text.",
@@ -197,6 +225,18 @@ def _parquet_chunks(path: Path, place: int, flags: Flags | None) -> Iterator[Chu
                     if rows:
                         yield _chunk(rows, done, first, size * done // max(1, total), flags)
             start += count
+
+
+def _column(name: str, column: Any, where: str) -> list[Text]:
+    return column_text(name, column, where, days=DAYS, moments=MOMENTS)
+
+
+def _refuse_types(schema: Any, names: list[str], where: str) -> None:
+    """Refuse a type that loses something before a row is read: an empty column of each type says it."""
+    import pyarrow as pa
+
+    for name in names:
+        _column(name.lower(), pa.array([], schema.field(name).type), where)
 
 
 def require_footer(footer: Any, size: int, where: str) -> None:
@@ -259,6 +299,9 @@ def _read(row: Row, flags: Flags | None) -> tuple[Document, int]:
     """Read a row: the document and its value (0: nothing to list)."""
     if not row.scheme:
         raise BadInput("The scheme is missing.", where="/scheme")
+    for name, text in (("number", row.number), ("series", row.series)):
+        if text and rounded(text):
+            raise BadInput("A program has taken this for a quantity and rounded it.", where=f"/{name}")
     document = parse_document(
         DocumentFields(
             scheme=row.scheme,

@@ -1,4 +1,4 @@
-"""Read the Russian list of invalid passports: lines `4509,123456` below a header, as CSV or .bz2.
+"""Read the Russian list of invalid passports: lines `4509,123456` below a header, as CSV, plain or packed.
 
 Source: the list as its publisher gave it out: one CSV file `PASSP_SERIES,PASSP_NUMBER`, compressed with bzip2, about 132
 million lines, some ten thousand of them malformed (letters, short numbers, noise of text recognition).
@@ -7,18 +7,17 @@ Blanks, quotes and carriage returns around digits are accepted. Bad lines are na
 
 from __future__ import annotations
 
-import bz2
 import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from annul.errors import BadInput
 from annul.listings import native
 from annul.listings.bulk import Chunk, Part, Reader
+from annul.listings.packing import unpacked
 from annul.listings.table import Words, address_of
 from annul.records.schemes.ru_internal import blocks_of_numbers
 
@@ -45,7 +44,7 @@ def russian_list(path: Path, value: int) -> Reader:
     """Return a reader of a list; every document on it gets the same value.
 
     Args:
-        path: CSV file, or `.bz2` of one.
+        path: CSV file, plain or packed with gzip, Zstandard, xz, bzip2 or ZIP.
         value: packed value of the listing, such as `pack(State.revoked)`.
     """
 
@@ -105,13 +104,10 @@ def _pieces(path: Path, place: int) -> Iterator[tuple[bytes, int, bool]]:
 
     def read() -> None:
         try:
-            with path.open("rb", buffering=0) as raw:
-                packed = path.suffix == ".bz2"
-                file: BinaryIO = bz2.BZ2File(raw) if packed else raw  # type: ignore[assignment]
-                _skip(file, place, packed=packed)
+            with unpacked(path, place) as opened:
                 while not stop.is_set():
-                    piece = file.read(PIECE_BYTES)
-                    hand_over((piece, raw.tell(), not piece))
+                    piece = opened.file.read(PIECE_BYTES)
+                    hand_over((piece, opened.done(), not piece))
                     if not piece:
                         return
         except BaseException as error:  # noqa: BLE001 - handed to the reader of the pieces
@@ -122,12 +118,6 @@ def _pieces(path: Path, place: int) -> Iterator[tuple[bytes, int, bool]]:
     try:
         while True:
             item = made.get()
-            if isinstance(item, (OSError, EOFError)):
-                raise BadInput(
-                    "The file cannot be read or unpacked.",
-                    where=path.name,
-                    mend="Fetch the file again; the import goes on where it stopped.",
-                ) from item
             if isinstance(item, BaseException):
                 raise item
             yield item
@@ -136,18 +126,6 @@ def _pieces(path: Path, place: int) -> Iterator[tuple[bytes, int, bool]]:
     finally:
         stop.set()
         thread.join()
-
-
-def _skip(file: BinaryIO, place: int, *, packed: bool) -> None:
-    """Go to a place; a packed file must be unpacked up to there."""
-    if not packed:
-        file.seek(place)
-        return
-    while place > 0:
-        passed = file.read(min(place, PIECE_BYTES))
-        if not passed:
-            return
-        place -= len(passed)
 
 
 def made_list(lines: int, *, bad_every: int = 13_200, repeat_every: int = 1_000) -> Iterator[bytes]:

@@ -100,7 +100,21 @@ def to_json(receipt: Receipt) -> dict[str, Any]:
     return receipt_json(receipt.leaf, receipt.index, receipt.path, receipt.statement, receipt.signature, receipt.key.hex())
 
 
-class _Json(msgspec.Struct, forbid_unknown_fields=True):
+class ReceiptShown(msgspec.Struct, forbid_unknown_fields=True):
+    """A receipt in its JSON form: what was asked, when, against which state of the register, and what was answered, signed.
+
+    Args:
+        version: version of this form: 1.
+        leaf: the 128 bytes that say it, base64 (docs/formats/receipt.md).
+        index: place of the leaf in its window, from 0.
+        path: hashes from the leaf to the window's root, 32 bytes each put together, base64.
+        statement: the signed statement of the window, 87 bytes, base64.
+        signature: Ed25519 signature over the statement, 64 bytes, base64.
+        key: id of the key that signed, 8 hexadecimal digits.
+
+    Source: docs/formats/receipt.md, forms.
+    """
+
     version: int
     leaf: str
     index: int
@@ -118,9 +132,9 @@ def from_json(data: Mapping[str, Any] | bytes | str) -> Receipt:
     """
     try:
         if isinstance(data, (bytes, str)):
-            fields = msgspec.json.decode(data, type=_Json)
+            fields = msgspec.json.decode(data, type=ReceiptShown)
         else:
-            fields = msgspec.convert(dict(data), type=_Json)
+            fields = msgspec.convert(dict(data), type=ReceiptShown)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise VerificationFailed(
             "This is not a receipt: it lacks a member, or has one too many or of the wrong type.", step=1

@@ -72,7 +72,11 @@ NAME_MAX = 200
 
 
 class Holder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Who the bearer says to be."""
+    """Who the bearer says to be.
+
+    Args:
+        name: the name as printed, in any script.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX)]
 
@@ -82,6 +86,18 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
 
     `urgent` marks an urgent need of the bearer (the urgent-need exception of the policy).
     `min_position` asks that the answer take at least this position of the register log into account.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+        purpose: why it is asked; must be among the purposes of the agreement.
+        channel: where the document is presented: `in_person` or `remote`.
+        holder: the name that the bearer gives, to be compared with the register of persons.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+        reference: the caller's own reference; at most 64 characters.
+        min_position: the answer must take at least this position of the register log into account; 0: any.
+        urgent: the bearer has an urgent need.
     """
 
     document: DocumentFields
@@ -108,7 +124,13 @@ class Question(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StatusPart(msgspec.Struct):
-    """Status axis: code (None when there is no answer), its class, and what the register covers."""
+    """Status axis: code (None when there is no answer), its class, and what the register covers.
+
+    Args:
+        code: code of this axis.
+        class_: class of the status: no listing, reported, not in force, cannot tell; null without an answer.
+        coverage: what the register covers of this kind: `none`, `listing_only` or `whole_life`.
+    """
 
     code: str | None
     class_: str | None = msgspec.field(name="class")
@@ -116,19 +138,33 @@ class StatusPart(msgspec.Struct):
 
 
 class IdentityPart(msgspec.Struct):
-    """Identity axis."""
+    """Identity axis.
+
+    Args:
+        code: code of this axis.
+    """
 
     code: str = IdentityCode.M9.value
 
 
 class BindingPart(msgspec.Struct):
-    """Binding axis."""
+    """Binding axis.
+
+    Args:
+        code: code of this axis.
+    """
 
     code: str = BindingCode.B9.value
 
 
 class FreshnessPart(msgspec.Struct):
-    """Freshness axis: the register position and time (RFC 3339, UTC) the answer stands on."""
+    """Freshness axis: the register position and time (RFC 3339, UTC) the answer stands on.
+
+    Args:
+        code: code of this axis.
+        position: position of the register log that the answer stands on.
+        as_of: time at which the register stood so (RFC 3339, UTC).
+    """
 
     code: str
     position: int
@@ -136,7 +172,11 @@ class FreshnessPart(msgspec.Struct):
 
 
 class ErrorPart(msgspec.Struct):
-    """Why there is no answer; E00 when there is one."""
+    """Why there is no answer; E00 when there is one.
+
+    Args:
+        code: code of this axis.
+    """
 
     code: str = ErrorCode.E00.value
 
@@ -146,6 +186,19 @@ class Answer(msgspec.Struct, omit_defaults=False, kw_only=True):
 
     `opening` (hex salt) opens the receipt's commitment to the document; it stands beside the receipt and not in it, so
     that the receipt can be handed on.
+
+    Args:
+        outcome: what to do: PASS, REFER, STOP or NO_ANSWER.
+        status: is the document listed.
+        identity: does the name belong to the number.
+        binding: is the bearer the holder.
+        freshness: what state of the register the answer stands on.
+        advice: next steps, as codes A1 to A9, the most important first.
+        detail: one sentence in words for people.
+        check: id of the check.
+        receipt: the signed receipt, as it stands in the answer.
+        opening: salt (hexadecimal) that opens the receipt's commitment to the document; "" when there is none.
+        error: why there is no answer; E00 when there is one.
     """
 
     outcome: str

@@ -32,14 +32,24 @@ NameKind = Literal["main", "latin", "former"]
 
 
 class Name(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True, gc=False):
-    """One name: the main one, the same in Latin letters, or a former one. Each may be in any script."""
+    """One name: the main one, the same in Latin letters, or a former one. Each may be in any script.
+
+    Args:
+        text: the text.
+        kind: what kind it is.
+    """
 
     text: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
     kind: NameKind = "main"
 
 
 class Contact(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
-    """One way to reach a person."""
+    """One way to reach a person.
+
+    Args:
+        kind: `phone`, `email`, `post` or `app`.
+        value: number or address.
+    """
 
     kind: Literal["phone", "email", "post", "app"]
     value: Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]

@@ -36,6 +36,14 @@ class UrgentNeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When advice A7 is given: the holder may be served although the document is lost or replaced.
 
     The outcome stays STOP: the clerk decides, gives the reason, and a new card must be shown within `follow_up_days`.
+
+    Args:
+        statuses: status codes at which the need may be served.
+        channels: channels, `in_person` and `remote`, that are allowed.
+        purposes: purposes that are allowed.
+        identities: codes of the identity axis at which the need may be served.
+        bindings: codes of the binding axis at which the need may be served.
+        follow_up_days: days within which the new document must be shown.
     """
 
     statuses: tuple[StatusCode, ...]
@@ -53,6 +61,12 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         format: version of this JSON form.
         version: number of the policy, 1 to 65535; stands in every receipt.
         copy_age_max_s: age in seconds up to which a copy answers F1; older copies answer F2.
+        name: its name.
+        status: what each status code leads to.
+        identity: what each code M0 to M9 leads to.
+        binding: what each code B0 to B9 leads to.
+        freshness: what each code F0 to F2 leads to.
+        urgent_need: when a holder in need may be served although the answer is STOP.
     """
 
     format: int = POLICY_FORMAT
@@ -296,7 +310,13 @@ def require_floor(policy: Policy) -> None:
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One member in which two policies differ: JSON pointer, and the values on either side as JSON."""
+    """One member in which two policies differ: JSON pointer, and the values on either side as JSON.
+
+    Args:
+        where: JSON pointer of the member.
+        old: value of the older version.
+        new: value of the newer version.
+    """
 
     where: str
     old: Any

@@ -37,6 +37,16 @@ class DocumentFields(msgspec.Struct, forbid_unknown_fields=True):
 
     Dates are YYYY-MM-DD; also 20161006 and, as printed on Chinese cards, 2016.10.06. `valid_until` may be "long-term".
     A zone alone (`mrz`) is enough, whatever scheme its document belongs to.
+
+    Args:
+        scheme: rules of the kind of document: `cn-resident`, `icao-9303`, `ru-internal`, `generic`.
+        number: number of the document; needed unless `mrz` is given.
+        issuer: who issued the document: a state of three letters, or the short name agreed with the register.
+        kind: kind of document, as the scheme names it.
+        series: series of the document, where the scheme has one.
+        mrz: lines of the machine-readable zone, in place of the other fields.
+        valid_from: first day of validity, YYYY-MM-DD.
+        valid_until: last day of validity, YYYY-MM-DD, or `long-term`.
     """
 
     scheme: Short = ""

@@ -11,6 +11,12 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one code on one axis leads to, by channel, and the advice that goes with it.
 
     Advice of the axes that decided the outcome is joined; advice of milder axes is dropped.
+
+    Args:
+        in_person: outcome in person.
+        remote: outcome at a distance.
+        advice: next steps, as codes A1 to A9, the most important first.
+        advice_remote: advice at a distance; null: the same as in person.
     """
 
     in_person: Outcome

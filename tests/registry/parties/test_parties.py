@@ -165,7 +165,7 @@ def test_a_clients_keys_are_found_and_an_assertion_is_used_once(parties: Parties
 
     asyncio.run(go())
     board.publish()
-    assert parties.client_keys("first-bank") == [jwk]
+    assert parties.client_keys("first-bank") == [jwk | {"kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}]
     assert parties.principal_of_client("first-bank").realm == "test"
     assert parties.client_keys("other") == []
     with pytest.raises(NotAuthorised):

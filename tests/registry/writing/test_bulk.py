@@ -329,6 +329,21 @@ def test_a_list_of_an_older_epoch_than_the_keys_is_not_confirmed(world: World, t
     assert asyncio.run(bulk_of(world).confirm(FIRST, again.id)).state == "in_force"
 
 
+def test_a_list_is_not_imported_twice_while_it_stands(world: World, tmp_path: Path) -> None:
+    """The same documents with the same state: told by the event that they are, staged or in force; free again once undone."""
+    path = listed(tmp_path / "l.csv", 0, 40)
+    bulk, staged = asyncio.run(stage(world, path))
+    with pytest.raises(Conflict, match=f"{staged.id} .* is staged"):
+        asyncio.run(stage(world, path))
+    asyncio.run(bulk.confirm(FIRST, staged.id))
+    with pytest.raises(Conflict, match="40 documents and is in force"):
+        asyncio.run(stage(world, listed(tmp_path / "same.csv", 0, 40)))
+    _, other = asyncio.run(stage(world, path, state=State.reported_lost))
+    assert other.state == "staged"
+    asyncio.run(bulk.undo(FIRST, staged.id))
+    assert asyncio.run(stage(world, path))[1].state == "staged"
+
+
 def test_a_confirmation_and_an_undo_are_entries_of_their_own_kinds(world: World, tmp_path: Path) -> None:
     """`bulk` and `bulk_undo`, by whoever did it, about the same segment; a stage and a discard are no entries."""
 
@@ -359,8 +374,8 @@ def test_two_lists_undone_over_one_corrected_document_leave_its_own_report(
 
     async def go() -> None:
         made = []
-        for name in ("a.csv", "b.csv"):
-            bulk, staged = await stage(world, listed(tmp_path / name, 0, 40), state=State.reported_lost)
+        for name, last in (("a.csv", 40), ("b.csv", 41)):
+            bulk, staged = await stage(world, listed(tmp_path / name, 0, last), state=State.reported_lost)
             await bulk.confirm(FIRST, staged.id)
             made.append(staged.id)
             if name == "a.csv":

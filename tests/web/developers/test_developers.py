@@ -138,11 +138,44 @@ def test_every_operation_has_its_page(house: House) -> None:
 def test_the_developers_pages_are_for_everybody(chromium: Any, house: House, language: str) -> None:
     """Accessible and whole at 320 px."""
     page = open_page(chromium, house, width=320, language=language)
-    for address in ("/developers", "/developers/sandbox", "/developers/reference", "/developers/reference/post_v1_checks"):
+    for address in (
+        "/developers",
+        "/developers/sandbox",
+        "/developers/codes",
+        "/developers/reference",
+        "/developers/reference/post_v1_checks",
+    ):
         page.goto(address)
         assert_fits(page)
         assert_accessible(page)
     page.context.close()
+
+
+def test_an_operation_is_tried_out_and_found_on_its_page(chromium: Any, furnished: House) -> None:
+    """Search by words, open, send the example with a test key: the answer stands below; without a key the refusal does."""
+    page = open_page(chromium, furnished, width=1280)
+    page.goto("/developers/reference")
+    page.get_by_label("Search the operations").fill("batch")
+    assert page.locator("tbody tr:visible").count() == 1
+    page.goto("/developers/reference/post_v1_checks")
+    page.get_by_role("button", name="Send").click()
+    page.locator("output", has_text="401").wait_for()
+    page.get_by_label("Test key").fill(furnished.test_keys["bank"])
+    page.get_by_role("button", name="Send").click()
+    page.locator("output", has_text='"outcome": "STOP"').wait_for()
+    assert_accessible(page)
+    page.context.close()
+
+
+def test_every_operation_shows_a_request_and_an_answer(house: House) -> None:
+    """The command to copy names the address, the answer is the one of the document."""
+    page = html.unescape(house.http.get("/developers/reference/post_v1_checks").text)
+    assert f"curl -sS -X POST {house.url}/v1/checks" in page
+    assert '"number": "S10"' in page
+    assert '"outcome": "STOP"' in page
+    codes = html.unescape(house.http.get("/developers/codes").text)
+    for code in ("S10", "M3", "B2", "F1", "E91", "A7", "account-opening", "ru-internal", "whole_life"):
+        assert f">{code}<" in codes, code
 
 
 def test_the_developers_page_shows_every_code_with_its_words(house: House) -> None:

@@ -69,7 +69,26 @@ _TYPES: Final = (
 
 
 class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Describe one check. `status` is what the asker may know: the exact code, or its class where reasons are withheld."""
+    """Describe one check. `status` is what the asker may know: the exact code, or its class where reasons are withheld.
+
+    Args:
+        check: id of the check.
+        checked_at: when the check was answered (RFC 3339, UTC).
+        party: id of the organisation.
+        realm: `live` or `test`; test credentials never touch live data.
+        purpose: why it is asked or done.
+        channel: where the document is presented: `in_person` or `remote`.
+        scheme: rules of the kind of document: `cn-resident`, `icao-9303`, `ru-internal`, `generic`.
+        outcome: what to do: PASS, REFER, STOP or NO_ANSWER.
+        status: status code, or its class where reasons are withheld.
+        freshness: F0 live, F1 from a copy within its age limit, F2 older.
+        position: position in the register log; 0-based and dense.
+        advice: next steps, as codes A1 to A9, the most important first.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+        reference: the caller's own reference; at most 64 characters.
+    """
 
     check: str
     checked_at: str
@@ -90,7 +109,12 @@ class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckRecord(CheckRow, frozen=True, kw_only=True):
-    """Describe one check with its receipt, and the salt (hex) that opens the receipt's commitments."""
+    """Describe one check with its receipt, and the salt (hex) that opens the receipt's commitments.
+
+    Args:
+        receipt: the signed receipt, as it stands in the answer.
+        opening: salt (hexadecimal) that opens the receipt's commitment to the document; "" when there is none.
+    """
 
     receipt: dict[str, Any]
     opening: str

@@ -55,6 +55,7 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         identity_allowed: whether a name belongs to a number is told; otherwise the identity is always M9.
         photo_allowed: the portrait on record is given out for a check just made.
         capture: what comparisons of bearer and holder must be like.
+        per_day: checks a day (UTC); 0: no limit.
     """
 
     purposes: frozenset[str] = frozenset()

@@ -66,7 +66,13 @@ class AlarmView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlarmJudged(msgspec.Struct, frozen=True):
-    """Say what was decided of an alarm."""
+    """Say what was decided of an alarm.
+
+    Args:
+        alarm: id of the alarm.
+        state: its present state.
+        position: position in the register log; 0-based and dense.
+    """
 
     alarm: str
     state: str

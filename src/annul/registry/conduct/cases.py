@@ -57,7 +57,13 @@ _MEND: Final = "Another person does it, who signs in with a credential of her ow
 
 
 class CaseMoved(msgspec.Struct, frozen=True):
-    """Say what became of a case."""
+    """Say what became of a case.
+
+    Args:
+        case: reference of the case for which this is done; it is on record with the look-up.
+        state: its present state.
+        position: position in the register log; 0-based and dense.
+    """
 
     case: str
     state: CaseState

@@ -52,7 +52,12 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DutySet(msgspec.Struct, frozen=True):
-    """Answer of a change: the duties that hold now, and the position of the entry."""
+    """Answer of a change: the duties that hold now, and the position of the entry.
+
+    Args:
+        duties: what the officer may do.
+        position: position in the register log; 0-based and dense.
+    """
 
     duties: list[Duty]
     position: int

@@ -94,14 +94,26 @@ class FoundEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Defence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A receipt for one event, by the party's own reference."""
+    """A receipt for one event, by the party's own reference.
+
+    Args:
+        reference: the caller's own reference; at most 64 characters.
+        receipt: the signed receipt, as it stands in the answer.
+    """
 
     reference: Tag
     receipt: dict[str, Any]
 
 
 class FindingMoved(msgspec.Struct, frozen=True):
-    """Say what became of a finding."""
+    """Say what became of a finding.
+
+    Args:
+        finding: id of the finding.
+        state: its present state.
+        open_count: events that no receipt has covered since.
+        position: position in the register log; 0-based and dense.
+    """
 
     finding: str
     state: str

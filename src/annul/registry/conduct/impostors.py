@@ -41,7 +41,12 @@ SENTENCE: Final = "This person is known to be the victim of misuse of this docum
 
 
 class ImpostorAnswer(msgspec.Struct, frozen=True):
-    """Answer of a look: `listed` asks for a second person and papers with a picture; it refuses nobody by itself."""
+    """Answer of a look: `listed` asks for a second person and papers with a picture; it refuses nobody by itself.
+
+    Args:
+        answer: `listed` asks for a second person and papers with a picture, or that nothing is listed.
+        use: `all`, or `counter`: checks at a counter and nothing else.
+    """
 
     answer: Listed
     use: str
@@ -67,7 +72,12 @@ class PassGiven(msgspec.Struct, frozen=True):
 
 
 class PassShown(msgspec.Struct, frozen=True):
-    """What a pass tells: one sentence, or nothing. Unknown, ended, revoked and foreign passes are not told apart."""
+    """What a pass tells: one sentence, or nothing. Unknown, ended, revoked and foreign passes are not told apart.
+
+    Args:
+        stands: the pass counts.
+        sentence: the one sentence that it tells; "" when it does not count.
+    """
 
     stands: bool
     sentence: str

@@ -39,6 +39,14 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         low_outer, low, high, high_outer: limits for so many events.
         judged: where the share lies between them.
         steps: what helps, most useful first, by name; empty when nothing is to be done.
+        party: id of the organisation.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        covered: events that a check covers.
+        late: deliveries that are late.
+        unchecked: events without a check.
+        departed: events whose answer was departed from.
+        forged: events with a check that is none.
     """
 
     party: str
@@ -66,6 +74,8 @@ class Scorecard(msgspec.Struct, frozen=True, kw_only=True):
         target: share of all events that were covered, of every party of the register.
         dispersion: by how much places vary more than chance, as a factor of variance; 1: not more.
         from_day, until_day: days of the events (UTC, since 1970), both included.
+        level: what is compared: party, branch or terminal.
+        places: the places, never by their share.
     """
 
     level: Level

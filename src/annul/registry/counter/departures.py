@@ -118,7 +118,13 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 class Confirmed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the clerk confirms before an urgent need is served: each must be true."""
+    """What the clerk confirms before an urgent need is served: each must be true.
+
+    Args:
+        name_and_number_match: name and number are those of the card.
+        genuine: the card is genuine.
+        unexpired: the card is within its dates.
+    """
 
     name_and_number_match: bool
     genuine: bool

@@ -42,7 +42,13 @@ Text = Annotated[str, Meta(max_length=200)]
 
 
 class Finder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Say who found a card and where; all may be empty. Sealed, and erased on demand."""
+    """Say who found a card and where; all may be empty. Sealed, and erased on demand.
+
+    Args:
+        name: name of the finder.
+        contact: how to reach the person, as it was told.
+        place: where it was; as people would write it.
+    """
 
     name: Text = ""
     contact: Text = ""
@@ -115,7 +121,15 @@ class FoundShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandInPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A place where found cards are handed in."""
+    """A place where found cards are handed in.
+
+    Args:
+        id: its id.
+        party: id of the organisation.
+        name: its name.
+        address: street and place, as people would write it.
+        hours: opening hours, as people would write them.
+    """
 
     id: str
     party: str

@@ -51,7 +51,13 @@ class Recheck(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What became of a window: the next line that is expected, lines asked again, and those that differ."""
+    """What became of a window: the next line that is expected, lines asked again, and those that differ.
+
+    Args:
+        next: number of the next line that is expected.
+        rechecked: lines that were asked again.
+        differing: lines whose answer is another one now.
+    """
 
     next: int
     rechecked: int

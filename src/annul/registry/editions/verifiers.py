@@ -26,7 +26,11 @@ DEVICES_SHOWN: Final = 500
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What the register understood."""
+    """What the register understood.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+    """
 
     position: int
 

@@ -48,7 +48,17 @@ RESPONSE_BYTES_MAX: Final = 32 * 1024
 
 
 class Officer(msgspec.Struct, frozen=True):
-    """One officer; `passkeys` counts those that work."""
+    """One officer; `passkeys` counts those that work.
+
+    Args:
+        id: its id.
+        party: id of the organisation.
+        staff: staff number within the organisation.
+        name: its name.
+        duties: what the officer may do.
+        active: she may sign in.
+        passkeys: how many passkeys of hers work.
+    """
 
     id: str
     party: str

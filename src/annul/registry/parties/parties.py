@@ -40,11 +40,12 @@ from annul.registry.answering.principals import (
     SnapshotRows,
     load_snapshot,
 )
+from annul.registry.parties.client_keys import checked, name_of
 from annul.registry.writing.act import Act
 from annul.registry.writing.pen import remember, replay
 from annul.registry.writing.second import note_made
 from annul.registry.writing.store import REALM_CODES, Connections, Write, reading, writing
-from annul.times import HOUR_US, Clock
+from annul.times import HOUR_US, MINUTE_US, Clock
 
 __all__ = [
     "ROLES",
@@ -75,7 +76,8 @@ KEY_SECRET_BYTES = 32
 CLIENT_KEYS_MAX = 5
 """Keys of one client: enough to change them without a gap."""
 
-ASSERTION_LIFETIME_MAX_US = HOUR_US
+ASSERTION_LIFETIME_MAX_US = HOUR_US + MINUTE_US
+"""An hour, and what clocks may differ."""
 """Longest life of a client assertion. Source: RFC 7523, section 3 item 4 leaves the limit to the server."""
 
 
@@ -285,29 +287,71 @@ class Parties(Principals):
         """Replace the public keys of a principal's OAuth client; an empty list closes it.
 
         Raises:
-            BadInput: too many keys, or one that holds a private part.
+            BadInput: too many keys, two of one name, or one that cannot sign; see `client_keys.checked`.
         """
-        if len(jwks) > CLIENT_KEYS_MAX:
-            raise BadInput(f"A client has at most {CLIENT_KEYS_MAX} keys.", where="/keys")
-        for place, jwk in enumerate(jwks):
-            if {"d", "p", "q", "k"} & set(jwk) or jwk.get("kty") not in ("EC", "OKP", "RSA"):
-                raise BadInput(
-                    "A client key must be a public EC, OKP or RSA key without its private part.", where=f"/keys/{place}"
-                )
+        kept = _named([checked(jwk, f"/keys/{place}") for place, jwk in enumerate(jwks)], "/keys")
 
         async def change(write: Write) -> str:
-            await _touch(
-                write,
-                "UPDATE principal SET jwks = %s, client_realm = %s, position = %s WHERE id = %s",
-                msgspec.json.encode(jwks),
-                REALM_CODES[realm],
-                write.position + 1,
-                id,
-            )
-            await note_made(write, act, f"client-{id}")
+            await self._put_client_keys(write, act, id, kept, realm)
             return f"client-keys {id}"
 
         return await self.change(act, change)
+
+    async def add_client_key(self, act: Act, id: str, jwk: dict[str, Any]) -> Changed:
+        """Add one public key to those of a principal's OAuth client; the others go on counting.
+
+        Raises:
+            BadInput: it cannot sign, its name is there already, or there are too many. NotFound: no such principal.
+        """
+        new = checked(jwk, "/key")
+
+        async def change(write: Write) -> str:
+            held, realm = await _held_client_keys(write, id)
+            await self._put_client_keys(write, act, id, _named([*held, new], "/key/kid"), realm)
+            return f"client-key-added {id}"
+
+        return await self.change(act, change)
+
+    async def remove_client_key(self, act: Act, id: str, kid: str) -> Changed:
+        """Remove one public key of a principal's OAuth client by its name.
+
+        Raises:
+            NotFound: no such principal, or no key of this name.
+        """
+
+        async def change(write: Write) -> str:
+            held, realm = await _held_client_keys(write, id)
+            left = [jwk for jwk in held if name_of(jwk) != kid]
+            if len(left) == len(held):
+                raise NotFound("There is no such client key.", mend="Read the party's client keys for their names.")
+            await self._put_client_keys(write, act, id, left, realm)
+            return f"client-key-removed {id}"
+
+        return await self.change(act, change)
+
+    async def client_keys_of(self, id: str) -> tuple[Jwks, RealmName]:
+        """Return the public keys of a principal's OAuth client, each with its name, and the realm of its tokens.
+
+        Raises:
+            NotFound: there is no such principal.
+        """
+        async with reading(self._connections) as db:
+            row = await (await db.execute("SELECT jwks, client_realm FROM principal WHERE id = %s", (id,))).fetchone()
+        if row is None:
+            raise NotFound("There is no such party.")
+        held = msgspec.json.decode(row[0], type=Jwks) if row[0] else []
+        return [{**jwk, "kid": name_of(jwk)} for jwk in held], REALM_NAMES[row[1]]
+
+    async def _put_client_keys(self, write: Write, act: Act, id: str, jwks: Jwks, realm: RealmName) -> None:
+        await _touch(
+            write,
+            "UPDATE principal SET jwks = %s, client_realm = %s, position = %s WHERE id = %s",
+            msgspec.json.encode(jwks),
+            REALM_CODES[realm],
+            write.position + 1,
+            id,
+        )
+        await note_made(write, act, f"client-{id}")
 
     async def issue_key(
         self,
@@ -482,3 +526,22 @@ async def _require_counters(write: Write, principal_id: str, use: KeyUse) -> Non
         and await write.one("SELECT 1 FROM principal WHERE id = %s AND role = 'relying_party'", principal_id) is None
     ):
         raise BadInput("Only relying parties have counters.", where="/use", mend="Issue a key for all that the party may do.")
+
+
+async def _held_client_keys(write: Write, id: str) -> tuple[Jwks, RealmName]:
+    row = await write.one("SELECT jwks, client_realm FROM principal WHERE id = %s FOR UPDATE", id)
+    if row is None:
+        raise NotFound("There is no such party.")
+    return (msgspec.json.decode(row[0], type=Jwks) if row[0] else []), REALM_NAMES[row[1]]
+
+
+def _named(jwks: Jwks, where: str) -> Jwks:
+    """Refuse too many keys, and two of one name."""
+    if len(jwks) > CLIENT_KEYS_MAX:
+        raise BadInput(
+            f"A client has at most {CLIENT_KEYS_MAX} keys.", where=where, mend="Remove one that is not used any more."
+        )
+    names = [name_of(jwk) for jwk in jwks]
+    if len(set(names)) < len(names):
+        raise BadInput("Two keys have one name.", where=where, mend="Give each a kid of its own.")
+    return jwks

@@ -109,9 +109,11 @@ class Shift(msgspec.Struct, frozen=True):
     """Past checks that a policy would have answered otherwise: from one outcome to another, or with other next steps.
 
     Args:
-        old, new: outcomes; old_advice, new_advice: next steps.
+        old, new: outcome then, and by this policy.
+        old_advice, new_advice: next steps then, and by this policy.
         status, identity, binding, channel: the codes that lead there, as the party was told them.
-        count: how many checks; samples: ids of some of them.
+        count: how many checks.
+        samples: ids of some of them.
     """
 
     old: str

@@ -63,7 +63,13 @@ class Consent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Face(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A portrait (JPEG, PNG or JPEG 2000; base64 on the wire) and its quality as the capture tool found it."""
+    """A portrait (JPEG, PNG or JPEG 2000; base64 on the wire) and its quality as the capture tool found it.
+
+    Args:
+        image: the portrait, JPEG or PNG in base64.
+        media: media type of the image.
+        quality: quality of the sample, 0 to 100.
+    """
 
     image: bytes
     media: Literal["image/jpeg", "image/png", "image/jp2"]
@@ -71,7 +77,13 @@ class Face(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Finger(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A finger (1 right thumb to 10 left little, ISO/IEC 19794-2), its template in that format, and its NFIQ 2 quality."""
+    """A finger (1 right thumb to 10 left little, ISO/IEC 19794-2), its template in that format, and its NFIQ 2 quality.
+
+    Args:
+        finger: which finger, by ISO/IEC 19794-2 (1 right thumb to 10 left little finger).
+        template: template of the finger, ISO/IEC 19794-2, base64.
+        quality: quality of the sample, 0 to 100.
+    """
 
     finger: Annotated[int, Meta(ge=1, le=10)]
     template: bytes

@@ -1,12 +1,14 @@
 """Read lists of persons: CSV, NDJSON or Parquet become persons, line by line; a bad line becomes its cause.
 
+What separates the columns of a CSV, and how text is packed, is told by the file itself; a Parquet column of a type that loses
+something (a number as integer) is refused by its name.
 Columns and members: docs/formats/person-interchange.md. Nothing of a bad line is repeated anywhere, only its number.
 """
 
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -15,7 +17,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from annul.errors import BadInput
+from annul.listings.columns import column_text, read_header, require_columns
 from annul.listings.interchange import require_footer
+from annul.listings.packing import head_of, unpacked
 from annul.records.document import DocumentFields
 from annul.records.names import NAME_MAX
 from annul.records.person import NUMBER_MAX, Blocks, Contact, Name, Person, blocks_of
@@ -45,7 +49,8 @@ COLUMNS: Final = (
     "father",
     "origin",
 )
-NEEDED: Final = frozenset({"personal_number", "name"})
+NEEDED: Final = ("personal_number", "name")
+DAYS: Final = frozenset({"birth_date", "death_date"})
 FORMER_SEPARATOR: Final = "|"
 
 _documents = msgspec.json.Decoder(list[DocumentFields]).decode
@@ -55,16 +60,15 @@ _SEXES: Final = frozenset({"", "F", "M", "X"})
 
 
 def format_of(file: Path) -> Format:
-    """Tell the format by the file's name.
+    """Tell the format by the file's first bytes, unpacked.
 
     Raises:
-        BadInput: it has none of the known endings.
+        BadInput: it cannot be read.
     """
-    known: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
-    found = known.get(file.suffix.lower())
-    if found is None:
-        raise BadInput("The format of the list is not known.", where=file.suffix, mend="Use .csv, .ndjson or .parquet.")
-    return found
+    head = head_of(file, 64)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    return "ndjson" if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else "csv"
 
 
 def read_persons(file: Path, format: Format, progress: Callable[[int], None]) -> Iterator[list[Line]]:
@@ -91,7 +95,8 @@ def read_one(person: Person) -> Read | str:
 def _ndjson(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]:
     lines: list[Line] = []
     size = number = 0
-    with file.open("rb") as source:
+    with unpacked(file) as opened:
+        source = io.BufferedReader(opened.file)  # type: ignore[type-var]
         while line := source.readline(LINE_BYTES_MAX + 1):
             number += 1
             size += len(line)
@@ -116,31 +121,35 @@ def _ndjson(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]
 
 def _csv(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]]:
     lines: list[Line] = []
-    with file.open("rb") as raw:
-        size = raw.seek(0, 2)
+    size = file.stat().st_size
     done = 0
-    # A byte that is no UTF-8 becomes U+FFFD, which no name and no number may hold: its line is refused, not the list.
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as source:
-        rows = csv.reader(source, strict=True)
-        header = [name.strip().lower() for name in next(rows, [])]
-        pick = itemgetter(*_places(header))
-        width = len(header)
+    with unpacked(file) as opened:
+        plain = io.BufferedReader(opened.file)  # type: ignore[type-var]
+        first = plain.readline(LINE_BYTES_MAX)
+        second = plain.readline(LINE_BYTES_MAX) if first[:4].lower() == b"sep=" else b""
+        header = read_header(first, second, COLUMNS, file.name)
+        places = _places(header.names, f"line {header.lines}, separator {header.word}")
+        # A byte that is no UTF-8 becomes U+FFFD, which no name and no number may hold: its line is refused, not the list.
+        source = io.TextIOWrapper(plain, encoding="utf-8", errors="replace", newline="")
+        rows = csv.reader(source, delimiter=header.separator, strict=True)
+        pick = itemgetter(*places)
+        width = len(header.names)
         while True:
             try:
                 row = next(rows)
             except StopIteration:
                 break
             except csv.Error:
-                lines.append((rows.line_num, "columns"))
+                lines.append((rows.line_num + header.lines, "columns"))
                 continue
             if len(row) == width:
                 row.append("")  # stands for the columns that are not there
-                lines.append((rows.line_num, _of_columns(pick(row))))
+                lines.append((rows.line_num + header.lines, _of_columns(pick(row))))
             elif row:
-                lines.append((rows.line_num, "columns"))
+                lines.append((rows.line_num + header.lines, "columns"))
             if len(lines) >= BATCH:
                 yield lines
-                at = os.lseek(source.fileno(), 0, os.SEEK_CUR)
+                at = opened.done()
                 progress(at - done)
                 lines, done = [], at
     yield lines
@@ -158,27 +167,25 @@ def _parquet(file: Path, progress: Callable[[int], None]) -> Iterator[list[Line]
         raise BadInput("The list is not Parquet.", where="list") from None
     size = file.stat().st_size
     require_footer(source.metadata, size, file.name)
-    places = _places([name.lower() for name in source.schema_arrow.names])
+    names = [name.lower() for name in source.schema_arrow.names]
+    places = _places(names, file.name)
     total = max(1, source.metadata.num_rows)
     number = 0
     for batch in source.iter_batches(BATCH, use_threads=False):
-        columns = [batch.column(at).to_pylist() if at >= 0 else [""] * batch.num_rows for at in places]
+        columns = [
+            column_text(names[at], batch.column(at), file.name, days=DAYS, moments=()) if at >= 0 else [""] * batch.num_rows
+            for at in places
+        ]
         lines: list[Line] = []
         for row in zip(*columns, strict=True):
             number += 1
-            lines.append((number, _of_columns(["" if value is None else str(value) for value in row])))
+            lines.append((number, _of_columns([value or "" for value in row])))
         yield lines
         progress(size * batch.num_rows // total)
 
 
-def _places(header: list[str]) -> list[int]:
-    unknown = sorted(set(header) - set(COLUMNS))
-    if unknown or not set(header) >= NEEDED or len(set(header)) != len(header):
-        raise BadInput(
-            "The columns of the list are not those of persons.",
-            where="line 1",
-            mend=f"Name personal_number and name, and of the others what there is: {', '.join(COLUMNS)}.",
-        )
+def _places(header: list[str], where: str) -> list[int]:
+    require_columns(header, COLUMNS, NEEDED, where)
     return [header.index(name) if name in header else -1 for name in COLUMNS]
 
 

@@ -24,7 +24,15 @@ class PersonRecorded(Done, frozen=True, kw_only=True):
 
 
 class PersonView(msgspec.Struct, frozen=True, kw_only=True):
-    """Show a person to an officer who named a case."""
+    """Show a person to an officer who named a case.
+
+    Args:
+        id: its id.
+        person: the person's details.
+        photo: a portrait is on record.
+        imported: the record came in with a list.
+        position: position in the register log; 0-based and dense.
+    """
 
     id: int
     person: Person

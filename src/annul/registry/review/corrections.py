@@ -31,6 +31,15 @@ class Correction(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_d
 
     Args:
         name, latin_name: the main name and its Latin form; the ones so far were wrong and do not become former names.
+        personal_number: personal number of the person, as the issuer gives it.
+        sex: `F`, `M`, `X`, or "" when it is not known.
+        birth_date: day of birth, YYYY-MM-DD; "" when it is not known.
+        death_date: day of death, YYYY-MM-DD; "" for the living.
+        place: where it was; as people would write it.
+        status: living, deceased or emigrated; null leaves it.
+        mother: personal number or name of the mother; "" when it is not known.
+        father: personal number or name of the father; "" when it is not known.
+        origin: where the record comes from.
     """
 
     personal_number: Annotated[str, Meta(min_length=1, max_length=64)] | None = None

@@ -43,7 +43,12 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class Told(msgspec.Struct, frozen=True):
-    """One thing that the evidence rests on: what it is, and what it says."""
+    """One thing that the evidence rests on: what it is, and what it says.
+
+    Args:
+        label: a name for people.
+        value: what it says.
+    """
 
     label: str
     value: str
@@ -56,6 +61,7 @@ class Evidence(msgspec.Struct, frozen=True):
         says: the contradiction in a sentence.
         fields: names of the fields that contradict.
         told: what they say, where it does not stand in the fields themselves.
+        rule: rule that met.
     """
 
     rule: str

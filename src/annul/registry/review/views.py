@@ -16,6 +16,14 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
         new, again, known, closed: suspicions met for the first time; asked again because the facts changed; met before on the
             same facts; found no more.
         portraits: portraits searched for one face under two persons; None when the comparison is not installed.
+        id: its id.
+        state: its present state.
+        started_by: who started it.
+        started_at_us: start of the run, microseconds since 1970-01-01 UTC.
+        ended_at_us: end of the run, microseconds since 1970-01-01 UTC; null while it runs.
+        persons: persons looked over.
+        suspicions: suspicions that the rules met.
+        took_s: seconds by step.
     """
 
     id: str
@@ -125,7 +133,14 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """How many suspicions of a cause and region are in a state."""
+    """How many suspicions of a cause and region are in a state.
+
+    Args:
+        cause: cause of the suspicions counted.
+        region: region of the register.
+        state: its present state.
+        count: how many.
+    """
 
     cause: str
     region: str

@@ -26,8 +26,7 @@ from annul.errors import BadInput, Conflict, NotFound
 from annul.listings.apart import BROUGHT, Limits, Source, read_apart
 from annul.listings.bulk import Cause, ImportReport, Reader, fingerprint, import_list, try_list
 from annul.listings.segment import MEMORY_BYTES, Segment
-from annul.listings.table import PAGE, SLOT_BYTES
-from annul.listings.values import CODE_MASK, FLAGS_SHIFT, NUMBER, pack, unpack
+from annul.listings.values import pack, unpack
 from annul.records.entry import BulkBody, Entry, EntryKind
 from annul.records.references import require_reference
 from annul.records.status import Event, State, state_of
@@ -36,27 +35,18 @@ from annul.registry.writing.documents import COLUMNS, Row, record
 from annul.registry.writing.ground import Ground
 from annul.registry.writing.origin import Origin, lines_of, origin_of
 from annul.registry.writing.pen import Done
+from annul.registry.writing.samples import Sample, samples_of, states_listed
 from annul.registry.writing.second import Hand, of_this_day, require_second
 from annul.registry.writing.store import Connection, Write, reading, writing
+from annul.times import rfc3339
 
 LIMIT: Final = 1000
 """Documents above which a bulk event needs two officers. Source: domain, section 3, rule 11."""
 
-SAMPLES: Final = 20
 ROWS_AT_ONCE: Final = 20_000
-_NUMBER: Final = np.uint64(NUMBER << FLAGS_SHIFT)
-"""Mark, in the second word of a slot, of a number whose cards are told apart by their dates."""
 
 Format = Literal["russian", "interchange"]
 Progress = Callable[[int, int, int], None]
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """Show one listed document: the first bytes of its key, what the list says, what the register says (None: nothing)."""
-
-    key: str
-    listed: str
-    known: str | None
 
 
 class BulkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,10 +115,17 @@ class Bulk:
         self._segments, self._pen, self._limit = ground.segments, ground.pen, limit
 
     async def try_run(
-        self, _act: Act, file: Path, *, format: Format, state: State | None = None, progress: Progress | None = None
+        self,
+        _act: Act,
+        file: Path,
+        *,
+        format: Format,
+        state: State | None = None,
+        leave_out: tuple[str, ...] = (),
+        progress: Progress | None = None,
     ) -> ImportReport:
         """Read a list and say what is good and what is bad in it; nothing is kept."""
-        reader = await self._reader(file, format, state)
+        reader = await self._reader(file, format, state, leave_out=leave_out)
         return await asyncio.to_thread(try_list, reader, total_bytes=file.stat().st_size, progress=progress)
 
     async def stage(
@@ -140,6 +137,7 @@ class Bulk:
         happened_at_us: int,
         state: State | None = None,
         evidence: str = "",
+        leave_out: tuple[str, ...] = (),
         progress: Progress | None = None,
         sealing: Callable[[int, int], None] | None = None,
         memory_bytes: int = MEMORY_BYTES,
@@ -153,20 +151,22 @@ class Bulk:
         An interrupted import of the same file goes on where it stopped.
 
         Args:
-            format: `russian` (PASSP_SERIES,PASSP_NUMBER; CSV or .bz2) needs `state`; `interchange` (.csv, .ndjson, .parquet)
-                says it line by line.
+            format: `russian` (PASSP_SERIES,PASSP_NUMBER) needs `state`; `interchange` (CSV, NDJSON, Parquet) says it line by
+                line. How a list is packed is told by its first bytes.
+            leave_out: columns of an interchange list that are none of a list's and are passed over.
             progress: called with (bytes done, bytes, lines); sealing: with (slots done, slots).
             limits: of the process that reads it.
             stopped: asked several times a second whether to end.
             name: what its sender calls the file; show_lines: the second officer may read its first lines in clear.
 
         Raises:
-            BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped.
+            BadInput: the file is not of the format, or lists nothing. TooLarge, TimedOut: it passes a limit. Conflict: stopped,
+                or a list of exactly these documents is staged or in force.
         """
         require_reference(evidence, "/evidence")
         require_past(happened_at_us, self._now_us())
-        reader = await self._reader(file, format, state, limits=limits, stopped=stopped)
-        source = fingerprint(file, self._keys.epoch, act.realm, format, state)
+        reader = await self._reader(file, format, state, leave_out=leave_out, limits=limits, stopped=stopped)
+        source = fingerprint(file, self._keys.epoch, act.realm, format, state, leave_out)
         target = self._home.staging / f"{source}.seg"
         durable.folder(target.parent)
         report = await asyncio.to_thread(
@@ -182,8 +182,8 @@ class Bulk:
         )
         if not report.listed:
             target.unlink(missing_ok=True)
-            bad = {cause: found.count for cause, found in report.bad.items()}
-            raise BadInput("The list names no document.", where=file.name, mend="See the causes of its bad lines.", bad=bad)
+            raise _nothing(file, report)
+        await self._refuse_twice(act, target, report)
         bulk_id = secrets.token_hex(16)
         origin = await asyncio.to_thread(
             origin_of, file, name=name or file.name, show=show_lines, bulk_id=bulk_id, master=self._keys.envelope
@@ -192,14 +192,34 @@ class Bulk:
         await asyncio.to_thread(durable.move, target, self._home.segments / sealed_file)
         # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
         segment = self._segments.segment(sealed_file, report.sha256)
-        listed, count = await asyncio.to_thread(_listed, segment)
+        listed, count = await asyncio.to_thread(states_listed, segment)
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
-            samples = await _samples(db, act.realm_code, segment)
+            samples = await samples_of(db, act.realm_code, segment)
         summary = _Summary(False, hits, samples, report.lines, report.bad, origin)
         segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), sealed_file)
         await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
         return await self.view(act, bulk_id)
+
+    async def _refuse_twice(self, act: Act, target: Path, report: ImportReport) -> None:
+        """Refuse a list whose documents, with what it says of them, are those of one that is staged or in force."""
+        async with reading(self._connections) as db:
+            found = await db.execute(
+                "SELECT id, state, staged_by, staged_at_us FROM bulk WHERE realm = %s AND sha256 = %s "
+                "AND (state = 'in_force' OR state = 'staged' AND key_epoch = %s) ORDER BY staged_at_us LIMIT 1",
+                (act.realm_code, bytes.fromhex(report.sha256), self._keys.epoch),
+            )
+            row = await found.fetchone()
+        if row is None:
+            return
+        target.unlink(missing_ok=True)
+        bulk_id, state, staged_by, staged_at_us = row
+        raise Conflict(
+            f"This list was imported before: bulk event {bulk_id} of {rfc3339(staged_at_us)} by {staged_by} says the same of "
+            f"the same {report.listed:,} documents and is {'in force' if state == 'in_force' else 'staged'}.",
+            where="list",
+            mend="Nothing is left to do." if state == "in_force" else "Confirm or discard that event.",
+        )
 
     async def _enter_staged(
         self, act: Act, segment_row: tuple[Any, ...], happened_at_us: int, evidence: str, summary: _Summary
@@ -417,6 +437,7 @@ class Bulk:
         format: Format,
         state: State | None,
         *,
+        leave_out: tuple[str, ...] = (),
         limits: Limits = BROUGHT,
         stopped: Callable[[], bool] | None = None,
     ) -> Reader:
@@ -433,7 +454,7 @@ class Bulk:
         async with reading(self._connections) as db:
             rows = await (await db.execute("SELECT name FROM coverage WHERE extent = 'whole_life'")).fetchall()
         whole = tuple(name for (name,) in rows)
-        return read_apart(Source(str(file), "interchange", whole=whole), limits, stopped)
+        return read_apart(Source(str(file), "interchange", whole=whole, leave_out=leave_out), limits, stopped)
 
     async def _hits(self, db: Connection, realm: int, segment: Segment) -> dict[str, int]:
         """Count the register's documents that the segment lists, by their present state."""
@@ -463,6 +484,15 @@ class Bulk:
                 state = unpack(value).state
                 if state is not None:
                     yield row, state.bit
+
+
+def _nothing(file: Path, report: ImportReport) -> BadInput:
+    return BadInput(
+        "The list names no document.",
+        where=file.name,
+        mend="See the causes of its bad lines.",
+        bad={cause: found.count for cause, found in report.bad.items()},
+    )
 
 
 def _view(row: tuple[Any, ...]) -> BulkView:
@@ -526,44 +556,3 @@ async def _file(db: Connection, act: Act, bulk_id: str) -> tuple[str, str]:
     if row[2] == "discarded":
         raise Conflict("The bulk event was discarded.")
     return row[0], bytes(row[1]).hex()
-
-
-def _slots(segment: Segment) -> Any:
-    """Return the slots of a sealed segment as n × 2 words."""
-    return np.memmap(segment.path, "<u8", "r", offset=PAGE, shape=(segment.slot_count * SLOT_BYTES // 16, 2))
-
-
-def _listed(segment: Segment) -> tuple[int, int]:
-    """Return every state a segment lists, as a mask, and how many documents it has (numbers of cards are no documents)."""
-    listed, count, slots = 0, 0, _slots(segment)
-    for first in range(0, len(slots), 1 << 22):
-        values = slots[first : first + (1 << 22), 1]
-        count += int(np.count_nonzero(values & np.uint64(CODE_MASK))) - int(np.count_nonzero(values & _NUMBER))
-        for code in np.unique(values & np.uint64(CODE_MASK)).tolist():
-            state = unpack(code).state
-            listed |= state.bit if state is not None else 0
-    return listed, count
-
-
-async def _samples(db: Connection, realm: int, segment: Segment) -> list[Sample]:
-    """Pick documents spread over a segment and say what the register knows of them."""
-    slots = _slots(segment)
-    samples = []
-    for first in np.linspace(0, len(slots) - 1, SAMPLES * 4).astype(int).tolist():
-        word0, word1 = (int(word) for word in slots[first])
-        state = unpack(word1 & ((1 << 40) - 1)).state
-        if not word0 or state is None or word1 & int(_NUMBER):
-            continue
-        key = word0.to_bytes(8, "little") + (word1 >> 40).to_bytes(3, "little")
-        row = await (
-            await db.execute(
-                "SELECT standing FROM document WHERE realm = %s AND document_key >= %s AND document_key <= %s",
-                (realm, key.ljust(16, b"\0"), key.ljust(16, b"\xff")),
-            )
-        ).fetchone()
-        sample = Sample(key[:4].hex(), state.name, state_of(row[0]).name if row else None)
-        if sample not in samples:
-            samples.append(sample)
-        if len(samples) == SAMPLES:
-            break
-    return samples

@@ -43,7 +43,11 @@ KEPT_S: Final = 24 * 3600.0
 
 Phase = Literal["parked", "receiving", "reading", "staged", "refused"]
 _ID: Final = re.compile(r"u_[0-9a-f]{24}")
-_SUFFIXES: Final = {"russian": (".csv", ".bz2"), "interchange": (".csv", ".ndjson", ".parquet")}
+PACKED: Final = (".gz", ".zst", ".xz", ".bz2", ".zip")
+_SUFFIXES: Final = {
+    "russian": (".csv", ".txt", *PACKED),
+    "interchange": (".csv", ".tsv", ".txt", ".ndjson", ".jsonl", ".parquet", *PACKED),
+}
 
 
 class UploadView(msgspec.Struct, kw_only=True):

@@ -8,7 +8,8 @@ import msgspec
 
 from annul.listings.bulk import Cause
 from annul.records.references import Given
-from annul.registry.writing.bulk import BulkView, Sample
+from annul.registry.writing.bulk import BulkView
+from annul.registry.writing.samples import Sample
 from annul.times import rfc3339
 from annul.web.api.terms import Body, Staged, act_of, moment_or_none
 from annul.web.door.call import Call, Route, get, post, tagged, write
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class BulkAct(Body):
-    """Confirm or undo a bulk event, with the reference of the decision."""
+    """Confirm or undo a bulk event, with the reference of the decision.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 
@@ -32,6 +37,10 @@ class BulkShown(Staged, kw_only=True):
         hits: documents of the register that are on the list, by their present state.
         samples: some listed documents, spread over the list, by the first bytes of their keys.
         bad: malformed lines by cause, with the numbers of the first few.
+        document_count: distinct documents that the list names.
+        lines: lines read.
+        happened_at: when it happened, not when it was recorded (RFC 3339, UTC).
+        confirmed_at: when it was confirmed (RFC 3339, UTC); null before.
     """
 
     listed: list[str]
@@ -45,7 +54,11 @@ class BulkShown(Staged, kw_only=True):
 
 
 class BulkList(msgspec.Struct):
-    """All bulk events, newest first."""
+    """All bulk events, newest first.
+
+    Args:
+        bulk: the events, newest first.
+    """
 
     bulk: list[BulkShown]
 

@@ -26,21 +26,35 @@ _MOVES: Final = ("conflict", "transition-refused", "not-found", "forbidden")
 
 
 class CaseReported(Body):
-    """Suspected misuse of a document. The reference is of the reporter's own file; nobody is named."""
+    """Suspected misuse of a document. The reference is of the reporter's own file; nobody is named.
+
+    Args:
+        misuse: id of the statement of misuse.
+        reference: the caller's own reference; at most 64 characters.
+    """
 
     misuse: Misuse
     reference: Annotated[Tag, Meta(min_length=3)]
 
 
 class Piece(Struct, forbid_unknown_fields=True):
-    """One piece of evidence: its SHA-256 in hexadecimal, and what it is. The piece itself stays in the file of who has it."""
+    """One piece of evidence: its SHA-256 in hexadecimal, and what it is. The piece itself stays in the file of who has it.
+
+    Args:
+        sha256: SHA-256 of the piece, hexadecimal.
+        kind: what kind it is.
+    """
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     kind: EvidenceKind
 
 
 class EvidenceAdded(Body):
-    """Digests of evidence."""
+    """Digests of evidence.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Annotated[list[Piece], Meta(min_length=1, max_length=EVIDENCE_MAX)]
 
@@ -50,6 +64,10 @@ class CaseProposed(Body):
 
     Args:
         personal_number: exact, as the register of persons has it; kept keyed.
+        identified_by: how it was established who it was.
+        standard: standard of proof.
+        grounds: why, in words.
+        term_days: days for which the person is listed.
     """
 
     personal_number: Annotated[str, Meta(min_length=1, max_length=40)]
@@ -60,14 +78,23 @@ class CaseProposed(Body):
 
 
 class CaseDecided(Body):
-    """The decision. `list` takes two supervisors; `uphold` and `overturn` end an appeal, at another office."""
+    """The decision. `list` takes two supervisors; `uphold` and `overturn` end an appeal, at another office.
+
+    Args:
+        decision: what was decided.
+        reason: why, in words.
+    """
 
     decision: Literal["list", "dismiss", "uphold", "overturn"]
     reason: Reason
 
 
 class CaseAppealed(Body):
-    """What the person says against the decision."""
+    """What the person says against the decision.
+
+    Args:
+        words: the clerk's own words; no personal data.
+    """
 
     words: Reason
 
@@ -78,6 +105,21 @@ class CaseShown(Struct, kw_only=True):
     Args:
         identified: somebody said who it was, by `identified_by`.
         due_at: end of the clock that runs: waiting time, hearing, term of the entry.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        state: its present state.
+        misuse: id of the statement of misuse.
+        reference: the caller's own reference; at most 64 characters.
+        reported_by: who reported the misuse.
+        opened_at: when it was opened (RFC 3339, UTC).
+        investigator: who investigates.
+        identified_by: how it was established who it was.
+        standard: standard of proof.
+        grounds: why, in words.
+        term_days: days for which the person is listed.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+        decided_at: when it was decided (RFC 3339, UTC); null before.
+        effective_at: from when the entry counts (RFC 3339, UTC); null before.
+        appeal_until: until when the person can object (RFC 3339, UTC); null before.
     """
 
     case: str
@@ -100,20 +142,35 @@ class CaseShown(Struct, kw_only=True):
 
 
 class CaseList(Struct):
-    """Cases, newest first."""
+    """Cases, newest first.
+
+    Args:
+        cases: the cases, newest first.
+    """
 
     cases: list[CaseShown]
 
 
 class CaseQuery(Struct, forbid_unknown_fields=True):
-    """Query of the list: one state, or all."""
+    """Query of the list: one state, or all.
+
+    Args:
+        state: its present state.
+        limit: most rows of the page.
+    """
 
     state: Annotated[str, Meta(max_length=16, pattern="^[a-z]*$")] = ""
     limit: Annotated[int, Meta(ge=1, le=200)] = 100
 
 
 class ImpostorAsked(Body):
-    """A look into the list, for a purpose the law names (account-opening, credit, sim-registration)."""
+    """A look into the list, for a purpose the law names (account-opening, credit, sim-registration).
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+        purpose: why it is asked or done.
+        reference: the caller's own reference; at most 64 characters.
+    """
 
     personal_number: Annotated[str, Meta(min_length=1, max_length=40)]
     purpose: Annotated[str, Meta(max_length=32)]
@@ -121,7 +178,16 @@ class ImpostorAsked(Body):
 
 
 class UseShown(Struct, kw_only=True):
-    """One look that met an entry."""
+    """One look that met an entry.
+
+    Args:
+        use: `all`, or `counter`: checks at a counter and nothing else.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        party: id of the organisation.
+        purpose: why it is asked or done.
+        reference: the caller's own reference; at most 64 characters.
+        used_at: when it was looked (RFC 3339, UTC).
+    """
 
     use: str
     case: str
@@ -132,19 +198,33 @@ class UseShown(Struct, kw_only=True):
 
 
 class UseList(Struct):
-    """Looks that met an entry, newest first; the person concerned sees the same."""
+    """Looks that met an entry, newest first; the person concerned sees the same.
+
+    Args:
+        uses: the looks, newest first.
+    """
 
     uses: list[UseShown]
 
 
 class UseQuery(Struct, forbid_unknown_fields=True):
-    """Query of the list of uses."""
+    """Query of the list of uses.
+
+    Args:
+        limit: most rows of the page.
+    """
 
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 100
 
 
 class PassWanted(Body):
-    """A pass for the victim of a case, with her consent."""
+    """A pass for the victim of a case, with her consent.
+
+    Args:
+        case: reference of the case for which this is done; it is on record with the look-up.
+        document: the document.
+        consented: the victim has consented.
+    """
 
     case: Annotated[str, Meta(pattern=f"^{CASE_ID}$")]
     document: DocumentFields
@@ -152,7 +232,13 @@ class PassWanted(Body):
 
 
 class PassMade(Struct):
-    """A victim's pass: give `token` to the victim; it is told once."""
+    """A victim's pass: give `token` to the victim; it is told once.
+
+    Args:
+        id: its id.
+        token: the key, shown this once.
+        ends_at: when the pass ends (RFC 3339, UTC).
+    """
 
     id: str
     token: str
@@ -160,20 +246,33 @@ class PassMade(Struct):
 
 
 class PassAsked(Body):
-    """A pass that is shown at a counter, with the document it is shown for."""
+    """A pass that is shown at a counter, with the document it is shown for.
+
+    Args:
+        token: the key, shown this once.
+        document: the document.
+    """
 
     token: Annotated[str, Meta(min_length=1, max_length=64)]
     document: DocumentFields
 
 
 class PassRevoked(Body):
-    """A pass that its holder gives back."""
+    """A pass that its holder gives back.
+
+    Args:
+        token: the key, shown this once.
+    """
 
     token: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class PassEnded(Struct):
-    """Whether a pass ended; an unknown one did not."""
+    """Whether a pass ended; an unknown one did not.
+
+    Args:
+        ended: the pass ended by this; false: there was none that counted.
+    """
 
     ended: bool
 

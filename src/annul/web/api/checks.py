@@ -20,19 +20,32 @@ if TYPE_CHECKING:
 
 
 class Questions(Body):
-    """Up to 10,000 checks in one request; the answers come in the same order."""
+    """Up to 10,000 checks in one request; the answers come in the same order.
+
+    Args:
+        checks: the checks, at most 10,000.
+    """
 
     checks: Annotated[list[Question], Meta(max_length=BATCH_MAX)]
 
 
 class Answers(msgspec.Struct):
-    """Answers of a batch, in the order of its checks; one that could not be answered is a NO_ANSWER in its place."""
+    """Answers of a batch, in the order of its checks; one that could not be answered is a NO_ANSWER in its place.
+
+    Args:
+        answers: one answer for each check, in their order.
+    """
 
     answers: list[Answer]
 
 
 class ChecksPage(msgspec.Struct):
-    """A page of checks, newest first; `cursor` starts the next page and is "" after the last."""
+    """A page of checks, newest first; `cursor` starts the next page and is "" after the last.
+
+    Args:
+        checks: the checks, newest first.
+        cursor: give it for the next page; "" after the last.
+    """
 
     checks: list[CheckRow]
     cursor: str

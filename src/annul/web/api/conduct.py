@@ -41,26 +41,43 @@ _FINDING: Final = {"finding": FINDING_ID}
 
 
 class DutiesSet(Body):
-    """Duties of a relying party; kinds of business that are not named stay as they are."""
+    """Duties of a relying party; kinds of business that are not named stay as they are.
+
+    Args:
+        party: id of the organisation.
+        duties: what the officer may do.
+    """
 
     party: Annotated[str, Meta(pattern=f"^{PARTY_ID}$")]
     duties: Annotated[list[Duty], Meta(min_length=1, max_length=64)]
 
 
 class DutiesShown(Struct):
-    """The caller's duties that are in force, by kind of business."""
+    """The caller's duties that are in force, by kind of business.
+
+    Args:
+        duties: what the officer may do.
+    """
 
     duties: list[Duty]
 
 
 class EventKeysWanted(Body):
-    """Documents whose event keys are wanted."""
+    """Documents whose event keys are wanted.
+
+    Args:
+        documents: the documents.
+    """
 
     documents: Annotated[list[DocumentFields], Meta(min_length=1, max_length=KEYS_MAX)]
 
 
 class EventKeysMade(Struct):
-    """Event keys in the order of the documents; they fit the caller alone, and nothing was looked up for them."""
+    """Event keys in the order of the documents; they fit the caller alone, and nothing was looked up for them.
+
+    Args:
+        keys: event keys in the order of the documents.
+    """
 
     keys: list[str]
 
@@ -89,6 +106,17 @@ class FindingShown(Struct, kw_only=True):
         from_at, until_at: first and last of them.
         due_at: end of the term that runs: of the answer, of an appeal, of the appeal's decision.
         evidence: SHA-256 of the events, as the log holds it.
+        finding: id of the finding.
+        party: id of the organisation.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        state: its present state.
+        noticed_at: when it was opened (RFC 3339, UTC).
+        answer: what the party said to it.
+        decided_by: who decided it; null before.
+        decided_at: when it was decided (RFC 3339, UTC); null before.
+        reason: why, in words.
+        appeal: what the party objected to the decision.
+        position: position in the register log; 0-based and dense.
     """
 
     finding: str
@@ -117,6 +145,10 @@ class BusinessEventShown(Struct, kw_only=True):
     Args:
         check, checked_at: the check that was found instead of the one owed; "" and null when there is none.
         cleared_by: id of the check whose receipt covers it since; "" while it is open.
+        reference: the caller's own reference; at most 64 characters.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        business: kind of business that owed the check.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
     """
 
     reference: str
@@ -129,21 +161,39 @@ class BusinessEventShown(Struct, kw_only=True):
 
 
 class FindingFile(Struct):
-    """A finding with its first 500 events, open ones first."""
+    """A finding with its first 500 events, open ones first.
+
+    Args:
+        finding: the finding.
+        events: what happened to the record, oldest first.
+    """
 
     finding: FindingShown
     events: list[BusinessEventShown]
 
 
 class FindingList(Struct):
-    """Findings, those whose term ends first at the top; `after` is that of the next page, "" at the end."""
+    """Findings, those whose term ends first at the top; `after` is that of the next page, "" at the end.
+
+    Args:
+        findings: the findings, those whose term ends first at the top.
+        after: where to go on: what the last page or answer said.
+    """
 
     findings: list[FindingShown]
     after: str
 
 
 class FindingQuery(Struct, forbid_unknown_fields=True):
-    """Query of the list: one state ("" all that are not closed), one branch, one party (supervisors), behind `after`."""
+    """Query of the list: one state ("" all that are not closed), one branch, one party (supervisors), behind `after`.
+
+    Args:
+        state: its present state.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        party: id of the organisation.
+        after: where to go on: what the last page or answer said.
+        limit: most rows of the page.
+    """
 
     state: Literal["", "noticed", "answered", "upheld", "appealed", "final", "dismissed", "cleared"] = ""
     branch: Tag = ""
@@ -153,21 +203,35 @@ class FindingQuery(Struct, forbid_unknown_fields=True):
 
 
 class FindingAnswer(Body):
-    """What a party says to a finding; each receipt of a check of that document in time covers its event at once."""
+    """What a party says to a finding; each receipt of a check of that document in time covers its event at once.
+
+    Args:
+        words: the clerk's own words; no personal data.
+        receipts: receipts of checks in time; each covers its event at once.
+    """
 
     words: Words = ""
     receipts: Annotated[tuple[Defence, ...], Meta(max_length=RECEIPTS_MAX)] = ()
 
 
 class FindingDecided(Body):
-    """The decision of a finding, or of the appeal against it."""
+    """The decision of a finding, or of the appeal against it.
+
+    Args:
+        decision: what was decided.
+        reason: why, in words.
+    """
 
     decision: Literal["upheld", "dismissed"]
     reason: Reason
 
 
 class FindingAppeal(Body):
-    """Why the decision is wrong."""
+    """Why the decision is wrong.
+
+    Args:
+        words: the clerk's own words; no personal data.
+    """
 
     words: Annotated[Words, Meta(min_length=3)]
 
@@ -179,6 +243,16 @@ class AlarmShown(Struct, kw_only=True):
         why: the reason in words, with its figures.
         score: how far beyond the limit, 1 at the limit.
         response: what is asked for: watch, ask, hold.
+        alarm: id of the alarm.
+        party: id of the organisation.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+        pattern: what was noticed, by name.
+        day: day of the look-ups.
+        state: its present state.
+        raised_at: when it was raised (RFC 3339, UTC).
+        decided_by: who decided it; null before.
+        reason: why, in words.
     """
 
     alarm: str
@@ -197,13 +271,23 @@ class AlarmShown(Struct, kw_only=True):
 
 
 class AlarmList(Struct):
-    """Alarms, the gravest first."""
+    """Alarms, the gravest first.
+
+    Args:
+        alarms: the alarms, the gravest first.
+    """
 
     alarms: list[AlarmShown]
 
 
 class AlarmQuery(Struct, forbid_unknown_fields=True):
-    """Query of the list of alarms: one state, one party."""
+    """Query of the list of alarms: one state, one party.
+
+    Args:
+        state: its present state.
+        party: id of the organisation.
+        limit: most rows of the page.
+    """
 
     state: Literal["open", "explained", "misuse", "dismissed"] = "open"
     party: Annotated[str, Meta(max_length=24)] = ""
@@ -211,14 +295,26 @@ class AlarmQuery(Struct, forbid_unknown_fields=True):
 
 
 class AlarmDecided(Body):
-    """What was found out about an alarm."""
+    """What was found out about an alarm.
+
+    Args:
+        decision: what was decided.
+        reason: why, in words.
+    """
 
     decision: Literal["explained", "misuse", "dismissed"]
     reason: Reason
 
 
 class ScoreQuery(Struct, forbid_unknown_fields=True):
-    """Query of a scorecard: places, days back, one branch, one party (supervisors)."""
+    """Query of a scorecard: places, days back, one branch, one party (supervisors).
+
+    Args:
+        level: what is compared: party, branch or terminal.
+        days: days back from now.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        party: id of the organisation.
+    """
 
     level: Literal["organisation", "branch", "terminal"] = "branch"
     days: Annotated[int, Meta(ge=1, le=DAYS_MAX)] = 30

@@ -38,6 +38,8 @@ class CorrectionWanted(Body):
         reason: why, without personal data.
         case: reference of the file.
         marked: checks answer "disputed" (U34) until it is decided; otherwise they go on refusing.
+        document: the document as printed: scheme, number and what else its scheme asks.
+        ground: ground of the objection.
     """
 
     document: DocumentFields
@@ -49,7 +51,12 @@ class CorrectionWanted(Body):
 
 
 class CorrectionDecided(Body):
-    """Confirm or refuse a proposed correction, with the reason and the reference of the evidence."""
+    """Confirm or refuse a proposed correction, with the reason and the reference of the evidence.
+
+    Args:
+        reason: why, in words.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     reason: Reason
     evidence: Reference = ""
@@ -62,6 +69,16 @@ class CorrectionShown(Struct):
         status: the document's state now.
         position: position of the correction in the register log, once it is decided.
         effective_after_ms: milliseconds from the commit until the check path answered accordingly, in the answer to `confirm`.
+        correction: id of the correction.
+        state: its present state.
+        fact: the listing in question, as a state.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        reason: why, in words.
+        marked: checks answer U34 until it is decided.
+        proposed_by: who proposed it; null when nobody has.
+        proposed_at: when it was proposed (RFC 3339, UTC).
+        decided_by: who decided it; null before.
+        decided_at: when it was decided (RFC 3339, UTC); null before.
     """
 
     correction: str

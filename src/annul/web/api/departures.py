@@ -22,7 +22,18 @@ CheckId = Annotated[str, Meta(pattern=f"^{CHECK_ID}$")]
 
 
 class DepartureWanted(Body):
-    """A decision that is not the one advised. The check is named by its id or, at once after the answer, by its receipt."""
+    """A decision that is not the one advised. The check is named by its id or, at once after the answer, by its receipt.
+
+    Args:
+        decision: what the clerk did: `proceeded` or `refused`.
+        reason: reason of the closed list.
+        check: id of the check.
+        receipt: the signed receipt, as it stands in the answer.
+        words: the clerk's own words; no personal data.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+    """
 
     decision: DecisionName
     reason: ReasonName
@@ -35,7 +46,18 @@ class DepartureWanted(Body):
 
 
 class NeedWanted(Body):
-    """Serve a holder in urgent need although the card is lost or replaced; `confirmed`: what the clerk has made sure of."""
+    """Serve a holder in urgent need although the card is lost or replaced; `confirmed`: what the clerk has made sure of.
+
+    Args:
+        confirmed: what the clerk has made sure of.
+        words: the clerk's own words; no personal data.
+        check: id of the check.
+        receipt: the signed receipt, as it stands in the answer.
+        reference: the caller's own reference; at most 64 characters.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+    """
 
     confirmed: Confirmed
     words: Annotated[Words, Meta(min_length=3)]
@@ -48,7 +70,14 @@ class NeedWanted(Body):
 
 
 class DepartureRecorded(msgspec.Struct):
-    """The decision was recorded; `need` and `due_at` when it opened a follow-up."""
+    """The decision was recorded; `need` and `due_at` when it opened a follow-up.
+
+    Args:
+        departure: id of the departure.
+        need: id of the urgent need; null when none was opened.
+        due_at: when it is due (RFC 3339, UTC).
+        position: position in the register log; 0-based and dense.
+    """
 
     departure: str
     need: str | None
@@ -57,7 +86,26 @@ class DepartureRecorded(msgspec.Struct):
 
 
 class DepartureShown(msgspec.Struct):
-    """One departure; `status` is what the party may know of the reason."""
+    """One departure; `status` is what the party may know of the reason.
+
+    Args:
+        id: its id.
+        check: id of the check.
+        checked_at: when the check was answered (RFC 3339, UTC).
+        decided_at: when it was decided (RFC 3339, UTC); null before.
+        outcome: what to do: PASS, REFER, STOP or NO_ANSWER.
+        status: status code, or its class where reasons are withheld.
+        purpose: why it is asked or done.
+        channel: where the document is presented: `in_person` or `remote`.
+        policy_version: version of the counter policy that advised.
+        decision: what was decided.
+        reason: reason of the closed list.
+        words: the clerk's own words; no personal data.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+        need: id of the urgent need; null when none was opened.
+    """
 
     id: str
     check: str
@@ -78,13 +126,33 @@ class DepartureShown(msgspec.Struct):
 
 
 class DeparturesShown(msgspec.Struct):
-    """Departures of the caller's organisation, newest first."""
+    """Departures of the caller's organisation, newest first.
+
+    Args:
+        departures: the departures, newest first.
+    """
 
     departures: list[DepartureShown]
 
 
 class NeedShown(msgspec.Struct):
-    """One urgent need. Overdue: services other than at the counter stop until the new card is shown."""
+    """One urgent need. Overdue: services other than at the counter stop until the new card is shown.
+
+    Args:
+        id: its id.
+        state: its present state.
+        check: id of the check.
+        departure: id of the departure.
+        reference: the caller's own reference; at most 64 characters.
+        words: the clerk's own words; no personal data.
+        opened_at: when it was opened (RFC 3339, UTC).
+        due_at: when it is due (RFC 3339, UTC).
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        terminal: terminal of the relying party, in its own words; at most 64 characters.
+        clerk: clerk of the relying party, in its own words; at most 64 characters.
+        shown_check: check of the new document; null before.
+        shown_at: when the new document was shown (RFC 3339, UTC); null before.
+    """
 
     id: str
     state: str
@@ -102,26 +170,43 @@ class NeedShown(msgspec.Struct):
 
 
 class NeedsShown(msgspec.Struct):
-    """Urgent needs of the caller's organisation, those due first at the top."""
+    """Urgent needs of the caller's organisation, those due first at the top.
+
+    Args:
+        needs: the urgent needs, those due first at the top.
+    """
 
     needs: list[NeedShown]
 
 
 class NewDocumentShown(Body):
-    """The check of the holder's new document."""
+    """The check of the holder's new document.
+
+    Args:
+        check: id of the check.
+        receipt: the signed receipt, as it stands in the answer.
+    """
 
     check: CheckId = ""
     receipt: dict[str, Any] | None = None
 
 
 class Rows(msgspec.Struct, forbid_unknown_fields=True):
-    """Query of a list."""
+    """Query of a list.
+
+    Args:
+        limit: most rows of the page.
+    """
 
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
 class NeedRows(Rows, forbid_unknown_fields=True):
-    """Query of the follow-ups."""
+    """Query of the follow-ups.
+
+    Args:
+        state: its present state.
+    """
 
     state: NeedState | None = None
 

@@ -28,6 +28,8 @@ class DisputeRaised(Body):
         by: for whom: the holder, or the caller itself.
         case: reference of the file.
         statement: what the holder says; kept encrypted, erasable.
+        document: the document as printed: scheme, number and what else its scheme asks.
+        ground: ground of the objection.
     """
 
     document: DocumentFields
@@ -38,14 +40,25 @@ class DisputeRaised(Body):
 
 
 class DisputeNote(Body):
-    """A note of the file, kept encrypted."""
+    """A note of the file, kept encrypted.
+
+    Args:
+        kind: what kind it is.
+        text: the text.
+    """
 
     kind: NoteKind
     text: Annotated[str, Meta(min_length=1, max_length=4_000)]
 
 
 class DisputeDecided(Body):
-    """The decision: corrected (the listing was never true), upheld, refused (not examined) or withdrawn."""
+    """The decision: corrected (the listing was never true), upheld, refused (not examined) or withdrawn.
+
+    Args:
+        decision: what was decided.
+        reason: why, in words.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     decision: Literal["corrected", "upheld", "refused", "withdrawn"]
     reason: Reason
@@ -53,7 +66,14 @@ class DisputeDecided(Body):
 
 
 class RecallReach(Struct):
-    """How far a correction has reached: organisations and answers that are recalled, organisations that said they know."""
+    """How far a correction has reached: organisations and answers that are recalled, organisations that said they know.
+
+    Args:
+        parties: organisations whose answers are recalled.
+        checks: answers that are recalled.
+        acknowledged: organisations that said they know.
+        settled: every organisation has said that it knows.
+    """
 
     parties: int
     checks: int
@@ -66,6 +86,23 @@ class DisputeFile(Struct):
 
     Args:
         proposed_by: who proposed the correction that waits for another officer; null when none waits.
+        dispute: id of the dispute.
+        state: its present state.
+        fact: the listing in question, as a state.
+        status: the document's state now.
+        ground: ground of the objection.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        raised_by: who raised it.
+        party: id of the organisation.
+        marked: checks answer U34 until it is decided.
+        opened_at: when it was opened (RFC 3339, UTC).
+        due_at: when it is due (RFC 3339, UTC).
+        overdue: its time is over.
+        reason: why, in words.
+        decided_by: who decided it; null before.
+        decided_at: when it was decided (RFC 3339, UTC); null before.
+        position: position in the register log; 0-based and dense.
+        reach: how far the correction has reached; null before it ended with one.
     """
 
     dispute: str
@@ -89,13 +126,22 @@ class DisputeFile(Struct):
 
 
 class DisputeFiles(Struct):
-    """Disputes, the most urgent first."""
+    """Disputes, the most urgent first.
+
+    Args:
+        disputes: the disputes, the most urgent first.
+    """
 
     disputes: list[DisputeFile]
 
 
 class DisputeQuery(Struct, forbid_unknown_fields=True):
-    """Query of a list of disputes."""
+    """Query of a list of disputes.
+
+    Args:
+        state: its present state.
+        overdue: its time is over.
+    """
 
     state: Literal["open", "corrected", "upheld", "refused", "withdrawn"] = "open"
     overdue: bool = False

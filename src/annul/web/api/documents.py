@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 
 
 class Feed(Body, kw_only=True, tag_field="event"):
-    """One event of the issuer's feed."""
+    """One event of the issuer's feed.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     document: DocumentFields
     happened_at: Moment | None = None
@@ -46,27 +52,45 @@ class Feed(Body, kw_only=True, tag_field="event"):
 
 
 class Issue(Feed, tag="issue"):
-    """A document was issued. Documents named in `replaces` are superseded in the same transaction."""
+    """A document was issued. Documents named in `replaces` are superseded in the same transaction.
+
+    Args:
+        person_number: personal number of the holder; null when it is not known.
+        replaces: documents that are superseded by it.
+    """
 
     person_number: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     replaces: Annotated[list[DocumentFields], Meta(max_length=20)] = msgspec.field(default_factory=list)
 
 
 class Replace(Feed, tag="replace"):
-    """`document` was issued in place of `replaces`."""
+    """`document` was issued in place of `replaces`.
+
+    Args:
+        replaces: the document that is replaced.
+        person_number: personal number of the holder; null when it is not known.
+    """
 
     replaces: DocumentFields
     person_number: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
 
 
 class Cancel(Feed, tag="cancel"):
-    """The document was cancelled; a death is told at /v1/persons/death."""
+    """The document was cancelled; a death is told at /v1/persons/death.
+
+    Args:
+        reason: `data` (they changed) or `nationality` (it was lost).
+    """
 
     reason: Literal["nationality", "data"]
 
 
 class Revoke(Feed, tag="revoke"):
-    """The document was revoked."""
+    """The document was revoked.
+
+    Args:
+        reason: `error`, `fraud` or `misuse`.
+    """
 
     reason: Literal["error", "fraud", "misuse"]
 
@@ -80,7 +104,11 @@ class Surrender(Feed, tag="surrender"):
 
 
 class Return(Feed, tag="return"):
-    """A held document was given back to its holder, on proof of identity."""
+    """A held document was given back to its holder, on proof of identity.
+
+    Args:
+        proof: on what proof.
+    """
 
     proof: ProofName
 
@@ -94,13 +122,23 @@ class BlankStolen(Feed, tag="blank_stolen"):
 
 
 class Lock(Feed, tag="lock"):
-    """The holder locks the document."""
+    """The holder locks the document.
+
+    Args:
+        proof: on what proof.
+    """
 
     proof: ProofName
 
 
 class Unlock(Feed, tag="unlock"):
-    """The holder unlocks the document: for good, or for one purpose until a time."""
+    """The holder unlocks the document: for good, or for one purpose until a time.
+
+    Args:
+        proof: on what proof.
+        purpose: why it is asked or done.
+        until: until when it holds (RFC 3339 with zone).
+    """
 
     proof: ProofName
     purpose: str | None = None
@@ -129,7 +167,13 @@ class Written(msgspec.Struct):
 
 
 class Death(Body):
-    """A person died: every document of the person is cancelled."""
+    """A person died: every document of the person is cancelled.
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone).
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     personal_number: Annotated[str, Meta(min_length=1, max_length=64)]
     happened_at: Moment
@@ -137,7 +181,13 @@ class Death(Body):
 
 
 class Dispute(Body):
-    """Open or close a dispute about a document's status; while it is open, checks answer U34."""
+    """Open or close a dispute about a document's status; while it is open, checks answer U34.
+
+    Args:
+        action: `open` or `close`.
+        document: the document as printed: scheme, number and what else its scheme asks.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     action: Literal["open", "close"]
     document: DocumentFields
@@ -145,7 +195,14 @@ class Dispute(Body):
 
 
 class StatusQuestion(Body):
-    """What was this document's status at `at`, as known at `known_at`? The look-up itself is accounted for."""
+    """What was this document's status at `at`, as known at `known_at`? The look-up itself is accounted for.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        at: the time to tell the state of; null: now.
+        known_at: the state of knowledge asked about (RFC 3339, UTC).
+    """
 
     document: DocumentFields
     case: Case
@@ -154,7 +211,14 @@ class StatusQuestion(Body):
 
 
 class ChecksQuestion(Body):
-    """Who asked about this document? The look-up itself is accounted for."""
+    """Who asked about this document? The look-up itself is accounted for.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        cursor: give it for the next page; "" after the last.
+        limit: most rows of the page.
+    """
 
     document: DocumentFields
     case: Case
@@ -163,7 +227,19 @@ class ChecksQuestion(Body):
 
 
 class Line(msgspec.Struct):
-    """One entry about a document: when it was so, when it was known, who said so, and the state after it."""
+    """One entry about a document: when it was so, when it was known, who said so, and the state after it.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+        recorded_at: when it was recorded (RFC 3339, UTC).
+        happened_at: when it happened, not when it was recorded (RFC 3339, UTC).
+        author: who recorded it: an organisation, or an officer of one.
+        event: what happened.
+        proof: on what proof.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+        state: its present state.
+        disputed: the status is disputed (U34).
+    """
 
     position: int
     recorded_at: str
@@ -185,6 +261,11 @@ class StatusAnswer(msgspec.Struct):
         known: something was recorded of it by then; otherwise `state` (current) says no more than that there was no listing.
         since: when this state was recorded to begin, neither the last entry nor when it happened; null where another state
             stood at `known_at`.
+        state: the worst standing fact at that time.
+        disputed: the status is disputed (U34).
+        at: the time asked about (RFC 3339, UTC).
+        known_at: the state of knowledge asked about (RFC 3339, UTC).
+        history: every entry about the document known then, oldest first.
     """
 
     state: str

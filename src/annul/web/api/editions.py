@@ -69,7 +69,13 @@ async def file(office: Office, call: Call) -> Reply:
 
 
 class JournalWindow(msgspec.Struct, forbid_unknown_fields=True):
-    """A window of an edge's journal: its name, the signed window, and the lines it signs."""
+    """A window of an edge's journal: its name, the signed window, and the lines it signs.
+
+    Args:
+        edge: name of the device that answered offline.
+        window: the signed window.
+        lines: the lines that the window signs.
+    """
 
     edge: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     window: Annotated[str, msgspec.Meta(max_length=16_384)]

@@ -24,20 +24,40 @@ LINES: Final = "application/jsonl"
 
 
 class FeedQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Where to begin; `Last-Event-ID` says it as well, and is what counts when both are there."""
+    """Where to begin; `Last-Event-ID` says it as well, and is what counts when both are there.
+
+    Args:
+        after: where to go on: what the last page or answer said.
+    """
 
     after: Annotated[int, Meta(ge=0)] | None = None
 
 
 class NewAcknowledgement(msgspec.Struct, forbid_unknown_fields=True):
-    """A device's name, and what it signed."""
+    """A device's name, and what it signed.
+
+    Args:
+        edge: name of the device that answered offline.
+        note: what it is about, in words.
+    """
 
     edge: Annotated[str, Meta(min_length=1, max_length=64)]
     note: Annotated[str, Meta(max_length=16_384)]
 
 
 class DeviceShown(msgspec.Struct):
-    """A device that carries editions; `p50_ms` and `p99_ms` of the delay from report to refusal there, null without any."""
+    """A device that carries editions; `p50_ms` and `p99_ms` of the delay from report to refusal there, null without any.
+
+    Args:
+        name: its name.
+        party: id of the organisation.
+        position: position in the register log; 0-based and dense.
+        behind: positions of the register log that the device lacks.
+        heard_at: when it was last heard (RFC 3339, UTC); null when never.
+        connected: it is connected now.
+        p50_ms: median of the delay from report to refusal there, in milliseconds; null without any.
+        p99_ms: 99th percentile of the delay from report to refusal there, in milliseconds; null without any.
+    """
 
     name: str
     party: str
@@ -50,7 +70,11 @@ class DeviceShown(msgspec.Struct):
 
 
 class DevicesShown(msgspec.Struct):
-    """Devices that are admitted, those farthest behind first."""
+    """Devices that are admitted, those farthest behind first.
+
+    Args:
+        devices: the admitted devices, those farthest behind first.
+    """
 
     devices: list[DeviceShown]
 

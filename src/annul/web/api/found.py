@@ -28,6 +28,10 @@ class FoundCardTaken(Body):
     Args:
         point: where it was handed in; `shelf`: where it lies.
         finder: who found it, if she wants to say; kept encrypted.
+        document: the document as printed: scheme, number and what else its scheme asks.
+        shelf: where the card lies.
+        found_at: when it was found (RFC 3339, UTC).
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
     """
 
     document: DocumentFields
@@ -41,7 +45,12 @@ class FoundCardTaken(Body):
 class HandOver(Body):
     """A card went from one keeper to another. If `given_by` had it not by the chain, the chain has a gap from then on.
 
-    `party` is the party at whose desk it lies from then on, when it is another one: only that one does something with it.
+    Args:
+        given_by: who gave the card.
+        taken_by: who took the card.
+        place: where it was; as people would write it.
+        handed_at: when it changed hands (RFC 3339, UTC).
+        party: the party at whose desk it lies from then on, when it is another one: only that one does something with it.
     """
 
     given_by: Place
@@ -52,20 +61,40 @@ class HandOver(Body):
 
 
 class HandOut(Body):
-    """The holder came in person, proved who she is, and got the card back."""
+    """The holder came in person, proved who she is, and got the card back.
+
+    Args:
+        proof: on what proof.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     proof: PresentProof
     evidence: Given
 
 
 class Destruction(Body):
-    """The card was destroyed by hand, by this record."""
+    """The card was destroyed by hand, by this record.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 
 
 class CustodyStep(Struct):
-    """One line of a chain of custody; `gap`: who gave it was not who had it."""
+    """One line of a chain of custody; `gap`: who gave it was not who had it.
+
+    Args:
+        given_by: who gave the card.
+        taken_by: who took the card.
+        place: where it was; as people would write it.
+        handed_at: when it changed hands (RFC 3339, UTC).
+        recorded_at: when it was recorded (RFC 3339, UTC).
+        author: who recorded it: an organisation, or an officer of one.
+        gap: who gave it was not who had it.
+        position: position in the register log; 0-based and dense.
+    """
 
     given_by: str
     taken_by: str
@@ -83,7 +112,21 @@ class FoundCardShown(Struct):
     Args:
         status: state of its document now; `works_again`: it would be in force after it was given back.
         broken: the chain has a gap, so it is not given back.
-        keeper: who has it; kept_by: the party at whose desk that is, which alone does something with it.
+        keeper: who has it.
+        kept_by: the party at whose desk that is, which alone does something with it.
+        card: id of the found card.
+        state: its present state.
+        coverage: kind of document, as the register names it.
+        kind: what kind it is.
+        works_again: the report can be lifted: custody was never broken.
+        point: place where the card was handed in.
+        shelf: where the card lies.
+        found_at: when it was found (RFC 3339, UTC).
+        accepted_at: when the card was taken in (RFC 3339, UTC).
+        accepted_by: who took the card in.
+        ended_at: when the card left custody (RFC 3339, UTC); null before.
+        custody: who had the card, from whom, when.
+        reports: loss reports of this document.
     """
 
     card: str
@@ -106,19 +149,34 @@ class FoundCardShown(Struct):
 
 
 class FoundCards(Struct):
-    """Found cards of the realm."""
+    """Found cards of the realm.
+
+    Args:
+        cards: the found cards, newest first.
+    """
 
     cards: list[FoundCardShown]
 
 
 class Points(Struct):
-    """Where found cards are handed in."""
+    """Where found cards are handed in.
+
+    Args:
+        points: the places.
+    """
 
     points: list[HandInPoint]
 
 
 class PointGiven(Body):
-    """A place of the caller's where found cards are handed in; one of the same id is changed."""
+    """A place of the caller's where found cards are handed in; one of the same id is changed.
+
+    Args:
+        id: its id.
+        name: its name.
+        address: street and place, as people would write it.
+        hours: opening hours, as people would write them.
+    """
 
     id: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
     name: Place
@@ -127,7 +185,11 @@ class PointGiven(Body):
 
 
 class FoundQuery(Struct, forbid_unknown_fields=True):
-    """Query of a list of found cards."""
+    """Query of a list of found cards.
+
+    Args:
+        state: its present state.
+    """
 
     state: Literal["held", "to_destroy", "handed_out", "destroyed"] = "held"
 

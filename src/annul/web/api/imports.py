@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class ImportShown(Staged, kw_only=True):
-    """One import of persons, without any of them; `applied`: the check path has taken all of it up, or back."""
+    """One import of persons, without any of them; `applied`: the check path has taken all of it up, or back.
+
+    Args:
+        person_count: persons that the list names.
+        report: what was found while the list was read.
+        applied: the check path has taken all of it up, or back.
+    """
 
     person_count: int
     report: PersonReport
@@ -25,13 +31,21 @@ class ImportShown(Staged, kw_only=True):
 
 
 class ImportList(msgspec.Struct):
-    """All imports of persons, newest first."""
+    """All imports of persons, newest first.
+
+    Args:
+        imports: the imports, newest first.
+    """
 
     imports: list[ImportShown]
 
 
 class ImportAct(Body):
-    """Confirm or undo an import, with the reference of the decision."""
+    """Confirm or undo an import, with the reference of the decision.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 

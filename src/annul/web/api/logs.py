@@ -35,19 +35,31 @@ POSITION: Final = "[1-9][0-9]{0,17}"
 
 
 class EraseReference(Body):
-    """Say which decision the erasure rests on."""
+    """Say which decision the erasure rests on.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 
 
 class ReferenceErased(msgspec.Struct):
-    """The position of the entry that says so."""
+    """The position of the entry that says so.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+    """
 
     position: int
 
 
 class SealQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Query of a checkpoint: the newest, or the newest that a witness cosigned."""
+    """Query of a checkpoint: the newest, or the newest that a witness cosigned.
+
+    Args:
+        witnessed: only checkpoints that witnesses have cosigned.
+    """
 
     witnessed: bool = False
 
@@ -68,7 +80,13 @@ class LeafQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SizesQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Query of a proof of consistency: two sizes; without `new` that of the newest checkpoint (`witnessed`: cosigned)."""
+    """Query of a proof of consistency: two sizes; without `new` that of the newest checkpoint (`witnessed`: cosigned).
+
+    Args:
+        old: size of the earlier log, in entries.
+        new: size of the later log, in entries; left out: today's.
+        witnessed: only checkpoints that witnesses have cosigned.
+    """
 
     old: Annotated[int, Meta(ge=0, le=2**62)]
     new: Annotated[int, Meta(ge=0, le=2**62)] | None = None
@@ -81,6 +99,9 @@ class InclusionProof(msgspec.Struct):
     Args:
         leaf_hash, path: base64 of 32-byte hashes.
         checkpoint: the signed note the proof leads to.
+        log: which log: `register` or `checks`.
+        index: place of the entry in the log, from 0.
+        size: size of the log, in entries.
     """
 
     log: str
@@ -97,6 +118,9 @@ class ConsistencyProof(msgspec.Struct):
     Args:
         proof: base64 of 32-byte hashes; none when the log has not grown, or was empty.
         checkpoint: the newest signed note of the log; its root is the one the proof leads to when it is of size `new`.
+        log: which log: `register` or `checks`.
+        old: size of the earlier log, in entries.
+        new: size of the later log, in entries.
     """
 
     log: str

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
-    """Where to be told, and of what: recalls, denied attempts, follow-ups, findings, subscriptions."""
+    """Where to be told, and of what: recalls, denied attempts, follow-ups, findings, subscriptions.
+
+    Args:
+        url: https address that is called.
+        kinds: what the webhook is told of.
+    """
 
     url: Annotated[str, Meta(min_length=8, max_length=500)]
     kinds: list[
@@ -37,7 +42,14 @@ class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WebhookMade(msgspec.Struct):
-    """A webhook with its secret (Standard Webhooks, `whsec_…`), which is told this once."""
+    """A webhook with its secret (Standard Webhooks, `whsec_…`), which is told this once.
+
+    Args:
+        webhook: id of the webhook.
+        url: https address that is called.
+        kinds: what the webhook is told of.
+        secret: key of the signatures (`whsec_…`), shown this once.
+    """
 
     webhook: str
     url: str
@@ -46,7 +58,15 @@ class WebhookMade(msgspec.Struct):
 
 
 class WebhookShown(msgspec.Struct):
-    """A webhook; while it is paused, what it is to be told waits."""
+    """A webhook; while it is paused, what it is to be told waits.
+
+    Args:
+        webhook: id of the webhook.
+        url: https address that is called.
+        kinds: what the webhook is told of.
+        created_at: when it was made (RFC 3339, UTC).
+        paused_at: since when it is paused; null while it is not.
+    """
 
     webhook: str
     url: str
@@ -56,19 +76,39 @@ class WebhookShown(msgspec.Struct):
 
 
 class WebhooksShown(msgspec.Struct):
-    """A party's own webhooks."""
+    """A party's own webhooks.
+
+    Args:
+        webhooks: the party's webhooks.
+    """
 
     webhooks: list[WebhookShown]
 
 
 class WebhookTurned(msgspec.Struct):
-    """A webhook that was paused, resumed or ended."""
+    """A webhook that was paused, resumed or ended.
+
+    Args:
+        webhook: id of the webhook.
+    """
 
     webhook: str
 
 
 class DeniedAttempt(msgspec.Struct):
-    """An attempt that the holder denies."""
+    """An attempt that the holder denies.
+
+    Args:
+        attempt: id of the attempt.
+        check: id of the check.
+        party: id of the organisation.
+        party_name: name of the organisation.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        purpose: why it is asked or done.
+        checked_at: when the check was answered (RFC 3339, UTC).
+        denied_at: when the holder denied it (RFC 3339, UTC).
+        accepted: the relying party has said that it has looked into the denial.
+    """
 
     attempt: str
     check: str
@@ -82,13 +122,23 @@ class DeniedAttempt(msgspec.Struct):
 
 
 class DeniedAttempts(msgspec.Struct):
-    """Attempts that holders deny, newest first."""
+    """Attempts that holders deny, newest first.
+
+    Args:
+        attempts: the attempts, newest first.
+    """
 
     attempts: list[DeniedAttempt]
 
 
 class NewHold(msgspec.Struct, forbid_unknown_fields=True):
-    """Hold back, for a case, what a document's holder would be told of attempts and searches; every hold ends."""
+    """Hold back, for a case, what a document's holder would be told of attempts and searches; every hold ends.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        until: until when it holds (RFC 3339 with zone).
+    """
 
     document: DocumentFields
     case: Given
@@ -96,21 +146,37 @@ class NewHold(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class HoldMade(msgspec.Struct):
-    """A hold."""
+    """A hold.
+
+    Args:
+        hold: id of the hold.
+        until: until when it holds (RFC 3339 with zone).
+    """
 
     hold: str
     until: str
 
 
 class HoldReleased(msgspec.Struct):
-    """A hold that was ended early, and how many notices leave now."""
+    """A hold that was ended early, and how many notices leave now.
+
+    Args:
+        hold: id of the hold.
+        notices: how many notices leave now.
+    """
 
     hold: str
     notices: int
 
 
 class Undelivered(msgspec.Struct):
-    """How many deliveries are being tried (`due`), are late, or were given up (`dead`)."""
+    """How many deliveries are being tried (`due`), are late, or were given up (`dead`).
+
+    Args:
+        due: deliveries that are being tried.
+        late: deliveries that are late.
+        dead: deliveries that were given up.
+    """
 
     due: int
     late: int

@@ -23,7 +23,14 @@ Duty = Literal["desk", "found", "disputes", "bulk", "review", "policy", "officer
 
 
 class NewOfficer(Body):
-    """A new officer of `party`; of the caller's own when none is named."""
+    """A new officer of `party`; of the caller's own when none is named.
+
+    Args:
+        staff: staff number within the organisation.
+        name: its name.
+        duties: what the officer may do.
+        party: id of the organisation.
+    """
 
     staff: Annotated[str, Meta(min_length=1, max_length=32, extra=REFERENCE)]
     name: Annotated[str, Meta(min_length=1, max_length=120)]
@@ -32,7 +39,13 @@ class NewOfficer(Body):
 
 
 class OfficerChanged(Body):
-    """What changes about an officer; what is left out stays. Who is made inactive loses her sessions at once."""
+    """What changes about an officer; what is left out stays. Who is made inactive loses her sessions at once.
+
+    Args:
+        name: its name.
+        duties: what the officer may do.
+        active: false ends her sessions at once.
+    """
 
     name: Annotated[str, Meta(min_length=1, max_length=120)] | None = None
     duties: list[Duty] | None = None
@@ -40,7 +53,11 @@ class OfficerChanged(Body):
 
 
 class OfficerList(Struct):
-    """Officers of a party, or of all for a supervisor."""
+    """Officers of a party, or of all for a supervisor.
+
+    Args:
+        officers: the officers.
+    """
 
     officers: list[Officer]
 

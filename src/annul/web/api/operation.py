@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 class Alive(msgspec.Struct):
-    """The process answers."""
+    """The process answers.
+
+    Args:
+        alive: always true: nobody answers otherwise.
+        version: version of the software.
+    """
 
     alive: bool
     version: str

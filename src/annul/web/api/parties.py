@@ -14,14 +14,22 @@ from annul.registry.parties.parties import Agreement, KeyUse, Party, RealmName, 
 from annul.times import rfc3339
 from annul.web.api.terms import Body, Moment, act_of, moment, moment_or_none, settled
 from annul.web.door.call import Call, Route, get, post, tagged, write
-from annul.web.door.who import KEY_ID, PARTY_ID, SUPERVISOR
+from annul.web.door.who import ANY, KEY_ID, PARTY_ID, SUPERVISOR
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 
 class NewParty(Body):
-    """A new relying party, issuer, police desk or supervisor. Only those with an agreement may ask checks."""
+    """A new relying party, issuer, police desk or supervisor. Only those with an agreement may ask checks.
+
+    Args:
+        id: its id.
+        name: its name.
+        role: what the party is: relying party, issuer, police or supervisor.
+        organisation: the organisation that the party belongs to; "" for itself.
+        agreement: what the party may ask; null: no checks.
+    """
 
     id: Annotated[str, Meta(pattern=f"^{PARTY_ID}$")]
     name: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -31,7 +39,14 @@ class NewParty(Body):
 
 
 class NewKey(Body):
-    """A new API key; `test` keys never touch live data, `counter` keys may ask checks at a counter and nothing else."""
+    """A new API key; `test` keys never touch live data, `counter` keys may ask checks at a counter and nothing else.
+
+    Args:
+        realm: `live` or `test`; test credentials never touch live data.
+        label: a name for people.
+        expires_at: when it ends (RFC 3339, UTC); null: never.
+        use: `all`, or `counter`: checks at a counter and nothing else.
+    """
 
     realm: RealmName = "live"
     label: Tag = ""
@@ -40,34 +55,85 @@ class NewKey(Body):
 
 
 class ClientKeys(Body):
-    """The public keys (JWK) of a party's OAuth client; an empty list closes it."""
+    """The public keys (JWK) of a party's OAuth client; an empty list closes it.
+
+    Args:
+        keys: public keys as JWK (RFC 7517).
+        realm: `live` or `test`; test credentials never touch live data.
+    """
 
     keys: Annotated[list[dict[str, Any]], Meta(max_length=5)]
     realm: RealmName = "live"
 
 
 class NewAgreement(Body):
-    """What a party may ask from now on; null ends its right to ask checks."""
+    """What a party may ask from now on; null ends its right to ask checks.
+
+    Args:
+        agreement: what the party may ask; null: no checks.
+    """
 
     agreement: Agreement | None
 
 
 class KeyIssued(msgspec.Struct):
-    """A new API key; `token` is shown this once."""
+    """A new API key; `token` is shown this once.
+
+    Args:
+        id: its id.
+        token: the key, shown this once.
+        position: position in the register log; 0-based and dense.
+    """
 
     id: str
     token: str
     position: int
 
 
+class ClientKeysShown(msgspec.Struct):
+    """The public keys (JWK) of a party's OAuth client.
+
+    Args:
+        keys: the keys, each with its name (`kid`).
+        realm: what its tokens are for: `live` or `test`.
+    """
+
+    keys: list[dict[str, Any]]
+    realm: RealmName
+
+
+class ClientKeyAdded(Body):
+    """One public key more; the others go on counting.
+
+    Args:
+        key: the key, as JWK.
+    """
+
+    key: dict[str, Any]
+
+
 class PartyChanged(msgspec.Struct):
-    """A change of parties was recorded; it counts from this position on."""
+    """A change of parties was recorded; it counts from this position on.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+    """
 
     position: int
 
 
 class KeyShown(msgspec.Struct):
-    """An API key without its secret."""
+    """An API key without its secret.
+
+    Args:
+        id: its id.
+        realm: `live` or `test`; test credentials never touch live data.
+        label: a name for people.
+        created_at: when it was made (RFC 3339, UTC).
+        expires_at: when it ends (RFC 3339, UTC); null: never.
+        revoked_at: when it was revoked (RFC 3339, UTC); null while it counts.
+        use: `all`, or `counter`: checks at a counter and nothing else.
+    """
 
     id: str
     realm: str
@@ -79,7 +145,18 @@ class KeyShown(msgspec.Struct):
 
 
 class PartyShown(msgspec.Struct):
-    """A party with its keys, without secrets."""
+    """A party with its keys, without secrets.
+
+    Args:
+        id: its id.
+        name: its name.
+        role: what the party is: relying party, issuer, police or supervisor.
+        organisation: the organisation that the party belongs to; "" for itself.
+        agreement: what the party may ask; null: no checks.
+        active: false while the party is suspended.
+        keys: its API keys, without secrets.
+        client_keys: how many public keys its OAuth client has.
+    """
 
     id: str
     name: str
@@ -92,7 +169,11 @@ class PartyShown(msgspec.Struct):
 
 
 class PartiesShown(msgspec.Struct):
-    """All parties, by id."""
+    """All parties, by id.
+
+    Args:
+        parties: the parties, by id.
+    """
 
     parties: list[PartyShown]
 
@@ -182,6 +263,30 @@ async def client_keys(office: Office, call: Call) -> PartyChanged:
     return PartyChanged(changed.position)
 
 
+async def own_client_keys(office: Office, call: Call) -> ClientKeysShown:
+    """Read the public keys of the caller's own OAuth client."""
+    return ClientKeysShown(*await office.parties.client_keys_of(call.principal.id))
+
+
+async def shown_client_keys(office: Office, call: Call) -> ClientKeysShown:
+    """Read the public keys of a party's OAuth client."""
+    return ClientKeysShown(*await office.parties.client_keys_of(call.path["id"]))
+
+
+async def add_client_key(office: Office, call: Call) -> PartyChanged:
+    """Add one public key to an OAuth client; acknowledged when every worker knows it."""
+    changed = await office.parties.add_client_key(act_of(call), call.path["id"], call.body.key)
+    await settled(office, changed.position, "The key is recorded")
+    return PartyChanged(changed.position)
+
+
+async def remove_client_key(office: Office, call: Call) -> PartyChanged:
+    """Remove one public key of an OAuth client; acknowledged when no worker takes it any more."""
+    changed = await office.parties.remove_client_key(act_of(call), call.path["id"], call.path["kid"])
+    await settled(office, changed.position, "The key is removed")
+    return PartyChanged(changed.position)
+
+
 ROUTES: Final[tuple[Route, ...]] = tagged(
     "parties",
     get("/v1/parties", SUPERVISOR, parties, "List parties and their keys", returns=PartiesShown, live=True),
@@ -225,6 +330,43 @@ ROUTES: Final[tuple[Route, ...]] = tagged(
         body=ClientKeys,
         returns=PartyChanged,
         patterns={"id": PARTY_ID},
+        live=True,
+    ),
+    get(
+        "/v1/client-keys",
+        ANY,
+        own_client_keys,
+        "Read the public keys of your own OAuth client",
+        returns=ClientKeysShown,
+        live=True,
+    ),
+    get(
+        "/v1/parties/{id}/client-keys",
+        SUPERVISOR,
+        shown_client_keys,
+        "Read the public keys of a party's OAuth client",
+        returns=ClientKeysShown,
+        patterns={"id": PARTY_ID},
+        problems=("not-found",),
+        live=True,
+    ),
+    write(
+        "/v1/parties/{id}/client-keys/add",
+        SUPERVISOR,
+        add_client_key,
+        "Add one public key to a party's OAuth client",
+        body=ClientKeyAdded,
+        returns=PartyChanged,
+        patterns={"id": PARTY_ID},
+        live=True,
+    ),
+    write(
+        "/v1/parties/{id}/client-keys/{kid}/remove",
+        SUPERVISOR,
+        remove_client_key,
+        "Remove one public key of a party's OAuth client",
+        returns=PartyChanged,
+        patterns={"id": PARTY_ID, "kid": "[!-.0-~]{1,128}"},
         live=True,
     ),
     write(

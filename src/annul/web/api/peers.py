@@ -44,6 +44,13 @@ class HotlistEntry(msgspec.Struct, rename="camel"):
 
     Members of metadata: `validFrom`, `issuer`, `kind`, `purpose`. With `expiryTimestamp` a block is provisional: it lapses by
     itself, at the time this register's own rule says, which is answered.
+
+    Args:
+        id: its id.
+        id_type: scheme of the number.
+        status: `BLOCKED` or `UNBLOCKED`.
+        expiry_timestamp: when a provisional block lapses by itself.
+        metadata: what the scheme needs besides the number.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -54,7 +61,15 @@ class HotlistEntry(msgspec.Struct, rename="camel"):
 
 
 class HotlistRequest(msgspec.Struct):
-    """MOSIP's RequestWrapper."""
+    """MOSIP's RequestWrapper.
+
+    Args:
+        request: the entry asked about.
+        id: its id.
+        version: version, counted up.
+        requesttime: when it was asked, as the peer writes it.
+        metadata: what the peer sends besides.
+    """
 
     request: HotlistEntry
     id: Text | None = None
@@ -64,7 +79,14 @@ class HotlistRequest(msgspec.Struct):
 
 
 class HotlistTold(msgspec.Struct, rename="camel"):
-    """The state of an entry."""
+    """The state of an entry.
+
+    Args:
+        id: its id.
+        id_type: scheme of the number.
+        status: `BLOCKED` or `UNBLOCKED`.
+        expiry_timestamp: when a provisional block lapses by itself.
+    """
 
     id: str
     id_type: str
@@ -73,14 +95,27 @@ class HotlistTold(msgspec.Struct, rename="camel"):
 
 
 class HotlistError(msgspec.Struct, rename="camel"):
-    """MOSIP's ServiceError: our code and sentence."""
+    """MOSIP's ServiceError: our code and sentence.
+
+    Args:
+        error_code: our code of the error.
+        message: our sentence of the error.
+    """
 
     error_code: str
     message: str
 
 
 class HotlistAnswer(msgspec.Struct):
-    """MOSIP's ResponseWrapper."""
+    """MOSIP's ResponseWrapper.
+
+    Args:
+        id: its id.
+        version: version, counted up.
+        responsetime: when it was answered.
+        response: the state of the entry; null beside errors.
+        errors: what was wrong; empty or null when nothing was.
+    """
 
     id: str
     version: str
@@ -187,7 +222,15 @@ async def _asked(office: Office, call: Call, question: Question) -> Answer:
 
 
 class DvsRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A question in the words of a check."""
+    """A question in the words of a check.
+
+    Args:
+        document: the document.
+        purpose: why it is asked or done.
+        channel: where the document is presented: `in_person` or `remote`.
+        holder: the name that the bearer gives, to be compared with the register of persons.
+        reference: the caller's own reference; at most 64 characters.
+    """
 
     document: DocumentFields
     purpose: Text
@@ -197,7 +240,12 @@ class DvsRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class DvsAnswer(msgspec.Struct):
-    """Y, N, D or S; the check's id, "" when there was none."""
+    """Y, N, D or S; the check's id, "" when there was none.
+
+    Args:
+        verificationResultCode: `Y`, `N`, `D` or `S`.
+        activityId: id of the check; "" when there was none.
+    """
 
     verificationResultCode: Literal["Y", "N", "D", "S"]  # noqa: N815 - the peer's own name
     activityId: str  # noqa: N815
@@ -240,7 +288,12 @@ REASONS: Final = {1: "keyCompromise", 2: "cessationOfOperation", 3: "certificate
 
 
 class CrlQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """Behind which line to go on, and how many lines at most."""
+    """Behind which line to go on, and how many lines at most.
+
+    Args:
+        after: where to go on: what the last page or answer said.
+        limit: most rows of the page.
+    """
 
     after: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     limit: Annotated[int, Meta(ge=1, le=100_000)] = 10_000

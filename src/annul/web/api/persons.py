@@ -31,7 +31,14 @@ NameText = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class NewPerson(Body):
-    """Enter a person: a birth, an immigration, or one that was missing (details)."""
+    """Enter a person: a birth, an immigration, or one that was missing (details).
+
+    Args:
+        person: the person's details.
+        event: what happened.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     person: Person
     event: Literal["birth", "immigration", "details"] = "birth"
@@ -40,20 +47,35 @@ class NewPerson(Body):
 
 
 class FindPerson(Body):
-    """Ask for a person's details, for a case."""
+    """Ask for a person's details, for a case.
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+        case: reference of the case for which this is done; it is on record with the look-up.
+    """
 
     personal_number: Number
     case: Case
 
 
 class PersonsFound(msgspec.Struct):
-    """Persons with this number; more than one is an error of the register that the clean-up has to solve."""
+    """Persons with this number; more than one is an error of the register that the clean-up has to solve.
+
+    Args:
+        persons: the persons.
+    """
 
     persons: list[PersonView]
 
 
 class Civil(Body, kw_only=True, tag_field="event"):
-    """One civil event."""
+    """One civil event.
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     personal_number: Number
     happened_at: Moment | None = None
@@ -61,7 +83,13 @@ class Civil(Body, kw_only=True, tag_field="event"):
 
 
 class NameChange(Civil, tag="name_change"):
-    """The person has another name now; former names still match. Documents count until replaced, unless they are cancelled."""
+    """The person has another name now; former names still match. Documents count until replaced, unless they are cancelled.
+
+    Args:
+        name: the new name.
+        latin_name: the name in Latin letters.
+        cancel_documents: the documents that bear the old data are cancelled.
+    """
 
     name: NameText
     latin_name: Annotated[str, Meta(max_length=200)] = ""
@@ -69,7 +97,13 @@ class NameChange(Civil, tag="name_change"):
 
 
 class Marriage(Civil, tag="marriage"):
-    """The person married and took another name."""
+    """The person married and took another name.
+
+    Args:
+        name: the new name.
+        latin_name: the name in Latin letters.
+        cancel_documents: the documents that bear the old data are cancelled.
+    """
 
     name: NameText
     latin_name: Annotated[str, Meta(max_length=200)] = ""
@@ -77,26 +111,44 @@ class Marriage(Civil, tag="marriage"):
 
 
 class Emigration(Civil, tag="emigration"):
-    """The person left the country; with the loss of nationality all documents are cancelled."""
+    """The person left the country; with the loss of nationality all documents are cancelled.
+
+    Args:
+        loss_of_nationality: the person lost the nationality: all documents are cancelled.
+    """
 
     loss_of_nationality: bool = False
 
 
 class NumberCorrection(Civil, tag="number_correction"):
-    """The personal number was wrong: documents that bear it are cancelled."""
+    """The personal number was wrong: documents that bear it are cancelled.
+
+    Args:
+        corrected_number: the right personal number.
+    """
 
     corrected_number: Number
 
 
 class ContactChange(Civil, tag="contact"):
-    """The person is told of things in another way; refused remotely while a document is suspended (rule 9)."""
+    """The person is told of things in another way; refused remotely while a document is suspended (rule 9).
+
+    Args:
+        contacts: ways to reach the person, the first one first.
+        proof: on what proof.
+    """
 
     contacts: Annotated[list[Contact], Meta(max_length=8)]
     proof: ProofName
 
 
 class DeathReport(Civil, tag="death"):
-    """The person is said to have died. Number, name and birth date must fit; documents are cancelled after the delay."""
+    """The person is said to have died. Number, name and birth date must fit; documents are cancelled after the delay.
+
+    Args:
+        name: name of the person, which must fit.
+        birth_date: day of birth, YYYY-MM-DD; "" when it is not known.
+    """
 
     name: NameText
     birth_date: date
@@ -125,13 +177,30 @@ class PersonChanged(msgspec.Struct):
 
 
 class Appeal(Body):
-    """Object to a reported death."""
+    """Object to a reported death.
+
+    Args:
+        grounds: why, in words.
+    """
 
     grounds: Annotated[str, Meta(min_length=1, max_length=200, extra=WORDS)]
 
 
 class DeathShown(msgspec.Struct):
-    """A reported death: pending, appealed or carried_out."""
+    """A reported death: pending, appealed or carried_out.
+
+    Args:
+        death: id of the reported death.
+        person: id of the person's record.
+        state: its present state.
+        happened_at: when it happened, not when it was recorded (RFC 3339, UTC).
+        reported_at: when it was reported (RFC 3339, UTC).
+        due_at: when it is due (RFC 3339, UTC).
+        author: who recorded it: an organisation, or an officer of one.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+        decided_by: who decided it; null before.
+        grounds: why, in words.
+    """
 
     death: str
     person: int
@@ -146,7 +215,16 @@ class DeathShown(msgspec.Struct):
 
 
 class PersonLine(msgspec.Struct):
-    """One line of a person's past."""
+    """One line of a person's past.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+        event: what happened.
+        happened_at: when it happened, not when it was recorded (RFC 3339, UTC).
+        recorded_at: when it was recorded (RFC 3339, UTC).
+        author: who recorded it: an organisation, or an officer of one.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     position: int
     event: str
@@ -157,26 +235,46 @@ class PersonLine(msgspec.Struct):
 
 
 class PersonPast(msgspec.Struct):
-    """What happened to a record, oldest first."""
+    """What happened to a record, oldest first.
+
+    Args:
+        events: what happened to the record, oldest first.
+    """
 
     events: list[PersonLine]
 
 
 class Revert(Body):
-    """Take a change of a record back."""
+    """Take a change of a record back.
+
+    Args:
+        position: position in the register log; 0-based and dense.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     position: Annotated[int, Meta(ge=1, le=2**62)]
     evidence: Given
 
 
 class Erase(Body):
-    """Erase a person for good."""
+    """Erase a person for good.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 
 
 class Enrol(Body):
-    """Enrol a portrait, one or two fingers, or both; what is on record of the same kind is replaced."""
+    """Enrol a portrait, one or two fingers, or both; what is on record of the same kind is replaced.
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+        consent: on what the enrolment rests.
+        face: the portrait; null for none.
+        fingers: one or two fingers.
+    """
 
     personal_number: Number
     consent: Consent
@@ -185,13 +283,28 @@ class Enrol(Body):
 
 
 class Enrolled(Body):
-    """Ask what is enrolled of a person."""
+    """Ask what is enrolled of a person.
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+    """
 
     personal_number: Number
 
 
 class EnrolmentLine(msgspec.Struct):
-    """One enrolled trait, without its bytes; `ended` says why it is no more."""
+    """One enrolled trait, without its bytes; `ended` says why it is no more.
+
+    Args:
+        id: its id.
+        trait: `face` or `finger`.
+        finger: which finger, by ISO/IEC 19794-2 (1 right thumb to 10 left little finger).
+        quality: quality of the sample, 0 to 100.
+        media: media type of the image.
+        consent: reference of the consent.
+        enrolled_at: when it was enrolled (RFC 3339, UTC).
+        ended: why it is no more: replaced, withdrawn, erased; null while it counts.
+    """
 
     id: str
     trait: str
@@ -204,13 +317,22 @@ class EnrolmentLine(msgspec.Struct):
 
 
 class EnrolmentList(msgspec.Struct):
-    """What is, and was, enrolled of a person."""
+    """What is, and was, enrolled of a person.
+
+    Args:
+        enrolments: the enrolled traits, newest first.
+    """
 
     enrolments: list[EnrolmentLine]
 
 
 class WithdrawConsent(Body):
-    """Withdraw a person's consents; the enrolled traits are destroyed."""
+    """Withdraw a person's consents; the enrolled traits are destroyed.
+
+    Args:
+        personal_number: personal number of the person, as the issuer gives it.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     personal_number: Number
     evidence: Given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -10,7 +10,7 @@ from msgspec import Meta
 from annul.errors import NotFound
 from annul.records.policy import Difference, Policy
 from annul.records.references import Words
-from annul.registry.parties.policies import PolicyBook, PolicyVersion, Trial
+from annul.registry.parties.policies import PolicyBook, PolicyVersion, Shift, Trial
 from annul.times import rfc3339
 from annul.web.api.terms import Body, act_of, moment_or_none, settled
 from annul.web.door.call import Call, Route, get, post, tagged
@@ -24,7 +24,21 @@ VERSION: Final = "[1-9][0-9]{0,4}"
 
 
 class PolicyShown(msgspec.Struct):
-    """One version of the counter policy. Version 1 is the register's default; `revision` counts the saves of a draft."""
+    """One version of the counter policy. Version 1 is the register's default; `revision` counts the saves of a draft.
+
+    Args:
+        version: version, counted up.
+        state: its present state.
+        in_force: counters work by this version.
+        revision: counts the saves of a draft.
+        based_on: version that this one was made from.
+        note: what it is about, in words.
+        edited_by: who saved it last.
+        edited_at: when it was last saved (RFC 3339, UTC); null for the default.
+        released_by: who released it; null for a draft.
+        released_at: when it was released (RFC 3339, UTC); null for a draft.
+        policy: the whole content of the version.
+    """
 
     version: int
     state: Literal["default", "draft", "released"]
@@ -40,7 +54,16 @@ class PolicyShown(msgspec.Struct):
 
 
 class PolicyPut(msgspec.Struct):
-    """A version that was put in force in the place of another."""
+    """A version that was put in force in the place of another.
+
+    Args:
+        version: version, counted up.
+        was: version that was in force before.
+        changed_by: who put it in force.
+        changed_at: when it was put in force (RFC 3339, UTC).
+        reason: why, in words.
+        position: position in the register log; 0-based and dense.
+    """
 
     version: int
     was: int
@@ -51,7 +74,14 @@ class PolicyPut(msgspec.Struct):
 
 
 class PoliciesShown(msgspec.Struct):
-    """The policy of the caller's organisation: what is in force, every version, every change, newest first."""
+    """The policy of the caller's organisation: what is in force, every version, every change, newest first.
+
+    Args:
+        in_force: the version that counters work by.
+        two_persons: a draft must be released by somebody else than its last editor.
+        versions: every version, newest first.
+        changes: every change of the version in force, newest first.
+    """
 
     in_force: int
     two_persons: bool
@@ -61,7 +91,13 @@ class PoliciesShown(msgspec.Struct):
 
 class DraftWanted(Body):
     """The new content of the draft. Its version is given by the register; `revision` is that of the draft it was made from, 0
-    to begin one."""
+    to begin one.
+
+    Args:
+        policy: the whole content of the version.
+        revision: counts the saves of a draft.
+        note: what it is about, in words.
+    """
 
     policy: Policy
     revision: Annotated[int, Meta(ge=0)] = 0
@@ -69,13 +105,28 @@ class DraftWanted(Body):
 
 
 class TrialWanted(Body):
-    """Try a version on the checks of the last days."""
+    """Try a version on the checks of the last days.
+
+    Args:
+        days: days back from now.
+    """
 
     days: Annotated[int, Meta(ge=1, le=31)] = 31
 
 
 class TrialShown(msgspec.Struct):
-    """What past checks would have been answered: all of whole days (UTC) and of today, as far as they are indexed."""
+    """What past checks would have been answered: all of whole days (UTC) and of today, as far as they are indexed.
+
+    Args:
+        version: version, counted up.
+        checks: past checks that were tried.
+        since: first day of the checks tried, YYYY-MM-DD.
+        until: last day of the checks tried, YYYY-MM-DD.
+        outcomes: past checks by outcome, then and by the tried version.
+        changed_outcomes: checks that would have got another outcome.
+        changed_advice: checks that would have got other advice.
+        shifts: how many checks go from which outcome to which.
+    """
 
     version: int
     checks: int
@@ -84,18 +135,27 @@ class TrialShown(msgspec.Struct):
     outcomes: dict[str, dict[str, int]]
     changed_outcomes: int
     changed_advice: int
-    shifts: list[dict[str, Any]]
+    shifts: list[Shift]
 
 
 class Release(Body):
-    """Release the draft as it was read: `revision` is that of the draft."""
+    """Release the draft as it was read: `revision` is that of the draft.
+
+    Args:
+        revision: counts the saves of a draft.
+        reason: why, in words.
+    """
 
     revision: Annotated[int, Meta(ge=1)]
     reason: Words = ""
 
 
 class RollBack(Body):
-    """Put an older version in force again."""
+    """Put an older version in force again.
+
+    Args:
+        reason: why, in words.
+    """
 
     reason: Annotated[Words, Meta(min_length=3)]
 
@@ -105,7 +165,11 @@ class Discard(Body):
 
 
 class TwoPersons(Body):
-    """Whether a draft must be released by somebody else than its last editor."""
+    """Whether a draft must be released by somebody else than its last editor.
+
+    Args:
+        wanted: true: two persons.
+    """
 
     wanted: bool
 
@@ -125,7 +189,13 @@ class PolicyChanged(msgspec.Struct):
 
 
 class DifferencesShown(msgspec.Struct):
-    """Where two versions differ: JSON pointers with both values."""
+    """Where two versions differ: JSON pointers with both values.
+
+    Args:
+        old: the older version.
+        new: the newer version.
+        differences: the members that differ.
+    """
 
     old: int
     new: int
@@ -133,7 +203,11 @@ class DifferencesShown(msgspec.Struct):
 
 
 class Older(msgspec.Struct, forbid_unknown_fields=True):
-    """Query: the version to compare with; the one in force when it is left out."""
+    """Query: the version to compare with; the one in force when it is left out.
+
+    Args:
+        old: the version to compare with; left out: the one in force.
+    """
 
     old: Annotated[int, Meta(ge=0, le=65535)] = 0
 
@@ -205,7 +279,6 @@ async def trial(office: Office, call: Call) -> TrialShown:
 
 def tried(found: Trial) -> TrialShown:
     """Return a trial for the"""
-    shifts = [msgspec.to_builtins(each) for each in found.shifts]
     return TrialShown(
         found.version,
         found.checks,
@@ -214,7 +287,7 @@ def tried(found: Trial) -> TrialShown:
         found.outcomes,
         found.changed_outcomes,
         found.changed_advice,
-        shifts,
+        found.shifts,
     )
 
 

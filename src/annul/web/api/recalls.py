@@ -25,6 +25,10 @@ class RecallShown(Struct):
             document was lost, replaced, cancelled or revoked already: it was recorded later).
         position: cursor of the list: give it as `after` to get what is newer.
         note: signed note (C2SP) by the register's key that names the checks.
+        recall: id of the recall.
+        made_at: when it was made (RFC 3339, UTC).
+        check_count: checks of this party that the recall names.
+        acknowledged_at: when the party said it knows; null before.
     """
 
     recall: str
@@ -37,14 +41,25 @@ class RecallShown(Struct):
 
 
 class RecallList(Struct):
-    """Recalls of the caller, oldest first; `cursor` is the `after` of the next page."""
+    """Recalls of the caller, oldest first; `cursor` is the `after` of the next page.
+
+    Args:
+        recalls: the recalls, oldest first.
+        cursor: give it as `after` for the next page.
+    """
 
     recalls: list[RecallShown]
     cursor: int
 
 
 class RecallQuery(Struct, forbid_unknown_fields=True):
-    """Query of the list of recalls: behind a position, at most `limit`; `open` leaves acknowledged ones out."""
+    """Query of the list of recalls: behind a position, at most `limit`; `open` leaves acknowledged ones out.
+
+    Args:
+        after: cursor of the last page; recalls behind it are shown.
+        limit: most rows of the page.
+        open: only recalls that are not acknowledged.
+    """
 
     after: Annotated[int, Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, Meta(ge=1, le=RECALLS_MAX)] = 100

@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 
 
 class ReporterGiven(Body):
-    """Who reports. Name and contact are encrypted under a key of their own and can be erased; they are never logged."""
+    """Who reports. Name and contact are encrypted under a key of their own and can be erased; they are never logged.
+
+    Args:
+        role: who reports: holder, relative, finder, officer or another.
+        name: name of who reports.
+        contact: how to reach the person, as it was told.
+    """
 
     role: Literal["holder", "relative", "finder", "officer", "other"] | None = None
     name: Annotated[str, Meta(max_length=200)] = ""
@@ -49,6 +55,14 @@ class Report(Body):
     """A report: a document was lost, stolen or found. Weak proof (phone, online) suspends only.
 
     `found` by the holder (`reporter.role`) lifts an earlier report; found by anybody else, the document is held.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+        kind: the document was `lost`, `stolen` or `found`.
+        proof: on what proof.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        reporter: who reports.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
     """
 
     document: DocumentFields
@@ -82,13 +96,23 @@ class ReportAccepted(msgspec.Struct):
 
 
 class ReporterQuestion(Body):
-    """Who made this report? The look-up itself is accounted for, with its case."""
+    """Who made this report? The look-up itself is accounted for, with its case.
+
+    Args:
+        case: reference of the case for which this is done; it is on record with the look-up.
+    """
 
     case: Case
 
 
 class ReporterShown(msgspec.Struct):
-    """Who made a report, as it was told."""
+    """Who made a report, as it was told.
+
+    Args:
+        report: id of the report.
+        name: name of who reported.
+        contact: how to reach the person, as it was told.
+    """
 
     report: str
     name: str
@@ -96,7 +120,13 @@ class ReporterShown(msgspec.Struct):
 
 
 class Confirm(Body):
-    """Confirm a provisional report on strong proof."""
+    """Confirm a provisional report on strong proof.
+
+    Args:
+        proof: on what proof.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     proof: ProofName
     happened_at: Moment | None = None
@@ -104,14 +134,26 @@ class Confirm(Body):
 
 
 class Withdraw(Body):
-    """Withdraw a provisional report."""
+    """Withdraw a provisional report.
+
+    Args:
+        proof: on what proof.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     proof: ProofName
     evidence: Reference = ""
 
 
 class Lift(Body):
-    """Lift a report: the holder has the document again. `custody_broken`: somebody else had it meanwhile."""
+    """Lift a report: the holder has the document again. `custody_broken`: somebody else had it meanwhile.
+
+    Args:
+        proof: on what proof.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        custody_broken: somebody else had the document meanwhile.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     proof: ProofName
     happened_at: Moment | None = None
@@ -120,13 +162,30 @@ class Lift(Body):
 
 
 class EraseReporter(Body):
-    """Erase the personal details of who made a report, with the reference of the decision."""
+    """Erase the personal details of who made a report, with the reference of the decision.
+
+    Args:
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     evidence: Given
 
 
 class ReportState(msgspec.Struct):
-    """One report, without personal details."""
+    """One report, without personal details.
+
+    Args:
+        report: id of the report.
+        kind: the document was lost, stolen or found.
+        state: its present state.
+        proof: on what proof.
+        author: who recorded it: an organisation, or an officer of one.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+        happened_at: when it happened, not when it was recorded (RFC 3339, UTC).
+        recorded_at: when it was recorded (RFC 3339, UTC).
+        position: position in the register log; 0-based and dense.
+        lapses_at: when a provisional report lapses by itself (RFC 3339, UTC); null for others.
+    """
 
     report: str
     kind: str

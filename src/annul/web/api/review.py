@@ -29,7 +29,16 @@ DecisionName = Literal["same_person", "different_persons", "correct_entry", "nee
 
 
 class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """Query of the queue; `region` is a division code or its first digits, `after` the last id of the page before."""
+    """Query of the queue; `region` is a division code or its first digits, `after` the last id of the page before.
+
+    Args:
+        cause: only suspicions of this cause; "" for all.
+        rule: rule that met.
+        region: region of the register.
+        state: its present state.
+        after: `after` of the page before; "" for the first.
+        limit: most rows of the page.
+    """
 
     cause: CauseName = ""
     rule: Annotated[str, Meta(max_length=30)] = ""
@@ -40,7 +49,20 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SuspicionShown(msgspec.Struct):
-    """One suspicion without details; times are RFC 3339."""
+    """One suspicion without details; times are RFC 3339.
+
+    Args:
+        id: its id.
+        cause: what set the suspicion off.
+        rules: rules that name it.
+        persons: ids of the records.
+        documents: the documents.
+        score: how sure the rules are, 0 to 1.
+        region: region of the register.
+        state: its present state.
+        found_at: when it was found (RFC 3339, UTC).
+        earlier: id of an earlier suspicion about the same records; null for none.
+    """
 
     id: str
     cause: str
@@ -55,7 +77,13 @@ class SuspicionShown(msgspec.Struct):
 
 
 class QueueShown(msgspec.Struct):
-    """A page of the queue, the surest first; `after` asks for the next page."""
+    """A page of the queue, the surest first; `after` asks for the next page.
+
+    Args:
+        suspicions: the suspicions, the surest first.
+        total: suspicions in the queue.
+        after: give it as `after` for the next page; "" after the last.
+    """
 
     suspicions: list[SuspicionShown]
     total: int
@@ -63,13 +91,24 @@ class QueueShown(msgspec.Struct):
 
 
 class Look(Body):
-    """Open a suspicion, for a case; every record it names is accounted for."""
+    """Open a suspicion, for a case; every record it names is accounted for.
+
+    Args:
+        case: reference of the case for which this is done; it is on record with the look-up.
+    """
 
     case: Case
 
 
 class RecordShown(msgspec.Struct):
-    """One record of a suspicion; `ended` is merged or cancelled."""
+    """One record of a suspicion; `ended` is merged or cancelled.
+
+    Args:
+        id: its id.
+        person: the person's details.
+        photo: a portrait is on record.
+        ended: `merged` or `cancelled`; null while the record stands.
+    """
 
     id: int
     person: Person
@@ -78,7 +117,16 @@ class RecordShown(msgspec.Struct):
 
 
 class DocumentShown(msgspec.Struct):
-    """A document of one of the records."""
+    """A document of one of the records.
+
+    Args:
+        id: its id.
+        person: id of the person's record.
+        kind: what kind it is.
+        valid_from: first day of validity, YYYY-MM-DD.
+        valid_until: last day of validity, YYYY-MM-DD, or `long-term`.
+        state: its present state.
+    """
 
     id: int
     person: int
@@ -89,7 +137,23 @@ class DocumentShown(msgspec.Struct):
 
 
 class DecisionShown(msgspec.Struct):
-    """One decision on a suspicion; see DecisionView."""
+    """One decision on a suspicion; see DecisionView.
+
+    Args:
+        id: its id.
+        suspicion: id of the suspicion.
+        decision: what was decided.
+        grounds: why, in words.
+        person: id of the person's record.
+        cancels_documents: documents are cancelled with it.
+        state: its present state.
+        decided_by: who decided it; null before.
+        decided_at: when it was decided (RFC 3339, UTC); null before.
+        second_by: second officer; null before.
+        documents: documents that the decision cancelled.
+        undone_by: who took it back; null while it stands.
+        undone_grounds: why it was taken back.
+    """
 
     id: str
     suspicion: str
@@ -107,7 +171,15 @@ class DecisionShown(msgspec.Struct):
 
 
 class SuspicionOpened(msgspec.Struct):
-    """What an officer sees of a suspicion."""
+    """What an officer sees of a suspicion.
+
+    Args:
+        suspicion: the suspicion.
+        evidence: what the suspicion rests on.
+        records: the records, side by side.
+        documents: the documents.
+        decisions: the decisions.
+    """
 
     suspicion: SuspicionShown
     evidence: list[Contradiction]
@@ -123,6 +195,8 @@ class Decide(Body, kw_only=True):
         person: the record that is kept, corrected or cancelled; the first one when left out.
         correction: what the record shall say.
         cancel_documents: documents show what was wrong, and no longer count.
+        decision: what was decided.
+        grounds: why, in words.
     """
 
     decision: DecisionName
@@ -133,13 +207,25 @@ class Decide(Body, kw_only=True):
 
 
 class Grounded(Body):
-    """Say why."""
+    """Say why.
+
+    Args:
+        grounds: why, in words.
+    """
 
     grounds: Grounds
 
 
 class SuspicionDecided(msgspec.Struct):
-    """What became of a decision: waiting, in_force, refused or undone."""
+    """What became of a decision: waiting, in_force, refused or undone.
+
+    Args:
+        decision: id of the decision.
+        suspicion: id of the suspicion.
+        state: its present state.
+        documents: documents whose state changed.
+        effective_after_ms: milliseconds from the commit until checks answered by it.
+    """
 
     decision: str
     suspicion: str
@@ -149,13 +235,24 @@ class SuspicionDecided(msgspec.Struct):
 
 
 class DecisionList(msgspec.Struct):
-    """Decisions that wait for a second officer, oldest first."""
+    """Decisions that wait for a second officer, oldest first.
+
+    Args:
+        decisions: the decisions.
+    """
 
     decisions: list[DecisionShown]
 
 
 class FiguresShown(msgspec.Struct):
-    """Counts by cause, province and state; by rule; by decision; the latest runs. Times of runs in microseconds."""
+    """Counts by cause, province and state; by rule; by decision; the latest runs. Times of runs in microseconds.
+
+    Args:
+        by_region: suspicions by region of the register.
+        by_rule: suspicions by the rule that named them.
+        by_decision: suspicions by what was decided.
+        runs: runs of the clean-up, newest first.
+    """
 
     by_region: list[Figure]
     by_rule: dict[str, int]

@@ -23,8 +23,14 @@ class SearchWanted(Body):
     """Search for a person or a document, for a case. The search is on record before it is answered, and its holder sees it.
 
     Args:
-        document, personal_number, name with birth_date: exactly one of these.
+        document: the document to search for; exactly one of document, personal number, name with birth date is given.
+        personal_number: the personal number to search for.
         delayed_until: the holder sees it only then; police alone, at most 180 days, with a ground.
+        case: reference of the case for which this is done; it is on record with the look-up.
+        purpose: why it is asked or done.
+        name: the name to search for, with the birth date.
+        birth_date: day of birth, YYYY-MM-DD; "" when it is not known.
+        delay_ground: why the holder is told later; "" when she is told at once.
     """
 
     case: Case
@@ -38,7 +44,16 @@ class SearchWanted(Body):
 
 
 class DocumentSeen(Struct):
-    """One document of a search: kind and state; the number where the register of persons tells it."""
+    """One document of a search: kind and state; the number where the register of persons tells it.
+
+    Args:
+        coverage: what the register covers of this kind of document.
+        kind: what kind it is.
+        number: number of the document; needed unless `mrz` is given.
+        state: its present state.
+        disputed: the status is disputed (U34).
+        since: since when its present state stands (RFC 3339, UTC); null for none.
+    """
 
     coverage: str
     kind: str
@@ -49,7 +64,15 @@ class DocumentSeen(Struct):
 
 
 class PersonSeen(Struct):
-    """One person of a search."""
+    """One person of a search.
+
+    Args:
+        person: id of the person's record.
+        names: names of the person, the main one first.
+        birth_date: day of birth, YYYY-MM-DD; "" when it is not known.
+        personal_number: personal number of the person, as the issuer gives it.
+        status: living, deceased or emigrated.
+    """
 
     person: int
     names: list[str]
@@ -59,7 +82,14 @@ class PersonSeen(Struct):
 
 
 class SearchAnswer(Struct):
-    """What a search found."""
+    """What a search found.
+
+    Args:
+        search: id of the search.
+        searched_at: when it was searched (RFC 3339, UTC).
+        persons: the persons.
+        documents: the documents.
+    """
 
     search: str
     searched_at: str
@@ -68,7 +98,18 @@ class SearchAnswer(Struct):
 
 
 class SearchLineShown(Struct):
-    """A search in a list: who, when, for what case; nothing of what was found but how much."""
+    """A search in a list: who, when, for what case; nothing of what was found but how much.
+
+    Args:
+        search: id of the search.
+        officer: who searched.
+        searched_at: when it was searched (RFC 3339, UTC).
+        case: reference of the case for which this is done; it is on record with the look-up.
+        purpose: why it is asked or done.
+        kind: what kind it is.
+        found: how much was found.
+        delayed_until: until when the holder is not told of the search; null: told at once.
+    """
 
     search: str
     officer: str
@@ -81,13 +122,21 @@ class SearchLineShown(Struct):
 
 
 class SearchList(Struct):
-    """Searches, newest first."""
+    """Searches, newest first.
+
+    Args:
+        searches: the searches, newest first.
+    """
 
     searches: list[SearchLineShown]
 
 
 class SearchQuery(Struct, forbid_unknown_fields=True):
-    """Query of the list of searches: of one case, or all."""
+    """Query of the list of searches: of one case, or all.
+
+    Args:
+        case: reference of the case for which this is done; it is on record with the look-up.
+    """
 
     case: Tag = ""
 

@@ -27,14 +27,27 @@ _NAMES: Final = {code: name for name, code in _STATES.items()}
 
 
 class NewCredential(Body):
-    """A digital credential of a document, and what becomes of it when something becomes of the document."""
+    """A digital credential of a document, and what becomes of it when something becomes of the document.
+
+    Args:
+        document: the document.
+        rule: rule that met.
+    """
 
     document: DocumentFields
     rule: Literal["suspended-when-reported", "dies-when-reported", "survives-replacement"] = DEFAULT
 
 
 class CredentialShown(msgspec.Struct):
-    """A credential: where its status stands. `index` is handed out at random."""
+    """A credential: where its status stands. `index` is handed out at random.
+
+    Args:
+        credential: id of the credential.
+        uri: address of the status list that its status stands in.
+        index: place of the entry in the log, from 0.
+        rule: rule that met.
+        state: its present state.
+    """
 
     credential: str
     uri: str
@@ -44,37 +57,61 @@ class CredentialShown(msgspec.Struct):
 
 
 class CredentialsShown(msgspec.Struct):
-    """Credentials of a document."""
+    """Credentials of a document.
+
+    Args:
+        credentials: the credentials of the document.
+    """
 
     credentials: list[CredentialShown]
 
 
 class OfDocument(Body):
-    """A document."""
+    """A document.
+
+    Args:
+        document: the document.
+    """
 
     document: DocumentFields
 
 
 class CredentialState(Body):
-    """What the issuer knows of the credential itself; `invalid` is for ever."""
+    """What the issuer knows of the credential itself; `invalid` is for ever.
+
+    Args:
+        state: its present state.
+    """
 
     state: StateName
 
 
 class ListsShown(msgspec.Struct):
-    """Addresses of all status lists. Source: draft-ietf-oauth-status-list, 9.3."""
+    """Addresses of all status lists. Source: draft-ietf-oauth-status-list, 9.3.
+
+    Args:
+        status_lists: addresses of all status lists.
+    """
 
     status_lists: list[str]
 
 
 class KeysShown(msgspec.Struct):
-    """Keys of lists (RFC 7517)."""
+    """Keys of lists (RFC 7517).
+
+    Args:
+        keys: the public keys, as JWK (RFC 7517).
+    """
 
     keys: list[dict[str, str]]
 
 
 class At(msgspec.Struct, forbid_unknown_fields=True):
-    """Query: as it was at this time, in seconds since 1970-01-01 UTC."""
+    """Query: as it was at this time, in seconds since 1970-01-01 UTC.
+
+    Args:
+        time: the time asked about, in seconds since 1970-01-01 UTC.
+    """
 
     time: Annotated[int, Meta(ge=0, le=1 << 40)] | None = None
 

@@ -24,7 +24,13 @@ CLOUD_EVENTS: Final = "application/cloudevents-batch+json"
 
 
 class ParametersShown(msgspec.Struct):
-    """What a party needs to blind: epoch, public key, and the secrets of carried keys (base64), oldest first."""
+    """What a party needs to blind: epoch, public key, and the secrets of carried keys (base64), oldest first.
+
+    Args:
+        epoch: epoch of the keys of tokens; another one asks for new tokens.
+        public_key: public key that the proof of an evaluation is checked with, base64.
+        carried: secrets of the carried keys, base64, oldest first.
+    """
 
     epoch: int
     public_key: bytes
@@ -32,13 +38,23 @@ class ParametersShown(msgspec.Struct):
 
 
 class BlindedPoints(Body):
-    """Blinded elements of ristretto255, 32 bytes each, base64."""
+    """Blinded elements of ristretto255, 32 bytes each, base64.
+
+    Args:
+        points: the places.
+    """
 
     points: Annotated[list[bytes], Meta(min_length=1, max_length=BLIND_MAX)]
 
 
 class PointsEvaluated(msgspec.Struct):
-    """Evaluated elements in their order, one proof (RFC 9497, DLEQ, 64 bytes) for all of them, and the epoch."""
+    """Evaluated elements in their order, one proof (RFC 9497, DLEQ, 64 bytes) for all of them, and the epoch.
+
+    Args:
+        epoch: epoch of the keys of tokens; another one asks for new tokens.
+        elements: the evaluated elements in their order, base64.
+        proof: on what proof.
+    """
 
     epoch: int
     elements: list[bytes]
@@ -46,7 +62,13 @@ class PointsEvaluated(msgspec.Struct):
 
 
 class Tokens(Body):
-    """Tokens of documents on file, 32 bytes each, base64; `end`: they are on file no more."""
+    """Tokens of documents on file, 32 bytes each, base64; `end`: they are on file no more.
+
+    Args:
+        tokens: tokens of documents on file, 32 bytes each, base64.
+        epoch: epoch of the keys of tokens; another one asks for new tokens.
+        end: true: they are on file no more.
+    """
 
     tokens: Annotated[list[bytes], Meta(min_length=1, max_length=TOKENS_MAX)]
     epoch: Annotated[int, Meta(ge=1)]
@@ -54,14 +76,29 @@ class Tokens(Body):
 
 
 class TokensKept(msgspec.Struct):
-    """How many tokens the caller has now, and how many events registering them made: documents that are dead already."""
+    """How many tokens the caller has now, and how many events registering them made: documents that are dead already.
+
+    Args:
+        tokens: how many tokens the party has now.
+        events: what happened to the record, oldest first.
+    """
 
     tokens: int
     events: int
 
 
-class EventShown(msgspec.Struct):
-    """What became of a document on file; `act_by` is the end of the time the caller has."""
+class SubscriptionEvent(msgspec.Struct):
+    """What became of a document on file; `act_by` is the end of the time the caller has.
+
+    Args:
+        number: number of the document; needed unless `mrz` is given.
+        token: the key, shown this once.
+        position: position in the register log; 0-based and dense.
+        status: status of the document at the event.
+        told_at: when the party was told (RFC 3339, UTC); null before.
+        act_by: until when the party is to act (RFC 3339, UTC).
+        acknowledged_at: when the party said it knows; null before.
+    """
 
     number: int
     token: bytes
@@ -73,33 +110,57 @@ class EventShown(msgspec.Struct):
 
 
 class EventsShown(msgspec.Struct):
-    """The caller's events behind a number, oldest first; `cursor` is the `after` of the next call."""
+    """The caller's events behind a number, oldest first; `cursor` is the `after` of the next call.
 
-    events: list[EventShown]
+    Args:
+        events: what happened to the record, oldest first.
+        cursor: give it for the next page; "" after the last.
+    """
+
+    events: list[SubscriptionEvent]
     cursor: int
 
 
 class After(msgspec.Struct, forbid_unknown_fields=True):
-    """Query: behind a number or position, at most `limit`."""
+    """Query: behind a number or position, at most `limit`.
+
+    Args:
+        after: where to go on: what the last page or answer said.
+        limit: most rows of the page.
+    """
 
     after: Number = 0
     limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = 1_000
 
 
 class Acted(Body):
-    """The caller acted on its events up to this number."""
+    """The caller acted on its events up to this number.
+
+    Args:
+        up_to: number of the last event that was acted on.
+    """
 
     up_to: Annotated[int, Meta(ge=1, le=2**62)]
 
 
 class EventsAcknowledged(msgspec.Struct):
-    """How many events were open."""
+    """How many events were open.
+
+    Args:
+        acknowledged: how many events were open.
+    """
 
     acknowledged: int
 
 
 class ChangeShown(msgspec.Struct):
-    """What became of a document, under its token."""
+    """What became of a document, under its token.
+
+    Args:
+        token: the key, shown this once.
+        position: position in the register log; 0-based and dense.
+        status: what became of the document, as a status code.
+    """
 
     token: bytes
     position: int
@@ -107,7 +168,13 @@ class ChangeShown(msgspec.Struct):
 
 
 class ChangesShown(msgspec.Struct):
-    """Changes behind a position, and the position up to which these are all: the `after` of the next call."""
+    """Changes behind a position, and the position up to which these are all: the `after` of the next call.
+
+    Args:
+        epoch: epoch of the keys of tokens; another one asks for new tokens.
+        changes: every change of the version in force, newest first.
+        cursor: give it for the next page; "" after the last.
+    """
 
     epoch: int
     changes: list[ChangeShown]
@@ -115,7 +182,14 @@ class ChangesShown(msgspec.Struct):
 
 
 class StandingShown(msgspec.Struct):
-    """How a party stands: documents on file, events it has not acknowledged, and those whose time is over."""
+    """How a party stands: documents on file, events it has not acknowledged, and those whose time is over.
+
+    Args:
+        party: id of the organisation.
+        tokens: how many documents the party has on file.
+        open: events that it has not acknowledged.
+        overdue: its time is over.
+    """
 
     party: str
     tokens: int
@@ -124,13 +198,26 @@ class StandingShown(msgspec.Struct):
 
 
 class StandingsShown(msgspec.Struct):
-    """Every party with documents on file."""
+    """Every party with documents on file.
+
+    Args:
+        parties: the parties with documents on file.
+    """
 
     parties: list[StandingShown]
 
 
 class NewMisuse(Body):
-    """What the caller suspects. It names the document, or its own check; nothing follows by itself."""
+    """What the caller suspects. It names the document, or its own check; nothing follows by itself.
+
+    Args:
+        kind: what kind it is.
+        document: the document.
+        check: id of the check.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+    """
 
     kind: Literal["used_by_another", "forged", "account_opened", "pledged", "other"]
     document: DocumentFields | None = None
@@ -141,14 +228,31 @@ class NewMisuse(Body):
 
 
 class MisuseStated(msgspec.Struct):
-    """A statement: its id, and its position in the register log."""
+    """A statement: its id, and its position in the register log.
+
+    Args:
+        misuse: id of the statement of misuse.
+        position: position in the register log; 0-based and dense.
+    """
 
     misuse: str
     position: int
 
 
 class StatementShown(msgspec.Struct):
-    """What a party stated."""
+    """What a party stated.
+
+    Args:
+        misuse: id of the statement of misuse.
+        party: id of the organisation.
+        kind: what kind it is.
+        document: the document.
+        check: id of the check.
+        branch: branch of the relying party, in its own words; at most 64 characters.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+        happened_at: when it happened, not when it was recorded (RFC 3339 with zone); left out: now.
+        recorded_at: when it was recorded (RFC 3339, UTC).
+    """
 
     misuse: str
     party: str
@@ -162,7 +266,11 @@ class StatementShown(msgspec.Struct):
 
 
 class StatementsShown(msgspec.Struct):
-    """Statements that no case has yet, oldest first."""
+    """Statements that no case has yet, oldest first.
+
+    Args:
+        statements: the statements, oldest first.
+    """
 
     statements: list[StatementShown]
 
@@ -197,8 +305,8 @@ async def events(office: Office, call: Call) -> EventsShown | Reply:
     return EventsShown([_event(one) for one in found], found[-1].number if found else query.after)
 
 
-def _event(one: Told) -> EventShown:
-    return EventShown(
+def _event(one: Told) -> SubscriptionEvent:
+    return SubscriptionEvent(
         one.number,
         one.token,
         one.position,

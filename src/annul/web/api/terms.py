@@ -47,7 +47,12 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Page(msgspec.Struct, forbid_unknown_fields=True):
-    """Query of a list: start behind `cursor` (from the last page), at most `limit` rows."""
+    """Query of a list: start behind `cursor` (from the last page), at most `limit` rows.
+
+    Args:
+        cursor: give it for the next page; "" after the last.
+        limit: most rows of the page.
+    """
 
     cursor: Cursor = ""
     limit: Limit = 100
@@ -58,6 +63,15 @@ class Staged(msgspec.Struct, kw_only=True):
 
     Args:
         two_officers: somebody else than `staged_by` must confirm.
+        id: its id.
+        state: its present state.
+        evidence: reference of the evidence or the decision, not the evidence itself; at most 200 characters.
+        staged_by: who brought the list in.
+        staged_at: when the list was read (RFC 3339, UTC).
+        confirmed_by: who confirmed it; null before.
+        position: position in the register log; 0-based and dense.
+        undone_by: who took it back; null while it stands.
+        undone_position: position of the entry that took it back; null while it stands.
     """
 
     id: str

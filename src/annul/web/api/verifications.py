@@ -35,6 +35,11 @@ class FaceGiven(Body):
 
     Without `reference` the portrait on record is compared with, if the agreement allows it; it stays in the register.
     `frames`: photos that answer a challenge, one an action, in its order; `live` looks straight.
+
+    Args:
+        live: liveness findings of the capture, as the device gives them.
+        reference: the caller's own reference; at most 64 characters.
+        frames: photos of the bearer, JPEG or PNG in base64, in the order they were taken.
     """
 
     live: bytes
@@ -44,14 +49,28 @@ class FaceGiven(Body):
 
 class FingerprintGiven(Body):
     """A scan of the bearer's finger and the holder's enrolled prints, base64: PNG, TIFF, BMP, JPEG 2000, WSQ, or
-    ISO/IEC 19794-2. Without `enrolled` the prints on record are compared with, if the agreement allows it."""
+    ISO/IEC 19794-2. Without `enrolled` the prints on record are compared with, if the agreement allows it.
+
+    Args:
+        live: liveness findings of the capture, as the device gives them.
+        enrolled: template read from the chip, base64; "": the enrolled one is taken.
+    """
 
     live: bytes
     enrolled: Annotated[list[bytes], Meta(max_length=ENROLLED_MAX)] = msgspec.field(default_factory=list)
 
 
 class PassiveGiven(Body):
-    """Findings of passive authentication, as a reading has them."""
+    """Findings of passive authentication, as a reading has them.
+
+    Args:
+        verdict: result in a word.
+        failures: what did not hold, in words.
+        groups: data groups of the chip and whether their hashes agree.
+        signer: who signed the chip's data.
+        signer_country: country of the signer, two letters.
+        remarks: remarks that change nothing.
+    """
 
     verdict: Word
     failures: Annotated[list[Word], Meta(max_length=16)] = msgspec.field(default_factory=list)
@@ -62,7 +81,19 @@ class PassiveGiven(Body):
 
 
 class ChipGiven(Body):
-    """What the chip proved: the member `chip` of a reading, as `annul station` gives it."""
+    """What the chip proved: the member `chip` of a reading, as `annul station` gives it.
+
+    Args:
+        genuine: the chip's data are signed by the issuing state.
+        unaltered: the chip's data are as they were signed.
+        same_chip: the chip is the one whose data are signed, and no copy.
+        passive: findings of passive authentication; null when it was not made.
+        access: how access to the chip was gained: PACE, BAC, or none.
+        chip_authentication: result of chip authentication.
+        active_authentication: result of active authentication: the chip holds its own private key.
+        access_list: result of the terminal's own access list, as the reading gives it.
+        print_agrees: printed and stored data agree; null when it was not compared.
+    """
 
     genuine: bool
     unaltered: bool
@@ -82,6 +113,16 @@ class VerificationQuestion(Body):
     usable print; the face alone counts. `chip`: what the chip that gave the reference proved; from one that is not genuine,
     or that differs from the print, no comparison is a match. `challenge`: token of the challenge that `face.frames` answer.
     What the agreement's capture policy demands (which traits, a challenge, supervision) is held to.
+
+    Args:
+        check: the check to make with the comparison.
+        face: photos of the bearer; null for none.
+        fingerprint: the bearer's fingerprint; null for none.
+        fingerprint_exempt: the bearer has no usable finger.
+        chip: what the chip proved; null when it was not read.
+        supervised: a person watched the capture.
+        device: what the samples were taken with.
+        challenge: id of the challenge that the photos answer; "" for none.
     """
 
     check: Question
@@ -95,14 +136,25 @@ class VerificationQuestion(Body):
 
 
 class ChallengeWanted(Body):
-    """A document whose bearer shall carry out a challenge."""
+    """A document whose bearer shall carry out a challenge.
+
+    Args:
+        document: the document as printed: scheme, number and what else its scheme asks.
+    """
 
     document: DocumentFields
 
 
 class ChallengeGiven(msgspec.Struct):
     """Actions to carry out before the camera, in order, with what to tell the bearer; `challenge` is shown with the photos
-    once, before `expires_at`."""
+    once, before `expires_at`.
+
+    Args:
+        challenge: id of the challenge, shown once with the photos.
+        actions: what the bearer is to do before the camera, in this order.
+        steps: what to tell people, one sentence a step.
+        expires_at: until when the challenge can be answered (RFC 3339, UTC).
+    """
 
     challenge: str
     actions: list[str]
@@ -111,7 +163,20 @@ class ChallengeGiven(msgspec.Struct):
 
 
 class Compared(msgspec.Struct):
-    """One comparison. Score and threshold are of the stage that decided; null when no score was reached."""
+    """One comparison. Score and threshold are of the stage that decided; null when no score was reached.
+
+    Args:
+        result: what the comparison found.
+        reasons: reasons, as words of a closed list.
+        steps: what to tell people, one sentence a step.
+        score: score of the comparison; null when none was reached.
+        threshold: score from which it is a match; null when none was reached.
+        claimed_fmr: false match rate that the threshold is set for (0 to 1).
+        decided_by: stage of the comparison that decided.
+        quality: quality of the samples, by name.
+        algorithms: name and version of what compared.
+        calibration: calibration by which score and error rate belong together.
+    """
 
     result: str
     reasons: list[str]
@@ -126,7 +191,16 @@ class Compared(msgspec.Struct):
 
 
 class BindingFound(BindingPart, kw_only=True):
-    """Binding axis with what it stands on; `steps` says the reasons in sentences for the clerk."""
+    """Binding axis with what it stands on; `steps` says the reasons in sentences for the clerk.
+
+    Args:
+        result: what the comparison found.
+        reasons: reasons, as words of a closed list.
+        steps: what to tell people, one sentence a step.
+        supervised: a person watched the capture.
+        face: comparison of the face; null when none was made.
+        fingerprint: comparison of the fingerprint; null when none was made.
+    """
 
     result: str
     reasons: list[str]
@@ -138,7 +212,15 @@ class BindingFound(BindingPart, kw_only=True):
 
 class EvidenceGiven(msgspec.Struct):
     """The signed record of the comparison, bound to this check: `statement` and `signature` in base64, by `key` (the key of
-    receipts). `openings` open its commitments to the samples: keep them apart from the record."""
+    receipts). `openings` open its commitments to the samples: keep them apart from the record.
+
+    Args:
+        version: version of this form.
+        statement: the signed statement of the comparison, base64.
+        signature: signature over the statement, base64.
+        key: verifier key that the evidence is signed with.
+        openings: what opens the commitments of the evidence.
+    """
 
     version: int
     statement: bytes
@@ -148,7 +230,12 @@ class EvidenceGiven(msgspec.Struct):
 
 
 class Verification(Answer, kw_only=True):
-    """The answer of the check, its binding axis in full, and the evidence."""
+    """The answer of the check, its binding axis in full, and the evidence.
+
+    Args:
+        binding: is the bearer the holder, with what the finding stands on.
+        evidence: signed evidence of the comparison, without the samples.
+    """
 
     binding: BindingFound
     evidence: EvidenceGiven

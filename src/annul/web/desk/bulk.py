@@ -45,7 +45,7 @@ FIELDS: Final = ("format", "state", "evidence", "show_lines", "parked")
 """Fields of the form that sends a list in, beside its file."""
 FORMATS: Final = {
     "interchange": (_("Interchange list"), _("CSV, NDJSON or Parquet; each line says what it lists")),
-    "russian": (_("Russian list"), _("PASSP_SERIES,PASSP_NUMBER; CSV or .bz2")),
+    "russian": (_("Russian list"), _("PASSP_SERIES,PASSP_NUMBER; CSV, plain or packed")),
 }
 
 

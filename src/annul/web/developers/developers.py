@@ -12,6 +12,7 @@ from annul.records.codes import Channel, StatusCode
 from annul.records.meanings import meaning_of
 from annul.records.policy import DEFAULT_POLICY
 from annul.registry.parties import sandbox
+from annul.web.api import receipts
 from annul.web.api.openapi import Described
 from annul.web.developers.snippets import snippets
 from annul.web.door import pages
@@ -36,7 +37,18 @@ TAGS: Final = {
     "credentials": _("Credentials"),
     "parties": _("Parties"),
     "operation": _("Operation"),
+    "counter": _("Counter"),
+    "clean-up": _("Clean-up"),
+    "disputes": _("Disputes"),
+    "editions": _("Editions"),
+    "found cards": _("Found cards"),
+    "notices": _("Notices"),
+    "officers": _("Officers"),
+    "recalls": _("Recalls"),
+    "searches": _("Searches"),
 }
+PLACES: Final = {"check": "a1b2c3d4e5f60718293a4b5c6d7e8f90", "log": "register", "party": "bank-one", "staff": "0417"}
+"""What stands in an example's address for a path parameter."""
 
 
 async def start(office: Office, call: Call) -> Reply:
@@ -96,6 +108,17 @@ async def reference(described: Described, office: Office, call: Call) -> Reply:
     return pages.page(call, "developers/reference.html", groups=named)
 
 
+async def codes(office: Office, call: Call) -> Reply:
+    """Show every code with its number and its meaning."""
+    translate = pages.translator(call)
+    told = await receipts.codes(office, call)
+    axes = [
+        (axis, [[str(one.number), one.code or "–", translate(one.meaning) if one.meaning else ""] for one in rows])
+        for axis, rows in told.axes.items()
+    ]
+    return pages.page(call, "developers/codes.html", axes=axes)
+
+
 async def operation(described: Described, office: Office, call: Call) -> Reply:
     """Show one operation: who may call it, what it reads, what it answers, what can go wrong."""
     document = described(office.settings.base_url)
@@ -107,16 +130,65 @@ async def operation(described: Described, office: Office, call: Call) -> Reply:
                 answers = [
                     (status, answer.get("description", ""), _schema_of(answer)) for status, answer in one["responses"].items()
                 ]
+                media, request = _request_of(one)
                 needed = [schema for schema in (body, *(each[2] for each in answers)) if schema]
                 return pages.page(
                     call,
                     "developers/operation.html",
                     shown=shown,
                     body=body,
+                    sent_as=media,
+                    asked=request,
+                    address=_address(address, one),
+                    curl=_curl(office.settings.base_url, method.upper(), _address(address, one), one),
+                    answer=_answer_of(one),
                     answers=answers,
                     schemas=_with_inner(document, needed),
                 )
     raise NotFound("There is no such operation.")
+
+
+def _pretty(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _request_of(one: dict[str, Any]) -> tuple[str, str]:
+    """Return the content type and the example of a request; ("", "") where it has no body."""
+    for media, content in one.get("requestBody", {}).get("content", {}).items():
+        return media, _pretty(content["example"])
+    return "", ""
+
+
+def _answer_of(one: dict[str, Any]) -> str:
+    """Return the example of the answer when all went well."""
+    content = next(iter(one["responses"].values()))["content"]
+    return _pretty(next(iter(content.values()))["example"])
+
+
+def _address(path: str, one: dict[str, Any]) -> str:
+    """Return an address to try: path parameters filled in, needed queries after it."""
+    asked = []
+    for parameter in one.get("parameters", ()):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", PLACES.get(parameter["name"], "1"))
+        elif parameter["in"] == "query" and parameter["required"]:
+            asked.append(f"{parameter['name']}=0")
+    return path + ("?" + "&".join(asked) if asked else "")
+
+
+def _curl(url: str, method: str, address: str, one: dict[str, Any]) -> str:
+    """Return the request as a command to copy."""
+    lines = [f"curl -sS {url}{address}" if method == "GET" else f"curl -sS -X {method} {url}{address}"]
+    if one["security"]:
+        lines.append('-H "Authorization: Bearer $ANNUL_KEY"')
+    media, request = _request_of(one)
+    if media == "application/json":
+        lines += ['-H "Content-Type: application/json"', f"-d '{request}'"]
+    elif request:
+        lines += [f"--data-urlencode '{name}={value}'" for name, value in msgspec.json.decode(request).items()]
+    return " \\\n  ".join(lines)
 
 
 def _schema_of(part: Any) -> str:

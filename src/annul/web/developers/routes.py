@@ -15,6 +15,7 @@ def routes(described: Described) -> tuple[Route, ...]:
     return (
         page("/developers", "public", developers.start, "Dock your own system"),
         page("/developers/sandbox", "public", developers.sandbox_page, "Test documents and what they answer"),
+        page("/developers/codes", "public", developers.codes, "Every code and what it means"),
         page("/developers/reference", "public", reference, "API reference"),
         page(
             "/developers/reference/{operation}", "public", operation, "One operation", patterns={"operation": "[a-z0-9_]{1,80}"}
