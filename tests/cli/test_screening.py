@@ -11,7 +11,7 @@ import pytest
 from annul.cli import run
 from annul.listings import ListingsWriter
 from annul.proof.checkpoint import open_note
-from tests.registry.screening.test_screening import World, results_of_file, write
+from tests.registry.answering.test_screening import World, results_of_file, write
 
 ROWS = [
     {"scheme": "generic", "number": "LOST1", "issuer": "UTO", "kind": "ID", "reference": "a"},
