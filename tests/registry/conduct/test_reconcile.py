@@ -79,7 +79,9 @@ def test_an_urgent_need_is_no_departure(watch: Watch) -> None:
     assert (answer.outcome, stopped.outcome) != ("STOP", "PASS")
     with psycopg.connect(watch.database, autocommit=True) as db:
         db.execute(
-            "INSERT INTO departure VALUES ('j_1', 'bank', 0, %(id)s, 0, 3, 17, 1, 1, 1, 'proceeded', 'urgent-need', 'x', "
+            "INSERT INTO departure (id, party, realm, check_id, checked_at_us, outcome, answered_status, purpose, channel, "
+            "policy_version, decision, reason, words, branch, terminal, clerk, decided_at_us, position) VALUES ('j_1', "
+            "'bank', 0, %(id)s, 0, 3, 17, 1, 1, 1, 'proceeded', 'urgent-need', 'x', "
             "'', '', '', 0, 1)",
             {"id": bytes.fromhex(stopped.check)},
         )
