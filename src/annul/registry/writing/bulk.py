@@ -167,8 +167,7 @@ class Bulk:
         require_past(happened_at_us, self._now_us())
         reader = await self._reader(file, format, state, leave_out=leave_out, limits=limits, stopped=stopped)
         source = fingerprint(file, self._keys.epoch, act.realm, format, state, leave_out)
-        target = self._home.staging / f"{source}.seg"
-        durable.folder(target.parent)
+        target = durable.folder(self._home.staging) / f"{source}.seg"
         report = await asyncio.to_thread(
             import_list,
             reader,
@@ -184,11 +183,9 @@ class Bulk:
             target.unlink(missing_ok=True)
             raise _nothing(file, report)
         await self._refuse_twice(act, target, report)
-        bulk_id = secrets.token_hex(16)
-        origin = await asyncio.to_thread(
-            origin_of, file, name=name or file.name, show=show_lines, bulk_id=bulk_id, master=self._keys.envelope
-        )
-        sealed_file = f"{bulk_id}.seg"
+        bulk_id, said = secrets.token_hex(16), name or file.name
+        sealed_file, master = f"{bulk_id}.seg", self._keys.envelope
+        origin = await asyncio.to_thread(origin_of, file, name=said, show=show_lines, bulk_id=bulk_id, master=master)
         await asyncio.to_thread(durable.move, target, self._home.segments / sealed_file)
         # A crash here leaves a segment that no event names: nothing is listed, and the next import starts over.
         segment = self._segments.segment(sealed_file, report.sha256)
@@ -196,8 +193,8 @@ class Bulk:
         async with reading(self._connections) as db:
             hits = await self._hits(db, act.realm_code, segment)
             samples = await samples_of(db, act.realm_code, segment)
-        summary = _Summary(False, hits, samples, report.lines, report.bad, origin)
         segment_row = (bulk_id, act.realm_code, listed, count, bytes.fromhex(report.sha256), sealed_file)
+        summary = _Summary(False, hits, samples, report.lines, report.bad, origin)
         await self._enter_staged(act, segment_row, happened_at_us, evidence, summary)
         return await self.view(act, bulk_id)
 
