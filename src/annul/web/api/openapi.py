@@ -229,7 +229,7 @@ def _operation(route: Route, of_word: dict[Any, Any], examples: Examples) -> dic
         operation["requestBody"] = {"required": True, "content": {media: {"schema": schema, "example": example}}}
     if route.lines is not None:
         item = of_word[route.lines]
-        schema = {"type": "string", "description": "One JSON object a line, as in the schema of an item.", "x-item": item}
+        schema = {"type": "string", "description": "One JSON object a line.", "contentMediaType": NDJSON, "contentSchema": item}
         line = msgspec.json.encode(examples.of(item, request=True)).decode()
         operation["requestBody"] = {"required": True, "content": {NDJSON: {"schema": schema, "example": f"{line}\n"}}}
     return operation
