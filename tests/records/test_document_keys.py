@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annul.errors import BadInput
+from annul.records.divisions import years
 from annul.records.document import (
     KEPT_BYTES,
     Document,
@@ -26,7 +27,7 @@ from annul.records.document import (
     unlock_key,
 )
 from annul.records.former import FormerKeys
-from annul.records.schemes.cn_resident import DIVISIONS, check_character
+from annul.records.schemes.cn_resident import check_character
 from annul.records.schemes.ru_internal import blocks_of_numbers
 
 ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -39,7 +40,7 @@ def documents(draw: st.DrawFn) -> Document:
     scheme = draw(st.sampled_from(["cn-resident", "icao-9303", "ru-internal", "generic"]))
     if scheme == "cn-resident":
         born = draw(st.dates(date(1930, 1, 1), date(1990, 12, 31)))
-        body = draw(st.sampled_from(sorted(DIVISIONS)[:5])) + born.strftime("%Y%m%d") + f"{draw(st.integers(0, 5)):03d}"
+        body = draw(st.sampled_from(sorted(years())[:5])) + born.strftime("%Y%m%d") + f"{draw(st.integers(0, 5)):03d}"
         start = draw(st.dates(date(1991, 1, 1), date(2030, 1, 1))).isoformat()
         return parse_document(DocumentFields(scheme, body + check_character(body), valid_from=start))
     if scheme == "ru-internal":

@@ -214,7 +214,7 @@ def _weak_rsa() -> dict[str, Any]:
         (P256.as_dict(private=False) | {"kid": ""}, "/kid"),
         (_weak_rsa(), ""),
     ],
-    ids=str,
+    ids=["no curve", "secret", "short", "no point", "P-521", "X25519", "other curve", "encryption", "empty kid", "weak RSA"],
 )
 def test_a_key_that_can_never_sign_is_refused_when_it_is_given(
     house: House, client: str, key: dict[str, Any], where: str

@@ -70,7 +70,7 @@ def test_dvs_has_four_answers(house: House) -> None:
     assert refused.status_code in (200, 403)
 
 
-@pytest.mark.parametrize(("status", "identity"), itertools.product(StatusCode, IdentityCode))
+@pytest.mark.parametrize(("status", "identity"), list(itertools.product(StatusCode, IdentityCode)))
 def test_dvs_says_y_of_nothing_that_is_listed(status: StatusCode, identity: IdentityCode) -> None:
     """For every status and identity, whatever the policy made of them: Y only for V, and only for the right person."""
     from annul.records.policy import DEFAULT_POLICY
