@@ -15,6 +15,7 @@ from annul.cli import run
 from annul.registry.parties.parties import Parties
 from annul.registry.writing.act import Act
 from annul.registry.writing.store import Fresh, connect
+from annul.times import now_us
 from tests.cli.conftest import Annul, Result, Terminal
 from tests.demo.test_seeding import Unpublished
 
@@ -36,7 +37,7 @@ def alone(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     keys: list[str] = []
 
     async def issuers() -> None:
-        parties = Parties(Fresh(database), Unpublished(), lambda: 1_750_000_000_000_000)
+        parties = Parties(Fresh(database), Unpublished(), now_us)
         for name in ("registry", "registry-2", "retired"):
             await parties.create(Act("operator"), name, name.title(), "issuer")
             keys.append((await parties.issue_key(Act("operator"), name)).token)

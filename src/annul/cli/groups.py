@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from annul.cli.frame import Show, takes_groups
+
 SUMMARY_MAX_CHARS: Final = 1000
 """No summary is cut: lines are folded instead."""
 
@@ -50,11 +52,13 @@ class Shell(enum.StrEnum):
     fish = "fish"
 
 
-def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
+@takes_groups
+def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")], show: Show) -> None:
     """Print the script that lets a shell complete commands and options: eval "$(annul completion bash)"."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    print(get_completion_script(prog_name="annul", complete_var="_ANNUL_COMPLETE", shell=shell.value))
+    script = get_completion_script(prog_name="annul", complete_var="_ANNUL_COMPLETE", shell=shell.value)
+    show.result({"shell": shell.value, "script": script}, script)
 
 
 def completed(environ: Mapping[str, str]) -> str | None:

@@ -8,6 +8,12 @@ from typing import Any, Final
 WIDTH: Final = 100
 
 ROUTE_COMMANDS: Final = {
+    "POST /v1/conduct/events": "conduct send",
+    "GET /v1/conduct/findings": "conduct findings",
+    "GET /v1/conduct/findings/{finding}": "conduct finding",
+    "POST /v1/conduct/findings/{finding}/decide": "conduct decide",
+    "GET /v1/conduct/scorecard": "conduct scorecard",
+    "POST /v1/entries/{position}/erase": "log erase",
     "POST /v1/checks": "check",
     "POST /v1/checks/batch": "checks ask",
     "GET /v1/checks": "checks list",
@@ -162,6 +168,25 @@ ROUTES_WITHOUT: Final = {
     "GET /v1/statuslists": "for wallets and verifiers: their own libraries fetch and verify lists",
     "GET /v1/statuslists/{id}": "as above",
     "GET /v1/statuslists/keys": "as above",
+    **dict.fromkeys(
+        (
+            "GET /v1/cases",
+            "POST /v1/cases",
+            "GET /v1/cases/{case}",
+            *(f"POST /v1/cases/{{case}}/{step}" for step in ("evidence", "take-up", "propose", "decide", "appeal")),
+            "POST /v1/impostors/ask",
+            "GET /v1/impostors/uses",
+            *(f"POST /v1/victims/passes{act}" for act in ("", "/show", "/revoke")),
+        ),
+        "cases are heard in the programs of the offices that hear them: a person accused does not belong in a shell's history",
+    ),
+    "GET /v1/conduct/alarms": "an alarm is about a person at work: for programs of those who decide it",
+    "POST /v1/conduct/alarms/{alarm}/decide": "as above",
+    "GET /v1/conduct/duties": "duties are agreed with the agreement, by programs of the supervisor",
+    "POST /v1/conduct/duties": "as above",
+    "POST /v1/conduct/keys": "for the program that makes the keys of events, before it writes the file",
+    "POST /v1/conduct/findings/{finding}/answer": "for the party's own programs",
+    "POST /v1/conduct/findings/{finding}/appeal": "as above",
     "GET /healthz": "`annul doctor` asks more",
     "GET /readyz": "`annul doctor` asks it",
     "GET /metrics": "for Prometheus",
