@@ -357,9 +357,9 @@ class Families:
 
     def _encoding_damage(self, place: int, _family: list[Born], people: list[Person], _cards: list[Card | None]) -> Any:
         name = people[place].names[0].text
-        hurt = self._random.choice((_gbk_as_latin, _utf8_as_gbk, _invisible, _private))(name)
+        hurt = self._random.choice((_gbk_as_latin, _utf8_as_gbk, _private))(name)
         if hurt is None or not normal_forms(hurt):  # what cannot be entered cannot be found
-            hurt = _invisible(name)
+            hurt = _private(name)
         return self._swap(people, place, names=[Name(hurt), *people[place].names[1:]])
 
     def _document_dates(self, place: int, family: list[Born], _people: list[Person], cards: list[Card | None]) -> Any:
@@ -573,10 +573,6 @@ def _utf8_as_gbk(name: str) -> str | None:
     except UnicodeDecodeError:
         return None
     return hurt if hurt.isalpha() else None
-
-
-def _invisible(name: str) -> str:
-    return name[:1] + "\u200b" + name[1:]
 
 
 def _private(name: str) -> str:

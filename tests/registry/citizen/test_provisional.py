@@ -89,7 +89,7 @@ def test_malice_that_was_undone_twice_needs_a_login(street: Street) -> None:
     for _ in range(2):
         recorded = report(street)
         street.run(street.register.withdraw(Act(PUBLIC), recorded.id, proof=Proof.online))
-    with pytest.raises(Forbidden, match="without login before"):
+    with pytest.raises(Forbidden, match="without signing in before"):
         report(street)
     street.clock.us += 31 * DAY_US
     assert report(street).state == "suspended"

@@ -67,7 +67,7 @@ def test_answers_that_were_right_pass_and_wrong_ones_are_recalled(house: House) 
     assert told == [(1, "listed", True, "K-1"), (2, "listed", False, "K-2")]
     with house.database() as db:
         noted = db.execute(
-            "SELECT count(*) FROM register_log WHERE position(%s IN entry) > 0", (b"journal of edge-1",)
+            "SELECT count(*) FROM entry_reference WHERE position(%s IN text) > 0", ("journal of edge-1",)
         ).fetchone()
     assert noted == (1,)
 

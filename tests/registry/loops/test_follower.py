@@ -159,6 +159,10 @@ def test_a_register_that_was_set_back_is_refused(world: World) -> None:
         db.execute("ALTER TABLE register_log DISABLE TRIGGER ALL")
         db.execute("DELETE FROM register_log")
         db.execute("UPDATE log_head SET next_position = 1")
+    with pytest.raises(UnsafeSettings, match="0 entries, but 1 were acknowledged"):
+        world.follow()
+    world.close()
+    world.home.acknowledged.unlink()
     with pytest.raises(Corrupt, match="applied 1"):
         world.follow()
 

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from annul.errors import BadInput, Conflict, NotFound, UnsafeSettings
+from annul.outgoing import Outgoing
 from annul.records.codes import Realm
 from annul.registry.notices import queue
 from annul.registry.notices.channels import Gateway, Smtp, Undelivered, Webhooks, require_outside
@@ -165,9 +166,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["smtps", "smtp"])
-def test_a_letter_goes_through_tls_when_the_certificate_is_trusted_and_else_not_at_all(
-    certificate: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_letter_goes_through_tls_when_the_certificate_is_trusted_and_else_not_at_all(certificate: Path, scheme: str) -> None:
     """TLS from the start, or STARTTLS where it is offered; a certificate nobody trusts ends it, for now."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -181,8 +180,8 @@ def test_a_letter_goes_through_tls_when_the_certificate_is_trusted_and_else_not_
             asyncio.run(Smtp(address, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
         assert not caught.value.for_good
         assert box.mail == []
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert asyncio.run(Smtp(address, "register@annul.test").send("m_1", "a@mail.test", "s", "t", "en"))
+        believing = Smtp(address, "register@annul.test", Outgoing(ca_file=str(certificate)))
+        assert asyncio.run(believing.send("m_1", "a@mail.test", "s", "t", "en"))
         assert len(box.mail) == 1
     finally:
         server.stop()

@@ -169,16 +169,15 @@ class Credentials:
 
     @staticmethod
     async def _of_document(db: Connection, document_id: int, at_us: int) -> None:
-        """Tell what its standing now makes of a document's credentials: an entry before the attachment changes nothing then."""
+        """Tell what its standing now makes of a document's credentials. An entry before the attachment is in it."""
         found = await db.execute(
             "SELECT c.id, list_id, place, rule, own, told, made_at_us, standing FROM credential c "
             "JOIN document d ON d.id = c.document_id WHERE document_id = %s",
             (document_id,),
         )
         for credential, list_id, place, rule, own, told, made_at_us, standing in await found.fetchall():
-            if told != INVALID:
-                becomes = worse(own, state_by(rule, standing))
-                await _tell(db, credential, (list_id, place), told, becomes, max(at_us, made_at_us))
+            if told != INVALID and at_us >= made_at_us:
+                await _tell(db, credential, (list_id, place), told, worse(own, state_by(rule, standing)), at_us)
 
     async def of_document(self, realm: str, document: Document) -> list[Attached]:
         """Return the credentials of a document, oldest first."""

@@ -14,13 +14,12 @@ from annul.registry.linkage.rules import DEFAULT, INVALID, SUSPENDED, VALID
 from annul.registry.linkage.signing import TTL_S
 from annul.web.api.terms import DOCUMENT_PROBLEMS, Body
 from annul.web.door.call import Call, Reply, Route, get, post, tagged
-from annul.web.door.who import ISSUER
+from annul.web.door.who import CREDENTIAL_ID, ISSUER
 
 if TYPE_CHECKING:
     from annul.web.door.office import Office
 
 LIST_ID: Final = "[1-9][0-9]{0,9}(?:-revocation|-suspension)?"
-CREDENTIAL_ID: Final = "c_[0-9a-f]{24}"
 StateName = Literal["valid", "invalid", "suspended"]
 _STATES: Final[dict[str, int]] = {"valid": VALID, "invalid": INVALID, "suspended": SUSPENDED}
 _NAMES: Final = {code: name for name, code in _STATES.items()}
