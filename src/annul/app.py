@@ -89,6 +89,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
     from annul.registry.answering.checks import Checks
     from annul.registry.answering.principals import Principals
     from annul.registry.answering.quota import Quota
+    from annul.registry.answering.standing import owed
     from annul.registry.answering.walk import raise_alarm
     from annul.web.door.office import Front
 
@@ -101,7 +102,7 @@ async def open_front(settings: Settings, worker: int) -> AsyncIterator[Front]:
         stack.callback(quota.close)
         log = CheckLog(home.checks, worker)
         stack.callback(log.close)
-        while listings.position < log.position:  # an older copy: the follower brings it up to date, or refuses it
+        while listings.position < owed(home, log.position):  # an older copy: the follower brings it up to date, or refuses it
             await asyncio.sleep(TABLE_POLL_S)
             listings = Listings(home.listings)
         checks = Checks(

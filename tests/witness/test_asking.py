@@ -14,6 +14,7 @@ import pytest
 from annul.client.logs import open_sealed
 from annul.errors import BadInput, Conflict, VerificationFailed
 from annul.home import Home
+from annul.outgoing import Outgoing
 from annul.proof.checkpoint import Signer, sign_checkpoint
 from annul.proof.cosignature import Cosigner, WitnessKey
 from annul.proof.tiles import CHECKPOINT, TileWriter
@@ -150,7 +151,7 @@ def test_rounds_go_on_by_themselves(tmp_path: Path) -> None:
     home, stop = Home(tmp_path / "home"), threading.Event()
     grow(home, 4)
     with serving(tmp_path / "one", 1) as one:
-        thread = threading.Thread(target=rounds, args=(home, stop), kwargs={"pause_s": 0.01})
+        thread = threading.Thread(target=rounds, args=(home, stop, Outgoing()), kwargs={"pause_s": 0.01})
         thread.start()
         try:
             home.witnesses.parent.mkdir(parents=True)

@@ -14,7 +14,7 @@ from annul.errors import Corrupt, SourceDown, UnsafeSettings
 from annul.listings import Listings
 from annul.proof.checkpoint import sign_checkpoint
 from annul.records.document import block
-from annul.registry.answering.standing import Anchor, acknowledged, mark_behind, require_acknowledged, stands
+from annul.registry.answering.standing import Anchor, acknowledged, mark_behind, owed, require_acknowledged, stands
 from annul.registry.loops import rotation
 from tests.registry.world import POLICE, START_US, STRONG, World, passport
 
@@ -119,6 +119,17 @@ def test_a_register_that_lacks_what_was_acknowledged_is_refused(stopped: World) 
     with pytest.raises(UnsafeSettings):
         require_acknowledged(stopped.home, 6)
     require_acknowledged(stopped.home, 7)
+
+
+def test_a_restored_register_owes_what_it_can_have(stopped: World) -> None:
+    """Answers stood on more than a restored register has: it is owed what was acknowledged last, and all of it if nobody knows."""
+    Anchor(stopped.home).reach(7, sync=True)
+    assert owed(stopped.home, 6) == 6
+    assert owed(stopped.home, 9) == 7
+    stopped.home.acknowledged.write_bytes(b"nonsense")
+    assert owed(stopped.home, 9) == 9
+    stopped.home.acknowledged.unlink()
+    assert owed(stopped.home, 9) == 9
 
 
 def test_a_key_file_of_another_register_answers_nothing(stopped: World) -> None:

@@ -27,7 +27,7 @@ def test_events_stay_until_somebody_acted(house: House) -> None:
         assert "reported by its holder" in page.text
         assert event["token"][:12] in page.text.replace("&#43;", "+")
         chinese = browser.get("/counter/file", headers={"accept-language": "zh"})
-        assert "持有人已挂失" in chinese.text
+        assert "持证人已挂失" in chinese.text
         wrong = browser.post("/counter/file", data={"csrf": _csrf(page), "up_to": "999999"})
         assert wrong.status_code == 400
         assert "There is no such event." in wrong.text

@@ -155,7 +155,7 @@ def test_an_operation_is_tried_out_and_found_on_its_page(chromium: Any, furnishe
     """Search by words, open, send the example with a test key: the answer stands below; without a key the refusal does."""
     page = open_page(chromium, furnished, width=1280)
     page.goto("/developers/reference")
-    page.get_by_label("Search the operations").fill("batch")
+    page.get_by_label("Search the operations").fill("checks/batch")
     assert page.locator("tbody tr:visible").count() == 1
     page.goto("/developers/reference/post_v1_checks")
     page.get_by_role("button", name="Send").click()

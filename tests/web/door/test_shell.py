@@ -146,7 +146,7 @@ def test_pages_work_without_a_script(chromium: Any, house: House) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector(".answer")
     page.click(".sign-out button")
-    page.wait_for_url(f"{house.url}/")
+    page.wait_for_url(f"{house.url}/counter/sign-in")
     page.goto("/counter")
     assert page.url.endswith("/counter/sign-in")
     page.context.close()

@@ -298,6 +298,6 @@ def test_a_page_that_is_not_there_is_a_page_for_people(house: House) -> None:
     """A browser gets words, a program a problem document."""
     page = house.call("GET", "/nope", headers={"accept": "text/html"})
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "There is no such thing here" in page.text
+    assert "There is no such page" in page.text
     api = house.call("GET", "/v1/nope", headers={"accept": "text/html"})
     assert api.headers["content-type"] == "application/problem+json"

@@ -10,7 +10,8 @@ from a table that is behind what was acknowledged without it, or that is of othe
 - the register log is not sealed beyond the table's position, under this key file: the folder is not an older copy;
 - nothing was acknowledged beyond the table's position: `keys/acknowledged` says so. It lies with the keys and not with what it
   anchors, so it does not come back with an older copy of `listings/` and `log/` (`Anchor`);
-- this worker's check log has no answer that stood on more than the table has (`annul.app`, when it opens that log);
+- this worker's check log has no answer that stood on more than the table has (`annul.app`, when it opens that log), unless
+  the register itself has lost what it stood on: a restored one says so by what it acknowledged last (`owed`);
 - table and key file are of the same epoch, and no rotation of the keys is under way.
 
 Else a worker waits for the follower, which looks at the register itself.
@@ -77,6 +78,19 @@ def acknowledged(home: Home) -> int | None:
     if not said.isdigit() or len(said) > 18 or raw != b"%d %s\n" % (int(said), check) or check != _check(int(said)):
         raise Corrupt(_UNREADABLE, where="keys/acknowledged", mend="Start annul: the follower writes it anew.")
     return int(said)
+
+
+def owed(home: Home, answered: int) -> int:
+    """Return how far a table must be for a worker whose newest answer stood on position `answered`.
+
+    A register that was restored from a backup ends before some answers that it gave: what it acknowledged last, which its
+    follower wrote when it had looked at it, is all it can have. Where that cannot be read, the answers alone count.
+    """
+    try:
+        known = acknowledged(home)
+    except Corrupt:
+        known = None
+    return answered if known is None else min(answered, known)
 
 
 def require_acknowledged(home: Home, length: int) -> None:

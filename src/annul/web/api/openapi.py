@@ -83,6 +83,10 @@ PLAIN_EXAMPLES: Final = {
 """How answers begin that are plain text."""
 
 
+MOSIP: Final = "/v1/peers/mosip/"
+"""What begins with it answers errors in MOSIP's own form, as its callers read them."""
+
+
 def document(routes: tuple[Route, ...], base_url: str) -> dict[str, Any]:
     """Build the OpenAPI document of these routes.
 
@@ -208,6 +212,9 @@ def _operation(route: Route, of_word: dict[Any, Any], examples: Examples) -> dic
         refused["description"] = "The token is refused (RFC 6749 section 5.2), or the form cannot be read."
         schema = {"$ref": REF.format(name="TokenRefusal")}
         refused["content"]["application/json"] = {"schema": schema, "example": examples.of(schema, request=False)}
+    if route.path.startswith(MOSIP):
+        for status in by_status:
+            responses[str(status)]["content"] |= content
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
