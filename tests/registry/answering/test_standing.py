@@ -122,7 +122,7 @@ def test_a_register_that_lacks_what_was_acknowledged_is_refused(stopped: World) 
 
 
 def test_a_restored_register_owes_what_it_can_have(stopped: World) -> None:
-    """Answers stood on more than a restored register has: it is owed what was acknowledged last, and all of it if nobody knows."""
+    """Answers stood on more than it has: it is owed what was acknowledged last, and all of it where nobody knows."""
     Anchor(stopped.home).reach(7, sync=True)
     assert owed(stopped.home, 6) == 6
     assert owed(stopped.home, 9) == 7
