@@ -168,9 +168,9 @@ ROUTES_WITHOUT: Final = {
     "GET /v1/statuslists": "for wallets and verifiers: their own libraries fetch and verify lists",
     "GET /v1/statuslists/{id}": "as above",
     "GET /v1/statuslists/keys": "as above",
+    "GET /v1/cases": "cases are heard in their offices' programs: a person accused does not belong in a shell's history",
     **dict.fromkeys(
         (
-            "GET /v1/cases",
             "POST /v1/cases",
             "GET /v1/cases/{case}",
             *(f"POST /v1/cases/{{case}}/{step}" for step in ("evidence", "take-up", "propose", "decide", "appeal")),
@@ -178,7 +178,7 @@ ROUTES_WITHOUT: Final = {
             "GET /v1/impostors/uses",
             *(f"POST /v1/victims/passes{act}" for act in ("", "/show", "/revoke")),
         ),
-        "cases are heard in the programs of the offices that hear them: a person accused does not belong in a shell's history",
+        "as above",
     ),
     "GET /v1/conduct/alarms": "an alarm is about a person at work: for programs of those who decide it",
     "POST /v1/conduct/alarms/{alarm}/decide": "as above",

@@ -6,6 +6,7 @@ Enrolment has a module of its own (`enrolling`), which adds its commands to the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["person_app"]
 
 Number = Annotated[str, typer.Option(help="Personal number. It stays in the shell's history: leave it out to be asked for it.")]
-NewName = Annotated[str, typer.Option(help="The new name.")]
-NewLatin = Annotated[str, typer.Option(help="The new name in Latin letters.")]
-CancelDocuments = Annotated[bool, typer.Option(help="Documents with the former name no longer count.")]
+Name = Annotated[str, typer.Option(help="The new name.")]
 ImportId = Annotated[str, typer.Argument(metavar="IMPORT", help="Id of the import.")]
 Decision = Annotated[str, typer.Option(help="Reference of the decision.")]
 
@@ -64,6 +63,31 @@ def _show_changed(show: Show, changed: dict[str, Any]) -> None:
             print("Documents are cancelled when it is due. To stop it: annul person appeal DEATH --grounds …")
 
     show.result(changed, text)
+
+
+@dataclasses.dataclass(frozen=True)
+class CivilEvent:
+    """Whose civil event it is, when it was, what proves it."""
+
+    number: Number = "-"
+    happened_at: Happened = None
+    evidence: Evidence = ""
+    idempotency_key: Repeat = None
+
+    def enter(self, where: Where, show: Show, event: str, **members: Any) -> None:
+        """Enter it in the register of persons, and print what that changed."""
+        about = {"event": event, "personal_number": _number(self.number)}
+        body = about | members | {"happened_at": self.happened_at, "evidence": self.evidence}
+        with where.client("issuer") as annul:
+            _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=self.idempotency_key))
+
+
+@dataclasses.dataclass(frozen=True)
+class NewName:
+    """What else is said of a new name."""
+
+    latin: Annotated[str, typer.Option(help="The new name in Latin letters.")] = ""
+    cancel_documents: Annotated[bool, typer.Option(help="Documents with the former name no longer count.")] = False
 
 
 @person_app.command("show")
@@ -113,27 +137,12 @@ def person_past(where: Where, show: Show, person: Annotated[int, typer.Argument(
 def person_rename(
     where: Where,
     show: Show,
-    name: NewName,
-    latin: NewLatin = "",
-    cancel_documents: CancelDocuments = False,
-    number: Number = "-",
-    happened_at: Happened = None,
-    evidence: Evidence = "",
-    idempotency_key: Repeat = None,
+    name: Name,
+    new: NewName,
+    civil: CivilEvent,
 ) -> None:
     """Record a change of name; former names still match."""
-    _event(
-        where,
-        show,
-        idempotency_key,
-        event="name_change",
-        personal_number=_number(number),
-        name=name,
-        latin_name=latin,
-        cancel_documents=cancel_documents,
-        happened_at=happened_at,
-        evidence=evidence,
-    )
+    civil.enter(where, show, "name_change", name=name, latin_name=new.latin, cancel_documents=new.cancel_documents)
 
 
 @person_app.command("add")
@@ -160,27 +169,12 @@ def person_add(
 def person_marry(
     where: Where,
     show: Show,
-    name: NewName,
-    latin: NewLatin = "",
-    cancel_documents: CancelDocuments = False,
-    number: Number = "-",
-    happened_at: Happened = None,
-    evidence: Evidence = "",
-    idempotency_key: Repeat = None,
+    name: Name,
+    new: NewName,
+    civil: CivilEvent,
 ) -> None:
     """Record a marriage by which a name changed."""
-    _event(
-        where,
-        show,
-        idempotency_key,
-        event="marriage",
-        personal_number=_number(number),
-        name=name,
-        latin_name=latin,
-        cancel_documents=cancel_documents,
-        happened_at=happened_at,
-        evidence=evidence,
-    )
+    civil.enter(where, show, "marriage", name=name, latin_name=new.latin, cancel_documents=new.cancel_documents)
 
 
 @person_app.command("emigrate")
@@ -188,23 +182,12 @@ def person_marry(
 def person_emigrate(
     where: Where,
     show: Show,
+    *,
     loss_of_nationality: Annotated[bool, typer.Option(help="Nationality is lost: all documents are cancelled.")] = False,
-    number: Number = "-",
-    happened_at: Happened = None,
-    evidence: Evidence = "",
-    idempotency_key: Repeat = None,
+    civil: CivilEvent,
 ) -> None:
     """Record an emigration."""
-    _event(
-        where,
-        show,
-        idempotency_key,
-        event="emigration",
-        personal_number=_number(number),
-        loss_of_nationality=loss_of_nationality,
-        happened_at=happened_at,
-        evidence=evidence,
-    )
+    civil.enter(where, show, "emigration", loss_of_nationality=loss_of_nationality)
 
 
 @person_app.command("correct-number")
@@ -212,25 +195,14 @@ def person_emigrate(
 def person_correct_number(
     where: Where,
     show: Show,
+    *,
     corrected: Annotated[str, typer.Option(help="The right personal number; - to be asked for it.")] = "-",
-    number: Number = "-",
-    happened_at: Happened = None,
-    evidence: Evidence = "",
-    idempotency_key: Repeat = None,
+    civil: CivilEvent,
 ) -> None:
     """Record that a personal number was wrong; the documents that bear it are cancelled."""
-    wrong = _number(number)
+    wrong = dataclasses.replace(civil, number=_number(civil.number))
     right = ask_secretly("Corrected number") if corrected == "-" else corrected
-    _event(
-        where,
-        show,
-        idempotency_key,
-        event="number_correction",
-        personal_number=wrong,
-        corrected_number=right,
-        happened_at=happened_at,
-        evidence=evidence,
-    )
+    wrong.enter(where, show, "number_correction", corrected_number=right)
 
 
 @person_app.command("contacts")
@@ -238,15 +210,13 @@ def person_correct_number(
 def person_contacts(
     where: Where,
     show: Show,
+    *,
     contact: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND=VALUE", help="phone, email, post or app; more than once. None: no contacts."),
     ] = None,
     proof: Annotated[str, typer.Option(help="phone, online, online_strong, in_person or in_person_fingerprint.")] = "in_person",
-    number: Number = "-",
-    happened_at: Happened = None,
-    evidence: Evidence = "",
-    idempotency_key: Repeat = None,
+    civil: CivilEvent,
 ) -> None:
     """Set how a person is told of things; refused remotely while a document of the person is suspended (rule 9)."""
     contacts = []
@@ -255,22 +225,7 @@ def person_contacts(
         if not sign:
             raise BadInput("A contact is a kind and a value.", where="--contact", mend="Write it as phone=+8613900000000.")
         contacts.append({"kind": kind, "value": value})
-    _event(
-        where,
-        show,
-        idempotency_key,
-        event="contact",
-        personal_number=_number(number),
-        contacts=contacts,
-        proof=proof,
-        happened_at=happened_at,
-        evidence=evidence,
-    )
-
-
-def _event(where: Where, show: Show, key: str | None, **body: Any) -> None:
-    with where.client("issuer") as annul:
-        _show_changed(show, annul.connection.write("/v1/persons/events", body, idempotency_key=key))
+    civil.enter(where, show, "contact", contacts=contacts, proof=proof)
 
 
 @person_app.command("revert")
