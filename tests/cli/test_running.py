@@ -58,6 +58,20 @@ def test_setup_says_what_to_keep_and_what_comes_next(database_home: Path, capsys
     assert "There is a supervisor already." in capsys.readouterr().out
 
 
+def test_setup_that_fails_gives_no_key_away(database_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file names another database: refused before there is a supervisor, so that the next one still shows the key."""
+    database_home.mkdir(mode=0o700)
+    file = database_home / "annul.toml"
+    file.write_text('database_url = "postgresql://elsewhere.test/annul"\n')
+    assert run(["setup"]) != Exit.DONE
+    told = capsys.readouterr()
+    assert "names another database_url" in told.err
+    assert "live_" not in told.out + told.err
+    file.unlink()
+    assert run(["setup"]) == Exit.DONE
+    assert "live_" in capsys.readouterr().out
+
+
 def test_setup_takes_the_supervisors_id_and_name(database_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Both are recorded; an id that is none is refused, and then there is no half supervisor."""
     assert run(["setup", "--supervisor", "No Id!", "--name", "x"]) == Exit.USAGE

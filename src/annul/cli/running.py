@@ -333,10 +333,10 @@ def setup(
         return (await parties.issue_key(Act("operator"), supervisor, label="setup")).token
 
     with open_database(settings) as conninfo:
-        token = asyncio.run(first(conninfo))
-    Vault(settings.home).warm()
-    if settings.database_url:
-        keep(settings.home, "database_url", settings.database_url)
+        Vault(settings.home).warm()
+        if settings.database_url:
+            keep(settings.home, "database_url", settings.database_url)
+        token = asyncio.run(first(conninfo))  # last: nothing may fail between the key and its being shown
     vital = [str(part.path) for part in PARTS if part.backup == "apart" and Path(settings.home, part.path).exists()]
     made = {
         "home": str(settings.home),
