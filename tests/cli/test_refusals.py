@@ -285,6 +285,15 @@ def test_a_hold_keeps_notices_back_until_it_is_released(annul: Annul) -> None:
     assert annul("notices", "hold", "--sample", "V01", "--case", "K-9", "--until", "2020-01-01T00:00:00Z").code == 2
 
 
+def test_no_step_speaks_of_keeping_a_card_that_the_law_forbids_to_keep(annul: Annul) -> None:
+    """For a resident card of China A6 stands in the answer, for programs, and not among the steps."""
+    card = annul("check", "--sample", "S10")
+    assert card.code == 11
+    assert "Report this to the police" in card.out
+    assert "keep the document" not in card.out
+    assert "A6" in annul("check", "--sample", "S10", "--json").json["advice"]
+
+
 def test_a_hand_in_point_is_recorded_and_changed(annul: Annul) -> None:
     """The same id again is the same place with another text."""
     for hours in ("09:00–17:00", "closed"):

@@ -125,11 +125,14 @@ def _write(file: Path, content: bytes) -> None:
 
 def show_answer(answer: Answer, receipt: Path | None) -> None:
     """Print an answer for people: outcome, next steps, facts."""
+    from annul.proof.words import explain
     from annul.records import meanings
+    from annul.records.schemes import spoken_steps
 
     look = look_of(answer.outcome)
     said = {step.value: told.sentence for step, told in meanings.STEPS.items()}
-    steps = [said.get(code, code) for code in answer.advice]
+    scheme = explain(answer.receipt)["scheme"] if answer.receipt else None
+    steps = [said.get(code, code) for code in spoken_steps(answer.advice, scheme)]
     code = answer.status.code or answer.error.code
     facts = [
         ("Status", coded(code)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from annul.records.scheme import SCHEME_OF_CODE, SCHEMES, Kind, Scheme, register_scheme
 
-__all__ = ["SCHEMES", "kind_of", "kinds", "name_of_code", "printed", "recognised", "scheme_of", "texts"]
+__all__ = ["SCHEMES", "kind_of", "kinds", "name_of_code", "printed", "recognised", "scheme_of", "spoken_steps", "texts"]
 
 _found: list[Scheme] = [
     importlib.import_module(f"{__name__}.{module.name}").SCHEME for module in pkgutil.iter_modules(__path__)
@@ -56,6 +56,18 @@ def printed(number: str, scheme: str = "") -> str:
         scheme: name of its scheme, or of its kind.
     """
     return (scheme_of(scheme) or recognised(number) or SCHEMES["generic"]).printed(number)
+
+
+def spoken_steps(advice: Iterable[str], scheme: str | None) -> list[str]:
+    """Return the next steps that a person is told of, as the law of a document's scheme has them.
+
+    Args:
+        advice: codes of an answer.
+        scheme: name of the document's scheme, None or "" when it is not known.
+    """
+    found = scheme_of(scheme) if scheme else None
+    passed = {"A6"} if found is not None and found.keeping_is_forbidden else set()
+    return [step for step in advice if step not in passed]
 
 
 def texts() -> Iterator[str]:

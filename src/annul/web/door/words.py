@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from annul.records import meanings, schemes
-from annul.records.schemes import scheme_of
+from annul.records.schemes import spoken_steps
 
 
 def _(text: str) -> str:
@@ -20,15 +20,8 @@ NEXT: Final = {code.value: step.sentence for code, step in meanings.STEPS.items(
 
 
 def next_steps(advice: Iterable[str], scheme: str | None, translate: Callable[[str], str]) -> list[str]:
-    """Return the next steps in words, as the law of a document's scheme has them.
-
-    Args:
-        advice: codes of an answer.
-        scheme: name of the document's scheme, None or "" when it is not known.
-    """
-    found = scheme_of(scheme) if scheme else None
-    passed = {"A6"} if found is not None and found.keeping_is_forbidden else set()
-    return [translate(NEXT[step]) for step in advice if step not in passed]
+    """Return the next steps in words (`spoken_steps`)."""
+    return [translate(NEXT[step]) for step in spoken_steps(advice, scheme)]
 
 
 CLASSES: Final = {code.value: told.words for code, told in meanings.CLASSES.items()}
