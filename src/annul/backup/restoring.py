@@ -88,12 +88,17 @@ class Missing(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Restored:
-    """Say what was restored, what was re-read, and what is missing by accepted loss."""
+    """Say what was restored, what was re-read, and what is missing by accepted loss.
+
+    Attributes:
+        proved: both logs were re-read against their checkpoints; False when the backup was taken before any was sealed.
+    """
 
     home: Home
     contents: Contents
     counts: dict[str, int] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
+    proved: bool = False
 
 
 def restore(
@@ -210,7 +215,8 @@ def _fill_and_prove(home: Home, url: str, run: Path, keys: Keys, restored: Resto
         load(conninfo, run / table.DATABASE)
         db = stack.enter_context(connect(conninfo, patient=True))
         restored.counts["register entries"] = restored.contents.database.head
-        if restored.contents.grown.logs.keys() >= set(LOGS):
+        restored.proved = restored.contents.grown.logs.keys() >= set(LOGS)
+        if restored.proved:
             for told in verify_logs(home, [*trusted.receipts, *trusted.register, *trusted.checks], db):
                 restored.counts[told.part] = told.done
                 step(told)

@@ -206,7 +206,8 @@ def _show_restored(show: Show, restored: Restored) -> None:
     }
 
     def text() -> None:
-        print(f"✔  RESTORED  {restored.home}, as it was at {value['taken_at']}. Every entry was re-read and holds.")
+        proved = "Every entry was re-read and holds." if restored.proved else "No log was sealed yet: nothing to re-read."
+        print(f"✔  RESTORED  {restored.home}, as it was at {value['taken_at']}. {proved}")
         print_pairs((f"  {what}", f"{count:,}") for what, count in restored.counts.items())
         for each in restored.missing:
             print(f"!  MISSING  {each.sentence()}.")
