@@ -46,7 +46,7 @@ PARTS: Final = (
     Part(
         "keys/people.json",
         "key set of persons",
-        "`annul setup`, `annul people rotate`",
+        "`annul setup`, `annul person rotate-key`",
         "nobody can read the register of persons again",
         "apart",
     ),

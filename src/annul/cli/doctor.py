@@ -32,7 +32,7 @@ FILES_WARNING: Final = 4_096
 WITNESS_ROUNDS: Final = 3
 """A log that does not grow is cosigned anew every ten minutes; after three missed turns something is wrong."""
 BACKUP_WARNING_H: Final = 26
-"""A nightly backup that did not come."""
+"""A day of runs that did not come, and two hours."""
 CLOCK_ERROR: Final = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES: Final = 256  # struct timex has 208 bytes on 64-bit Linux
 
