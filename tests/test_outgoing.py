@@ -204,9 +204,9 @@ def test_nobody_else_makes_a_client() -> None:
     for file in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if called.endswith(
-                ("httpx.Client", "httpx.AsyncClient", "urlopen", "create_default_context", "HTTPSConnection")
-            ) or (called.startswith("httpx.") and called.split(".")[1] in ("get", "post", "request", "stream")):
+            if called.endswith(MAKERS) or (
+                called.startswith("httpx.") and called.split(".")[1] in ("get", "post", "request", "stream")
+            ):
                 found.add(str(file.relative_to(SOURCE)))
     assert {file for file in found if file.partition("/")[0] not in WHO_ELSE and file not in WHO_ELSE} == set()
     assert "outgoing.py" in found

@@ -57,7 +57,9 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bas
     """Print the script that lets a shell complete commands and options: eval "$(annul completion bash)"."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    script = get_completion_script(prog_name="annul", complete_var="_ANNUL_COMPLETE", shell=shell.value)
+    from annul.cli import COMPLETING
+
+    script = get_completion_script(prog_name="annul", complete_var=COMPLETING, shell=shell.value)
     show.result({"shell": shell.value, "script": script}, script)
 
 

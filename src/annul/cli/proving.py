@@ -12,13 +12,12 @@ import typer
 
 from annul.cli.desk import Repeat
 from annul.cli.frame import Exit, Place, Server, Show, Where, print_pairs, takes_groups
+from annul.cli.hands import OPERATOR
 from annul.errors import BadInput, Corrupt, NotFound, VerificationFailed
 from annul.home import Home
 from annul.times import now_us
 
 LOGS: Final = ("register", "checks")
-OPERATOR: Final = "operator"
-"""Author of what is done on the machine itself."""
 
 log_app = typer.Typer(no_args_is_help=True, help="The two sealed logs: register and checks.")
 KeyFile = Annotated[Path | None, typer.Option("--key", help="File of public keys to trust; else keys/annul.pub of the home.")]

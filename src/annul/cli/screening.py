@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from annul.registry.answering.principals import Principal, Principals
     from annul.registry.answering.screening.screening import Screened
 
-OPERATOR = "@operator"
+SCREENED_BY = "@operator"
 """The party under which the operator's own screenings stand; no party can have this name."""
 
 
@@ -68,7 +68,7 @@ def _principal(party: str | None, principals: Principals) -> Principal:
     if party is not None:
         return principals.principal_of_party(party)
     agreement = Agreement(purposes=frozenset(purpose.value for purpose in Purpose), reasons_allowed=True, identity_allowed=True)
-    return Principal(OPERATOR, "Operator", "supervisor", "live", agreement)
+    return Principal(SCREENED_BY, "Operator", "supervisor", "live", agreement)
 
 
 def _print(made: Screened) -> None:

@@ -26,7 +26,7 @@ BLIND_MAX: Final = 1_000
 """Points of one call. Source: the API's contract."""
 TOKENS_MAX: Final = 10_000
 TOKEN_BYTES: Final = 32
-_IDLE: Final = 5_000
+_CHANGES_MAX: Final = 5_000
 """Changes asked for at a time."""
 
 
@@ -136,7 +136,7 @@ class Screening:
         """
         read = 0
         while True:
-            query = {"after": self.position, "limit": _IDLE}
+            query = {"after": self.position, "limit": _CHANGES_MAX}
             page: _Changes = self._subscriber.connection.get("/v1/subscriptions/changes", query, to=_Changes)
             if page.epoch != self._subscriber.epoch:
                 raise Conflict("The register's keys were rotated.", mend="Begin anew: all tokens are new.")
@@ -147,7 +147,7 @@ class Screening:
                     self._status[change.token] = change.status
             read += len(page.changes)
             self.position = page.cursor
-            if len(page.changes) < _IDLE:
+            if len(page.changes) < _CHANGES_MAX:
                 return read
 
     def status(self, token: bytes) -> str:
